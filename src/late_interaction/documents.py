@@ -1,0 +1,165 @@
+"""What goes in and what comes out: `Document` and `Hit`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from late_interaction.errors import InvalidDocumentError
+
+__all__ = ["Document", "Hit"]
+
+
+@dataclass(frozen=True, init=False)
+class Document:
+    """A passage of text with its id and metadata.
+
+    Args:
+        text: The passage, as users see it.
+        id: Your own id. Without one, a hash of the content (text, encoded text and metadata), so that adding the same
+            document again replaces it.
+        metadata: JSON values under string keys. Filters reach nested values by dotted paths; keys that begin with
+            ``_`` are stored but not filterable.
+        encoded_text: What the encoder and lexical search see, where that is not the text itself (for example the
+            passage under its title). None for the text.
+
+    Raises:
+        InvalidDocumentError: A field has the wrong type, or a string or the metadata cannot be stored.
+
+    Example:
+        >>> Document("Paris is the capital of France.", id="paris", metadata={"lang": "en"}).id
+        'paris'
+    """
+
+    text: str
+    id: str
+    metadata: Mapping[str, Any]
+    encoded_text: str | None
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        id: str | None = None,  # noqa: A002  # the name users know
+        metadata: Mapping[str, Any] | None = None,
+        encoded_text: str | None = None,
+    ) -> None:
+        check_string(text, "text")
+        if encoded_text is not None:
+            check_string(encoded_text, "encoded_text")
+        metadata = {} if metadata is None else metadata
+        _check_metadata(metadata)
+        if id is None:
+            id = _content_hash(text, encoded_text, metadata)  # noqa: A001
+        else:
+            check_id(id)
+        for name, value in (("text", text), ("id", id), ("metadata", metadata), ("encoded_text", encoded_text)):
+            object.__setattr__(self, name, value)  # the dataclass is frozen
+
+    @property
+    def text_to_encode(self) -> str:
+        """The text that stands for this document in retrieval."""
+        return self.text if self.encoded_text is None else self.encoded_text
+
+    @property
+    def has_content_id(self) -> bool:
+        """Whether the id is the hash of the content, so that equal ids mean equal documents."""
+        return self.id == _content_hash(self.text, self.encoded_text, self.metadata)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A document that was found, with how well it matches.
+
+    Attributes:
+        document: The stored document.
+        score: What the hits are ranked by: MaxSim (mode ``late`` and rerank; the sum over the query's token vectors of
+            the best dot product with the document's), BM25 (``lexical``) or the reciprocal-rank sum (``hybrid``).
+        relevance: The score in [0, 1], comparable between queries of one mode: MaxSim divided by the number of query
+            token vectors, BM25 as ``b / (1 + b)``, the reciprocal-rank sum divided by the greatest possible.
+    """
+
+    document: Document
+    score: float
+    relevance: float
+
+    @property
+    def id(self) -> str:
+        """The document's id."""
+        return self.document.id
+
+    @property
+    def text(self) -> str:
+        """The document's text."""
+        return self.document.text
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The document's metadata."""
+        return self.document.metadata
+
+
+def check_string(value: object, name: str) -> None:
+    """Raise `InvalidDocumentError` unless the value is a string that UTF-8 can hold."""
+    if not isinstance(value, str):
+        raise InvalidDocumentError(f"{name} must be a string, not {type(value).__name__}.")
+    if value.isascii():
+        return
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidDocumentError(f"{name} cannot be stored: it is not valid Unicode ({error.reason}).") from None
+
+
+def check_id(value: object) -> None:
+    """Raise `InvalidDocumentError` unless the value can be a document's id."""
+    check_string(value, "id")
+    if not value:
+        raise InvalidDocumentError("id must not be empty. Leave it out to use a hash of the content.")
+
+
+def _check_metadata(metadata: object) -> None:
+    if not isinstance(metadata, Mapping):
+        raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
+    _check_json(dict(metadata), "metadata", depth=0)
+
+
+def _content_hash(text: str, encoded_text: str | None, metadata: Mapping[str, Any]) -> str:
+    content = json.dumps([text, encoded_text, dict(metadata)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+_MAX_DEPTH = 64  # nesting beyond this is a mistake, and would exhaust the stack of whoever reads it
+
+
+def _check_json(value: object, where: str, depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise InvalidDocumentError(f"{where} is nested more than {_MAX_DEPTH} levels deep.")
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, str):
+        check_string(value, where)
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise InvalidDocumentError(f"{where} is an integer beyond 64 bits. Store it as a string.")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidDocumentError(f"{where} is {value}, which JSON cannot hold. Use None.")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidDocumentError(f"{where} has the key {key!r}; keys must be strings.")
+            check_string(key, f"A key of {where}")
+            _check_json(item, f"{where}[{key!r}]", depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for position, item in enumerate(value):
+            _check_json(item, f"{where}[{position}]", depth + 1)
+    else:
+        raise InvalidDocumentError(
+            f"{where} is a {type(value).__name__}, which JSON cannot hold. "
+            "Use strings, numbers, booleans, None, lists and dicts."
+        )

@@ -1,0 +1,158 @@
+"""What an engine is: the protocol that `Index` speaks, and the records that pass through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from late_interaction.errors import InvalidVectorsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from late_interaction.documents import Document
+    from late_interaction.filters import Where
+
+
+@dataclass(frozen=True)
+class Record:
+    """A document with its token vectors, shape (tokens, dim). A document of zero tokens is allowed and scores 0."""
+
+    document: Document
+    vectors: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A stored document with the score an engine gave it."""
+
+    document: Document
+    score: float
+
+    @property
+    def id(self) -> str:
+        """The document's id."""
+        return self.document.id
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found. True where nothing is wrong.
+
+    Attributes:
+        problems: One sentence for each thing that is wrong, naming the file or document.
+    """
+
+    problems: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return not self.problems
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Where an index keeps its documents.
+
+    Every call is atomic: it happens whole or not at all, and once it has returned it is durable. Engines may be called
+    from any thread. Documents come back with the id and metadata they were given.
+    """
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the token vectors."""
+        ...
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writing is refused."""
+        ...
+
+    @property
+    def encoder_record(self) -> dict[str, Any] | None:
+        """What `record_encoder` wrote, or None."""
+        ...
+
+    def record_encoder(self, record: Mapping[str, Any]) -> None:
+        """Remember, as JSON, which encoder made the vectors."""
+        ...
+
+    def upsert(self, records: Iterable[Record]) -> list[str]:
+        """Add records, replacing those of the same id; the ids, in order. Consumes the iterable in bounded memory."""
+        ...
+
+    def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
+        """Delete by ids or by filter; how many there were. Unknown ids are no error."""
+        ...
+
+    def search(
+        self,
+        query_vectors: ArrayLike,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        candidates: Iterable[str] | None = None,
+    ) -> list[Match]:
+        """The k best documents by MaxSim among those that pass ``where`` and, if given, are ``candidates`` (ids)."""
+        ...
+
+    def search_lexical(self, query: str, k: int = 10, *, where: Where | None = None) -> list[Match]:
+        """The k best documents by BM25 over the words of the query."""
+        ...
+
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """The documents of these ids, in this order; unknown ids are left out."""
+        ...
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The stored token vectors by id, each (tokens, dim); unknown ids are left out."""
+        ...
+
+    def scan(self, *, where: Where | None = None) -> Iterator[Document]:
+        """Every document that passes, in the order of addition, from one consistent state."""
+        ...
+
+    def count(self, *, where: Where | None = None) -> int:
+        """How many documents pass."""
+        ...
+
+    def info(self) -> dict[str, Any]:
+        """Size, layout and settings, as JSON values."""
+        ...
+
+    def verify(self) -> Verification:
+        """Check everything stored against its checksums."""
+        ...
+
+    def compact(self) -> None:
+        """Give back the room of deleted documents and merge what was added in small pieces."""
+        ...
+
+    def close(self) -> None:
+        """Release files and locks. Closing twice is no error."""
+        ...
+
+
+def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32]:
+    """The vectors as a float32 array of shape (tokens, dim).
+
+    Raises:
+        InvalidVectorsError: Another shape or dimension, not numbers, or NaN or infinity (also as float16).
+    """
+    try:
+        array = np.asarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidVectorsError(f"{what}: not an array of numbers ({error}).") from None
+    if array.ndim != 2:
+        raise InvalidVectorsError(f"{what}: expected shape (tokens, {dim}), got {array.shape}.")
+    if array.shape[1] != dim:
+        raise InvalidVectorsError(f"{what}: expected dimension {dim}, got {array.shape[1]}.")
+    if array.size and not float(np.abs(array).max()) <= _FLOAT16_MAX:  # "not <=" also catches NaN
+        raise InvalidVectorsError(f"{what}: holds NaN, infinity or a value beyond float16 (±{_FLOAT16_MAX:.0f}).")
+    return array
+
+
+_FLOAT16_MAX = float(np.finfo(np.float16).max)

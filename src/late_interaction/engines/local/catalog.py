@@ -1,0 +1,204 @@
+"""The catalog: one SQLite database that alone says what the index holds.
+
+Documents, metadata, the words for lexical search, segments, tombstones and settings live here; the columns of token
+vectors live in segment files that count only while the catalog names them. A commit of the catalog is a commit of the
+index. WAL mode lets any number of readers, in any process, each see one consistent state while one writer works;
+``synchronous=FULL`` makes a returned commit survive power loss.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sqlite3
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from late_interaction.engines.local.files import CATALOG, sync_directory
+from late_interaction.engines.local.rows import Reader, Writer
+from late_interaction.errors import CorruptIndexError, IndexClosedError, IndexNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["FORMAT_VERSION", "Catalog"]
+
+FORMAT_VERSION = 1
+"""Raised when the meaning of anything on disk changes. A newer version than this is refused, never guessed at."""
+
+_BUSY_TIMEOUT_MS = 30_000
+
+_SCHEMA = """
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE segments (
+    segment INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, documents INTEGER NOT NULL, tokens INTEGER NOT NULL);
+CREATE TABLE segment_files (
+    segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE, name TEXT NOT NULL,
+    size INTEGER NOT NULL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (segment, name)) WITHOUT ROWID;
+CREATE TABLE tombstones (
+    segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE, position INTEGER NOT NULL,
+    PRIMARY KEY (segment, position)) WITHOUT ROWID;
+
+CREATE TABLE documents (
+    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+    segment INTEGER NOT NULL REFERENCES segments, position INTEGER NOT NULL,
+    text TEXT NOT NULL, encoded_text TEXT, metadata TEXT NOT NULL,
+    UNIQUE (segment, position));
+CREATE TABLE fields (
+    path TEXT NOT NULL, kind INTEGER NOT NULL, value NOT NULL, is_element INTEGER NOT NULL,
+    document INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
+    PRIMARY KEY (path, kind, value, is_element, document)) WITHOUT ROWID;
+CREATE INDEX fields_of_document ON fields (document);
+
+CREATE VIEW passages (row, text) AS SELECT row, coalesce(encoded_text, text) FROM documents;
+CREATE VIRTUAL TABLE words USING fts5 (
+    text, content='passages', content_rowid='row', tokenize='porter unicode61 remove_diacritics 2');
+CREATE TRIGGER document_added AFTER INSERT ON documents BEGIN
+    INSERT INTO words (rowid, text) VALUES (new.row, coalesce(new.encoded_text, new.text));
+END;
+CREATE TRIGGER document_removed AFTER DELETE ON documents BEGIN
+    INSERT INTO words (words, rowid, text) VALUES ('delete', old.row, coalesce(old.encoded_text, old.text));
+END;
+"""
+
+
+class Catalog:
+    """The catalog of the index in a directory.
+
+    Connections are pooled: each read or write takes one, so any thread may call.
+
+    Args:
+        root: The directory of the index.
+        read_only: Open without writing anything, also on a read-only file system.
+
+    Raises:
+        IndexNotFoundError: There is no catalog.
+        CorruptIndexError: The file is not a catalog, or is of a newer format.
+    """
+
+    def __init__(self, root: Path, *, read_only: bool) -> None:
+        self.path = root / CATALOG
+        self.read_only = read_only
+        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        self._closed = False
+        if not self.path.is_file():
+            raise IndexNotFoundError(f"There is no index at {root} (no {CATALOG}).")
+        try:
+            with self.reading() as reader:
+                version = reader.setting("format_version")
+        except sqlite3.OperationalError as error:
+            self.close()
+            raise CorruptIndexError(f"{self.path} cannot be opened: {error}.") from None
+        except BaseException:
+            self.close()
+            raise
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            self.close()
+            raise CorruptIndexError(
+                f"{self.path} has format version {version!r}; this release reads up to {FORMAT_VERSION}. "
+                "Upgrade late-interaction."
+            )
+
+    @staticmethod
+    def create(root: Path, *, dim: int) -> None:
+        """Create the catalog of an empty index, unless there is one. Atomic: a crash leaves none or a whole one."""
+        path = root / CATALOG
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'settings'").fetchone():
+                settings = {"format_version": FORMAT_VERSION, "dim": dim, "generation": 0}
+                statement = ""
+                for line in _SCHEMA.splitlines():
+                    statement += line + "\n"
+                    if sqlite3.complete_statement(statement):
+                        connection.execute(statement)
+                        statement = ""
+                rows = [(key, json.dumps(value)) for key, value in settings.items()]
+                connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
+            connection.execute("COMMIT")
+        sync_directory(root)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """A consistent view of the last commit, for as long as the block lasts."""
+        with self._connection() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield Reader(connection)
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """One transaction: committed when the block ends, undone when it raises. The writer lock must be held."""
+        with self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                writer = Writer(connection)
+                yield writer
+                writer.set_setting("generation", writer.generation + 1)
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def integrity_problems(self) -> list[str]:
+        """What SQLite finds wrong with the database file."""
+        with self._connection() as connection:
+            try:
+                rows = connection.execute("PRAGMA integrity_check").fetchall()
+                rows += [(f"broken reference in {row[0]}",) for row in connection.execute("PRAGMA foreign_key_check")]
+            except sqlite3.DatabaseError as error:
+                return [f"{self.path}: {error}"]
+        return [f"{self.path}: {row[0]}" for row in rows if row[0] != "ok"]
+
+    def close(self) -> None:
+        """Close all idle connections; one in use is closed when its block ends."""
+        self._closed = True
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except queue.Empty:
+                return
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        if self._closed:
+            raise IndexClosedError("The index is closed. Open it again.")
+        try:
+            connection = self._idle.get_nowait()
+        except queue.Empty:
+            connection = self._connect()
+        try:
+            yield connection
+        except sqlite3.DatabaseError as error:
+            # SQLite reports damage as plain DatabaseError; its subclasses are other things (locks, constraints).
+            if type(error) is sqlite3.DatabaseError:
+                raise CorruptIndexError(f"{self.path} is damaged: {error}. Restore the index from a copy.") from error
+            raise
+        finally:
+            if self._closed:
+                connection.close()
+            else:
+                self._idle.put(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        if not self.read_only:
+            mode = "mode=rw"
+        elif os.access(self.path.parent, os.W_OK):
+            mode = "mode=ro"
+        else:  # nobody can write here, and SQLite cannot make its shared-memory file either
+            mode = "mode=ro&immutable=1"
+        connection = sqlite3.connect(
+            f"{self.path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection

@@ -1,0 +1,358 @@
+"""The local engine: a directory that holds documents, their metadata and their token vectors."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from itertools import chain, groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+import numpy as np
+
+from late_interaction.documents import Document, check_id
+from late_interaction.engines.base import Match, Record, Verification, check_vectors
+from late_interaction.engines.local.catalog import FORMAT_VERSION, Catalog
+from late_interaction.engines.local.compaction import merge, small_segments
+from late_interaction.engines.local.files import CATALOG, LOCK, SEGMENTS, collect_garbage, sync_directory
+from late_interaction.engines.local.search import search
+from late_interaction.engines.local.segment import SegmentMissingError, SegmentWriter
+from late_interaction.engines.local.snapshot import Snapshot, Snapshots
+from late_interaction.errors import (
+    CorruptIndexError,
+    DuplicateIdError,
+    IndexLockedError,
+    IndexNotFoundError,
+    InvalidRequestError,
+    InvalidVectorsError,
+    ReadOnlyIndexError,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from late_interaction.engines.local.rows import Place, Reader, Writer
+    from late_interaction.filters import Where
+
+__all__ = ["LocalEngine"]
+
+_OPEN_ATTEMPTS = 8  # a reader may meet a merge between reading the catalog and mapping the files; rarely twice
+
+
+class LocalEngine:
+    """Token vectors and documents in one directory: exact MaxSim, durable commits, many readers and one writer.
+
+    Open one with `LocalEngine.open`. Any thread may call any method. A search sees the last commit of any process; a
+    write is one transaction that survives a crash once it has returned.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> engine = LocalEngine.open(tempfile.mkdtemp(), dim=2)
+        >>> engine.upsert([Record(Document("east", id="e"), np.array([[1.0, 0.0]]))])
+        ['e']
+        >>> engine.search([[1.0, 0.0]], k=1)[0].score
+        1.0
+        >>> engine.close()
+    """
+
+    def __init__(self, root: Path, catalog: Catalog, lock: filelock.BaseFileLock | None) -> None:
+        self._root = root
+        self._catalog = catalog
+        self._lock = lock
+        self._write_mutex = threading.Lock()
+        with catalog.reading() as reader:
+            self._dim = int(reader.setting("dim"))
+        self._snapshots = Snapshots(root, self._dim)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, dim: int | None = None, read_only: bool = False) -> LocalEngine:
+        """Open the index in a directory, creating it if ``dim`` is given and there is none.
+
+        Args:
+            path: The directory.
+            dim: Dimension of the token vectors; may be left out for an index that exists.
+            read_only: Do not write, and do not take the writer's lock.
+
+        Raises:
+            IndexNotFoundError: There is no index, and none was asked for.
+            IndexLockedError: Another writer has it open.
+            InvalidVectorsError: The index has another dimension.
+            CorruptIndexError: The files are damaged.
+        """
+        root = Path(path)
+        exists = (root / CATALOG).is_file()
+        if not exists and (read_only or dim is None):
+            raise IndexNotFoundError(f"There is no index at {root}. To create one, open it with an encoder.")
+        if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 1):
+            raise InvalidVectorsError(f"dim must be a positive integer, not {dim!r}.")
+        lock = None if read_only else _take_lock(root, create=not exists)
+        try:
+            if not exists and dim is not None:
+                Catalog.create(root, dim=dim)
+            engine = cls(root, Catalog(root, read_only=read_only), lock)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+        try:
+            if dim is not None and dim != engine.dim:
+                raise InvalidVectorsError(f"The index at {root} holds vectors of dimension {engine.dim}, not {dim}.")
+            with engine._reading() as (_, snapshot):
+                if lock is not None:
+                    collect_garbage(root, {segment.entry.name for segment in snapshot.segments.values()})
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    @property
+    def path(self) -> Path:
+        """The directory of the index."""
+        return self._root
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the token vectors."""
+        return self._dim
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writing is refused."""
+        return self._lock is None
+
+    @property
+    def encoder_record(self) -> dict[str, Any] | None:
+        """What `record_encoder` wrote, or None."""
+        with self._catalog.reading() as reader:
+            record: dict[str, Any] | None = reader.setting("encoder")
+            return record
+
+    def record_encoder(self, record: Mapping[str, Any]) -> None:
+        """Remember, as JSON, which encoder made the vectors."""
+        with self._writing() as writer:
+            writer.set_setting("encoder", dict(record))
+
+    def upsert(self, records: Iterable[Record]) -> list[str]:
+        """Add records, replacing those of the same id; the ids, in order.
+
+        All or nothing: an error in any record, or in the iterable itself, leaves the index as it was. The iterable is
+        consumed one record at a time, so memory stays bounded.
+
+        Raises:
+            InvalidVectorsError: Vectors of another shape or dimension, or NaN or infinity.
+            DuplicateIdError: Two records have the same id.
+        """
+        iterator = iter(records)
+        first = next(iterator, None)
+        if first is None:
+            return []
+        ids: dict[str, None] = {}
+        with self._writing() as writer, SegmentWriter(self._root, self._dim) as files:
+            segment = writer.add_segment()
+            for record in chain([first], iterator):
+                document = record.document
+                if document.id in ids:
+                    raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")
+                ids[document.id] = None
+                vectors = check_vectors(record.vectors, self._dim, f"Vectors of {document.id!r}")
+                writer.put(document, (segment, files.append(vectors)))
+            writer.finish_segment(segment, files.finish())
+        self._merge(small_segments)
+        return list(ids)
+
+    def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
+        """Delete by ids or by filter; how many there were. Unknown ids are no error."""
+        if (ids is None) == (where is None):
+            raise InvalidRequestError("delete takes either ids or where.")
+        if ids is not None:
+            ids = _check_ids(ids)
+        with self._writing() as writer:
+            return writer.delete_where(where) if where is not None else writer.delete_ids(ids or ())
+
+    def search(
+        self,
+        query_vectors: ArrayLike,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        candidates: Iterable[str] | None = None,
+    ) -> list[Match]:
+        """The k best documents by exact MaxSim, best first.
+
+        Args:
+            query_vectors: Token vectors of the query, (query tokens, dim).
+            k: How many; fewer only if fewer pass.
+            where: Only documents that pass this filter.
+            candidates: Only documents of these ids, for example another retriever's hits; unknown ids are left out.
+        """
+        check_k(k)
+        query = check_vectors(query_vectors, self._dim, "Query vectors")
+        if candidates is not None:
+            candidates = _check_ids(candidates)
+        with self._reading() as (reader, snapshot):
+            if where is None and candidates is None:
+                positions = snapshot.alive
+            else:
+                positions = _by_segment(reader.places(where=where, candidates=candidates))
+            found = search(query, snapshot.segments, positions, k)
+            return [Match(reader.document_at(place), score) for place, score in found]
+
+    def search_lexical(self, query: str, k: int = 10, *, where: Where | None = None) -> list[Match]:
+        """The k best documents by BM25 over the words of the query (English stems, diacritics folded)."""
+        check_k(k)
+        with self._catalog.reading() as reader:
+            return [Match(document, score) for document, score in reader.search_words(query, k, where=where)]
+
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """The documents of these ids, in this order; unknown ids are left out."""
+        with self._catalog.reading() as reader:
+            return reader.documents(_check_ids(ids))
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The stored token vectors by id, each (tokens, dim); unknown ids are left out."""
+        with self._reading() as (reader, snapshot):
+            places = {document_id: reader.place_of(document_id) for document_id in _check_ids(ids)}
+            return {
+                document_id: snapshot.segments[place[0]].document(place[1]).astype(np.float32)
+                for document_id, place in places.items()
+                if place is not None
+            }
+
+    def scan(self, *, where: Where | None = None) -> Iterator[Document]:
+        """Every document that passes, in the order of addition, from one consistent state."""
+        with self._catalog.reading() as reader:
+            yield from reader.scan(where=where)
+
+    def count(self, *, where: Where | None = None) -> int:
+        """How many documents pass."""
+        with self._catalog.reading() as reader:
+            return reader.count(where=where)
+
+    def info(self) -> dict[str, Any]:
+        """Size, layout and settings, as JSON values."""
+        with self._reading() as (reader, snapshot):
+            entries = [segment.entry for segment in snapshot.segments.values()]
+            return {
+                "engine": "local",
+                "path": str(self._root),
+                "format_version": FORMAT_VERSION,
+                "documents": reader.count(),
+                "tokens": sum(entry.tokens for entry in entries),
+                "deleted_documents": len(reader.tombstones()),
+                "dim": self._dim,
+                "segments": len(entries),
+                "vector_bytes": sum(file.size for entry in entries for file in entry.files),
+                "catalog_bytes": (self._root / CATALOG).stat().st_size,
+                "encoder": reader.setting("encoder"),
+            }
+
+    def verify(self) -> Verification:
+        """Read every byte back and compare it with its checksum, and every document with its place."""
+        problems = self._catalog.integrity_problems()
+        if problems:  # what a damaged catalog says about the segments means nothing
+            return Verification(tuple(problems))
+        try:
+            with self._reading() as (reader, snapshot):
+                for segment in snapshot.segments.values():
+                    problems += segment.problems()
+                stored = set(reader.places())
+                living = {(number, at) for number, alive in snapshot.alive.items() for at in alive.tolist()}
+        except CorruptIndexError as error:
+            return Verification((*problems, str(error)))
+        problems += [f"The document at {place} of the catalog has no vectors." for place in sorted(stored - living)]
+        problems += [f"The vectors at {place} belong to no document." for place in sorted(living - stored)]
+        return Verification(tuple(problems))
+
+    def compact(self) -> None:
+        """Give back the room of deleted documents and merge all segments into one."""
+        self._merge(
+            lambda snapshot: list(snapshot.segments) if len(snapshot.segments) > 1 or snapshot.has_deleted else []
+        )
+
+    def close(self) -> None:
+        """Release files and locks. Closing twice is no error."""
+        with self._write_mutex:
+            self._catalog.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[Reader, Snapshot]]:
+        """The last commit: its rows and its segments, for as long as the block lasts."""
+        for attempt in range(1, _OPEN_ATTEMPTS + 1):
+            with self._catalog.reading() as reader:
+                try:
+                    snapshot = self._snapshots.at(reader)
+                except SegmentMissingError:
+                    if attempt == _OPEN_ATTEMPTS:
+                        raise
+                    continue
+                yield reader, snapshot
+                return
+
+    @contextmanager
+    def _writing(self) -> Iterator[Writer]:
+        """One transaction on the catalog, one writer at a time."""
+        if self._lock is None:
+            raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
+        with self._write_mutex, self._catalog.writing() as writer:
+            yield writer
+
+    def _merge(self, choose: Callable[[Snapshot], list[int]]) -> None:
+        with self._reading() as (_, snapshot):
+            if not choose(snapshot):
+                return
+        with self._writing() as writer:
+            snapshot = self._snapshots.at(writer)
+            merge(self._root, self._dim, writer, snapshot, choose(snapshot))
+        with self._write_mutex, self._reading() as (_, snapshot):
+            collect_garbage(self._root, {segment.entry.name for segment in snapshot.segments.values()})
+
+
+def check_k(k: int) -> None:
+    """Raise `InvalidRequestError` unless k is a positive integer."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InvalidRequestError(f"k must be a positive integer, not {k!r}.")
+
+
+def _check_ids(ids: Iterable[str]) -> list[str]:
+    if isinstance(ids, str):
+        raise InvalidRequestError(f"ids must be a list of strings, not the string {ids!r}.")
+    ids = list(ids)
+    for document_id in ids:
+        check_id(document_id)
+    return ids
+
+
+def _by_segment(places: list[Place]) -> dict[int, NDArray[np.int64]]:
+    """Sorted places as ascending positions by segment."""
+    return {
+        number: np.array([position for _, position in group], np.int64)
+        for number, group in groupby(places, key=itemgetter(0))
+    }
+
+
+def _take_lock(root: Path, *, create: bool) -> filelock.BaseFileLock:
+    if create:
+        (root / SEGMENTS).mkdir(parents=True, exist_ok=True)
+        sync_directory(root.resolve().parent)
+    lock = filelock.FileLock(root / LOCK, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise IndexLockedError(
+            f"The index at {root} is open for writing elsewhere, in this process or another. "
+            "Close it there, or open it here with read_only=True to search."
+        ) from None
+    return lock

@@ -1,0 +1,65 @@
+"""Names and durability of the files of a local index.
+
+::
+
+    my-index/
+      catalog.sqlite          the only source of truth (see catalog.py)
+      writer.lock             held by the one writer
+      segments/NAME/          immutable columns of one segment (see segment.py)
+        offsets.npy  vectors.npy
+
+A segment directory that the catalog does not name is garbage: what a crash or a merge has left.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["CATALOG", "LOCK", "SEGMENTS", "checksum", "collect_garbage", "sync_directory", "sync_file"]
+
+CATALOG = "catalog.sqlite"
+LOCK = "writer.lock"
+SEGMENTS = "segments"
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file survive power loss."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive power loss. Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of a file's bytes: finds flipped bits and torn writes, not an adversary."""
+    crc = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            crc = zlib.crc32(chunk, crc)
+    return crc
+
+
+def collect_garbage(root: Path, live: set[str]) -> None:
+    """Remove the segment directories that are not ``live``. For the writer alone.
+
+    A reader that still maps such files keeps them on POSIX; on Windows their removal fails and is tried again by the
+    next writer.
+    """
+    for path in (root / SEGMENTS).iterdir():
+        if path.name not in live:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,162 @@
+"""A segment: the token vectors of the documents of one commit, in immutable memory-mapped columns.
+
+Columns are plain ``.npy`` files, readable with ``numpy.load``: ``offsets`` (documents + 1, i64) says where each
+document's tokens begin in ``vectors`` (tokens, dim; f16).
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from late_interaction.engines.local.files import SEGMENTS, checksum, sync_directory, sync_file
+from late_interaction.errors import CorruptIndexError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+__all__ = ["ColumnFile", "Segment", "SegmentEntry", "SegmentMissingError", "SegmentWriter"]
+
+
+class SegmentMissingError(CorruptIndexError):
+    """A segment's file is not there. A reader may be looking at a state that a merge has just replaced."""
+
+
+@dataclass(frozen=True)
+class ColumnFile:
+    """What the catalog knows of one file of a segment."""
+
+    name: str
+    size: int
+    checksum: int
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """What the catalog knows of a segment."""
+
+    name: str
+    documents: int
+    tokens: int
+    files: tuple[ColumnFile, ...]
+
+
+class SegmentWriter:
+    """Streams documents into a new segment directory; memory stays that of one document.
+
+    As a context manager it removes the directory unless `finish` was reached.
+    """
+
+    def __init__(self, root: Path, dim: int) -> None:
+        self.name = secrets.token_hex(8)
+        self.documents = 0
+        self.tokens = 0
+        self._path = root / SEGMENTS / self.name
+        self._dim = dim
+        self._offsets = [0]
+        self._path.mkdir()
+        self._finished = False
+        self._file = (self._path / "vectors.npy").open("wb")
+        self._file.write(_npy_header((0, dim), np.dtype(np.float16)))
+
+    def __enter__(self) -> SegmentWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._finished:
+            self._file.close()
+            shutil.rmtree(self._path, ignore_errors=True)
+
+    def append(self, vectors: NDArray[np.floating[Any]]) -> int:
+        """Append one document, (tokens, dim); its position in the segment."""
+        self._file.write(np.ascontiguousarray(vectors, dtype=np.float16).data)
+        self.tokens += len(vectors)
+        self._offsets.append(self.tokens)
+        self.documents += 1
+        return self.documents - 1
+
+    def finish(self) -> SegmentEntry:
+        """Make the files durable. They exist for readers once the catalog names them."""
+        self._file.seek(0)
+        self._file.write(_npy_header((self.tokens, self._dim), np.dtype(np.float16)))
+        self._file.close()
+        np.save(self._path / "offsets.npy", np.array(self._offsets, np.int64))
+        files = []
+        for path in sorted(self._path.iterdir()):
+            sync_file(path)
+            files.append(ColumnFile(path.name, path.stat().st_size, checksum(path)))
+        sync_directory(self._path)
+        sync_directory(self._path.parent)
+        self._finished = True
+        return SegmentEntry(self.name, self.documents, self.tokens, tuple(files))
+
+
+class Segment:
+    """A segment open for reading.
+
+    Raises:
+        CorruptIndexError: A file is missing, has another size than the catalog says, or is not a column.
+    """
+
+    def __init__(self, root: Path, entry: SegmentEntry, dim: int) -> None:
+        self.entry = entry
+        self.path = root / SEGMENTS / entry.name
+        for file in entry.files:
+            _check_size(self.path / file.name, file)
+        self.offsets = self._column("offsets", (entry.documents + 1,), np.dtype(np.int64))
+        self.vectors = self._column("vectors", (entry.tokens, dim), np.dtype(np.float16))
+
+    def _column(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        path = self.path / f"{name}.npy"
+        try:  # copy-on-write mapping: nothing reaches the file, and torch takes the array without a warning
+            column: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise CorruptIndexError(f"{path} cannot be read: {error}. Restore the index from a copy.") from None
+        if column.shape != shape or column.dtype != dtype:
+            raise CorruptIndexError(
+                f"{path} holds {column.dtype} {column.shape}, the catalog expects {dtype} {shape}. "
+                "Restore the index from a copy."
+            )
+        return column.view(np.ndarray)
+
+    def document(self, position: int) -> NDArray[np.float16]:
+        """The stored token vectors of one document, (tokens, dim)."""
+        return self.vectors[self.offsets[position] : self.offsets[position + 1]]
+
+    def problems(self) -> list[str]:
+        """What is wrong with the files, byte by byte."""
+        found = [
+            f"{self.path / file.name} is damaged: its checksum is not the one the catalog recorded."
+            for file in self.entry.files
+            if checksum(self.path / file.name) != file.checksum
+        ]
+        steps = np.diff(self.offsets)
+        if self.offsets[0] != 0 or self.offsets[-1] != self.entry.tokens or (steps < 0).any():
+            found.append(f"{self.path / 'offsets.npy'} does not partition the {self.entry.tokens} tokens.")
+        return found
+
+
+def _check_size(path: Path, file: ColumnFile) -> None:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise SegmentMissingError(f"{path} is missing. Restore the index from a copy.") from None
+    if size != file.size:
+        raise CorruptIndexError(
+            f"{path} has {size} bytes, the catalog expects {file.size}. Restore the index from a copy."
+        )
+
+
+def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """A version 1.0 ``.npy`` header of always 128 bytes, so that it can be rewritten once the shape is known."""
+    text = repr({"descr": dtype.str, "fortran_order": False, "shape": shape})
+    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"

@@ -1,3 +1,8 @@
 """Late-interaction retrieval (ColBERT, ColPali) for LangChain and LlamaIndex over one local, updatable index."""
 
+from late_interaction.documents import Document, Hit
+from late_interaction.encoders import load_encoder
+from late_interaction.index import Index
+
+__all__ = ["Document", "Hit", "Index", "load_encoder"]
 __version__ = "0.1.0"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from late_interaction.errors import InvalidVectorsError
+from late_interaction.errors import InvalidRequestError, InvalidVectorsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -134,6 +134,12 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release files and locks. Closing twice is no error."""
         ...
+
+
+def check_k(k: int) -> None:
+    """Raise `InvalidRequestError` unless k is a positive integer."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InvalidRequestError(f"k must be a positive integer, not {k!r}.")
 
 
 def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32]:

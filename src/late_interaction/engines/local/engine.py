@@ -13,7 +13,7 @@ import filelock
 import numpy as np
 
 from late_interaction.documents import Document, check_id
-from late_interaction.engines.base import Match, Record, Verification, check_vectors
+from late_interaction.engines.base import Match, Record, Verification, check_k, check_vectors
 from late_interaction.engines.local.catalog import FORMAT_VERSION, Catalog
 from late_interaction.engines.local.compaction import merge, small_segments
 from late_interaction.engines.local.files import CATALOG, LOCK, SEGMENTS, collect_garbage, sync_directory
@@ -248,7 +248,6 @@ class LocalEngine:
                 "segments": len(entries),
                 "vector_bytes": sum(file.size for entry in entries for file in entry.files),
                 "catalog_bytes": (self._root / CATALOG).stat().st_size,
-                "encoder": reader.setting("encoder"),
             }
 
     def verify(self) -> Verification:
@@ -287,6 +286,9 @@ class LocalEngine:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"LocalEngine({str(self._root)!r}, dim={self._dim}, read_only={self.read_only})"
+
     @contextmanager
     def _reading(self) -> Iterator[tuple[Reader, Snapshot]]:
         """The last commit: its rows and its segments, for as long as the block lasts."""
@@ -318,12 +320,6 @@ class LocalEngine:
             merge(self._root, self._dim, writer, snapshot, choose(snapshot))
         with self._write_mutex, self._reading() as (_, snapshot):
             collect_garbage(self._root, {segment.entry.name for segment in snapshot.segments.values()})
-
-
-def check_k(k: int) -> None:
-    """Raise `InvalidRequestError` unless k is a positive integer."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InvalidRequestError(f"k must be a positive integer, not {k!r}.")
 
 
 def _check_ids(ids: Iterable[str]) -> list[str]:

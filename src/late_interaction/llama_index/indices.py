@@ -1,0 +1,130 @@
+"""The index as a LlamaIndex index."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.data_structs import IndexDict
+from llama_index.core.indices.base import BaseIndex
+
+from late_interaction.errors import InvalidRequestError
+from late_interaction.index import Index, Mode
+from late_interaction.llama_index.nodes import REF_DOC_ID, from_node
+from late_interaction.llama_index.retrievers import LateInteractionRetriever
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llama_index.core.schema import BaseNode
+    from llama_index.core.storage.docstore.types import RefDocInfo
+
+    from late_interaction.encoders import Encoder
+    from late_interaction.filters import Where
+
+__all__ = ["LateInteractionIndex"]
+
+
+class LateInteractionIndex(BaseIndex[IndexDict]):
+    """Nodes in an `Index`, behind LlamaIndex's index interface.
+
+    The nodes live in the index and nowhere else: the docstore of the storage context keeps only the hashes of source
+    documents. Open an existing index with ``LateInteractionIndex(index=path)``; fill one with `from_documents`.
+
+    Args:
+        nodes: Nodes to add.
+        index: The index, or the path of one, which is opened for writing.
+        encoder: For a path: the encoder of a new index.
+        **kwargs: Passed to LlamaIndex's `BaseIndex`.
+
+    Example:
+        >>> from llama_index.core import Document
+        >>> from late_interaction.llama_index import LateInteractionIndex
+        >>> texts = ["Paris is the capital of France.", "The Nile is a river."]
+        >>> nodes = LateInteractionIndex.from_documents(
+        ...     [Document(text=text) for text in texts], index=tmp / "nodes", encoder="minilm")
+        >>> nodes.as_retriever(similarity_top_k=1).retrieve("African rivers")[0].node.text
+        'The Nile is a river.'
+        >>> nodes.index.close()
+    """
+
+    index_struct_cls = IndexDict
+
+    def __init__(
+        self,
+        nodes: Sequence[BaseNode] | None = None,
+        *,
+        index: Index | str | os.PathLike[str],
+        encoder: Encoder | str | os.PathLike[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(index, Index):
+            index = Index.open(index, encoder=encoder)
+        elif encoder is not None:
+            raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
+        self.index = index
+        super().__init__(nodes=nodes or [], **kwargs)
+
+    def as_retriever(
+        self,
+        *,
+        similarity_top_k: int = 2,
+        where: Where | None = None,
+        mode: Mode = "late",
+        filters: None = None,
+        **kwargs: Any,
+    ) -> LateInteractionRetriever:
+        """A retriever over this index. See `LateInteractionRetriever`.
+
+        Other arguments are ignored: LlamaIndex's `as_query_engine` and `as_chat_engine` pass theirs through here.
+        """
+        if filters is not None:
+            raise InvalidRequestError("MetadataFilters cannot be used yet. Use where=, for example {'lang': 'en'}.")
+        return LateInteractionRetriever(
+            index=self.index,
+            similarity_top_k=similarity_top_k,
+            where=where,
+            mode=mode,
+            object_map=self._object_map,
+            callback_manager=self._callback_manager,
+        )
+
+    def build_index_from_nodes(self, nodes: Sequence[BaseNode], **build_kwargs: Any) -> IndexDict:
+        """Add nodes, without a second copy in the docstore."""
+        return self._build_index_from_nodes(nodes, **build_kwargs)
+
+    def insert_nodes(self, nodes: Sequence[BaseNode], **insert_kwargs: Any) -> None:
+        """Add nodes, replacing those of the same id."""
+        with self._callback_manager.as_trace("insert_nodes"):
+            self._insert(nodes, **insert_kwargs)
+
+    def delete_nodes(self, node_ids: list[str], delete_from_docstore: bool = False, **delete_kwargs: Any) -> None:  # noqa: FBT001, FBT002
+        """Delete nodes by id. Unknown ids are no error."""
+        self.index.delete(node_ids)
+
+    def delete_ref_doc(self, ref_doc_id: str, delete_from_docstore: bool = False, **delete_kwargs: Any) -> None:  # noqa: FBT001, FBT002
+        """Delete the nodes of a source document."""
+        self.index.delete(where={REF_DOC_ID: ref_doc_id})
+        if delete_from_docstore:
+            self.docstore.delete_ref_doc(ref_doc_id, raise_error=False)
+
+    @property
+    def ref_doc_info(self) -> dict[str, RefDocInfo]:
+        """The source documents, with the ids of their nodes."""
+        from llama_index.core.storage.docstore.types import RefDocInfo
+
+        found: dict[str, RefDocInfo] = {}
+        for document in self.index.scan(where={REF_DOC_ID: {"$exists": True}}):
+            info = found.setdefault(str(document.metadata[REF_DOC_ID]), RefDocInfo())
+            info.node_ids.append(document.id)
+        return found
+
+    def _build_index_from_nodes(self, nodes: Sequence[BaseNode], **build_kwargs: Any) -> IndexDict:
+        self._insert(nodes)
+        return IndexDict()
+
+    def _insert(self, nodes: Sequence[BaseNode], **insert_kwargs: Any) -> None:
+        self.index.add([from_node(node) for node in nodes], progress=self._show_progress)
+
+    def _delete_node(self, node_id: str, **delete_kwargs: Any) -> None:
+        self.index.delete([node_id])

@@ -1,0 +1,43 @@
+"""Between LlamaIndex's nodes and our documents.
+
+A node is encoded as its EMBED text and stored whole, so that it comes back as it was. Its plain text is the document's
+text and its metadata the document's metadata, so filters and other frameworks see what the user gave; ``ref_doc_id``
+is added, for filters and for deleting by source document.
+"""
+
+from __future__ import annotations
+
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextNode
+from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
+
+from late_interaction.documents import Document, Hit
+
+__all__ = ["REF_DOC_ID", "from_node", "hit_to_node", "to_node"]
+
+REF_DOC_ID = "ref_doc_id"
+_CONTENT, _TYPE = "_node_content", "_node_type"  # the names LlamaIndex's own stores use
+
+
+def from_node(node: BaseNode) -> Document:
+    """The document that stands for a node."""
+    dumped = node_to_metadata_dict(node)
+    metadata = {key: dumped[key] for key in (*node.metadata, _CONTENT, _TYPE)}
+    if node.ref_doc_id is not None:
+        metadata[REF_DOC_ID] = node.ref_doc_id
+    text = node.get_content(MetadataMode.NONE)
+    encoded_text = node.get_content(MetadataMode.EMBED)
+    return Document(
+        text, id=node.node_id, metadata=metadata, encoded_text=None if encoded_text == text else encoded_text
+    )
+
+
+def to_node(document: Document) -> BaseNode:
+    """The node a document was made from; a `TextNode` for a document that came another way."""
+    if _CONTENT in document.metadata:
+        return metadata_dict_to_node(dict(document.metadata))
+    return TextNode(text=document.text, id_=document.id, metadata=dict(document.metadata))
+
+
+def hit_to_node(hit: Hit) -> NodeWithScore:
+    """The node of a hit, with its relevance in [0, 1], which is what LlamaIndex's cut-offs expect."""
+    return NodeWithScore(node=to_node(hit.document), score=hit.relevance)

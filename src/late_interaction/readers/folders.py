@@ -1,0 +1,97 @@
+"""Finding the files at and below the given paths."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from late_interaction.errors import InvalidRequestError
+from late_interaction.readers.decoding import describe
+from late_interaction.readers.sections import SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["check_paths", "find_files"]
+
+
+def check_paths(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Raise `InvalidRequestError` unless each path is a folder, or a file of a kind that can be read."""
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        raise InvalidRequestError("paths must be a list of paths. For a single one, pass [path].")
+    return [_check_path(path) for path in paths]
+
+
+def _check_path(given: str | os.PathLike[str]) -> Path:
+    if not os.fspath(given):
+        raise InvalidRequestError("A path is empty. Use '.' for the current folder.")
+    path = Path(given)
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise InvalidRequestError(f"{path} does not exist.") from None
+    except (OSError, ValueError) as error:  # ValueError: the name has a NUL
+        raise InvalidRequestError(f"{str(path)!r} cannot be read: {error}.") from None
+    if stat.S_ISDIR(mode):
+        return path
+    if not stat.S_ISREG(mode):
+        raise InvalidRequestError(f"{path} is neither a file nor a folder.")
+    if path.suffix.lower() not in SUFFIXES:
+        raise InvalidRequestError(f"{path} is not a kind of file that can be read: {' '.join(SUFFIXES)}.")
+    return path
+
+
+def find_files(roots: Iterable[Path], report: Callable[[Path, str], None]) -> Iterator[Path]:
+    """Yield the readable kinds of files at and below the roots, each name once, in a fixed order.
+
+    Args:
+        roots: Paths that `check_paths` returned.
+        report: Called with a folder that cannot be listed, and the reason.
+    """
+    seen: set[str] = set()  # ids are made of these names, so none may come twice
+    for root in roots:
+        for path in _walk(root, report):
+            name = path.as_posix()
+            if name not in seen:
+                seen.add(name)
+                yield path
+
+
+def _walk(root: Path, report: Callable[[Path, str], None]) -> Iterator[Path]:
+    # A stack instead of recursion, for trees deeper than Python's. Beside each path are the real folders that a link
+    # was followed from on the way to it.
+    stack: list[tuple[Path, tuple[Path, ...]]] = [(root, ())]
+    while stack:
+        path, jumps = stack.pop()
+        if not _is_folder(path):
+            if path.suffix.lower() in SUFFIXES and not _is_special(path):
+                yield path
+            continue
+        if path != root and path.is_symlink():
+            target = path.resolve()
+            jumps = (*jumps, path.parent.resolve())
+            if any(folder.is_relative_to(target) for folder in jumps):
+                continue  # the link leads back up to where the walk came from
+        try:
+            names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208  # names are all that is needed
+        except OSError as error:
+            report(path, describe(error))
+        else:
+            stack.extend((path / name, jumps) for name in names if not name.startswith("."))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _is_special(path: Path) -> bool:
+    """Whether the path is a pipe, socket or device, which may block when opened. A dangling link is not: it is told."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False

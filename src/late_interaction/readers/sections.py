@@ -1,0 +1,82 @@
+"""From the text of a file to its sections: the headings above a run of paragraphs, and the paragraphs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from late_interaction.readers import markdown, restructuredtext, webpages
+from late_interaction.readers.blocks import Block, Heading, Outline, split_paragraphs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["SUFFIXES", "Section", "read_sections"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Paragraphs under one heading.
+
+    Attributes:
+        headings: The headings above, outermost first.
+        blocks: The paragraphs; never empty.
+    """
+
+    headings: tuple[str, ...]
+    blocks: list[Block]
+
+
+def _outline_plain(text: str) -> Outline:
+    return Outline(title=None, elements=list(split_paragraphs(text.split("\n"))))
+
+
+_FORMATS: dict[str, Callable[[str], Outline]] = {
+    ".txt": _outline_plain,
+    ".text": _outline_plain,
+    ".md": markdown.outline,
+    ".markdown": markdown.outline,
+    ".rst": restructuredtext.outline,
+    ".html": webpages.outline,
+    ".htm": webpages.outline,
+}
+
+SUFFIXES = tuple(_FORMATS)
+"""The kinds of files that can be read."""
+
+
+def read_sections(text: str, suffix: str) -> tuple[str | None, list[Section]]:
+    """Return the title a file has in itself, if any, and its sections in order.
+
+    Args:
+        text: The content of the file.
+        suffix: One of `SUFFIXES`.
+    """
+    outline = _FORMATS[suffix](text)
+    first = next((item.text for item in outline.elements if isinstance(item, Heading) and item.level == 1), None)
+    return outline.title or first or outline.fallback_title, _sections(outline.elements)
+
+
+def _sections(elements: Iterable[Heading | Block]) -> list[Section]:
+    sections: list[Section] = []
+    open_headings: list[Heading] = []
+    blocks: list[Block] = []
+    for element in elements:
+        if isinstance(element, Block):
+            blocks.append(element)
+            continue
+        deeper = bool(open_headings) and element.level > open_headings[-1].level
+        sections += _close(open_headings, blocks, has_subsection=deeper)
+        blocks = []
+        while open_headings and open_headings[-1].level >= element.level:
+            open_headings.pop()
+        open_headings.append(element)
+    return sections + _close(open_headings, blocks, has_subsection=False)
+
+
+def _close(open_headings: list[Heading], blocks: list[Block], *, has_subsection: bool) -> list[Section]:
+    headings = tuple(heading.text for heading in open_headings if heading.text)
+    if not blocks and not has_subsection and open_headings and open_headings[-1].text:
+        # A heading with nothing below it is in no other passage's path: it would be lost.
+        blocks = [Block(open_headings[-1].text)]
+    return [Section(headings, blocks)] if blocks else []

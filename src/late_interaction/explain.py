@@ -47,7 +47,8 @@ class Explanation:
         text: The text that was encoded, in which the spans lie.
         score: MaxSim, as a search gives it.
         similarities: Cosine of every query token vector with every stored vector, (query tokens, tokens).
-        spans: Matched words, in the order of the query. Markers and query expansion add to the score, not here.
+        spans: Matched words, in the order of the query. Markers, punctuation and query expansion add to
+            the score, not here.
     """
 
     query: str
@@ -109,7 +110,7 @@ def explain(
     best: dict[tuple[Span, Span], float] = {}
     columns = [column for column, span in enumerate(document_spans) if span is not None]
     for row, query_span in enumerate(query_spans):
-        if query_span is None or not columns:
+        if query_span is None or not columns or not any(map(str.isalnum, query[slice(*query_span)])):
             continue
         column = max(columns, key=lambda at: float(similarities[row, at]))
         document_span = document_spans[column]

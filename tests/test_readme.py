@@ -1,0 +1,31 @@
+"""Every Python snippet of the README runs, in the order of the page, and prints what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+HEADINGS = ("LangChain", "LlamaIndex", "Neither")
+PRINTED = (
+    "The Nile flows through eleven countries.\n",
+    "The Nile flows through eleven countries.\n",
+    "paris 0.",
+)
+
+
+def test_there_is_a_snippet_for_each_way_of_use():
+    assert len(SNIPPETS) == len(HEADINGS)
+    for heading, snippet in zip(HEADINGS, SNIPPETS, strict=True):
+        assert snippet in README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize(("snippet", "printed"), list(zip(SNIPPETS, PRINTED, strict=True)), ids=HEADINGS)
+def test_snippet_runs(snippet, printed, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    exec(compile(snippet, "README.md", "exec"), {"__name__": "readme"})
+    assert capsys.readouterr().out.startswith(printed)

@@ -1,4 +1,4 @@
-"""Documents and queries through an encoder: in bounded windows, with what comes back checked."""
+"""Documents and queries through an encoder, in bounded windows."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ _WINDOW = 128  # documents encoded together: enough to form batches of like leng
 def encode_documents(
     encoder: Encoder, documents: Iterable[Document], report: Callable[[int], object] | None = None
 ) -> Iterator[Record]:
-    """Each document with its token vectors, in order; ``report`` is told how many more are done."""
+    """Each document with its token vectors, in order and unchecked; ``report`` is told how many more are done."""
     remaining = iter(documents)
     while window := list(islice(remaining, _WINDOW)):
         texts = [document.text_to_encode for document in window]
-        for document, vectors in zip(window, _same_length(encoder.encode_documents(texts), texts), strict=True):
-            yield Record(document, check_vectors(vectors, encoder.dim, f"The encoder's vectors of {document.id!r}"))
+        yield from map(Record, window, _same_length(encoder.encode_documents(texts), texts))
         if report is not None:
             report(len(window))
 

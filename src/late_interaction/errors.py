@@ -63,6 +63,10 @@ class CorruptIndexError(LateInteractionError):
     """The files of the index are damaged, incomplete or not an index."""
 
 
+class StorageError(LateInteractionError, OSError):
+    """The disk would not take or give what the index needs: full, gone, or not permitted. The last commit stands."""
+
+
 class OptionalDependencyError(LateInteractionError, ImportError):
     """A feature needs a package that is not installed; the message has the pip line."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from late_interaction.documents import Document, Hit
 from late_interaction.encoding import encode_documents, encode_queries, is_blank
+from late_interaction.engines.base import check_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from late_interaction.encoders import Encoder
+    from late_interaction.engines import Record
 
 __all__ = ["late_hit", "rank", "rerank"]
 
@@ -46,7 +48,7 @@ def rank(
     hits = [
         late_hit(
             document,
-            known[position] if position in known else _maxsim(query_vectors, next(records).vectors),
+            known[position] if position in known else _maxsim(query_vectors, next(records), encoder.dim),
             query_vectors,
         )
         for position, document in enumerate(documents)
@@ -59,5 +61,6 @@ def late_hit(document: Document, score: float, query_vectors: NDArray[np.float32
     return Hit(document, score, min(1.0, max(0.0, score / max(1, len(query_vectors)))))
 
 
-def _maxsim(query_vectors: NDArray[np.float32], vectors: NDArray[np.floating]) -> float:
+def _maxsim(query_vectors: NDArray[np.float32], record: Record, dim: int) -> float:
+    vectors = check_vectors(record.vectors, dim, f"The encoder's vectors of {record.document.id!r}")
     return float((query_vectors @ vectors.T).max(axis=1).sum()) if len(vectors) else 0.0

@@ -20,13 +20,21 @@ _STRONG, _WEAK = 0.75, 0.5  # cosines: the same or nearly the same word in a lik
 
 def show_hit(console: Console, hit: Hit, explanation: Explanation | None = None) -> None:
     """Print a hit, with the words that match the query if they are explained."""
-    text = Text(hit.text)
-    if explanation is not None:
-        text = Text(explanation.text)
-        for (start, end), similarity in explanation.highlights().items():
-            if similarity >= _STRONG:
-                text.stylize("bold black on yellow", start, end)
-            elif similarity >= _WEAK:
-                text.stylize("bold yellow", start, end)
+    text = Text(hit.text) if explanation is None else _highlighted(explanation, in_color=bool(console.color_system))
     title = Text(f"{hit.id} · score {hit.score:.2f} · relevance {hit.relevance:.2f}")
     console.print(Panel(text, title=title, title_align="left"))
+
+
+def _highlighted(explanation: Explanation, *, in_color: bool) -> Text:
+    """The text with its matched words in colour; where there is none, as in a file, **between stars**."""
+    text = Text()
+    at = 0
+    for (start, end), similarity in explanation.highlights().items():
+        text.append(explanation.text[at:start])
+        word = explanation.text[start:end]
+        at = end
+        if similarity >= _STRONG:
+            text.append(word if in_color else f"**{word}**", "bold black on yellow")
+        else:
+            text.append(word, "bold yellow" if similarity >= _WEAK else "")
+    return text.append(explanation.text[at:])

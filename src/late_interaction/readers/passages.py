@@ -67,7 +67,7 @@ def pack_blocks(blocks: Iterable[Block], max_chars: int) -> list[str]:
 
 
 def _merge(parts: Iterable[tuple[str, Sequence[re.Pattern[str]]]], max_chars: int) -> list[str]:
-    """Join neighbouring parts as long as they fit; cut those too long after matches of the first pattern beside them."""
+    """Join neighbouring parts as long as they fit; cut a longer one after matches of its first pattern."""
     merged: list[str] = []
     for text, cuts in parts:
         if merged and _fits(merged[-1] + text, max_chars):

@@ -132,5 +132,5 @@ def _collapse(text: str) -> str:
 
 
 def _sanitize(text: str) -> str:
-    """Replace the characters that only a numeric entity can write: halves of surrogate pairs, and NUL."""
-    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
+    """Replace what numeric entities can write and UTF-8 cannot: halves of pairs. Later bs4 does so itself."""
+    return text.encode(errors="replace").decode()

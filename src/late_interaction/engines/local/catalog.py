@@ -15,9 +15,9 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from late_interaction.engines.local.files import CATALOG, sync_directory
+from late_interaction.engines.local.files import CATALOG, sync_directory, sync_file
 from late_interaction.engines.local.rows import Reader, Writer
-from late_interaction.errors import CorruptIndexError, IndexClosedError, IndexNotFoundError
+from late_interaction.errors import CorruptIndexError, IndexClosedError, IndexNotFoundError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,9 +90,9 @@ class Catalog:
         try:
             with self.reading() as reader:
                 version = reader.setting("format_version")
-        except sqlite3.OperationalError as error:
+        except StorageError as error:
             self.close()
-            raise CorruptIndexError(f"{self.path} cannot be opened: {error}.") from None
+            raise CorruptIndexError(f"{self.path} cannot be read as a catalog: {error}") from None
         except BaseException:
             self.close()
             raise
@@ -105,23 +105,22 @@ class Catalog:
 
     @staticmethod
     def create(root: Path, *, dim: int) -> None:
-        """Create the catalog of an empty index, unless there is one. Atomic: a crash leaves none or a whole one."""
-        path = root / CATALOG
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        """Create the catalog of an empty index, unless there is one. The writer lock must be held.
+
+        It is made under another name and then renamed, so that a crash leaves none or a whole one.
+        """
+        path, unfinished = root / CATALOG, root / f"{CATALOG}.new"
+        if path.exists():
+            return
+        unfinished.unlink(missing_ok=True)
+        with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
+            connection.executescript(_SCHEMA)
+            settings = {"format_version": FORMAT_VERSION, "dim": dim, "generation": 0}
+            rows = [(key, json.dumps(value)) for key, value in settings.items()]
+            connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'settings'").fetchone():
-                settings = {"format_version": FORMAT_VERSION, "dim": dim, "generation": 0}
-                statement = ""
-                for line in _SCHEMA.splitlines():
-                    statement += line + "\n"
-                    if sqlite3.complete_statement(statement):
-                        connection.execute(statement)
-                        statement = ""
-                rows = [(key, json.dumps(value)) for key, value in settings.items()]
-                connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
-            connection.execute("COMMIT")
+        sync_file(unfinished)
+        unfinished.replace(path)
         sync_directory(root)
 
     @contextmanager
@@ -178,9 +177,11 @@ class Catalog:
         try:
             yield connection
         except sqlite3.DatabaseError as error:
-            # SQLite reports damage as plain DatabaseError; its subclasses are other things (locks, constraints).
+            # SQLite reports damage as plain DatabaseError, and what the system denies it as OperationalError.
             if type(error) is sqlite3.DatabaseError:
                 raise CorruptIndexError(f"{self.path} is damaged: {error}. Restore the index from a copy.") from error
+            if type(error) is sqlite3.OperationalError:
+                raise StorageError(f"{self.path}: {error}. The last commit stands.") from error
             raise
         finally:
             if self._closed:

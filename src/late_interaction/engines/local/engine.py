@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
 from itertools import chain, groupby
@@ -27,6 +28,7 @@ from late_interaction.errors import (
     IndexNotFoundError,
     InvalidRequestError,
     InvalidVectorsError,
+    LateInteractionError,
     ReadOnlyIndexError,
 )
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from late_interaction.filters import Where
 
 __all__ = ["LocalEngine"]
+
+_logger = logging.getLogger(__name__)
 
 _OPEN_ATTEMPTS = 8  # a reader may meet a merge between reading the catalog and mapping the files; rarely twice
 
@@ -147,6 +151,7 @@ class LocalEngine:
             InvalidVectorsError: Vectors of another shape or dimension, or NaN or infinity.
             DuplicateIdError: Two records have the same id.
         """
+        self._check_writable()
         iterator = iter(records)
         first = next(iterator, None)
         if first is None:
@@ -162,7 +167,10 @@ class LocalEngine:
                 vectors = check_vectors(record.vectors, self._dim, f"Vectors of {document.id!r}")
                 writer.put(document, (segment, files.append(vectors)))
             writer.finish_segment(segment, files.finish())
-        self._merge(small_segments)
+        try:
+            self._merge(small_segments)
+        except (OSError, LateInteractionError) as error:  # what was asked for is done and durable
+            _logger.warning("Small segments could not be merged, the next write tries again: %s", error)
         return list(ids)
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
@@ -306,10 +314,13 @@ class LocalEngine:
     @contextmanager
     def _writing(self) -> Iterator[Writer]:
         """One transaction on the catalog, one writer at a time."""
-        if self._lock is None:
-            raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
+        self._check_writable()
         with self._write_mutex, self._catalog.writing() as writer:
             yield writer
+
+    def _check_writable(self) -> None:
+        if self._lock is None:
+            raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
 
     def _merge(self, choose: Callable[[Snapshot], list[int]]) -> None:
         with self._reading() as (_, snapshot):
@@ -341,8 +352,9 @@ def _by_segment(places: list[Place]) -> dict[int, NDArray[np.int64]]:
 
 def _take_lock(root: Path, *, create: bool) -> filelock.BaseFileLock:
     if create:
-        (root / SEGMENTS).mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         sync_directory(root.resolve().parent)
+    (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
     lock = filelock.FileLock(root / LOCK, timeout=0, thread_local=False)
     try:
         lock.acquire()

@@ -39,7 +39,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
             late_interaction.llama_index,
             ["LateInteractionIndex", "LateInteractionRerank", "LateInteractionRetriever"],
         ),
-        (late_interaction.readers, ["read_paths", "split_text"]),
+        (late_interaction.readers, ["read_paths", "split_document", "split_text"]),
     ],
 )
 def test_exports_are_deliberate(module, names):

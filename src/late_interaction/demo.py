@@ -7,14 +7,15 @@ from pydoc_data.topics import topics
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from late_interaction.documents import Document
 from late_interaction.index import Index
 from late_interaction.optional import require
-from late_interaction.readers import split_text
+from late_interaction.readers import split_document
 from late_interaction.terminal import show_hit
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from late_interaction.documents import Document
 
 __all__ = ["QUESTIONS", "language_reference", "run"]
 
@@ -27,15 +28,11 @@ QUESTIONS = (
 
 def language_reference() -> list[Document]:
     """The passages of the language reference that every CPython carries for its ``help()``."""
-    documents = []
-    for topic, body in sorted(topics.items()):
-        title = body.split("\n", 1)[0]
-        for number, passage in enumerate(split_text(body)):
-            metadata = {"source": topic, "title": title, "passage": number}
-            documents.append(
-                Document(passage, id=f"{topic}#{number}", metadata=metadata, encoded_text=f"{title}\n{passage}")
-            )
-    return documents
+    return [
+        document
+        for topic, body in sorted(topics.items())
+        for document in split_document(body, source=topic, suffix=".rst")
+    ]
 
 
 def run(console: Console) -> None:

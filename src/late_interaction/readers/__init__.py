@@ -1,6 +1,7 @@
 """Files and folders of text, Markdown, reStructuredText and HTML become passages ready to index."""
 
+from late_interaction.readers.documents import split_document
 from late_interaction.readers.passages import split_text
 from late_interaction.readers.paths import read_paths
 
-__all__ = ["read_paths", "split_text"]
+__all__ = ["read_paths", "split_document", "split_text"]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from late_interaction.documents import Document
 from late_interaction.errors import InvalidDocumentError
 from late_interaction.readers.decoding import UnreadableFileError, read_text
+from late_interaction.readers.documents import split_document
 from late_interaction.readers.folders import check_paths, find_files
-from late_interaction.readers.passages import MAX_CHARS, check_max_chars, pack_blocks
-from late_interaction.readers.sections import read_sections
+from late_interaction.readers.passages import MAX_CHARS, check_max_chars
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from late_interaction.documents import Document
 
 __all__ = ["read_paths"]
 
@@ -70,28 +71,7 @@ def _read(roots: list[Path], max_chars: int, report: Callable[[Path, str], None]
 def _read_file(path: Path, max_chars: int) -> list[Document]:
     source = path.as_posix()
     _check_name(source)
-    title, sections = read_sections(read_text(path), path.suffix.lower())
-    title = title or " ".join(path.stem.split())
-    documents: list[Document] = []
-    for section in sections:
-        # The title is often the first heading of the path too.
-        headings = section.headings[1:] if section.headings[:1] == (title,) else section.headings
-        context = " > ".join((title, *headings) if title else headings)
-        for text in pack_blocks(section.blocks, max_chars):
-            metadata: dict[str, str | int] = {"source": source, "passage": len(documents)}
-            if title:
-                metadata["title"] = title
-            if headings:
-                metadata["heading"] = " > ".join(headings)
-            documents.append(
-                Document(
-                    text,
-                    id=f"{source}#{len(documents)}",
-                    metadata=metadata,
-                    encoded_text=f"{context}\n{text}" if context else None,
-                )
-            )
-    return documents
+    return split_document(read_text(path), source=source, suffix=path.suffix.lower(), max_chars=max_chars)
 
 
 def _check_name(source: str) -> None:

@@ -30,7 +30,7 @@ SEGMENTS = "segments"
 
 def sync_file(path: Path) -> None:
     """Make the content of a file survive power loss."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows flushes only what is open for writing
         os.fsync(file.fileno())
 
 

@@ -7,6 +7,7 @@ in its log. Such an encoder returns noise that looks like results, so the files 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,22 @@ def check_checkpoint(name_or_path: str, *, revision: str | None, local_files_onl
         UnsupportedCheckpointError: Says what the checkpoint is instead, and what to do.
     """
 
-    def read(filename: str) -> Any:
+    def read(filename: str, kind: type[Any]) -> Any:
         from sentence_transformers.util import load_file_path
 
-        path = load_file_path(name_or_path, filename, revision=revision, local_files_only=local_files_only)
-        return None if path is None else json.loads(Path(path).read_text("utf-8"))
+        path = load_file_path(
+            name_or_path,
+            filename,
+            cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"),  # where the model will be looked for
+            revision=revision,
+            local_files_only=local_files_only,
+        )
+        content = None if path is None else json.loads(Path(path).read_text("utf-8"))
+        if content is not None and not isinstance(content, kind):
+            raise UnsupportedCheckpointError(f"{name_or_path}: {filename} should hold a {kind.__name__}.")
+        return content
 
-    config = read("config.json") or {}
+    config = read("config.json", dict) or {}
     architectures = config.get("architectures") or []
     if "HF_ColBERT" in architectures:
         return
@@ -40,7 +50,7 @@ def check_checkpoint(name_or_path: str, *, revision: str | None, local_files_onl
             f"{name_or_path} is a page-image model ({architectures[0]}), which this release cannot load. "
             "Use a text model."
         )
-    modules = read("modules.json")
+    modules = read("modules.json", list)
     if modules is None:
         if not config:
             raise UnsupportedCheckpointError(
@@ -48,7 +58,7 @@ def check_checkpoint(name_or_path: str, *, revision: str | None, local_files_onl
                 "Check the name, the path and the network. The model that needs no network is 'minilm'."
             )
         raise UnsupportedCheckpointError(_no_head(name_or_path, f"a bare transformer ({', '.join(architectures)})"))
-    settings = read("config_sentence_transformers.json") or {}
+    settings = read("config_sentence_transformers.json", dict) or {}
     if settings.get("model_type") == "MultiVectorEncoder":
         return
     types = [str(module.get("type", "")).rpartition(".")[2] for module in modules]

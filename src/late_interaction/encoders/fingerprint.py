@@ -44,11 +44,28 @@ def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[s
         cosine = _cosine(recorded["probe"], given["probe"])
         if cosine < _SAME_PROBE:
             found.append(f"the probe embedding (cosine {cosine:.3f}: other weights)")
-    return found + [
-        f"{key} ({recorded.get(key)!r:.80} in the index, {given.get(key)!r:.80} given)"
-        for key in sorted(set(recorded) | set(given))
-        if key not in ignored and recorded.get(key) != given.get(key)
-    ]
+    left, right = _settings(recorded, ignored), _settings(given, ignored)
+    for key in sorted(left.keys() | right.keys()):
+        # A setting of a module that only one side knows was added or dropped by a library; the rest are ours.
+        known_to_both = key in left and key in right
+        if left.get(key) != right.get(key) and (known_to_both or not _is_of_module(key)):
+            found.append(f"{key} ({left.get(key)!r:.80} in the index, {right.get(key)!r:.80} given)")
+    return found
+
+
+def _settings(fingerprint: Mapping[str, Any], ignored: frozenset[str]) -> dict[str, Any]:
+    """What is compared, with the settings of each module under a name of its own."""
+    settings = {key: value for key, value in fingerprint.items() if key not in ignored}
+    modules = settings.get("modules")
+    if isinstance(modules, list) and all(isinstance(module, dict) for module in modules):
+        settings["modules"] = [module.get("type") for module in modules]
+        for place, module in enumerate(modules):
+            settings |= {f"modules[{place}].{key}": value for key, value in module.items()}
+    return settings
+
+
+def _is_of_module(key: str) -> bool:
+    return key.startswith("modules[")
 
 
 def _cosine(left: list[float], right: list[float]) -> float:

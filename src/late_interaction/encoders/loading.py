@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from late_interaction.encoders.checkpoint import check_checkpoint
+from late_interaction.encoders.loading_log import loading_log, missing_weights
 from late_interaction.encoders.minilm import MINILM, load_minilm
 from late_interaction.encoders.text import TextEncoder
 from late_interaction.errors import UnsupportedCheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from sentence_transformers import MultiVectorEncoder
 
 __all__ = ["load_encoder"]
+
+# What the libraries raise for files that are missing, cut off or of another shape.
+_LOADING_ERRORS = (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError)
 
 
 def load_encoder(
@@ -47,7 +50,7 @@ def load_encoder(
         [(8, 384)]
     """
     if name_or_path == MINILM:
-        with _quietly():
+        with loading_log():
             return TextEncoder(load_minilm(device), source=MINILM)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
@@ -56,12 +59,30 @@ def load_encoder(
         raise UnsupportedCheckpointError(f"There is no folder {path}.")
     else:
         name = str(name_or_path)
-    check_checkpoint(name, revision=revision, local_files_only=local_files_only)
+    try:
+        check_checkpoint(name, revision=revision, local_files_only=local_files_only)
+        model = _load(
+            name,
+            device=device,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            local_files_only=local_files_only,
+        )
+    except _LOADING_ERRORS as error:
+        if isinstance(error, UnsupportedCheckpointError):
+            raise
+        raise UnsupportedCheckpointError(f"{name} could not be loaded: {type(error).__name__}: {error}") from error
+    return TextEncoder(model, source=None if trust_remote_code else name, revision=revision)
 
+
+def _load(
+    name: str, *, device: str | None, revision: str | None, trust_remote_code: bool, local_files_only: bool
+) -> MultiVectorEncoder:
+    from safetensors import SafetensorError
     from sentence_transformers import MultiVectorEncoder
 
-    try:
-        with _quietly():
+    with loading_log() as messages:
+        try:
             model = MultiVectorEncoder(
                 name,
                 device=device,
@@ -69,22 +90,10 @@ def load_encoder(
                 trust_remote_code=trust_remote_code,
                 local_files_only=local_files_only,
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UnsupportedCheckpointError(f"{name} could not be loaded: {error}") from error
-    return TextEncoder(model, source=None if trust_remote_code else name, revision=revision)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without transformers' progress bar: a library that is asked for an encoder prints nothing."""
-    import transformers.utils
-
-    logging: Any = transformers.utils.logging  # its functions carry no annotations
-
-    was_enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            logging.enable_progress_bar()
+        except SafetensorError as error:
+            raise UnsupportedCheckpointError(f"{name} has a damaged weights file: {error}") from error
+    if missing := missing_weights(messages):
+        raise UnsupportedCheckpointError(
+            f"{name} lacks weights, which would be drawn at random: {', '.join(missing[:5])}. Download it again."
+        )
+    return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -69,8 +70,6 @@ class TextEncoder:
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
         """Everything that shapes the vectors, as JSON values, with a probe embedding. Costs one small encode."""
-        from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
-
         transformer: Any = self._model[0]
         return {
             "model": self.source,
@@ -80,10 +79,7 @@ class TextEncoder:
             "query_expansion": transformer.query_expansion,
             "query_length": transformer.query_length,
             "document_length": transformer.document_length,
-            "skiplist": sorted(
-                word for module in self._model if isinstance(module, MultiVectorMask) for word in module.skiplist_words
-            ),
-            "modules": [type(module).__name__ for module in self._model],
+            "modules": [_describe(module) for module in self._model],
             "libraries": library_versions(),
             "probe": probe(self.encode_queries([PROBE_TEXT])[0], self.encode_documents([PROBE_TEXT])[0]),
         }
@@ -97,11 +93,16 @@ class TextEncoder:
         return self._encode(texts, "document")
 
     def token_spans(self, text: str, task: Task) -> list[Span | None]:
-        """For each vector of the text, in order, its span in the text; None for markers and query expansion."""
-        from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+        """For each vector of the text, in order, its span in the text; None for markers and query expansion.
 
+        None, too, for every vector of a model that pools tokens, where one stands for several.
+        """
+        from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling, MultiVectorMask
+
+        if any(isinstance(module, BaseTokenPooling) and module.applies_to(task) for module in self._model):
+            return [None] * len(self._encode([text], task)[0])
         prompt = self._model.prompts.get(task) or ""
-        stripped = text.strip()
+        stripped = _checked(text).strip()
         shift = len(text) - len(text.lstrip()) - len(prompt)
         with self._lock:
             features: dict[str, Any] = self._model.preprocess(
@@ -135,26 +136,41 @@ class TextEncoder:
         return encoded
 
     def _lengths(self, texts: Sequence[str], task: Task) -> list[int]:
-        """Tokens of each text, as far as the model reads it."""
+        """Tokens the model reads of each text: its marker and query expansion included."""
         if len(texts) <= 1:
             return [1] * len(texts)
         transformer: Any = self._model[0]
+        expansion = transformer.query_expansion if task == "query" else None
         longest = transformer.query_length if task == "query" else transformer.document_length
+        prompt = self._model.prompts.get(task) or ""
         with self._lock:
             ids = self._model.tokenizer(
-                list(texts),
+                [prompt + text for text in texts],
                 truncation=True,
                 max_length=longest or transformer.max_seq_length,
                 padding=False,
                 return_attention_mask=False,
                 return_token_type_ids=False,
             )["input_ids"]
-        return [len(tokens) for tokens in ids]
+        shortest = expansion["length"] if expansion else 0
+        return [max(len(tokens), shortest) for tokens in ids]
+
+
+def _describe(module: Any) -> dict[str, Any]:
+    """A module's settings, as JSON values. The transformer's are in the fingerprint by name."""
+    settings = module.get_config_dict() if hasattr(module, "get_config_dict") and module.config_keys else {}
+    if "transformer_task" in settings:
+        settings = {}
+    return {"type": type(module).__name__, **json.loads(json.dumps(settings, default=str))}
 
 
 def _checked(text: object) -> str:
     if not isinstance(text, str):
         raise InvalidRequestError(f"Only strings can be encoded as text, not {type(text).__name__}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(f"A text is not valid Unicode and cannot be encoded ({error.reason}).") from None
     return text
 
 

@@ -1,0 +1,66 @@
+"""Fixtures for every test: tiny checkpoints, encoders, and no network."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub, which reads it once
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+from tests.fakes import WordEncoder
+
+# torch and transformers take seconds to import: only the tests that need a checkpoint pay for them.
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory):
+    """A folder for tiny checkpoints."""
+    return tmp_path_factory.mktemp("checkpoints")
+
+
+@pytest.fixture(scope="session")
+def stanford_checkpoint(checkpoints):
+    """A Stanford ColBERT checkpoint: BERT, 16 dimensions, queries expanded to 32 tokens."""
+    from tests.checkpoints import stanford
+
+    return stanford(checkpoints / "stanford")
+
+
+@pytest.fixture(scope="session")
+def pylate_checkpoint(checkpoints):
+    """A PyLate checkpoint: BERT, 16 dimensions, queries expanded to 32 tokens."""
+    from tests.checkpoints import pylate
+
+    return pylate(checkpoints / "pylate")
+
+
+@pytest.fixture(scope="session")
+def modernbert_checkpoint(checkpoints):
+    """A PyLate checkpoint over ModernBERT: byte-level BPE, two Dense layers, 16 dimensions, no query expansion."""
+    from tests.checkpoints import modernbert
+
+    return modernbert(checkpoints / "modernbert")
+
+
+@pytest.fixture(scope="session")
+def modernbert_expansion_checkpoint(checkpoints):
+    """As ``modernbert_checkpoint``, with queries expanded to 48 tokens."""
+    from tests.checkpoints import modernbert
+
+    return modernbert(checkpoints / "modernbert-expansion", expansion=True)
+
+
+@pytest.fixture(scope="session")
+def minilm():
+    """The offline encoder, with real weights."""
+    from late_interaction import load_encoder
+
+    return load_encoder("minilm")
+
+
+@pytest.fixture
+def word_encoder():
+    """A fast fake with real behaviour: equal words match."""
+    return WordEncoder()

@@ -65,7 +65,8 @@ def main() -> None:
     relevant = [{row["relevant"]} for row in asked]
     runs: dict[str, tuple[list[list[str]], list[float]]] = {}
 
-    runs["pooled cosine"] = pooled_rankings([row["text"] for row in documents], [row["id"] for row in documents], queries)
+    texts, ids = [row["text"] for row in documents], [row["id"] for row in documents]
+    runs["pooled cosine"] = pooled_rankings(texts, ids, queries)
     with tempfile.TemporaryDirectory() as folder, Index.open(Path(folder) / "index", encoder="minilm") as index:
         start = time.perf_counter()
         index.add([Document(**row) for row in documents])

@@ -52,7 +52,9 @@ class Document:
         if encoded_text is not None:
             check_string(encoded_text, "encoded_text")
         metadata = {} if metadata is None else metadata
-        _check_metadata(metadata)
+        if not isinstance(metadata, Mapping):
+            raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
+        metadata = plain_json(dict(metadata), "metadata")
         if id is None:
             id = _content_hash(text, encoded_text, metadata)  # noqa: A001
         else:
@@ -122,44 +124,42 @@ def check_id(value: object) -> None:
         raise InvalidDocumentError("id must not be empty. Leave it out to use a hash of the content.")
 
 
-def _check_metadata(metadata: object) -> None:
-    if not isinstance(metadata, Mapping):
-        raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
-    _check_json(dict(metadata), "metadata", depth=0)
-
-
 def _content_hash(text: str, encoded_text: str | None, metadata: Mapping[str, Any]) -> str:
-    content = json.dumps([text, encoded_text, dict(metadata)], sort_keys=True)
+    content = json.dumps([text, encoded_text, metadata], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 _MAX_DEPTH = 64  # nesting beyond this is a mistake, and would exhaust the stack of whoever reads it
 
 
-def _check_json(value: object, where: str, depth: int) -> None:
+def plain_json(value: Any, name: str, depth: int = 0) -> Any:
+    """A copy of a JSON value, made of plain dicts, lists, strings, numbers, booleans and None.
+
+    Raises:
+        InvalidDocumentError: JSON or the catalog cannot hold it; the message names the place inside ``name``.
+    """
     if depth > _MAX_DEPTH:
-        raise InvalidDocumentError(f"{where} is nested more than {_MAX_DEPTH} levels deep.")
+        raise InvalidDocumentError(f"{name} is nested more than {_MAX_DEPTH} levels deep.")
     if value is None or isinstance(value, bool):
-        return
+        return value
     if isinstance(value, str):
-        check_string(value, where)
-    elif isinstance(value, int):
+        check_string(value, name)
+        return str(value)
+    if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
-            raise InvalidDocumentError(f"{where} is an integer beyond 64 bits. Store it as a string.")
-    elif isinstance(value, float):
+            raise InvalidDocumentError(f"{name} is an integer beyond 64 bits. Use a string.")
+        return int(value)
+    if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidDocumentError(f"{where} is {value}, which JSON cannot hold. Use None.")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise InvalidDocumentError(f"{where} has the key {key!r}; keys must be strings.")
-            check_string(key, f"A key of {where}")
-            _check_json(item, f"{where}[{key!r}]", depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for position, item in enumerate(value):
-            _check_json(item, f"{where}[{position}]", depth + 1)
-    else:
-        raise InvalidDocumentError(
-            f"{where} is a {type(value).__name__}, which JSON cannot hold. "
-            "Use strings, numbers, booleans, None, lists and dicts."
-        )
+            raise InvalidDocumentError(f"{name} is {value}, which JSON cannot hold. Use None.")
+        return float(value)
+    if isinstance(value, dict):
+        for key in value:
+            check_string(key, f"{name}: the key {key!r}")
+        return {str(key): plain_json(item, f"{name}[{key!r}]", depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_json(item, f"{name}[{place}]", depth + 1) for place, item in enumerate(value)]
+    raise InvalidDocumentError(
+        f"{name} is a {type(value).__name__}, which JSON cannot hold. "
+        "Use strings, numbers, booleans, None, lists and dicts."
+    )

@@ -17,11 +17,13 @@ The meaning, which `matches` defines and every engine must share:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from late_interaction.errors import InvalidFilterError
+from late_interaction.documents import check_string, plain_json
+from late_interaction.errors import InvalidDocumentError, InvalidFilterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,9 +67,7 @@ class FieldValue:
             return FieldValue("null", None, is_element)
         if isinstance(value, bool):
             return FieldValue("bool", value, is_element)
-        if isinstance(value, int):
-            return FieldValue("number", value if -(2**63) <= value < 2**63 else float(value), is_element)
-        if isinstance(value, float):
+        if isinstance(value, (int, float)):
             return FieldValue("number", value, is_element)
         if isinstance(value, str):
             return FieldValue("string", value, is_element)
@@ -160,7 +160,7 @@ def parse(where: Where) -> Filter:
 
 def _parse(where: object, depth: int) -> Filter:
     if not isinstance(where, Mapping):
-        raise InvalidFilterError(f"A filter must be a dict, not {type(where).__name__}: {where!r}.")
+        raise InvalidFilterError(f"A filter must be a dict, not {type(where).__name__}.")
     if depth > _MAX_DEPTH:
         raise InvalidFilterError(f"The filter is nested more than {_MAX_DEPTH} levels deep.")
     clauses: list[Filter] = []
@@ -185,6 +185,10 @@ def _parse(where: object, depth: int) -> Filter:
 
 
 def _parse_field(field: str, condition: object, depth: int) -> Filter:
+    try:
+        check_string(field, "A field")
+    except InvalidDocumentError as error:
+        raise InvalidFilterError(str(error)) from None
     if field.startswith("_"):
         raise InvalidFilterError(f"The field {field!r} begins with '_': such metadata is stored but not filterable.")
     if depth > _MAX_DEPTH:
@@ -206,16 +210,23 @@ def _parse_field(field: str, condition: object, depth: int) -> Filter:
 
 
 def _operand(field: str, operator: str, value: object) -> FieldValue:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return FieldValue("number", _comparable(field, operator, value))
     try:
-        operand = FieldValue.of(value)
-        str(operand.value).encode()
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidFilterError(
-            f"{operator} of the field {field!r} cannot take {type(value).__name__} {value!r:.100}: {error}."
-        ) from None
-    if operand.value != operand.value:
+        return FieldValue.of(plain_json(value, "the operand"))
+    except InvalidDocumentError as error:  # what no document can hold
+        raise InvalidFilterError(f"{operator} of the field {field!r}: {error}") from None
+
+
+def _comparable(field: str, operator: str, number: float) -> float:
+    """The number as SQLite compares it. Unlike a document a filter may name infinity, and integers beyond 64 bits."""
+    try:
+        wide = float(number)
+    except OverflowError:
+        raise InvalidFilterError(f"{operator} of the field {field!r} has an integer beyond all numbers.") from None
+    if math.isnan(wide):
         raise InvalidFilterError(f"{operator} of the field {field!r} cannot take NaN, which equals nothing.")
-    return operand
+    return number if isinstance(number, float) or -(2**63) <= number < 2**63 else wide
 
 
 def _operands(field: str, operator: str, value: object) -> tuple[FieldValue, ...]:

@@ -149,9 +149,13 @@ def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32
         InvalidVectorsError: Another shape or dimension, not numbers, or NaN or infinity (also as float16).
     """
     try:
-        array = np.asarray(vectors, dtype=np.float32)
+        given = np.asarray(vectors)
     except (TypeError, ValueError) as error:
         raise InvalidVectorsError(f"{what}: not an array of numbers ({error}).") from None
+    if given.dtype.kind not in "fiu":
+        raise InvalidVectorsError(f"{what}: not an array of real numbers, but of {given.dtype}.")
+    with np.errstate(over="ignore"):  # what is too great for float32 becomes infinity, which is refused below
+        array = np.require(given, np.float32, ("C", "W"))
     if array.ndim != 2:
         raise InvalidVectorsError(f"{what}: expected shape (tokens, {dim}), got {array.shape}.")
     if array.shape[1] != dim:

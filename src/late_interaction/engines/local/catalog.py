@@ -89,19 +89,15 @@ class Catalog:
             raise IndexNotFoundError(f"There is no index at {root} (no {CATALOG}).")
         try:
             with self.reading() as reader:
-                version = reader.setting("format_version")
-        except StorageError as error:
-            self.close()
-            raise CorruptIndexError(f"{self.path} cannot be read as a catalog: {error}") from None
+                version = reader.setting("format_version") if reader.has_settings() else None
+            if version not in range(1, FORMAT_VERSION + 1):
+                raise CorruptIndexError(
+                    f"{self.path} is no catalog that this release can read (format version {version!r}, known up to "
+                    f"{FORMAT_VERSION}). Upgrade late-interaction if a newer release has made it."
+                )
         except BaseException:
             self.close()
             raise
-        if not isinstance(version, int) or version > FORMAT_VERSION:
-            self.close()
-            raise CorruptIndexError(
-                f"{self.path} has format version {version!r}; this release reads up to {FORMAT_VERSION}. "
-                "Upgrade late-interaction."
-            )
 
     @staticmethod
     def create(root: Path, *, dim: int) -> None:
@@ -170,11 +166,9 @@ class Catalog:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         if self._closed:
             raise IndexClosedError("The index is closed. Open it again.")
+        connection = None
         try:
-            connection = self._idle.get_nowait()
-        except queue.Empty:
-            connection = self._connect()
-        try:
+            connection = self._take()
             yield connection
         except sqlite3.DatabaseError as error:
             # SQLite reports damage as plain DatabaseError, and what the system denies it as OperationalError.
@@ -184,22 +178,37 @@ class Catalog:
                 raise StorageError(f"{self.path}: {error}. The last commit stands.") from error
             raise
         finally:
-            if self._closed:
-                connection.close()
-            else:
-                self._idle.put(connection)
+            if connection is not None:
+                if self._closed:
+                    connection.close()
+                else:
+                    self._idle.put(connection)
+
+    def _take(self) -> sqlite3.Connection:
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        if not self.read_only:
-            mode = "mode=rw"
-        elif os.access(self.path.parent, os.W_OK):
-            mode = "mode=ro"
-        else:  # nobody can write here, and SQLite cannot make its shared-memory file either
-            mode = "mode=ro&immutable=1"
         connection = sqlite3.connect(
-            f"{self.path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False
+            f"{self.path.resolve().as_uri()}?{self._mode()}", uri=True, isolation_level=None, check_same_thread=False
         )
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
         return connection
+
+    def _mode(self) -> str:
+        """How SQLite may open the file: beside a log of commits it needs a shared-memory file, if need be a new one."""
+        if not self.read_only:
+            return "mode=rw"
+        log, shared_memory = (self.path.with_name(self.path.name + suffix) for suffix in ("-wal", "-shm"))
+        if os.access(self.path.parent, os.W_OK) or shared_memory.exists():
+            return "mode=ro"
+        if log.exists() and log.stat().st_size:
+            raise StorageError(
+                f"{self.path} was not closed: its last commits are still in {log.name}, and nothing can be written "
+                "here. Open and close the index once where it can be written, then copy it."
+            )
+        return "mode=ro&immutable=1"

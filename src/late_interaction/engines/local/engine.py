@@ -30,6 +30,7 @@ from late_interaction.errors import (
     InvalidVectorsError,
     LateInteractionError,
     ReadOnlyIndexError,
+    StorageError,
 )
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class LocalEngine:
             InvalidVectorsError: The index has another dimension.
             CorruptIndexError: The files are damaged.
         """
-        root = Path(path)
+        root = Path(path).absolute()  # the working directory may change
         exists = (root / CATALOG).is_file()
         if not exists and (read_only or dim is None):
             raise IndexNotFoundError(f"There is no index at {root}. To create one, open it with an encoder.")
@@ -263,14 +264,20 @@ class LocalEngine:
         problems = self._catalog.integrity_problems()
         if problems:  # what a damaged catalog says about the segments means nothing
             return Verification(tuple(problems))
-        try:
-            with self._reading() as (reader, snapshot):
-                for segment in snapshot.segments.values():
-                    problems += segment.problems()
-                stored = set(reader.places())
-                living = {(number, at) for number, alive in snapshot.alive.items() for at in alive.tolist()}
-        except CorruptIndexError as error:
-            return Verification((*problems, str(error)))
+        for attempt in range(1, _OPEN_ATTEMPTS + 1):
+            try:
+                with self._reading() as (reader, snapshot):
+                    for segment in snapshot.segments.values():
+                        problems += segment.problems()
+                    stored = set(reader.places())
+            except SegmentMissingError as error:  # perhaps merged away meanwhile by another process
+                if attempt == _OPEN_ATTEMPTS:
+                    return Verification((str(error),))
+            except CorruptIndexError as error:
+                return Verification((str(error),))
+            else:
+                break
+        living = {(number, at) for number, alive in snapshot.alive.items() for at in alive.tolist()}
         problems += [f"The document at {place} of the catalog has no vectors." for place in sorted(stored - living)]
         problems += [f"The vectors at {place} belong to no document." for place in sorted(living - stored)]
         return Verification(tuple(problems))
@@ -328,7 +335,8 @@ class LocalEngine:
                 return
         with self._writing() as writer:
             snapshot = self._snapshots.at(writer)
-            merge(self._root, self._dim, writer, snapshot, choose(snapshot))
+            if numbers := choose(snapshot):  # another thread may have been faster
+                merge(self._root, self._dim, writer, snapshot, numbers)
         with self._write_mutex, self._reading() as (_, snapshot):
             collect_garbage(self._root, {segment.entry.name for segment in snapshot.segments.values()})
 
@@ -351,16 +359,21 @@ def _by_segment(places: list[Place]) -> dict[int, NDArray[np.int64]]:
 
 
 def _take_lock(root: Path, *, create: bool) -> filelock.BaseFileLock:
-    if create:
-        root.mkdir(parents=True, exist_ok=True)
-        sync_directory(root.resolve().parent)
-    (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
     lock = filelock.FileLock(root / LOCK, timeout=0, thread_local=False)
     try:
+        if create:
+            root.mkdir(parents=True, exist_ok=True)
+            sync_directory(root.parent)
+        (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
         lock.acquire()
     except filelock.Timeout:
         raise IndexLockedError(
             f"The index at {root} is open for writing elsewhere, in this process or another. "
             "Close it there, or open it here with read_only=True to search."
         ) from None
+    except OSError as error:
+        raise StorageError(
+            f"Nothing can be written in {root} ({error.strerror}). "
+            "To search an index there, open it with read_only=True."
+        ) from error
     return lock

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.documents import Document
 from late_interaction.engines.local.segment import ColumnFile, SegmentEntry
 from late_interaction.engines.local.where import KINDS, compile_filter, sql_value
+from late_interaction.errors import CorruptIndexError
 from late_interaction.filters import field_values, parse
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ Place = tuple[int, int]
 """Where a document's vectors are: (segment, position)."""
 
 _COLUMNS = "documents.id, documents.text, documents.encoded_text, documents.metadata"
+_CHUNK = 500  # ids in one statement
 _MAX_WORDS = 256  # of a lexical query: a pasted page is cut, its first words say what it is about
 
 
@@ -35,7 +39,14 @@ class Reader:
     def setting(self, key: str) -> Any:
         """A setting's value, or None."""
         row = self._connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        try:
+            return None if row is None else json.loads(row[0])
+        except json.JSONDecodeError as error:
+            raise CorruptIndexError(f"The setting {key!r} of the catalog is damaged: {error}.") from None
+
+    def has_settings(self) -> bool:
+        """Whether this is a catalog at all."""
+        return bool(self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'settings'").fetchone())
 
     @property
     def generation(self) -> int:
@@ -60,13 +71,15 @@ class Reader:
     def places(self, *, where: Where | None = None, candidates: Iterable[str] | None = None) -> list[Place]:
         """The places of the documents that pass the filter and are candidates, in order."""
         condition, parameters = _condition(where)
-        if candidates is not None:
-            condition += " AND documents.id IN (SELECT value FROM json_each(?))"
-            parameters.append(json.dumps(list(candidates)))
-        return self._connection.execute(
-            f"SELECT segment, position FROM documents WHERE {condition} ORDER BY segment, position",
-            parameters,
-        ).fetchall()
+        select = f"SELECT segment, position FROM documents WHERE {condition}"
+        if candidates is None:
+            return sorted(self._connection.execute(select, parameters))
+        remaining = iter(dict.fromkeys(candidates))
+        places: list[Place] = []
+        while chunk := list(islice(remaining, _CHUNK)):
+            chosen = f"{select} AND id IN ({', '.join('?' * len(chunk))})"
+            places += self._connection.execute(chosen, [*parameters, *chunk])
+        return sorted(places)
 
     def place_of(self, document_id: str) -> Place | None:
         """Where a document's vectors are, or None."""
@@ -112,7 +125,7 @@ class Reader:
 
     def search_words(self, query: str, k: int, *, where: Where | None = None) -> list[tuple[Document, float]]:
         """The k best documents by BM25 (as FTS5 computes it: k1 = 1.2, b = 0.75), best first."""
-        words = list(dict.fromkeys(re.findall(r"\w+", query)))[:_MAX_WORDS]
+        words = list(dict.fromkeys(re.findall(r"\w+", unicodedata.normalize("NFC", query))))[:_MAX_WORDS]
         if not words:
             return []
         condition, parameters = _condition(where)

@@ -22,7 +22,7 @@ __all__ = ["search"]
 def search(
     query: NDArray[np.float32], segments: Mapping[int, Segment], positions: Mapping[int, NDArray[np.int64]], k: int
 ) -> list[tuple[Place, float]]:
-    """The k best of the documents at some positions of each segment, best first; of equal scores the older."""
+    """The k best of the documents at some positions of each segment, best first."""
     if not positions:
         return []
     scores = np.concatenate(

@@ -89,7 +89,8 @@ class SegmentWriter:
         self._file.seek(0)
         self._file.write(_npy_header((self.tokens, self._dim), np.dtype(np.float16)))
         self._file.close()
-        np.save(self._path / "offsets.npy", np.array(self._offsets, np.int64))
+        offsets = np.array(self._offsets, np.int64)
+        (self._path / "offsets.npy").write_bytes(_npy_header(offsets.shape, offsets.dtype) + offsets.tobytes())
         files = []
         for path in sorted(self._path.iterdir()):
             sync_file(path)
@@ -117,39 +118,57 @@ class Segment:
 
     def _column(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         path = self.path / f"{name}.npy"
-        try:  # copy-on-write mapping: nothing reaches the file, and torch takes the array without a warning
-            column: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise CorruptIndexError(f"{path} cannot be read: {error}. Restore the index from a copy.") from None
-        if column.shape != shape or column.dtype != dtype:
+        header = _npy_header(shape, dtype)
+        try:
+            with path.open("rb") as file:
+                found = file.read(len(header))
+                if found == header and 0 not in shape:
+                    # Copy-on-write: nothing reaches the file, and torch takes the array without a warning.
+                    column = np.memmap(file, dtype, mode="c", offset=len(header), shape=shape)
+                    return column.view(np.ndarray)
+        except FileNotFoundError:
+            raise _missing(path) from None
+        if found != header:
             raise CorruptIndexError(
-                f"{path} holds {column.dtype} {column.shape}, the catalog expects {dtype} {shape}. "
-                "Restore the index from a copy."
+                f"{path} is no column of {dtype} {shape}, which the catalog expects. Restore the index from a copy."
             )
-        return column.view(np.ndarray)
+        return np.empty(shape, dtype)  # an empty file cannot be mapped
 
     def document(self, position: int) -> NDArray[np.float16]:
         """The stored token vectors of one document, (tokens, dim)."""
         return self.vectors[self.offsets[position] : self.offsets[position + 1]]
 
     def problems(self) -> list[str]:
-        """What is wrong with the files, byte by byte."""
-        found = [
-            f"{self.path / file.name} is damaged: its checksum is not the one the catalog recorded."
-            for file in self.entry.files
-            if checksum(self.path / file.name) != file.checksum
-        ]
-        steps = np.diff(self.offsets)
-        if self.offsets[0] != 0 or self.offsets[-1] != self.entry.tokens or (steps < 0).any():
-            found.append(f"{self.path / 'offsets.npy'} does not partition the {self.entry.tokens} tokens.")
-        return found
+        """What is wrong with the files, byte by byte.
+
+        Raises:
+            SegmentMissingError: A file is not there.
+        """
+        try:
+            for file in self.entry.files:
+                _check_size(self.path / file.name, file)
+                if checksum(self.path / file.name) != file.checksum:
+                    return [f"{self.path / file.name} is damaged: its checksum is not the one the catalog recorded."]
+        except FileNotFoundError:
+            raise _missing(self.path) from None
+        except SegmentMissingError:
+            raise
+        except CorruptIndexError as error:  # of another size: what is mapped must not be touched
+            return [str(error)]
+        if self.offsets[0] != 0 or self.offsets[-1] != self.entry.tokens or (np.diff(self.offsets) < 0).any():
+            return [f"{self.path / 'offsets.npy'} does not partition the {self.entry.tokens} tokens."]
+        return []
+
+
+def _missing(path: Path) -> SegmentMissingError:
+    return SegmentMissingError(f"{path} is missing. Restore the index from a copy.")
 
 
 def _check_size(path: Path, file: ColumnFile) -> None:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise SegmentMissingError(f"{path} is missing. Restore the index from a copy.") from None
+        raise _missing(path) from None
     if size != file.size:
         raise CorruptIndexError(
             f"{path} has {size} bytes, the catalog expects {file.size}. Restore the index from a copy."

@@ -1,0 +1,206 @@
+"""The local engine against a dict and numpy: random histories of adding, deleting, merging, reopening, and asking."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from late_interaction.engines import LocalEngine
+from late_interaction.engines.local import compaction
+from late_interaction.errors import LateInteractionError
+from tests.engines.helpers import FAST_DIRECTORY, record, stored, true_score, unit_vectors
+
+DIM = 4
+IDS = st.sampled_from([f"d{number}" for number in range(10)])
+COLOURS = ["red", "green", "blue"]
+WORDS = ["apple", "pear", "plum"]
+RECORDS = st.tuples(
+    IDS, st.integers(0, 5), st.integers(0, 50), st.sampled_from(COLOURS), st.integers(0, 5), st.sampled_from(WORDS)
+)
+K = st.one_of(st.integers(1, 12), st.just(1000))
+
+# Filters by hand: what is asked, and what it means for the metadata {"colour", "n", "tags"}.
+FILTERS = [
+    ({}, lambda m: True),
+    ({"colour": "red"}, lambda m: m["colour"] == "red"),
+    ({"colour": {"$ne": "red"}}, lambda m: m["colour"] != "red"),
+    ({"n": {"$gte": 3}}, lambda m: m["n"] >= 3),
+    ({"n": {"$in": [0, 2, 4]}}, lambda m: m["n"] in (0, 2, 4)),
+    ({"tags": 1}, lambda m: 1 in m["tags"]),
+    ({"$or": [{"n": 0}, {"colour": "blue"}]}, lambda m: m["n"] == 0 or m["colour"] == "blue"),
+    ({"$not": {"n": {"$lt": 5}}}, lambda m: m["n"] >= 5),
+    ({"nope": {"$exists": True}}, lambda m: False),
+]
+
+
+class History(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="late-interaction-model-", dir=FAST_DIRECTORY))
+        self.engine = LocalEngine.open(self.directory / "index", dim=DIM)
+        self.model = {}  # id -> (document, vectors), in the order of addition
+        self.reader = None
+
+    def teardown(self):
+        if self.reader is not None:
+            self.reader.close()
+        self.engine.close()
+        shutil.rmtree(self.directory)
+
+    # Changes
+
+    @rule(batch=st.lists(RECORDS, min_size=1, max_size=6, unique_by=lambda fields: fields[0]))
+    def upsert(self, batch):
+        records = [
+            record(
+                name,
+                vectors=unit_vectors(seed, tokens, DIM),
+                text=f"text {word}",
+                colour=colour,
+                n=n,
+                tags=list(range(n)),
+            )
+            for name, tokens, seed, colour, n, word in batch
+        ]
+        assert self.engine.upsert(iter(records)) == [item.document.id for item in records]
+        for item in records:
+            self.model.pop(item.document.id, None)
+            self.model[item.document.id] = item.document, item.vectors
+
+    @rule(batch=st.lists(IDS, min_size=1, max_size=3, unique=True), fault=st.sampled_from(["nan", "twice", "shape"]))
+    def upsert_that_fails(self, batch, fault):
+        records = [record(name, dim=DIM, text="never") for name in batch]
+        vectors = {"nan": np.full((1, DIM), np.nan), "shape": np.ones((2, DIM + 1)), "twice": np.ones((1, DIM))}
+        records.append(record(batch[0] if fault == "twice" else "bad", vectors=vectors[fault]))
+        with pytest.raises(LateInteractionError):
+            self.engine.upsert(records)
+
+    @rule(names=st.lists(IDS, max_size=4))
+    def delete_ids(self, names):
+        assert self.engine.delete(ids=names) == len(set(names) & set(self.model))
+        for name in names:
+            self.model.pop(name, None)
+
+    @rule(chosen=st.sampled_from(FILTERS[1:]))
+    def delete_where(self, chosen):
+        where, passes = chosen
+        gone = [name for name, (document, _) in self.model.items() if passes(document.metadata)]
+        assert self.engine.delete(where=where) == len(gone)
+        for name in gone:
+            del self.model[name]
+
+    @rule()
+    def compact(self):
+        self.engine.compact()
+        info = self.engine.info()
+        assert info["segments"] <= 1
+        assert info["deleted_documents"] == 0
+
+    @rule()
+    def reopen(self):
+        self.engine.close()
+        self.engine = LocalEngine.open(self.directory / "index")
+
+    @precondition(lambda self: self.reader is None)
+    @rule()
+    def open_a_reader(self):
+        self.reader = LocalEngine.open(self.directory / "index", read_only=True)
+
+    # Questions, to the writer or to a reader that has been open since some earlier state
+
+    def any_engine(self, data):
+        return self.reader if self.reader is not None and data.draw(st.booleans(), label="reader") else self.engine
+
+    @rule(
+        data=st.data(),
+        k=K,
+        seed=st.integers(0, 50),
+        tokens=st.integers(1, 3),
+        chosen=st.one_of(st.none(), st.sampled_from(FILTERS)),
+        candidates=st.one_of(st.none(), st.lists(st.one_of(IDS, st.just("unknown")))),
+    )
+    def search(self, data, k, seed, tokens, chosen, candidates):
+        query = unit_vectors(seed + 1000, tokens, DIM)
+        where, passes = (None, lambda m: True) if chosen is None else chosen
+        scores = {
+            name: true_score(query, vectors)
+            for name, (document, vectors) in self.model.items()
+            if passes(document.metadata) and (candidates is None or name in candidates)
+        }
+        found = self.any_engine(data).search(query, k, where=where, candidates=candidates)
+        assert len({match.id for match in found}) == len(found) == min(k, len(scores))
+        for match, best in zip(found, sorted(scores.values(), reverse=True), strict=False):
+            assert match.score == pytest.approx(scores[match.id], abs=1e-3)
+            assert match.score == pytest.approx(best, abs=1e-3)
+            assert match.document == self.model[match.id][0]
+
+    @rule(data=st.data(), word=st.sampled_from(WORDS), chosen=st.sampled_from(FILTERS))
+    def search_words(self, data, word, chosen):
+        where, passes = chosen
+        found = self.any_engine(data).search_lexical(word, 1000, where=where)
+        expected = {
+            name
+            for name, (document, _) in self.model.items()
+            if document.text == f"text {word}" and passes(document.metadata)
+        }
+        assert sorted(match.id for match in found) == sorted(expected)
+
+    @rule(data=st.data(), chosen=st.sampled_from(FILTERS))
+    def count_and_scan(self, data, chosen):
+        where, passes = chosen
+        engine = self.any_engine(data)
+        expected = [document for document, _ in self.model.values() if passes(document.metadata)]
+        assert engine.count(where=where) == len(expected)
+        assert list(engine.scan(where=where)) == expected
+
+    @rule(data=st.data(), names=st.lists(IDS))
+    def get_and_vectors(self, data, names):
+        engine = self.any_engine(data)
+        assert engine.get(names) == [self.model[name][0] for name in names if name in self.model]
+        vectors = engine.vectors(names)
+        assert set(vectors) == set(names) & set(self.model)
+        for name, rows in vectors.items():
+            assert np.array_equal(rows, stored(self.model[name][1]))
+
+    @rule()
+    def verify(self):
+        assert self.engine.verify().problems == ()
+
+    @invariant()
+    def nothing_is_left_over(self):
+        segments = self.engine.info()["segments"]
+        assert len(list((self.directory / "index" / "segments").iterdir())) == segments
+        assert segments <= compaction._SMALL_SEGMENTS
+
+
+BOUNDED = settings(
+    max_examples=50,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+
+
+def test_random_histories():
+    History.TestCase.settings = BOUNDED
+    History.TestCase().runTest()
+
+
+@pytest.mark.slow
+def test_many_long_random_histories():
+    History.TestCase.settings = settings(BOUNDED, max_examples=300, stateful_step_count=80)
+    History.TestCase().runTest()
+
+
+@pytest.mark.slow
+def test_histories_of_constant_merging(monkeypatch):
+    monkeypatch.setattr(compaction, "_SMALL_SEGMENTS", 3)
+    History.TestCase.settings = settings(BOUNDED, max_examples=200, stateful_step_count=50)
+    History.TestCase().runTest()

@@ -387,6 +387,11 @@ MALFORMED = {
     "a deep list": {"a": nested(1, 100_000, lambda inner: [inner])},
     "a deep list of gt": {"a": {"$gt": nested(1, 100_000, lambda inner: [inner])}},
     "a deep list for and": {"$and": [nested(1, 100_000, lambda inner: [inner])]},
+    "a deep dict": {"a": nested(1, 100_000, lambda inner: {"b": inner})},
+    "a deep dict for and": {"$and": nested(1, 100_000, lambda inner: {"b": inner})},
+    "a deep dict for in": {"a": {"$in": nested(1, 100_000, lambda inner: {"b": inner})}},
+    "a deep dict for all": {"a": {"$all": nested(1, 100_000, lambda inner: {"b": inner})}},
+    "a deep list for exists": {"a": {"$exists": nested(1, 100_000, lambda inner: [inner])}},
     "a deep list for in": {"a": {"$in": [nested(1, 100_000, lambda inner: [inner])]}},
 }
 

@@ -71,18 +71,18 @@ def index(
 ) -> None:
     """Index files, or bring an index up to date with them: only what has changed is encoded."""
     with _reported():
-        skipped = 0
+        skipped: set[str] = set()
 
         def report(path: Path, reason: str) -> None:
-            nonlocal skipped
-            skipped += 1
+            skipped.add(path.as_posix())
             errors.print(f"Skipped {path}: {reason}", highlight=False, soft_wrap=True, markup=False)
 
+        passages = read_paths(paths, on_skip=report)  # a mistyped path is an error before an index is made
         with _open_for_writing(directory, encoder) as opened:
-            changes = update(opened, read_paths(paths, on_skip=report), progress=True)
+            changes = update(opened, passages, roots=paths, keep=skipped, progress=True)
             console.print(
                 f"{changes.added} passages added or replaced, {changes.unchanged} unchanged, "
-                f"{changes.deleted} deleted; {skipped} files skipped. The index holds {len(opened)}.",
+                f"{changes.deleted} deleted; {len(skipped)} files skipped. The index holds {len(opened)}.",
                 highlight=False,
             )
 

@@ -55,6 +55,6 @@ def is_blank(query: object) -> bool:
 
 
 def _same_length(encoded: Sequence[Any], texts: Sequence[str]) -> Sequence[Any]:
-    if len(encoded) != len(texts):
-        raise InvalidVectorsError(f"The encoder was given {len(texts)} texts and returned {len(encoded)} arrays.")
+    if not hasattr(encoded, "__len__") or len(encoded) != len(texts):
+        raise InvalidVectorsError(f"The encoder was given {len(texts)} texts and did not return as many arrays.")
     return encoded

@@ -59,12 +59,15 @@ class Explanation:
     spans: tuple[MatchSpan, ...]
 
     def highlights(self) -> dict[Span, float]:
-        """Every matched span of the text with its greatest similarity, in the order of the text."""
-        best: dict[Span, float] = {}
-        for span in self.spans:
-            place = (span.start, span.end)
-            best[place] = max(span.similarity, best.get(place, 0.0))
-        return dict(sorted(best.items()))
+        """Every matched span of the text with its greatest similarity, in order; spans that overlap are one."""
+        merged: list[tuple[Span, float]] = []
+        for span in sorted(self.spans, key=lambda span: (span.start, span.end)):
+            start, end, similarity = span.start, span.end, span.similarity
+            if merged and start < merged[-1][0][1]:
+                (start, last_end), last_similarity = merged.pop()
+                end, similarity = max(end, last_end), max(similarity, last_similarity)
+            merged.append(((start, end), similarity))
+        return dict(merged)
 
     def to_html(self) -> str:
         """The text with its matched words marked, the stronger the match the deeper; self-contained and escaped."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from late_interaction.engines import Engine, Verification
     from late_interaction.filters import Where
 
-__all__ = ["Index", "Mode"]
+__all__ = ["Index", "Mode", "as_encoder", "as_index"]
 
 Mode: TypeAlias = Literal["late", "lexical", "hybrid"]
 
@@ -74,7 +74,7 @@ class Index:
         self._encoder: Encoder | None = None
         self._encoder_mutex = threading.Lock()
         if encoder is not None:
-            self._attach(_resolve(encoder))
+            self._attach(as_encoder(encoder))
 
     @classmethod
     def open(
@@ -103,7 +103,7 @@ class Index:
         except IndexNotFoundError:
             if encoder is None or read_only:
                 raise
-            encoder = _resolve(encoder)
+            encoder = as_encoder(encoder)
             engine = LocalEngine.open(path, dim=encoder.dim)
         try:
             return cls(engine=engine, encoder=encoder)
@@ -217,6 +217,8 @@ class Index:
         """
         if (ids is None) == (documents is None):
             raise InvalidRequestError("rerank takes either ids or documents.")
+        if isinstance(ids, str) or isinstance(documents, (str, Document)):
+            raise InvalidRequestError("rerank takes a list: put the one you have into brackets.")
         if k is not None:
             check_k(k)
         if is_blank(query) or not (ids or documents):
@@ -239,7 +241,8 @@ class Index:
             MissingEncoderError: The encoder cannot say which characters its vectors stand for (see `SpanEncoder`).
         """
         encoder = self.encoder
-        documents, stored = self._engine.get([id]), self._engine.vectors([id])
+        with self._engine.one_state():
+            documents, stored = self._engine.get([id]), self._engine.vectors([id])
         if not documents or id not in stored:
             raise UnknownIdError(f"The index holds no document {id!r}.")
         if not isinstance(encoder, SpanEncoder):
@@ -294,14 +297,20 @@ class Index:
         return True  # an empty index is an index, whatever its length
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
-        return isinstance(id, str) and bool(self.get([id]))
+        try:
+            return bool(self.get([id]))  # type: ignore[list-item]  # what can be no id is not in the index
+        except InvalidDocumentError:
+            return False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._engine!r})"
 
     def _attach(self, encoder: Encoder) -> None:
         """Take an encoder if it is the one the index was built with; the first is remembered."""
-        fingerprint = json.loads(json.dumps(dict(encoder.fingerprint)))
+        try:
+            fingerprint = json.loads(json.dumps(dict(encoder.fingerprint)))
+        except (TypeError, ValueError) as error:
+            raise InvalidRequestError(f"The fingerprint of {type(encoder).__name__} is not JSON: {error}.") from None
         if encoder.dim != self._engine.dim:
             raise IncompatibleEncoderError(
                 f"The index holds vectors of dimension {self._engine.dim}, the encoder makes {encoder.dim}. "
@@ -331,10 +340,11 @@ class Index:
             matches = self._engine.search(query_vectors, k, where=where)
             return [late_hit(match.document, match.score, query_vectors) for match in matches]
         depth = max(k, _FUSION_DEPTH)
-        rankings = [
-            self._engine.search(query_vectors, depth, where=where),
-            self._engine.search_lexical(query, depth, where=where),
-        ]
+        with self._engine.one_state():
+            rankings = [
+                self._engine.search(query_vectors, depth, where=where),
+                self._engine.search_lexical(query, depth, where=where),
+            ]
         documents = {match.id: match.document for ranking in rankings for match in ranking}
         fused = reciprocal_rank_fusion([[match.id for match in ranking] for ranking in rankings])
         return [
@@ -344,17 +354,24 @@ class Index:
 
     def _rerank_documents(self, query_vectors: NDArray[np.float32], documents: list[Document]) -> list[Hit]:
         ids = list({document.id for document in documents})
-        texts = {document.id: document.text_to_encode for document in self._engine.get(ids)}
-        stored = {match.id: match.score for match in self._engine.search(query_vectors, len(ids), candidates=texts)}
+        with self._engine.one_state():
+            held = {document.id: document for document in self._engine.get(ids)}
+            matches = self._engine.search(query_vectors, len(ids), candidates=held)
+        stored = {match.id: match.score for match in matches}
         known = {
             position: stored[document.id]
             for position, document in enumerate(documents)
-            if document.id in stored and texts[document.id] == document.text_to_encode
+            if document.id in stored and _is_same_text(document, held[document.id])
         }
         return rank(query_vectors, documents, encoder=self.encoder, known=known)
 
 
-def _resolve(encoder: Encoder | str | os.PathLike[str]) -> Encoder:
+def as_encoder(encoder: object) -> Encoder:
+    """The encoder, loaded if it is given by what `load_encoder` takes.
+
+    Raises:
+        InvalidRequestError: It is neither.
+    """
     if isinstance(encoder, (str, os.PathLike)):
         return load_encoder(encoder)
     if not isinstance(encoder, Encoder):
@@ -365,6 +382,21 @@ def _resolve(encoder: Encoder | str | os.PathLike[str]) -> Encoder:
     return encoder
 
 
+def as_index(index: object, *, read_only: bool = False, encoder: object = None) -> Index:
+    """The index, opened if it is given by its path.
+
+    Raises:
+        InvalidRequestError: It is neither, or an encoder is given with an index that has one.
+    """
+    if isinstance(index, (str, os.PathLike)):
+        return Index.open(index, read_only=read_only, encoder=None if encoder is None else as_encoder(encoder))
+    if not isinstance(index, Index):
+        raise InvalidRequestError(f"index= takes an Index or the path of one, not {type(index).__name__}.")
+    if encoder is not None:
+        raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
+    return index
+
+
 def _as_document(document: object) -> Document:
     if isinstance(document, Document):
         return document
@@ -373,14 +405,19 @@ def _as_document(document: object) -> Document:
     raise InvalidDocumentError(f"A document must be a Document or a string, not {type(document).__name__}.")
 
 
+def _is_same_text(document: Document, stored: Document) -> bool:
+    """Whether stored vectors stand for the document. One that does not say what to encode takes what was encoded."""
+    return document.text == stored.text and document.encoded_text in (None, stored.encoded_text)
+
+
 def _unique(documents: Iterable[Document | str], ids: list[str]) -> Iterator[Document]:
     """The documents, each once; every id is noted in ``ids``, also of those left out as equal."""
-    seen = set()
+    seen: dict[str, bool] = {}
     for given in documents:
         document = _as_document(given)
         ids.append(document.id)
         if document.id not in seen:
-            seen.add(document.id)
+            seen[document.id] = document.has_content_id
             yield document
-        elif not document.has_content_id:
+        elif not (seen[document.id] and document.has_content_id):
             raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import os
+    from collections.abc import Collection, Iterable, Mapping
 
     from late_interaction.documents import Document
     from late_interaction.index import Index
@@ -29,7 +31,14 @@ class Changes:
     deleted: int
 
 
-def update(index: Index, documents: Iterable[Document], *, progress: bool = False) -> Changes:
+def update(
+    index: Index,
+    documents: Iterable[Document],
+    *,
+    roots: Collection[str | os.PathLike[str]] = (),
+    keep: Collection[str] = (),
+    progress: bool = False,
+) -> Changes:
     """Make the index hold these passages of their sources, and no others of the same sources.
 
     Passages the index holds already are not encoded again. Commits every few hundred passages, so a run that was
@@ -39,10 +48,13 @@ def update(index: Index, documents: Iterable[Document], *, progress: bool = Fals
         index: The index.
         documents: Passages with the metadata ``source`` and ``passage`` (their number in the source, from 0), as
             `late_interaction.readers` makes them.
+        roots: Files and folders the passages are all there is of: what the index holds of other sources in them is
+            deleted, since those files have gone or are empty now.
+        keep: Sources in ``roots`` that are left as they are; may be added to while ``documents`` is read.
         progress: Show a progress bar.
     """
     passages: Counter[str] = Counter()
-    added = unchanged = deleted = 0
+    added = unchanged = 0
     remaining = iter(documents)
     with tqdm(desc="Indexing", unit=" passages", disable=not progress) as bar:
         while batch := list(islice(remaining, _COMMIT)):
@@ -53,8 +65,17 @@ def update(index: Index, documents: Iterable[Document], *, progress: bool = Fals
             unchanged += len(batch) - len(changed)
             passages.update(document.metadata["source"] for document in batch)
             bar.update(len(batch))
-    for source, count in passages.items():  # a file that has become shorter leaves passages behind
-        stale = {"source": source, "passage": {"$gte": count}}
-        if index.count(where=stale):
-            deleted += index.delete(where=stale)
+    folders = [PurePath(root) for root in roots]
+
+    def is_stale(metadata: Mapping[str, Any]) -> bool:
+        source, passage = metadata.get("source"), metadata.get("passage")
+        if not isinstance(source, str) or not isinstance(passage, int) or source in keep:
+            return False
+        if source in passages:
+            return passage >= passages[source]
+        path = PurePath(source)
+        return any(folder == path or folder in path.parents for folder in folders)
+
+    stale = [document.id for document in index.scan() if is_stale(document.metadata)]
+    deleted = index.delete(stale) if stale else 0
     return Changes(added, unchanged, deleted)

@@ -237,9 +237,14 @@ def in_a_read_only_mount(path):
     return ["unshare", "--mount", "sh", "-c", f"{mount} && exec {shlex.join(CHILD)}"]
 
 
-def test_on_a_read_only_file_system(engine, root):
+@pytest.mark.parametrize("left", [(), ("-shm", "-wal"), ("-shm",), ("-wal",)], ids="".join)
+def test_on_a_read_only_file_system(engine, root, left):
+    """A reader that may write leaves an empty log and a shared-memory file; copying may take either along."""
     engine.upsert([record("a"), record("b")])
     engine.close()
+    LocalEngine.open(root, read_only=True).close()
+    for suffix in {"-shm", "-wal"} - set(left):
+        (root / f"catalog.sqlite{suffix}").unlink()
     with Child(in_a_read_only_mount(root)) as child:
         child("open", path=str(root), read_only=True)
         assert child("scan") == ["a", "b"]
@@ -269,18 +274,24 @@ def test_a_writer_on_a_read_only_file_system_is_a_clear_error(engine, root):
         assert "read_only=True" in caught.value.args[1]
 
 
-def test_a_reader_who_may_not_write(engine, root, tmp_path):
-    """Another user's index, which its owner has open and writes to: commits are seen, as by any reader."""
+@pytest.fixture
+def other_user(root):
+    """The command of a child that is another user, who may read the index but not write to it."""
     if os.name == "nt" or os.geteuid() != 0:
         pytest.skip("needs root, to become another user")
-    engine.upsert([record("a")])
     with contextlib.ExitStack() as stack:
-        for directory in [*root.parents][:3]:  # pytest keeps its own directories private
+        for directory in [*root.parents][:3]:  # temporary directories are private
             mode = directory.stat().st_mode
             if not mode & 0o001:
                 directory.chmod(mode | 0o055)
                 stack.callback(directory.chmod, mode)
-        child = stack.enter_context(Child([*CHILD, str(NOBODY)]))
+        yield [*CHILD, str(NOBODY)]
+
+
+def test_a_reader_who_may_not_write(engine, root, other_user):
+    """Another user's index, which its owner has open and writes to: commits are seen, as by any reader."""
+    engine.upsert([record("a")])
+    with Child(other_user) as child:
         child("open", path=str(root), read_only=True)
         assert child("scan") == ["a"]
         engine.upsert([record("b")])
@@ -292,6 +303,24 @@ def test_a_reader_who_may_not_write(engine, root, tmp_path):
         with pytest.raises(ChildError):
             child("upsert", names=["c"])
     assert engine.count() == 1
+
+
+def test_a_reader_who_may_not_write_and_was_there_first(engine, root, other_user):
+    """There is no log yet when the reader opens the index. It must notice the writer that comes later."""
+    engine.upsert([record("a")])
+    engine.close()
+    with Child(other_user) as child:
+        child("open", path=str(root), read_only=True)
+        assert child("scan") == ["a"]
+        with LocalEngine.open(root) as writer:
+            writer.upsert([record("b")])
+            assert child("scan") == ["a", "b"]
+            writer.delete(ids=["a"])
+            writer.compact()
+            assert child("scan") == ["b"]
+        assert child("scan") == ["b"]
+        assert np.array_equal(child("vectors", ids=["b"])["b"], stored(record("b").vectors))
+        assert child("verify") == []
 
 
 def test_creating_in_two_processes_makes_one_index(root):

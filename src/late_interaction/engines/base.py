@@ -11,6 +11,7 @@ from late_interaction.errors import InvalidRequestError, InvalidVectorsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -86,6 +87,10 @@ class Engine(Protocol):
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
         """Delete by ids or by filter; how many there were. Unknown ids are no error."""
+        ...
+
+    def one_state(self) -> AbstractContextManager[None]:
+        """What this thread reads inside the block is of one commit, as far as the engine can promise it."""
         ...
 
     def search(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.documents import Document as LangChainDocument
-from pydantic import ConfigDict, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from late_interaction.documents import Document
-from late_interaction.encoders import Encoder, load_encoder
-from late_interaction.index import Index
+from late_interaction.index import Index, as_encoder, as_index
 from late_interaction.reranking import rerank
 
 if TYPE_CHECKING:
@@ -38,24 +36,22 @@ class LateInteractionReranker(BaseDocumentCompressor):
 
     index: Index | None = None
     encoder: Any = None
-    top_n: int = 3
+    top_n: int = Field(default=3, gt=0)
 
     @field_validator("index", mode="before")
     @classmethod
     def _open(cls, index: object) -> object:
-        return Index.open(index, read_only=True) if isinstance(index, (str, os.PathLike)) else index
+        return None if index is None else as_index(index, read_only=True)
 
     @field_validator("encoder", mode="before")
     @classmethod
     def _load(cls, encoder: object) -> object:
-        return load_encoder(encoder) if isinstance(encoder, (str, os.PathLike)) else encoder
+        return None if encoder is None else as_encoder(encoder)
 
     @model_validator(mode="after")
     def _one_of_two(self) -> LateInteractionReranker:
         if (self.index is None) == (self.encoder is None):
             raise ValueError("Give either index= or encoder=.")
-        if self.encoder is not None and not isinstance(self.encoder, Encoder):
-            raise ValueError(f"{type(self.encoder).__name__} is no Encoder.")
         return self
 
     def compress_documents(

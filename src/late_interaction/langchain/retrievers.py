@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from pydantic import ConfigDict, field_validator
 
-from late_interaction.index import Index, Mode
+from late_interaction.index import Index, Mode, as_index
 from late_interaction.langchain.documents import hit_to_langchain
 
 if TYPE_CHECKING:
-    from langchain_core.callbacks import CallbackManagerForRetrieverRun
+    from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 
 __all__ = ["LateInteractionRetriever"]
 
@@ -49,7 +49,7 @@ class LateInteractionRetriever(BaseRetriever):
     @field_validator("index", mode="before")
     @classmethod
     def _open(cls, index: object) -> object:
-        return Index.open(index, read_only=True) if isinstance(index, (str, os.PathLike)) else index
+        return as_index(index, read_only=True)
 
     def _get_relevant_documents(
         self,
@@ -59,7 +59,22 @@ class LateInteractionRetriever(BaseRetriever):
         k: int | None = None,
         where: dict[str, Any] | None = None,
     ) -> list[LangChainDocument]:
-        hits = self.index.search(query, k or self.k, where=where or self.where, mode=self.mode)
+        return self._search(query, k, where)
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,  # of the base class
+        k: int | None = None,
+        where: dict[str, Any] | None = None,
+    ) -> list[LangChainDocument]:
+        return await asyncio.to_thread(self._search, query, k, where)
+
+    def _search(self, query: str, k: int | None, where: dict[str, Any] | None) -> list[LangChainDocument]:
+        hits = self.index.search(
+            query, self.k if k is None else k, where=self.where if where is None else where, mode=self.mode
+        )
         return [hit_to_langchain(hit) for hit in hits]
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:

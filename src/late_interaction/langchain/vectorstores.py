@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
@@ -12,7 +13,7 @@ from langchain_core.vectorstores import VectorStore
 
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidRequestError
-from late_interaction.index import Index, Mode
+from late_interaction.index import Index, Mode, as_index
 from late_interaction.langchain.documents import from_langchain, hit_to_langchain, to_langchain
 
 if TYPE_CHECKING:
@@ -43,11 +44,7 @@ class LateInteractionVectorStore(VectorStore):
     def __init__(
         self, *, index: Index | str | os.PathLike[str], encoder: Encoder | str | os.PathLike[str] | None = None
     ) -> None:
-        if not isinstance(index, Index):
-            index = Index.open(index, encoder=encoder)
-        elif encoder is not None:
-            raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
-        self.index = index
+        self.index = as_index(index, encoder=encoder)
 
     @classmethod
     def from_texts(
@@ -139,6 +136,11 @@ class LateInteractionVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[tuple[LangChainDocument, float]]:
         return [(hit_to_langchain(hit), hit.relevance) for hit in self._search(query, k, filter, mode)]
+
+    async def _asimilarity_search_with_relevance_scores(
+        self, query: str, k: int = 4, **kwargs: Any
+    ) -> list[tuple[LangChainDocument, float]]:
+        return await asyncio.to_thread(self._similarity_search_with_relevance_scores, query, k, **kwargs)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda relevance: relevance  # a hit knows its relevance

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.data_structs import IndexDict
 from llama_index.core.indices.base import BaseIndex
+from llama_index.core.schema import BaseNode, IndexNode
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.index import Index, Mode
-from late_interaction.llama_index.nodes import REF_DOC_ID, from_node
+from late_interaction.index import Index, Mode, as_index
+from late_interaction.llama_index.nodes import REF_DOC_ID, from_node, to_node
 from late_interaction.llama_index.retrievers import LateInteractionRetriever
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llama_index.core.schema import BaseNode
+    from llama_index.core import Document
     from llama_index.core.storage.docstore.types import RefDocInfo
 
     from late_interaction.encoders import Encoder
@@ -28,8 +30,8 @@ __all__ = ["LateInteractionIndex"]
 class LateInteractionIndex(BaseIndex[IndexDict]):
     """Nodes in an `Index`, behind LlamaIndex's index interface.
 
-    The nodes live in the index and nowhere else: the docstore of the storage context keeps only the hashes of source
-    documents. Open an existing index with ``LateInteractionIndex(index=path)``; fill one with `from_documents`.
+    The nodes live in the index and nowhere else, not in the docstore of the storage context. Open an existing index
+    with ``LateInteractionIndex(index=path)``; fill one with `from_documents`.
 
     Args:
         nodes: Nodes to add.
@@ -58,11 +60,7 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         encoder: Encoder | str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(index, Index):
-            index = Index.open(index, encoder=encoder)
-        elif encoder is not None:
-            raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
-        self.index = index
+        self.index = as_index(index, encoder=encoder)
         super().__init__(nodes=nodes or [], **kwargs)
 
     def as_retriever(
@@ -98,15 +96,47 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         with self._callback_manager.as_trace("insert_nodes"):
             self._insert(nodes, **insert_kwargs)
 
-    def delete_nodes(self, node_ids: list[str], delete_from_docstore: bool = False, **delete_kwargs: Any) -> None:  # noqa: FBT001, FBT002
+    async def ainsert_nodes(self, nodes: Sequence[BaseNode], **insert_kwargs: Any) -> None:
+        """Add nodes without blocking the loop."""
+        await asyncio.to_thread(self.insert_nodes, nodes, **insert_kwargs)
+
+    def delete_nodes(self, node_ids: list[str], delete_from_docstore: bool = False, **delete_kwargs: Any) -> None:
         """Delete nodes by id. Unknown ids are no error."""
         self.index.delete(node_ids)
 
-    def delete_ref_doc(self, ref_doc_id: str, delete_from_docstore: bool = False, **delete_kwargs: Any) -> None:  # noqa: FBT001, FBT002
+    async def adelete_nodes(
+        self, node_ids: list[str], delete_from_docstore: bool = False, **delete_kwargs: Any
+    ) -> None:
+        """Delete nodes without blocking the loop."""
+        await asyncio.to_thread(self.delete_nodes, node_ids)
+
+    def delete_ref_doc(self, ref_doc_id: str, delete_from_docstore: bool = False, **delete_kwargs: Any) -> None:
         """Delete the nodes of a source document."""
         self.index.delete(where={REF_DOC_ID: ref_doc_id})
-        if delete_from_docstore:
-            self.docstore.delete_ref_doc(ref_doc_id, raise_error=False)
+
+    async def adelete_ref_doc(self, ref_doc_id: str, delete_from_docstore: bool = False, **delete_kwargs: Any) -> None:
+        """Delete the nodes of a source document without blocking the loop."""
+        await asyncio.to_thread(self.delete_ref_doc, ref_doc_id)
+
+    def refresh_ref_docs(self, documents: Sequence[Document], **update_kwargs: Any) -> list[bool]:
+        """Insert the source documents that are new and update those that have changed; for each, whether it was one.
+
+        What is there is read from the index, so this also works after opening it again.
+        """
+        refreshed = []
+        with self._callback_manager.as_trace("refresh_ref_docs"):
+            for document in documents:
+                known = self._hash_of(document.id_)
+                if known is None:
+                    self.insert(document, **update_kwargs.get("insert_kwargs", {}))
+                elif known != document.hash:
+                    self.update_ref_doc(document, **update_kwargs.get("update_kwargs", {}))
+                refreshed.append(known != document.hash)
+        return refreshed
+
+    async def arefresh_ref_docs(self, documents: Sequence[Document], **update_kwargs: Any) -> list[bool]:
+        """The same without blocking the loop."""
+        return await asyncio.to_thread(self.refresh_ref_docs, documents, **update_kwargs)
 
     @property
     def ref_doc_info(self) -> dict[str, RefDocInfo]:
@@ -124,7 +154,21 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         return IndexDict()
 
     def _insert(self, nodes: Sequence[BaseNode], **insert_kwargs: Any) -> None:
-        self.index.add([from_node(node) for node in nodes], progress=self._show_progress)
+        self.index.add([from_node(self._without_object(node)) for node in nodes], progress=self._show_progress)
 
     def _delete_node(self, node_id: str, **delete_kwargs: Any) -> None:
         self.index.delete([node_id])
+
+    def _without_object(self, node: BaseNode) -> BaseNode:
+        """The node without an object that cannot be stored, such as a query engine, which this index then keeps."""
+        if isinstance(node, IndexNode) and node.obj is not None and not isinstance(node.obj, BaseNode):
+            self._object_map[node.index_id] = node.obj
+            return node.model_copy(update={"obj": None})
+        return node
+
+    def _hash_of(self, ref_doc_id: str) -> str | None:
+        """The hash of a source document when its nodes were added, which each of them carries."""
+        for document in self.index.scan(where={REF_DOC_ID: ref_doc_id}):
+            source = to_node(document).source_node
+            return source.hash if source is not None else None
+        return None

@@ -7,12 +7,12 @@ from typing import Any
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from late_interaction.documents import Document
-from late_interaction.encoders import Encoder, load_encoder
+from late_interaction.encoders import Encoder
 from late_interaction.errors import InvalidRequestError
-from late_interaction.index import Index
+from late_interaction.index import Index, as_encoder, as_index
+from late_interaction.llama_index.nodes import candidate
 from late_interaction.reranking import rerank
 
 __all__ = ["LateInteractionRerank"]
@@ -45,8 +45,8 @@ class LateInteractionRerank(BaseNodePostprocessor):
         if (index is None) == (encoder is None):
             raise InvalidRequestError("Give either index= or encoder=.")
         super().__init__(top_n=top_n, **kwargs)  # type: ignore[call-arg]  # a pydantic field
-        self._index = Index.open(index, read_only=True) if isinstance(index, (str, os.PathLike)) else index
-        self._encoder = load_encoder(encoder) if isinstance(encoder, (str, os.PathLike)) else encoder
+        self._index = None if index is None else as_index(index, read_only=True)
+        self._encoder = None if encoder is None else as_encoder(encoder)
 
     @classmethod
     def class_name(cls) -> str:
@@ -58,11 +58,10 @@ class LateInteractionRerank(BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         if query_bundle is None:
             raise InvalidRequestError("Reranking needs the query.")
-        # No metadata: reranking needs none, and it may not be JSON. The EMBED text is what was stored.
-        candidates = [Document(node.node.get_content(MetadataMode.EMBED), id=node.node.node_id) for node in nodes]
+        candidates = [candidate(node.node) for node in nodes]
         if self._index is not None:
             hits = self._index.rerank(query_bundle.query_str, documents=candidates, k=self.top_n)
         else:
             hits = rerank(query_bundle.query_str, candidates, encoder=self._encoder, k=self.top_n)
-        positions = {id(candidate): position for position, candidate in enumerate(candidates)}
+        positions = {id(document): position for position, document in enumerate(candidates)}
         return [NodeWithScore(node=nodes[positions[id(hit.document)]].node, score=hit.relevance) for hit in hits]

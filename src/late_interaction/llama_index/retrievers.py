@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.retrievers import BaseRetriever
 
-from late_interaction.index import Index, Mode
+from late_interaction.index import Index, Mode, as_index
 from late_interaction.llama_index.nodes import hit_to_node
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class LateInteractionRetriever(BaseRetriever):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.index = index if isinstance(index, Index) else Index.open(index, read_only=True)
+        self.index = as_index(index, read_only=True)
         self.similarity_top_k = similarity_top_k
         self.where = where
         self.mode = mode

@@ -179,7 +179,7 @@ class Catalog:
             raise
         finally:
             if connection is not None:
-                if self._closed:
+                if self._closed or self._in_guest_mode():
                     connection.close()
                 else:
                     self._idle.put(connection)
@@ -204,11 +204,20 @@ class Catalog:
         if not self.read_only:
             return "mode=rw"
         log, shared_memory = (self.path.with_name(self.path.name + suffix) for suffix in ("-wal", "-shm"))
-        if os.access(self.path.parent, os.W_OK) or shared_memory.exists():
+        if not self._in_guest_mode():
             return "mode=ro"
-        if log.exists() and log.stat().st_size:
-            raise StorageError(
-                f"{self.path} was not closed: its last commits are still in {log.name}, and nothing can be written "
-                "here. Open and close the index once where it can be written, then copy it."
-            )
-        return "mode=ro&immutable=1"
+        if not log.exists() or not log.stat().st_size:
+            return "mode=ro&immutable=1"
+        if shared_memory.exists():  # a writer is at work who may do what we may not
+            return "mode=ro"
+        raise StorageError(
+            f"{self.path} was not closed: its last commits are still in {log.name}, and nothing can be written "
+            "here. Open and close the index once where it can be written, then copy it."
+        )
+
+    def _in_guest_mode(self) -> bool:
+        """Whether this process may not make files beside the catalog, as on a read-only file system.
+
+        What is right for a connection then depends on whether a writer is at work, so each transaction opens its own.
+        """
+        return self.read_only and not os.access(self.path.parent, os.W_OK)

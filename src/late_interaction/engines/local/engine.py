@@ -70,6 +70,7 @@ class LocalEngine:
         self._catalog = catalog
         self._lock = lock
         self._write_mutex = threading.Lock()
+        self._pinned = threading.local()
         with catalog.reading() as reader:
             self._dim = int(reader.setting("dim"))
         self._snapshots = Snapshots(root, self._dim)
@@ -92,7 +93,7 @@ class LocalEngine:
         root = Path(path).absolute()  # the working directory may change
         exists = (root / CATALOG).is_file()
         if not exists and (read_only or dim is None):
-            raise IndexNotFoundError(f"There is no index at {root}. To create one, open it with an encoder.")
+            raise IndexNotFoundError(f"There is no index at {path}. To create one, open it with an encoder.")
         if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 1):
             raise InvalidVectorsError(f"dim must be a positive integer, not {dim!r}.")
         lock = None if read_only else _take_lock(root, create=not exists)
@@ -183,6 +184,16 @@ class LocalEngine:
         with self._writing() as writer:
             return writer.delete_where(where) if where is not None else writer.delete_ids(ids or ())
 
+    @contextmanager
+    def one_state(self) -> Iterator[None]:
+        """What this thread reads inside the block is of one commit, whatever others write meanwhile."""
+        with self._reading() as state:
+            self._pinned.state = state
+            try:
+                yield
+            finally:
+                self._pinned.state = None
+
     def search(
         self,
         query_vectors: ArrayLike,
@@ -214,12 +225,12 @@ class LocalEngine:
     def search_lexical(self, query: str, k: int = 10, *, where: Where | None = None) -> list[Match]:
         """The k best documents by BM25 over the words of the query (English stems, diacritics folded)."""
         check_k(k)
-        with self._catalog.reading() as reader:
+        with self._reading() as (reader, _):
             return [Match(document, score) for document, score in reader.search_words(query, k, where=where)]
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """The documents of these ids, in this order; unknown ids are left out."""
-        with self._catalog.reading() as reader:
+        with self._reading() as (reader, _):
             return reader.documents(_check_ids(ids))
 
     def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
@@ -234,12 +245,12 @@ class LocalEngine:
 
     def scan(self, *, where: Where | None = None) -> Iterator[Document]:
         """Every document that passes, in the order of addition, from one consistent state."""
-        with self._catalog.reading() as reader:
+        with self._reading() as (reader, _):
             yield from reader.scan(where=where)
 
     def count(self, *, where: Where | None = None) -> int:
         """How many documents pass."""
-        with self._catalog.reading() as reader:
+        with self._reading() as (reader, _):
             return reader.count(where=where)
 
     def info(self) -> dict[str, Any]:
@@ -306,7 +317,11 @@ class LocalEngine:
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[Reader, Snapshot]]:
-        """The last commit: its rows and its segments, for as long as the block lasts."""
+        """The last commit, or that of `one_state`: its rows and its segments, for as long as the block lasts."""
+        pinned: tuple[Reader, Snapshot] | None = getattr(self._pinned, "state", None)
+        if pinned is not None:
+            yield pinned
+            return
         for attempt in range(1, _OPEN_ATTEMPTS + 1):
             with self._catalog.reading() as reader:
                 try:

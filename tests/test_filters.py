@@ -330,6 +330,7 @@ MALFORMED = {
     "a list": [{"year": 2020}],
     "none": None,
     "unknown operator at the top": {"$xor": [{"a": 1}]},
+    "an operator of MongoDB that is not here": {"$nor": [{"a": 1}]},
     "unknown operator in a field": {"a": {"$regex": "x"}},
     "operator of a field at the top": {"$gt": 3},
     "operator of the top in a field": {"a": {"$and": [{"$gt": 3}]}},

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -169,7 +170,7 @@ def _parse(where: object, depth: int) -> Filter:
             raise InvalidFilterError(f"A field must be a string, not {key!r}.")
         if key in ("$and", "$or"):
             if not isinstance(operand, (list, tuple)) or not operand:
-                raise InvalidFilterError(f"{key} takes a list of one or more filters, not {operand!r}.")
+                raise InvalidFilterError(f"{key} takes a list of one or more filters, not {reprlib.repr(operand)}.")
             parts = tuple(_parse(part, depth + 1) for part in operand)
             clauses.append(AllOf(parts) if key == "$and" else AnyOf(parts))
         elif key == "$not":
@@ -231,20 +232,22 @@ def _comparable(field: str, operator: str, number: float) -> float:
 
 def _operands(field: str, operator: str, value: object) -> tuple[FieldValue, ...]:
     if not isinstance(value, (list, tuple, set, frozenset)):
-        raise InvalidFilterError(f"{operator} of the field {field!r} takes a list, not {value!r:.100}.")
+        raise InvalidFilterError(f"{operator} of the field {field!r} takes a list, not {reprlib.repr(value)}.")
     return tuple(_operand(field, operator, item) for item in value)
 
 
 def _parse_compare(field: str, operator: Any, value: object) -> Filter:
     operand = _operand(field, operator, value)
     if operand.kind not in ("number", "string"):
-        raise InvalidFilterError(f"{operator} of the field {field!r} takes a number or a string, not {value!r:.100}.")
+        raise InvalidFilterError(
+            f"{operator} of the field {field!r} takes a number or a string, not {reprlib.repr(value)}."
+        )
     return Compare(field, operator, operand)
 
 
 def _parse_exists(field: str, operator: str, value: object) -> Filter:
     if not isinstance(value, bool):
-        raise InvalidFilterError(f"{operator} of the field {field!r} takes True or False, not {value!r:.100}.")
+        raise InvalidFilterError(f"{operator} of the field {field!r} takes True or False, not {reprlib.repr(value)}.")
     return Exists(field) if value else Not(Exists(field))
 
 

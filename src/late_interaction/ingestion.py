@@ -50,7 +50,7 @@ def update(
             `late_interaction.readers` makes them.
         roots: Files and folders the passages are all there is of: what the index holds of other sources in them is
             deleted, since those files have gone or are empty now.
-        keep: Sources in ``roots`` that are left as they are; may be added to while ``documents`` is read.
+        keep: Files and folders in ``roots`` that are left as they are; may be added to while ``documents`` is read.
         progress: Show a progress bar.
     """
     passages: Counter[str] = Counter()
@@ -65,17 +65,20 @@ def update(
             unchanged += len(batch) - len(changed)
             passages.update(document.metadata["source"] for document in batch)
             bar.update(len(batch))
-    folders = [PurePath(root) for root in roots]
 
     def is_stale(metadata: Mapping[str, Any]) -> bool:
         source, passage = metadata.get("source"), metadata.get("passage")
-        if not isinstance(source, str) or not isinstance(passage, int) or source in keep:
+        if not isinstance(source, str) or not isinstance(passage, int):
             return False
         if source in passages:
             return passage >= passages[source]
-        path = PurePath(source)
-        return any(folder == path or folder in path.parents for folder in folders)
+        return _is_in(source, roots) and not _is_in(source, keep)
 
     stale = [document.id for document in index.scan() if is_stale(document.metadata)]
     deleted = index.delete(stale) if stale else 0
     return Changes(added, unchanged, deleted)
+
+
+def _is_in(source: str, places: Collection[str | os.PathLike[str]]) -> bool:
+    path = PurePath(source)
+    return any(place == path or place in path.parents for place in map(PurePath, places))

@@ -219,6 +219,7 @@ def test_k_must_be_a_positive_integer(engine, k):
     [
         np.ones(DIM),
         np.ones((1, 2, DIM)),
+        np.ones((1, DIM, DIM)),
         np.ones((2, DIM + 1)),
         np.ones((2, DIM - 1)),
         [],

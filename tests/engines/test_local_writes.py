@@ -115,6 +115,7 @@ BAD_RECORDS = {
     "empty of another dimension": (lambda: rec(np.zeros((0, DIM - 1))), InvalidVectorsError),
     "one axis": (lambda: rec(np.ones(DIM)), InvalidVectorsError),
     "three axes": (lambda: rec(np.ones((1, 1, DIM))), InvalidVectorsError),
+    "three axes, the second right": (lambda: rec(np.ones((1, DIM, 2))), InvalidVectorsError),
     "no axis": (lambda: rec(np.float32(1)), InvalidVectorsError),
     "an empty list": (lambda: rec([]), InvalidVectorsError),
     "None": (lambda: rec(None), InvalidVectorsError),

@@ -214,7 +214,7 @@ class TestIndex:
 
     def test_index_that_is_being_written(self, indexed, encoder):
         with Index.open("my-index", encoder=encoder):
-            assert "open for writing elsewhere" in fail("index", "docs", "--index", "my-index")
+            assert "open for writing" in fail("index", "docs", "--index", "my-index")
             assert len(search("Nile", "-k", "2")) == 2  # reading goes on
 
 

@@ -128,3 +128,18 @@ def test_progress_goes_to_stderr_and_only_if_asked(index, capfd):
     out, err = capfd.readouterr()
     assert out == ""
     assert "2 passages" in err
+
+
+def test_a_folder_beside_the_root_is_not_in_it(index, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    update(index, passages("../other/a.md", "one"), roots=["../other"])
+    assert update(index, passages("b.md", "two"), roots=["."]) == Changes(added=1, unchanged=0, deleted=0)
+    assert len(index) == 2
+
+
+def test_what_has_gone_from_a_root_is_deleted(index):
+    update(index, [*passages("docs/a.md", "one"), *passages("docs/deep/b.md", "two")], roots=["docs"])
+    assert update(index, passages("docs/a.md", "one"), roots=["docs"], keep=["docs/deep"]).deleted == 0
+    assert update(index, passages("docs/a.md", "one"), roots=["docs"]).deleted == 1
+    assert [document.id for document in index.scan()] == ["docs/a.md#0"]

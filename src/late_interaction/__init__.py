@@ -1,4 +1,4 @@
-"""Late-interaction retrieval (ColBERT, ColPali) for LangChain and LlamaIndex over one local, updatable index."""
+"""Late-interaction (ColBERT) retrieval for LangChain and LlamaIndex over one local, updatable index."""
 
 from late_interaction.documents import Document, Hit
 from late_interaction.encoders import load_encoder

@@ -24,7 +24,10 @@ from late_interaction.terminal import show_hit
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Late-interaction retrieval over one local index.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Late-interaction retrieval over one local index.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 console = Console()
 errors = Console(stderr=True)

@@ -74,7 +74,7 @@ class Index:
         self._encoder: Encoder | None = None
         self._encoder_mutex = threading.Lock()
         if encoder is not None:
-            self._attach(as_encoder(encoder))
+            self._encoder = self._checked(as_encoder(encoder))
 
     @classmethod
     def open(
@@ -104,6 +104,7 @@ class Index:
             if encoder is None or read_only:
                 raise
             encoder = as_encoder(encoder)
+            _fingerprint(encoder)  # an encoder that cannot be used is an error before there is an index
             engine = LocalEngine.open(path, dim=encoder.dim)
         try:
             return cls(engine=engine, encoder=encoder)
@@ -124,17 +125,16 @@ class Index:
             MissingEncoderError: The index remembers none that can be loaded.
             IncompatibleEncoderError: What is found under the remembered name has changed.
         """
-        with self._encoder_mutex:
-            if self._encoder is not None:
-                return self._encoder
-        record = self._engine.encoder_record or {}
-        if not record.get("source"):
-            raise MissingEncoderError(
-                "This index was built with an encoder it cannot load by itself: one of your own, or one that runs "
-                "code of its checkpoint. Pass it: Index.open(path, encoder=…)."
-            )
-        self._attach(load_encoder(record["source"], revision=record.get("revision")))
-        return self.encoder
+        with self._encoder_mutex:  # held while loading, so that many first searches load one model
+            if self._encoder is None:
+                record = self._engine.encoder_record or {}
+                if not record.get("source"):
+                    raise MissingEncoderError(
+                        "This index was built with an encoder it cannot load by itself: one of your own, or one that "
+                        "runs code of its checkpoint. Pass it: Index.open(path, encoder=…)."
+                    )
+                self._encoder = self._checked(load_encoder(record["source"], revision=record.get("revision")))
+            return self._encoder
 
     def add(self, documents: Iterable[Document | str], *, progress: bool = False) -> list[str]:
         """Add documents; one of an id the index holds replaces it.
@@ -187,7 +187,7 @@ class Index:
             raise InvalidRequestError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}.")
         if isinstance(queries, str):
             raise InvalidRequestError("search_many takes a list of queries; for one query there is search.")
-        check_k(k)
+        k = check_k(k)
         if where is not None:
             parse(where)  # a bad filter is an error whatever the query
         asked = [query for query in queries if not is_blank(query)]
@@ -220,7 +220,7 @@ class Index:
         if isinstance(ids, str) or isinstance(documents, (str, Document)):
             raise InvalidRequestError("rerank takes a list: put the one you have into brackets.")
         if k is not None:
-            check_k(k)
+            k = check_k(k)
         if is_blank(query) or not (ids or documents):
             return []
         vectors = encode_queries(self.encoder, [query])[0]
@@ -305,12 +305,9 @@ class Index:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._engine!r})"
 
-    def _attach(self, encoder: Encoder) -> None:
-        """Take an encoder if it is the one the index was built with; the first is remembered."""
-        try:
-            fingerprint = json.loads(json.dumps(dict(encoder.fingerprint)))
-        except (TypeError, ValueError) as error:
-            raise InvalidRequestError(f"The fingerprint of {type(encoder).__name__} is not JSON: {error}.") from None
+    def _checked(self, encoder: Encoder) -> Encoder:
+        """The encoder, if it is the one the index was built with; the first is remembered."""
+        fingerprint = _fingerprint(encoder)
         if encoder.dim != self._engine.dim:
             raise IncompatibleEncoderError(
                 f"The index holds vectors of dimension {self._engine.dim}, the encoder makes {encoder.dim}. "
@@ -326,8 +323,7 @@ class Index:
                 f"This is not the encoder the index was built with. Different: {'; '.join(different)}. "
                 "Open it with that encoder, or build a new index in another directory."
             )
-        with self._encoder_mutex:
-            self._encoder = encoder
+        return encoder
 
     def _search(
         self, query: str, k: int, where: Where | None, mode: Mode, vectors: Iterator[NDArray[np.float32]]
@@ -395,6 +391,20 @@ def as_index(index: object, *, read_only: bool = False, encoder: object = None) 
     if encoder is not None:
         raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
     return index
+
+
+def _fingerprint(encoder: Encoder) -> dict[str, Any]:
+    """The encoder's fingerprint as JSON values."""
+    try:
+        fingerprint = json.loads(json.dumps(encoder.fingerprint))
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(f"The fingerprint of {type(encoder).__name__} is not JSON: {error}.") from None
+    if not isinstance(fingerprint, dict):
+        raise InvalidRequestError(
+            f"The fingerprint of {type(encoder).__name__} must be a dict that tells it from other encoders, "
+            'for example {"model": "my-model", "version": 2}.'
+        )
+    return fingerprint
 
 
 def _as_document(document: object) -> Document:

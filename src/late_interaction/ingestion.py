@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Collection, Iterable, Mapping
 
     from late_interaction.documents import Document
@@ -60,7 +60,8 @@ def update(
         while batch := list(islice(remaining, _COMMIT)):
             held = {document.id: document for document in index.get([document.id for document in batch])}
             changed = [document for document in batch if held.get(document.id) != document]
-            index.add(changed)
+            if changed:
+                index.add(changed)
             added += len(changed)
             unchanged += len(batch) - len(changed)
             passages.update(document.metadata["source"] for document in batch)
@@ -80,5 +81,6 @@ def update(
 
 
 def _is_in(source: str, places: Collection[str | os.PathLike[str]]) -> bool:
-    path = PurePath(source)
-    return any(place == path or place in path.parents for place in map(PurePath, places))
+    path = PurePath(os.path.abspath(source))  # noqa: PTH100  # pathlib's own keeps "..", which would be in "."
+    folders = (PurePath(os.path.abspath(place)) for place in places)  # noqa: PTH100
+    return any(folder == path or folder in path.parents for folder in folders)

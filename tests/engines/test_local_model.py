@@ -177,7 +177,7 @@ class History(RuleBasedStateMachine):
     def nothing_is_left_over(self):
         segments = self.engine.info()["segments"]
         assert len(list((self.directory / "index" / "segments").iterdir())) == segments
-        assert segments <= compaction._SMALL_SEGMENTS
+        assert segments <= compaction._FANOUT
 
 
 BOUNDED = settings(
@@ -201,6 +201,6 @@ def test_many_long_random_histories():
 
 @pytest.mark.slow
 def test_histories_of_constant_merging(monkeypatch):
-    monkeypatch.setattr(compaction, "_SMALL_SEGMENTS", 3)
+    monkeypatch.setattr(compaction, "_FANOUT", 3)
     History.TestCase.settings = settings(BOUNDED, max_examples=200, stateful_step_count=50)
     History.TestCase().runTest()

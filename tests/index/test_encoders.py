@@ -11,6 +11,7 @@ from late_interaction import Document, Index
 from late_interaction.engines import LocalEngine
 from late_interaction.errors import (
     IncompatibleEncoderError,
+    InvalidRequestError,
     InvalidVectorsError,
     LateInteractionError,
     MissingEncoderError,
@@ -164,3 +165,15 @@ class TestEncoders:
         with Index.open(path, read_only=True) as index:
             index.search("nile", mode="lexical")
             index.info()
+
+
+@pytest.mark.parametrize("fingerprint", ["toy-1", ["toy", 1], None])
+def test_a_fingerprint_that_is_no_dict_makes_no_index(path, word_encoder, fingerprint):
+    class Strange(WordEncoder):
+        @property
+        def fingerprint(self):
+            return fingerprint
+
+    with pytest.raises(InvalidRequestError, match="must be a dict"):
+        Index.open(path, encoder=Strange())
+    assert not path.exists()

@@ -102,7 +102,9 @@ class TestConsistency:
                 answer = read(*args, **kwargs)
                 if not written:
                     written.append(True)
-                    write()
+                    thread = threading.Thread(target=write)
+                    thread.start()
+                    thread.join()
                 return answer
 
             return wrapped

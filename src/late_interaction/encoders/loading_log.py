@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["loading_log", "missing_weights"]
 
 _logger = logging.getLogger(__name__)
+_one_at_a_time = threading.Lock()  # the loggers are those of the whole process
 
 
 class _Collector(logging.Handler):
@@ -33,7 +35,7 @@ def loading_log() -> Iterator[list[str]]:
 
     settings: Any = transformers.utils.logging  # its functions carry no annotations
     messages: list[str] = []
-    with ExitStack() as restore:
+    with _one_at_a_time, ExitStack() as restore:
         if settings.is_progress_bar_enabled():
             settings.disable_progress_bar()
             restore.callback(settings.enable_progress_bar)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
+import reprlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
 
@@ -141,10 +143,19 @@ class Engine(Protocol):
         ...
 
 
-def check_k(k: int) -> None:
-    """Raise `InvalidRequestError` unless k is a positive integer."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InvalidRequestError(f"k must be a positive integer, not {k!r}.")
+def check_k(k: SupportsIndex) -> int:
+    """The number of hits asked for.
+
+    Raises:
+        InvalidRequestError: It is no positive integer.
+    """
+    try:
+        number = 0 if isinstance(k, bool) else operator.index(k)
+    except TypeError:
+        number = 0
+    if not 0 < number < 2**31:
+        raise InvalidRequestError(f"k must be a positive integer, not {reprlib.repr(k)}.")
+    return number
 
 
 def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32]:

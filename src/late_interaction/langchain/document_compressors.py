@@ -32,7 +32,7 @@ class LateInteractionReranker(BaseDocumentCompressor):
         top_n: How many documents to keep.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     index: Index | None = None
     encoder: Any = None

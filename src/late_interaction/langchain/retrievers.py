@@ -39,7 +39,7 @@ class LateInteractionRetriever(BaseRetriever):
         >>> index.close()
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     index: Index
     k: int = 4

@@ -55,22 +55,24 @@ class LateInteractionVectorStore(VectorStore):
         *,
         ids: list[str] | None = None,
         index: Index | str | os.PathLike[str] | None = None,
+        encoder: Encoder | str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> LateInteractionVectorStore:
         """A store with these texts.
 
         Args:
             texts: The texts.
-            embedding: The encoder of a new index: an `Encoder`, or what `load_encoder` takes. LangChain's single-vector
-                embeddings cannot be used.
+            embedding: The same as ``encoder``, where LangChain's callers expect it. Its single-vector embeddings
+                cannot be used.
             metadatas: Metadata of each text.
             ids: Id of each text.
             index: The index, or the path of one.
+            encoder: The encoder of a new index: an `Encoder`, or what `load_encoder` takes.
             **kwargs: Passed to `add_texts`.
         """
         if index is None:
             raise InvalidRequestError("from_texts needs index=: an Index, or the path of one.")
-        store = cls(index=index, encoder=embedding)
+        store = cls(index=index, encoder=embedding if encoder is None else encoder)
         store.add_texts(texts, metadatas, ids=ids, **kwargs)
         return store
 
@@ -83,12 +85,16 @@ class LateInteractionVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[str]:
         """Add texts, replacing those of the same id; their ids. Other arguments of LangChain's callers are ignored."""
+        if isinstance(texts, str):
+            raise InvalidRequestError("add_texts takes a list of texts: put the one you have into brackets.")
         texts = list(texts)
         columns = zip(texts, _column("metadatas", metadatas, len(texts)), _column("ids", ids, len(texts)), strict=True)
         return self.index.add([Document(text, id=id, metadata=metadata) for text, metadata, id in columns])  # noqa: A001
 
     def add_documents(self, documents: list[LangChainDocument], **kwargs: Any) -> list[str]:
         """Add documents, replacing those of the same id; their ids (``ids=``, their own, or a hash of the content)."""
+        if isinstance(documents, LangChainDocument):
+            raise InvalidRequestError("add_documents takes a list of documents: put the one you have into brackets.")
         ids = _column("ids", kwargs.get("ids"), len(documents))
         pairs = zip(documents, ids, strict=True)
         return self.index.add([from_langchain(document, id=given) for document, given in pairs])
@@ -112,7 +118,7 @@ class LateInteractionVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[LangChainDocument]:
         """The k best documents, of those that pass the filter (a ``where`` dict)."""
-        return [hit_to_langchain(hit) for hit in self._search(query, k, filter, mode)]
+        return [hit_to_langchain(hit) for hit in self._search(query, k, filter, mode, kwargs)]
 
     def similarity_search_with_score(
         self,
@@ -124,7 +130,7 @@ class LateInteractionVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[tuple[LangChainDocument, float]]:
         """The same with `Hit.score`: greater is better."""
-        return [(hit_to_langchain(hit), hit.score) for hit in self._search(query, k, filter, mode)]
+        return [(hit_to_langchain(hit), hit.score) for hit in self._search(query, k, filter, mode, kwargs)]
 
     def _similarity_search_with_relevance_scores(
         self,
@@ -135,7 +141,7 @@ class LateInteractionVectorStore(VectorStore):
         mode: Mode = "late",
         **kwargs: Any,
     ) -> list[tuple[LangChainDocument, float]]:
-        return [(hit_to_langchain(hit), hit.relevance) for hit in self._search(query, k, filter, mode)]
+        return [(hit_to_langchain(hit), hit.relevance) for hit in self._search(query, k, filter, mode, kwargs)]
 
     async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
@@ -145,7 +151,9 @@ class LateInteractionVectorStore(VectorStore):
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda relevance: relevance  # a hit knows its relevance
 
-    def _search(self, query: str, k: int, where: Where | None, mode: Mode) -> list[Hit]:
+    def _search(self, query: str, k: int, where: Where | None, mode: Mode, others: dict[str, Any]) -> list[Hit]:
+        if others:  # a misspelt filter must not become no filter
+            raise InvalidRequestError(f"Unknown arguments: {', '.join(others)}. Known: k, filter, mode.")
         return self.index.search(query, k, where=where, mode=mode)
 
 

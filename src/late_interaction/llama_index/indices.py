@@ -63,6 +63,16 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         self.index = as_index(index, encoder=encoder)
         super().__init__(nodes=nodes or [], **kwargs)
 
+    @classmethod
+    def from_documents(cls, documents: Sequence[Document], **kwargs: Any) -> LateInteractionIndex:  # type: ignore[override]
+        """An index of source documents, split into nodes; a document of an id the index holds replaces that one.
+
+        Args:
+            documents: LlamaIndex documents. Give them ids (``id_=``) if you will index them again.
+            **kwargs: ``index=`` and ``encoder=`` as above, and what LlamaIndex's `BaseIndex.from_documents` takes.
+        """
+        return super().from_documents(documents, replace_documents=True, **kwargs)
+
     def as_retriever(
         self,
         *,
@@ -149,8 +159,18 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
             info.node_ids.append(document.id)
         return found
 
-    def _build_index_from_nodes(self, nodes: Sequence[BaseNode], **build_kwargs: Any) -> IndexDict:
-        self._insert(nodes)
+    def _build_index_from_nodes(
+        self, nodes: Sequence[BaseNode], *, replace_documents: bool = False, **build_kwargs: Any
+    ) -> IndexDict:
+        if nodes:
+            self._insert(nodes)
+        if replace_documents:
+            kept = {node.node_id for node in nodes}
+            sources = {node.ref_doc_id for node in nodes}
+            for ref_doc_id in sources - {None}:
+                held = [document.id for document in self.index.scan(where={REF_DOC_ID: ref_doc_id})]
+                if stale := [node_id for node_id in held if node_id not in kept]:
+                    self.index.delete(stale)
         return IndexDict()
 
     def _insert(self, nodes: Sequence[BaseNode], **insert_kwargs: Any) -> None:

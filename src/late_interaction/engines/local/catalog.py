@@ -127,7 +127,8 @@ class Catalog:
             try:
                 yield Reader(connection)
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:
@@ -183,6 +184,8 @@ class Catalog:
                     connection.close()
                 else:
                     self._idle.put(connection)
+                    if self._closed:  # meanwhile
+                        self.close()
 
     def _take(self) -> sqlite3.Connection:
         try:

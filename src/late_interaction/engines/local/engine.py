@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from contextlib import contextmanager
 from itertools import chain, groupby
@@ -16,7 +17,7 @@ import numpy as np
 from late_interaction.documents import Document, check_id
 from late_interaction.engines.base import Match, Record, Verification, check_k, check_vectors
 from late_interaction.engines.local.catalog import FORMAT_VERSION, Catalog
-from late_interaction.engines.local.compaction import merge, small_segments
+from late_interaction.engines.local.compaction import all_segments, crowded_segments, merge
 from late_interaction.engines.local.files import CATALOG, LOCK, SEGMENTS, collect_garbage, sync_directory
 from late_interaction.engines.local.search import search
 from late_interaction.engines.local.segment import SegmentMissingError, SegmentWriter
@@ -46,6 +47,7 @@ __all__ = ["LocalEngine"]
 
 _logger = logging.getLogger(__name__)
 
+_open_here: set[Path] = set()  # indexes this process holds the writer lock of, for the message of IndexLockedError
 _OPEN_ATTEMPTS = 8  # a reader may meet a merge between reading the catalog and mapping the files; rarely twice
 
 
@@ -70,6 +72,7 @@ class LocalEngine:
         self._catalog = catalog
         self._lock = lock
         self._write_mutex = threading.Lock()
+        self._writing_thread: int | None = None
         self._pinned = threading.local()
         with catalog.reading() as reader:
             self._dim = int(reader.setting("dim"))
@@ -93,7 +96,9 @@ class LocalEngine:
         root = Path(path).absolute()  # the working directory may change
         exists = (root / CATALOG).is_file()
         if not exists and (read_only or dim is None):
-            raise IndexNotFoundError(f"There is no index at {path}. To create one, open it with an encoder.")
+            raise IndexNotFoundError(
+                f"There is no index at {path}. To create one: Index.open(path, encoder=…), or `late-interaction index`."
+            )
         if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 1):
             raise InvalidVectorsError(f"dim must be a positive integer, not {dim!r}.")
         lock = None if read_only else _take_lock(root, create=not exists)
@@ -103,6 +108,7 @@ class LocalEngine:
             engine = cls(root, Catalog(root, read_only=read_only), lock)
         except BaseException:
             if lock is not None:
+                _open_here.discard(root)
                 lock.release()
             raise
         try:
@@ -154,25 +160,25 @@ class LocalEngine:
             DuplicateIdError: Two records have the same id.
         """
         self._check_writable()
-        iterator = iter(records)
-        first = next(iterator, None)
-        if first is None:
-            return []
+        iterator = _shielded(records)
         ids: dict[str, None] = {}
-        with self._writing() as writer, SegmentWriter(self._root, self._dim) as files:
-            segment = writer.add_segment()
-            for record in chain([first], iterator):
-                document = record.document
-                if document.id in ids:
-                    raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")
-                ids[document.id] = None
-                vectors = check_vectors(record.vectors, self._dim, f"Vectors of {document.id!r}")
-                writer.put(document, (segment, files.append(vectors)))
-            writer.finish_segment(segment, files.finish())
         try:
-            self._merge(small_segments)
-        except (OSError, LateInteractionError) as error:  # what was asked for is done and durable
-            _logger.warning("Small segments could not be merged, the next write tries again: %s", error)
+            first = next(iterator, None)
+            if first is None:
+                return []
+            with self._writing() as writer, SegmentWriter(self._root, self._dim) as files:
+                segment = writer.add_segment()
+                for record in chain([first], iterator):
+                    document = record.document
+                    if document.id in ids:
+                        raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")
+                    ids[document.id] = None
+                    vectors = check_vectors(record.vectors, self._dim, f"Vectors of {document.id!r}")
+                    writer.put(document, (segment, files.append(vectors)))
+                writer.finish_segment(segment, files.finish())
+        except _SourceError as error:
+            raise error.original from None
+        self._tidy()
         return list(ids)
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
@@ -182,17 +188,20 @@ class LocalEngine:
         if ids is not None:
             ids = _check_ids(ids)
         with self._writing() as writer:
-            return writer.delete_where(where) if where is not None else writer.delete_ids(ids or ())
+            deleted = writer.delete_where(where) if where is not None else writer.delete_ids(ids or ())
+        self._tidy()
+        return deleted
 
     @contextmanager
     def one_state(self) -> Iterator[None]:
         """What this thread reads inside the block is of one commit, whatever others write meanwhile."""
+        outer = getattr(self._pinned, "state", None)
         with self._reading() as state:
             self._pinned.state = state
             try:
                 yield
             finally:
-                self._pinned.state = None
+                self._pinned.state = outer
 
     def search(
         self,
@@ -210,7 +219,7 @@ class LocalEngine:
             where: Only documents that pass this filter.
             candidates: Only documents of these ids, for example another retriever's hits; unknown ids are left out.
         """
-        check_k(k)
+        k = check_k(k)
         query = check_vectors(query_vectors, self._dim, "Query vectors")
         if candidates is not None:
             candidates = _check_ids(candidates)
@@ -224,7 +233,7 @@ class LocalEngine:
 
     def search_lexical(self, query: str, k: int = 10, *, where: Where | None = None) -> list[Match]:
         """The k best documents by BM25 over the words of the query (English stems, diacritics folded)."""
-        check_k(k)
+        k = check_k(k)
         with self._reading() as (reader, _):
             return [Match(document, score) for document, score in reader.search_words(query, k, where=where)]
 
@@ -295,15 +304,15 @@ class LocalEngine:
 
     def compact(self) -> None:
         """Give back the room of deleted documents and merge all segments into one."""
-        self._merge(
-            lambda snapshot: list(snapshot.segments) if len(snapshot.segments) > 1 or snapshot.has_deleted else []
-        )
+        self._check_writable()
+        self._merge(all_segments)
 
     def close(self) -> None:
         """Release files and locks. Closing twice is no error."""
         with self._write_mutex:
             self._catalog.close()
             if self._lock is not None:
+                _open_here.discard(self._root)
                 self._lock.release()
 
     def __enter__(self) -> LocalEngine:
@@ -338,11 +347,26 @@ class LocalEngine:
         """One transaction on the catalog, one writer at a time."""
         self._check_writable()
         with self._write_mutex, self._catalog.writing() as writer:
-            yield writer
+            self._writing_thread = threading.get_ident()
+            try:
+                yield writer
+            finally:
+                self._writing_thread = None
 
     def _check_writable(self) -> None:
         if self._lock is None:
             raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
+        if self._writing_thread == threading.get_ident():
+            raise InvalidRequestError("The documents being added come from code that writes to the same index.")
+        if getattr(self._pinned, "state", None) is not None:
+            raise InvalidRequestError("Nothing can be written inside one_state().")
+
+    def _tidy(self) -> None:
+        """Keep segments few after a write, which is done and durable whatever becomes of this."""
+        try:
+            self._merge(crowded_segments)
+        except (OSError, LateInteractionError) as error:
+            _logger.warning("Segments could not be merged, the next write tries again: %s", error)
 
     def _merge(self, choose: Callable[[Snapshot], list[int]]) -> None:
         with self._reading() as (_, snapshot):
@@ -354,6 +378,21 @@ class LocalEngine:
                 merge(self._root, self._dim, writer, snapshot, numbers)
         with self._write_mutex, self._reading() as (_, snapshot):
             collect_garbage(self._root, {segment.entry.name for segment in snapshot.segments.values()})
+
+
+class _SourceError(Exception):
+    """An SQLite error of the code that documents come from, which is none of the catalog's."""
+
+    def __init__(self, original: sqlite3.Error) -> None:
+        super().__init__(str(original))
+        self.original = original
+
+
+def _shielded(records: Iterable[Record]) -> Iterator[Record]:
+    try:
+        yield from records
+    except sqlite3.Error as error:
+        raise _SourceError(error) from None
 
 
 def _check_ids(ids: Iterable[str]) -> list[str]:
@@ -377,18 +416,21 @@ def _take_lock(root: Path, *, create: bool) -> filelock.BaseFileLock:
     lock = filelock.FileLock(root / LOCK, timeout=0, thread_local=False)
     try:
         if create:
+            missing = [folder for folder in (root, *root.parents) if not folder.exists()]
             root.mkdir(parents=True, exist_ok=True)
-            sync_directory(root.parent)
+            for folder in missing:
+                sync_directory(folder.parent)
         (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
         lock.acquire()
     except filelock.Timeout:
+        where = "in this process already: use that object, or close it" if root in _open_here else "by another process"
         raise IndexLockedError(
-            f"The index at {root} is open for writing elsewhere, in this process or another. "
-            "Close it there, or open it here with read_only=True to search."
+            f"The index at {root} is open for writing {where}. To search beside a writer, open it with read_only=True."
         ) from None
     except OSError as error:
         raise StorageError(
             f"Nothing can be written in {root} ({error.strerror}). "
             "To search an index there, open it with read_only=True."
         ) from error
+    _open_here.add(root)
     return lock

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from numpy.typing import NDArray
 
 __all__ = ["maxsim", "maxsim_reference", "top_k"]
@@ -31,8 +35,7 @@ def maxsim(
     Returns:
         Scores, (n,). A document without tokens scores 0.
     """
-    import torch  # here, because an index is also opened to look at, and torch takes seconds to import
-
+    torch = _torch()
     scores = np.zeros(len(positions), np.float32)
     starts, ends = offsets[positions], offsets[positions + 1]
     lengths = ends - starts
@@ -58,6 +61,22 @@ def maxsim(
         scores[filled[first:last]] = best.sum(axis=1)
         first = last
     return scores
+
+
+@cache
+def _torch() -> ModuleType:
+    """Torch, imported late: an index is also opened to be looked at, and torch takes seconds to import.
+
+    It warns, once in a process, that an array mapped from a file must not be written to, which nobody does here.
+    """
+    import torch
+
+    mapped = np.zeros(1, np.float16)
+    mapped.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.from_numpy(mapped)
+    return torch
 
 
 def maxsim_reference(query: NDArray[np.floating], document: NDArray[np.floating]) -> float:

@@ -166,16 +166,10 @@ class Writer(Reader):
     def put(self, document: Document, place: Place) -> None:
         """Add a document, or replace the one of the same id."""
         self.delete_ids([document.id])
-        json.dumps(dict(document.metadata), ensure_ascii=False)
+        metadata = json.dumps(document.metadata, ensure_ascii=False)
         cursor = self._connection.execute(
             "INSERT INTO documents (id, segment, position, text, encoded_text, metadata) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                document.id,
-                *place,
-                document.text,
-                document.encoded_text,
-                json.dumps(dict(document.metadata), ensure_ascii=False),
-            ),
+            (document.id, *place, document.text, document.encoded_text, metadata),
         )
         row = cursor.lastrowid
         fields = {

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from late_interaction.engines.local.files import SEGMENTS, checksum, sync_directory, sync_file
-from late_interaction.errors import CorruptIndexError
+from late_interaction.errors import CorruptIndexError, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -61,10 +63,11 @@ class SegmentWriter:
         self._path = root / SEGMENTS / self.name
         self._dim = dim
         self._offsets = [0]
-        self._path.mkdir()
         self._finished = False
-        self._file = (self._path / "vectors.npy").open("wb")
-        self._file.write(_npy_header((0, dim), np.dtype(np.float16)))
+        with _disk_errors(self._path):
+            self._path.mkdir()
+            self._file = (self._path / "vectors.npy").open("wb")
+            self._file.write(_npy_header((0, dim), np.dtype(np.float16)))
 
     def __enter__(self) -> SegmentWriter:
         return self
@@ -73,12 +76,14 @@ class SegmentWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._finished:
-            self._file.close()
+            with suppress(OSError):  # what is buffered is of no use, and a full disk would not take it
+                self._file.close()
             shutil.rmtree(self._path, ignore_errors=True)
 
     def append(self, vectors: NDArray[np.floating[Any]]) -> int:
         """Append one document, (tokens, dim); its position in the segment."""
-        self._file.write(np.ascontiguousarray(vectors, dtype=np.float16).data)
+        with _disk_errors(self._path):
+            self._file.write(np.ascontiguousarray(vectors, dtype=np.float16).data)
         self.tokens += len(vectors)
         self._offsets.append(self.tokens)
         self.documents += 1
@@ -86,17 +91,18 @@ class SegmentWriter:
 
     def finish(self) -> SegmentEntry:
         """Make the files durable. They exist for readers once the catalog names them."""
-        self._file.seek(0)
-        self._file.write(_npy_header((self.tokens, self._dim), np.dtype(np.float16)))
-        self._file.close()
-        offsets = np.array(self._offsets, np.int64)
-        (self._path / "offsets.npy").write_bytes(_npy_header(offsets.shape, offsets.dtype) + offsets.tobytes())
-        files = []
-        for path in sorted(self._path.iterdir()):
-            sync_file(path)
-            files.append(ColumnFile(path.name, path.stat().st_size, checksum(path)))
-        sync_directory(self._path)
-        sync_directory(self._path.parent)
+        with _disk_errors(self._path):
+            self._file.seek(0)
+            self._file.write(_npy_header((self.tokens, self._dim), np.dtype(np.float16)))
+            self._file.close()
+            offsets = np.array(self._offsets, np.int64)
+            (self._path / "offsets.npy").write_bytes(_npy_header(offsets.shape, offsets.dtype) + offsets.tobytes())
+            files = []
+            for path in sorted(self._path.iterdir()):
+                sync_file(path)
+                files.append(ColumnFile(path.name, path.stat().st_size, checksum(path)))
+            sync_directory(self._path)
+            sync_directory(self._path.parent)
         self._finished = True
         return SegmentEntry(self.name, self.documents, self.tokens, tuple(files))
 
@@ -123,8 +129,7 @@ class Segment:
             with path.open("rb") as file:
                 found = file.read(len(header))
                 if found == header and 0 not in shape:
-                    # Copy-on-write: nothing reaches the file, and torch takes the array without a warning.
-                    column = np.memmap(file, dtype, mode="c", offset=len(header), shape=shape)
+                    column = np.memmap(file, dtype, mode="r", offset=len(header), shape=shape)
                     return column.view(np.ndarray)
         except FileNotFoundError:
             raise _missing(path) from None
@@ -158,6 +163,14 @@ class Segment:
         if self.offsets[0] != 0 or self.offsets[-1] != self.entry.tokens or (np.diff(self.offsets) < 0).any():
             return [f"{self.path / 'offsets.npy'} does not partition the {self.entry.tokens} tokens."]
         return []
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{path} could not be written: {error}. The last commit stands.") from error
 
 
 def _missing(path: Path) -> SegmentMissingError:

@@ -139,7 +139,8 @@ class Index:
     def add(self, documents: Iterable[Document | str], *, progress: bool = False) -> list[str]:
         """Add documents; one of an id the index holds replaces it.
 
-        All or nothing: if this raises, nothing was added. Takes any iterable and keeps a bounded part in memory.
+        All or nothing: if this raises, nothing was added. Takes any iterable and keeps a bounded part in memory. Other
+        threads go on searching; their writes wait.
 
         Args:
             documents: Documents, or plain strings.

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT_VERSION", "Catalog"]
 
-FORMAT_VERSION = 1
-"""Raised when the meaning of anything on disk changes. A newer version than this is refused, never guessed at."""
+FORMAT_VERSION = 2
+"""Raised when the meaning of anything on disk changes. A newer version than this is refused, never guessed at.
+
+1: exact vectors alone. 2: also compressed ones; the settings ``bits`` and ``codebook``. An index of an older version
+stays what it is, as long as nothing is written into it that its version does not know.
+"""
 
 _BUSY_TIMEOUT_MS = 30_000
 
@@ -100,7 +104,7 @@ class Catalog:
             raise
 
     @staticmethod
-    def create(root: Path, *, dim: int) -> None:
+    def create(root: Path, *, dim: int, bits: int | None) -> None:
         """Create the catalog of an empty index, unless there is one. The writer lock must be held.
 
         It is made under another name and then renamed, so that a crash leaves none or a whole one.
@@ -111,7 +115,7 @@ class Catalog:
         unfinished.unlink(missing_ok=True)
         with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
             connection.executescript(_SCHEMA)
-            settings = {"format_version": FORMAT_VERSION, "dim": dim, "generation": 0}
+            settings = {"format_version": FORMAT_VERSION, "dim": dim, "bits": bits, "generation": 0}
             rows = [(key, json.dumps(value)) for key, value in settings.items()]
             connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
             connection.execute("PRAGMA journal_mode = WAL")

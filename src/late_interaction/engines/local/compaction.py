@@ -1,53 +1,194 @@
-"""Merging segments: the records of living documents are copied, deleted ones are left behind."""
+"""Rewriting segments: what is deleted is left behind, small ones become one, exact ones are compressed.
+
+Each function writes the new files and says what they replace; nothing has happened until the catalog is told so. All
+the work is done outside of its transactions, so readers and other writers go on meanwhile.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from late_interaction.engines.local.segment import SegmentWriter
+import numpy as np
+
+from late_interaction.engines.local.codebook import Codebook, CodebookEntry, centroids_for, train, write_codebook
+from late_interaction.engines.local.segment import CodedSegment, FlatSegment, SegmentEntry, SegmentWriter, in_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from late_interaction.engines.local.rows import Writer
+    from numpy.typing import NDArray
+
+    from late_interaction.engines.local.codec import ResidualCodec
+    from late_interaction.engines.local.rows import Place
     from late_interaction.engines.local.snapshot import Snapshot
 
-__all__ = ["all_segments", "crowded_segments", "merge"]
+__all__ = ["Replacement", "compact", "tidy"]
+
+_FIRST_TRAINING_TOKENS = 65_536
+"""Exact tokens from which a codebook is trained. Fewer are searched exactly in a few milliseconds."""
+
+_BUFFER_TOKENS = 16_384
+"""Exact tokens that may gather beside a codebook before they are compressed."""
 
 _SMALL_TOKENS = 65_536
 _FANOUT = 16
+_DEAD_SHARE = 0.25
+
+_GROWTH = 1.5
+"""How many times its centroids a codebook must deserve to be extended."""
+
+_DRIFT = 1.15
+"""How many times farther than usual from their centroids tokens must be for the codebook to be extended for them."""
+
+_BLOCK_TOKENS = 32_768
+_SAMPLE_BYTES = 384 << 20
+_SAMPLE_PER_CENTROID = 64
 
 
-def crowded_segments(snapshot: Snapshot) -> list[int]:
-    """The segments worth merging now: those of one size once there are 16 of them, and those without a living document.
+@dataclass(frozen=True)
+class Replacement:
+    """A new segment for old ones.
+
+    Attributes:
+        segments: The old ones.
+        entry: The new one; None if nothing in them lives.
+        origins: Where each document of the new one was.
+        codebook: A new codebook, if there is one.
+    """
+
+    segments: tuple[int, ...]
+    entry: SegmentEntry | None
+    origins: tuple[Place, ...] = ()
+    codebook: CodebookEntry | None = None
+
+
+def tidy(root: Path, snapshot: Snapshot) -> Replacement | None:
+    """What a writer does after a commit, if there is anything to do."""
+    flat = _flat_segments(snapshot)
+    enough = _FIRST_TRAINING_TOKENS if snapshot.codebook is None else _BUFFER_TOKENS
+    if snapshot.codec is not None and _living_tokens(snapshot, flat) >= enough:
+        return _compress(root, snapshot, snapshot.codec, flat)
+    return _merge(root, snapshot, _crowded(snapshot))
+
+
+def compact(root: Path, snapshot: Snapshot) -> Replacement | None:
+    """The next step towards one segment without deleted documents, if there is one left to take."""
+    flat = _flat_segments(snapshot)
+    trained = snapshot.codebook is not None
+    if snapshot.codec is not None and flat and (trained or _living_tokens(snapshot, flat) >= _FIRST_TRAINING_TOKENS):
+        return _compress(root, snapshot, snapshot.codec, flat)
+    if len(snapshot.segments) > 1 or snapshot.has_deleted:
+        return _merge(root, snapshot, list(snapshot.segments))
+    return None
+
+
+def _flat_segments(snapshot: Snapshot) -> list[int]:
+    return [number for number, segment in snapshot.segments.items() if isinstance(segment, FlatSegment)]
+
+
+def _living_tokens(snapshot: Snapshot, numbers: Sequence[int]) -> int:
+    return sum(snapshot.living_tokens(number) for number in numbers)
+
+
+def _crowded(snapshot: Snapshot) -> list[int]:
+    """The segments worth merging now: 16 of one size and kind, or those of which much is dead.
 
     Sizes are powers of 16 of tokens, so that a token is copied a few times in its life and segments, each of which
     costs file handles and a step of every search, stay few.
     """
-    tiers: dict[int, list[int]] = {}
+    tiers: dict[tuple[bool, int], list[int]] = {}
     for number, segment in snapshot.segments.items():
         larger = max(0.0, math.log(max(segment.entry.tokens, 1) / _SMALL_TOKENS, _FANOUT))
-        tiers.setdefault(math.ceil(larger), []).append(number)
-    crowded = next((numbers for numbers in tiers.values() if len(numbers) >= _FANOUT), [])
-    dead = [number for number, alive in snapshot.alive.items() if not len(alive) and number not in crowded]
-    return sorted(dead + crowded)
+        tiers.setdefault((segment.entry.is_coded, math.ceil(larger)), []).append(number)
+    for numbers in tiers.values():
+        if len(numbers) >= _FANOUT:
+            return numbers
+    for number, segment in snapshot.segments.items():
+        if len(snapshot.alive[number]) < (1 - _DEAD_SHARE) * segment.entry.documents:
+            return [number]
+    return []
 
 
-def all_segments(snapshot: Snapshot) -> list[int]:
-    """Every segment, unless there is nothing to gain: one segment, without deleted documents."""
-    return list(snapshot.segments) if len(snapshot.segments) > 1 or snapshot.has_deleted else []
+def _merge(root: Path, snapshot: Snapshot, numbers: Sequence[int]) -> Replacement | None:
+    """Copy the living documents of segments of one kind into a new one, in order."""
+    if not numbers:
+        return None
+    living = [number for number in numbers if len(snapshot.alive[number])]
+    if not living:
+        return Replacement(tuple(numbers), None)
+    is_coded = isinstance(snapshot.segments[living[0]], CodedSegment)
+    with SegmentWriter(root, snapshot.dim, snapshot.codec if is_coded else None) as files:
+        for number in living:
+            segment = snapshot.segments[number]
+            for positions in in_blocks(segment, snapshot.alive[number], _BLOCK_TOKENS):
+                lengths, columns = segment.read(positions)
+                files.append_documents(lengths, **columns)
+        return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, living))
 
 
-def merge(root: Path, dim: int, writer: Writer, snapshot: Snapshot, numbers: Sequence[int]) -> None:
-    """Copy the living documents of some segments into a new one, in order, and forget the old ones."""
-    if any(len(snapshot.alive[number]) for number in numbers):
-        with SegmentWriter(root, dim) as files:
-            target = writer.add_segment()
-            for number in numbers:
-                for position in snapshot.alive[number].tolist():
-                    vectors = snapshot.segments[number].document(position)
-                    writer.move((number, position), (target, files.append(vectors)))
-            writer.finish_segment(target, files.finish())
-    writer.remove_segments(numbers)
+def _compress(root: Path, snapshot: Snapshot, codec: ResidualCodec, numbers: Sequence[int]) -> Replacement:
+    """Write the living documents of flat segments as a coded one, with a larger codebook if they deserve one."""
+    living = [number for number in numbers if len(snapshot.alive[number])]
+    if not living:
+        return Replacement(tuple(numbers), None)
+    codebook, entry = _codebook_for(root, snapshot, living)
+    with SegmentWriter(root, snapshot.dim, codec) as files:
+        for number in living:
+            segment = snapshot.segments[number]
+            for positions in in_blocks(segment, snapshot.alive[number], _BLOCK_TOKENS):
+                lengths, columns = segment.read(positions)
+                vectors = snapshot.rotated(columns)
+                codes = codebook.assign(vectors)
+                residuals, scales = codec.encode(vectors - codebook.centroids[codes])
+                files.append_documents(lengths, codes=codes, scales=scales, residuals=residuals)
+        return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, living), entry)
+
+
+def _codebook_for(root: Path, snapshot: Snapshot, numbers: Sequence[int]) -> tuple[Codebook, CodebookEntry | None]:
+    """The codebook to compress some segments with, and its entry if it is a new one.
+
+    It grows with the collection, and where tokens of a new kind lie far from all its centroids.
+    """
+    deserved = centroids_for(_living_tokens(snapshot, list(snapshot.segments)), snapshot.dim)
+    codebook, entry = snapshot.codebook, snapshot.codebook_entry
+    if codebook is None or entry is None:
+        sample = _sample(snapshot, list(snapshot.segments), deserved)
+        codebook = train(sample, deserved)
+        return codebook, write_codebook(root, codebook, _residual_norm(codebook, sample))
+    missing = deserved - len(codebook)
+    if deserved >= _GROWTH * len(codebook):
+        sample = _sample(snapshot, list(snapshot.segments), missing)
+    else:
+        sample = _sample(snapshot, numbers, missing)
+        if missing <= 0 or _residual_norm(codebook, sample) < _DRIFT * entry.residual_norm:
+            return codebook, None
+    codebook = codebook.extended(train(sample, missing))
+    norm = max(entry.residual_norm, _residual_norm(codebook, sample))
+    return codebook, write_codebook(root, codebook, norm)
+
+
+def _sample(snapshot: Snapshot, numbers: Sequence[int], centroids: int) -> NDArray[np.float32]:
+    """Rotated token vectors drawn at random, enough to train so many centroids, (n, dim)."""
+    wanted = min(_SAMPLE_PER_CENTROID * max(centroids, 256), _SAMPLE_BYTES // (4 * snapshot.dim))
+    share = wanted / max(_living_tokens(snapshot, numbers), 1)
+    rng = np.random.default_rng(0)
+    parts = []
+    for number in numbers:
+        segment = snapshot.segments[number]
+        for positions in in_blocks(segment, snapshot.alive[number], _BLOCK_TOKENS):
+            lengths, columns = segment.read(positions)
+            chosen = rng.random(sum(lengths)) < share
+            parts.append(snapshot.rotated({name: column[chosen] for name, column in columns.items()}))
+    return np.concatenate(parts)
+
+
+def _residual_norm(codebook: Codebook, sample: NDArray[np.float32]) -> float:
+    some = sample[:: max(1, len(sample) // 10_000)]
+    return float(np.linalg.norm(some - codebook.centroids[codebook.assign(some)], axis=1).mean())
+
+
+def _origins(snapshot: Snapshot, numbers: Sequence[int]) -> tuple[Place, ...]:
+    return tuple((number, position) for number in numbers for position in snapshot.alive[number].tolist())

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import filelock
 import numpy as np
@@ -17,10 +17,12 @@ import numpy as np
 from late_interaction.documents import Document, check_id
 from late_interaction.engines.base import Match, Record, Verification, check_k, check_vectors
 from late_interaction.engines.local.catalog import FORMAT_VERSION, Catalog
-from late_interaction.engines.local.compaction import all_segments, crowded_segments, merge
+from late_interaction.engines.local.codec import BITS
+from late_interaction.engines.local.columns import ColumnsMissingError
+from late_interaction.engines.local import compaction
 from late_interaction.engines.local.files import CATALOG, LOCK, SEGMENTS, collect_garbage, sync_directory
 from late_interaction.engines.local.search import search
-from late_interaction.engines.local.segment import SegmentMissingError, SegmentWriter
+from late_interaction.engines.local.segment import SegmentWriter
 from late_interaction.engines.local.snapshot import Snapshot, Snapshots
 from late_interaction.errors import (
     CorruptIndexError,
@@ -33,6 +35,8 @@ from late_interaction.errors import (
     ReadOnlyIndexError,
     StorageError,
 )
+from late_interaction.filters import parse
+from late_interaction.profiling import stage
 
 if TYPE_CHECKING:
     import os
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from late_interaction.engines.local.compaction import Replacement
     from late_interaction.engines.local.rows import Place, Reader, Writer
     from late_interaction.filters import Where
 
@@ -48,11 +53,13 @@ __all__ = ["LocalEngine"]
 _logger = logging.getLogger(__name__)
 
 _open_here: set[Path] = set()  # indexes this process holds the writer lock of, for the message of IndexLockedError
+_DEFAULT_BITS = 4
+_REMEMBERED_FILTERS = 64
 _OPEN_ATTEMPTS = 8  # a reader may meet a merge between reading the catalog and mapping the files; rarely twice
 
 
 class LocalEngine:
-    """Token vectors and documents in one directory: exact MaxSim, durable commits, many readers and one writer.
+    """Token vectors and documents in one directory: compressed, durable commits, many readers and one writer.
 
     Open one with `LocalEngine.open`. Any thread may call any method. A search sees the last commit of any process; a
     write is one transaction that survives a crash once it has returned.
@@ -72,25 +79,37 @@ class LocalEngine:
         self._catalog = catalog
         self._lock = lock
         self._write_mutex = threading.Lock()
+        self._rewriting = threading.Lock()
         self._writing_thread: int | None = None
         self._pinned = threading.local()
         with catalog.reading() as reader:
             self._dim = int(reader.setting("dim"))
+            self._bits: int | None = reader.setting("bits")
         self._snapshots = Snapshots(root, self._dim)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, dim: int | None = None, read_only: bool = False) -> LocalEngine:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        dim: int | None = None,
+        bits: int | None | Literal["default"] = "default",
+        read_only: bool = False,
+    ) -> LocalEngine:
         """Open the index in a directory, creating it if ``dim`` is given and there is none.
 
         Args:
             path: The directory.
             dim: Dimension of the token vectors; may be left out for an index that exists.
+            bits: 1, 2, 4 (the default) or 8 for each dimension of a compressed vector, or None to keep vectors exact.
+                May be left out for an index that exists.
             read_only: Do not write, and do not take the writer's lock.
 
         Raises:
             IndexNotFoundError: There is no index, and none was asked for.
             IndexLockedError: Another writer has it open.
             InvalidVectorsError: The index has another dimension.
+            InvalidRequestError: The index has other bits, or there are no such bits.
             CorruptIndexError: The files are damaged.
         """
         root = Path(path).absolute()  # the working directory may change
@@ -101,10 +120,12 @@ class LocalEngine:
             )
         if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 1):
             raise InvalidVectorsError(f"dim must be a positive integer, not {dim!r}.")
+        if bits not in (None, "default", *BITS):
+            raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, not {bits!r}.")
         lock = None if read_only else _take_lock(root, create=not exists)
         try:
             if not exists and dim is not None:
-                Catalog.create(root, dim=dim)
+                Catalog.create(root, dim=dim, bits=_DEFAULT_BITS if bits == "default" else bits)
             engine = cls(root, Catalog(root, read_only=read_only), lock)
         except BaseException:
             if lock is not None:
@@ -114,9 +135,13 @@ class LocalEngine:
         try:
             if dim is not None and dim != engine.dim:
                 raise InvalidVectorsError(f"The index at {root} holds vectors of dimension {engine.dim}, not {dim}.")
+            if bits not in ("default", engine.bits):
+                raise InvalidRequestError(
+                    f"The index at {root} has bits={engine.bits}, which stays what it was made with, not {bits}."
+                )
             with engine._reading() as (_, snapshot):
                 if lock is not None:
-                    collect_garbage(root, {segment.entry.name for segment in snapshot.segments.values()})
+                    collect_garbage(root, snapshot.names)
         except BaseException:
             engine.close()
             raise
@@ -131,6 +156,11 @@ class LocalEngine:
     def dim(self) -> int:
         """Dimension of the token vectors."""
         return self._dim
+
+    @property
+    def bits(self) -> int | None:
+        """Bits for each dimension of a compressed vector; None if vectors stay exact."""
+        return self._bits
 
     @property
     def read_only(self) -> bool:
@@ -174,8 +204,8 @@ class LocalEngine:
                         raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")
                     ids[document.id] = None
                     vectors = check_vectors(record.vectors, self._dim, f"Vectors of {document.id!r}")
-                    writer.put(document, (segment, files.append(vectors)))
-                writer.finish_segment(segment, files.finish())
+                    writer.put(document, (segment, files.append_documents([len(vectors)], vectors=vectors)))
+                writer.finish_segment(segment, files.finish_segment())
         except _SourceError as error:
             raise error.original from None
         self._tidy()
@@ -211,7 +241,7 @@ class LocalEngine:
         where: Where | None = None,
         candidates: Iterable[str] | None = None,
     ) -> list[Match]:
-        """The k best documents by exact MaxSim, best first.
+        """The k best documents by MaxSim, best first.
 
         Args:
             query_vectors: Token vectors of the query, (query tokens, dim).
@@ -224,12 +254,11 @@ class LocalEngine:
         if candidates is not None:
             candidates = _check_ids(candidates)
         with self._reading() as (reader, snapshot):
-            if where is None and candidates is None:
-                positions = snapshot.alive
-            else:
-                positions = _by_segment(reader.places(where=where, candidates=candidates))
-            found = search(query, snapshot.segments, positions, k)
-            return [Match(reader.document_at(place), score) for place, score in found]
+            with stage("filter"):
+                positions = _asked_for(reader, snapshot, where, candidates)
+            found = search(query, snapshot, positions, k)
+            with stage("fetch"):
+                return [Match(reader.document_at(place), score) for place, score in found]
 
     def search_lexical(self, query: str, k: int = 10, *, where: Where | None = None) -> list[Match]:
         """The k best documents by BM25 over the words of the query (English stems, diacritics folded)."""
@@ -243,11 +272,11 @@ class LocalEngine:
             return reader.documents(_check_ids(ids))
 
     def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The stored token vectors by id, each (tokens, dim); unknown ids are left out."""
+        """The token vectors by id, as they are stored, each (tokens, dim); unknown ids are left out."""
         with self._reading() as (reader, snapshot):
             places = {document_id: reader.place_of(document_id) for document_id in _check_ids(ids)}
             return {
-                document_id: snapshot.segments[place[0]].document(place[1]).astype(np.float32)
+                document_id: snapshot.vectors(place)
                 for document_id, place in places.items()
                 if place is not None
             }
@@ -274,8 +303,11 @@ class LocalEngine:
                 "tokens": sum(entry.tokens for entry in entries),
                 "deleted_documents": len(reader.tombstones()),
                 "dim": self._dim,
+                "bits": self._bits,
+                "centroids": 0 if snapshot.codebook_entry is None else snapshot.codebook_entry.centroids,
                 "segments": len(entries),
-                "vector_bytes": sum(file.size for entry in entries for file in entry.files),
+                "exact_tokens": sum(entry.tokens for entry in entries if not entry.is_coded),
+                "vector_bytes": sum(file.size for folder in snapshot.folders for file in folder.files),
                 "catalog_bytes": (self._root / CATALOG).stat().st_size,
             }
 
@@ -287,10 +319,10 @@ class LocalEngine:
         for attempt in range(1, _OPEN_ATTEMPTS + 1):
             try:
                 with self._reading() as (reader, snapshot):
-                    for segment in snapshot.segments.values():
-                        problems += segment.problems()
+                    for folder in snapshot.folders:
+                        problems += folder.problems()
                     stored = set(reader.places())
-            except SegmentMissingError as error:  # perhaps merged away meanwhile by another process
+            except ColumnsMissingError as error:  # perhaps merged away meanwhile by another process
                 if attempt == _OPEN_ATTEMPTS:
                     return Verification((str(error),))
             except CorruptIndexError as error:
@@ -303,9 +335,11 @@ class LocalEngine:
         return Verification(tuple(problems))
 
     def compact(self) -> None:
-        """Give back the room of deleted documents and merge all segments into one."""
+        """Give back the room of deleted documents, compress what is still exact and merge all segments into one."""
         self._check_writable()
-        self._merge(all_segments)
+        with self._rewriting:
+            while self._rewrite(compaction.compact):
+                pass
 
     def close(self) -> None:
         """Release files and locks. Closing twice is no error."""
@@ -335,7 +369,7 @@ class LocalEngine:
             with self._catalog.reading() as reader:
                 try:
                     snapshot = self._snapshots.at(reader)
-                except SegmentMissingError:
+                except ColumnsMissingError:
                     if attempt == _OPEN_ATTEMPTS:
                         raise
                     continue
@@ -362,22 +396,32 @@ class LocalEngine:
             raise InvalidRequestError("Nothing can be written inside one_state().")
 
     def _tidy(self) -> None:
-        """Keep segments few after a write, which is done and durable whatever becomes of this."""
+        """Keep segments few and compressed after a write, which is done and durable whatever becomes of this.
+
+        A thread that finds another at it leaves it to that one.
+        """
+        if not self._rewriting.acquire(blocking=False):
+            return
         try:
-            self._merge(crowded_segments)
+            while self._rewrite(compaction.tidy):
+                pass
         except (OSError, LateInteractionError) as error:
             _logger.warning("Segments could not be merged, the next write tries again: %s", error)
+        finally:
+            self._rewriting.release()
 
-    def _merge(self, choose: Callable[[Snapshot], list[int]]) -> None:
+    def _rewrite(self, step: Callable[[Path, Snapshot], Replacement | None]) -> bool:
+        """Take a step of compaction, if there is one. Others read and write while its files are made."""
         with self._reading() as (_, snapshot):
-            if not choose(snapshot):
-                return
+            pass  # its files stay mapped, and nobody else removes any
+        replacement = step(self._root, snapshot)
+        if replacement is None:
+            return False
         with self._writing() as writer:
-            snapshot = self._snapshots.at(writer)
-            if numbers := choose(snapshot):  # another thread may have been faster
-                merge(self._root, self._dim, writer, snapshot, numbers)
+            writer.replace_segments(replacement)
         with self._write_mutex, self._reading() as (_, snapshot):
-            collect_garbage(self._root, {segment.entry.name for segment in snapshot.segments.values()})
+            collect_garbage(self._root, snapshot.names)
+        return True
 
 
 class _SourceError(Exception):
@@ -402,6 +446,23 @@ def _check_ids(ids: Iterable[str]) -> list[str]:
     for document_id in ids:
         check_id(document_id)
     return ids
+
+
+def _asked_for(
+    reader: Reader, snapshot: Snapshot, where: Where | None, candidates: Iterable[str] | None
+) -> Mapping[int, NDArray[np.int64]]:
+    """Positions by segment of the documents that pass a filter, remembered for the next query, and are candidates."""
+    if candidates is not None:
+        return _by_segment(reader.places(where=where, candidates=candidates))
+    if where is None:
+        return snapshot.alive
+    key = repr(parse(where))
+    positions = snapshot.filtered.get(key)
+    if positions is None:
+        positions = _by_segment(reader.places(where=where))
+        if len(snapshot.filtered) < _REMEMBERED_FILTERS:
+            snapshot.filtered[key] = positions
+    return positions
 
 
 def _by_segment(places: list[Place]) -> dict[int, NDArray[np.int64]]:

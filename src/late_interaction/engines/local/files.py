@@ -6,9 +6,12 @@
       catalog.sqlite          the only source of truth (see catalog.py)
       writer.lock             held by the one writer
       segments/NAME/          immutable columns of one segment (see segment.py)
-        offsets.npy  vectors.npy
+        offsets.npy  vectors.npy                              flat: vectors as they came
+        offsets.npy  codes.npy  scales.npy  residuals.npy     coded: compressed
+      codebooks/NAME/         immutable centroids (see codebook.py)
+        centroids.npy  scales.npy
 
-A segment directory that the catalog does not name is garbage: what a crash or a merge has left.
+A directory that the catalog does not name is garbage: what a crash or a merge has left.
 """
 
 from __future__ import annotations
@@ -21,11 +24,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CATALOG", "LOCK", "SEGMENTS", "checksum", "collect_garbage", "sync_directory", "sync_file"]
+__all__ = ["CATALOG", "CODEBOOKS", "LOCK", "SEGMENTS", "checksum", "collect_garbage", "sync_directory", "sync_file"]
 
 CATALOG = "catalog.sqlite"
 LOCK = "writer.lock"
 SEGMENTS = "segments"
+CODEBOOKS = "codebooks"
 
 
 def sync_file(path: Path) -> None:
@@ -55,11 +59,12 @@ def checksum(path: Path) -> int:
 
 
 def collect_garbage(root: Path, live: set[str]) -> None:
-    """Remove the segment directories that are not ``live``. For the writer alone.
+    """Remove the directories of segments and codebooks whose names are not ``live``. For the writer alone.
 
     A reader that still maps such files keeps them on POSIX; on Windows their removal fails and is tried again by the
     next writer.
     """
-    for path in (root / SEGMENTS).iterdir():
-        if path.name not in live:
-            shutil.rmtree(path, ignore_errors=True)
+    for parent in (root / SEGMENTS, root / CODEBOOKS):
+        for path in parent.iterdir() if parent.is_dir() else ():
+            if path.name not in live:
+                shutil.rmtree(path, ignore_errors=True)

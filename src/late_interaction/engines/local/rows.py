@@ -9,7 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.documents import Document
-from late_interaction.engines.local.segment import ColumnFile, SegmentEntry
+from late_interaction.engines.local.columns import ColumnFile
+from late_interaction.engines.local.segment import SegmentEntry
 from late_interaction.engines.local.where import KINDS, compile_filter, sql_value
 from late_interaction.errors import CorruptIndexError
 from late_interaction.filters import field_values, parse
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
+    from late_interaction.engines.local.compaction import Replacement
     from late_interaction.filters import Where
 
 __all__ = ["Place", "Reader", "Writer"]
@@ -159,9 +161,27 @@ class Writer(Reader):
         rows = [(segment, file.name, file.size, file.checksum) for file in entry.files]
         self._connection.executemany("INSERT INTO segment_files VALUES (?, ?, ?, ?)", rows)
 
-    def remove_segments(self, segments: Iterable[int]) -> None:
-        """Forget segments that hold no document any more."""
-        self._connection.executemany("DELETE FROM segments WHERE segment = ?", [(segment,) for segment in segments])
+    def replace_segments(self, replacement: Replacement) -> None:
+        """Put a new segment in the place of old ones. What was deleted since it was written is deleted in it, too."""
+        if replacement.codebook is not None:
+            self.set_setting("codebook", replacement.codebook.to_json())
+        if replacement.entry is not None:
+            target = self.add_segment()
+            self.finish_segment(target, replacement.entry)
+            moves = [(target, at, *origin) for at, origin in enumerate(replacement.origins)]
+            self._connection.executemany(
+                "UPDATE documents SET segment = ?, position = ? WHERE segment = ? AND position = ?", moves
+            )
+            deleted = set(range(len(moves))) - {
+                position
+                for (position,) in self._connection.execute(
+                    "SELECT position FROM documents WHERE segment = ?", (target,)
+                )
+            }
+            self._connection.executemany("INSERT INTO tombstones VALUES (?, ?)", [(target, at) for at in deleted])
+        self._connection.executemany(
+            "DELETE FROM segments WHERE segment = ?", [(segment,) for segment in replacement.segments]
+        )
 
     def put(self, document: Document, place: Place) -> None:
         """Add a document, or replace the one of the same id."""
@@ -177,12 +197,6 @@ class Writer(Reader):
             for path, value in field_values(document.metadata)
         }
         self._connection.executemany("INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)", fields)
-
-    def move(self, source: Place, target: Place) -> None:
-        """Record that a merge has copied a document's vectors."""
-        self._connection.execute(
-            "UPDATE documents SET segment = ?, position = ? WHERE segment = ? AND position = ?", (*target, *source)
-        )
 
     def delete_ids(self, ids: Iterable[str]) -> int:
         """Delete documents by id; how many there were."""

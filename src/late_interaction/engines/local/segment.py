@@ -1,43 +1,40 @@
-"""A segment: the token vectors of the documents of one commit, in immutable memory-mapped columns.
+"""A segment: the token vectors of some documents, in immutable memory-mapped columns.
 
-Columns are plain ``.npy`` files, readable with ``numpy.load``: ``offsets`` (documents + 1, i64) says where each
-document's tokens begin in ``vectors`` (tokens, dim; f16).
+``offsets`` (documents + 1, i64) says where each document's tokens begin in the columns of the tokens. A flat segment
+has their vectors as they came, ``vectors`` (tokens, dim; f16). A coded one has ``codes`` (tokens; u16), ``scales``
+(tokens; f16) and ``residuals`` (tokens, bytes; u8): see `codec`.
 """
 
 from __future__ import annotations
 
-import secrets
-import shutil
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.files import SEGMENTS, checksum, sync_directory, sync_file
-from late_interaction.errors import CorruptIndexError, StorageError
+from late_interaction.engines.local.columns import ColumnFile, ColumnFolder, ColumnWriter
+from late_interaction.engines.local.files import SEGMENTS
+from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
-__all__ = ["ColumnFile", "Segment", "SegmentEntry", "SegmentMissingError", "SegmentWriter"]
+    from late_interaction.engines.local.codec import ResidualCodec
 
-
-class SegmentMissingError(CorruptIndexError):
-    """A segment's file is not there. A reader may be looking at a state that a merge has just replaced."""
-
-
-@dataclass(frozen=True)
-class ColumnFile:
-    """What the catalog knows of one file of a segment."""
-
-    name: str
-    size: int
-    checksum: int
+__all__ = [
+    "CodedSegment",
+    "FlatSegment",
+    "Segment",
+    "SegmentEntry",
+    "SegmentWriter",
+    "in_blocks",
+    "open_segment",
+    "tokens_of",
+]
 
 
 @dataclass(frozen=True)
@@ -49,146 +46,146 @@ class SegmentEntry:
     tokens: int
     files: tuple[ColumnFile, ...]
 
+    @property
+    def is_coded(self) -> bool:
+        """Whether its vectors are compressed."""
+        return any(file.name == "codes.npy" for file in self.files)
 
-class SegmentWriter:
-    """Streams documents into a new segment directory; memory stays that of one document.
 
-    As a context manager it removes the directory unless `finish` was reached.
-    """
+class SegmentWriter(ColumnWriter):
+    """Streams documents into a new segment: a coded one if there is a codec, else a flat one."""
 
-    def __init__(self, root: Path, dim: int) -> None:
-        self.name = secrets.token_hex(8)
-        self.documents = 0
-        self.tokens = 0
-        self._path = root / SEGMENTS / self.name
-        self._dim = dim
+    def __init__(self, root: Path, dim: int, codec: ResidualCodec | None = None) -> None:
+        vectors: dict[str, Any] = {"vectors": (np.float16, (dim,))}
+        if codec is not None:
+            vectors = {"codes": (np.uint16, ()), "scales": (np.float16, ()), "residuals": (np.uint8, (codec.width,))}
+        super().__init__(root / SEGMENTS, {**vectors, "offsets": (np.int64, ())})
         self._offsets = [0]
-        self._finished = False
-        with _disk_errors(self._path):
-            self._path.mkdir()
-            self._file = (self._path / "vectors.npy").open("wb")
-            self._file.write(_npy_header((0, dim), np.dtype(np.float16)))
 
-    def __enter__(self) -> SegmentWriter:
-        return self
+    def append_documents(self, lengths: Sequence[int], **columns: NDArray[Any]) -> int:
+        """Append documents of so many tokens each, one after the other in the columns; the position of the first."""
+        self.append(**columns)
+        first = len(self._offsets) - 1
+        for length in lengths:
+            self._offsets.append(self._offsets[-1] + length)
+        return first
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._finished:
-            with suppress(OSError):  # what is buffered is of no use, and a full disk would not take it
-                self._file.close()
-            shutil.rmtree(self._path, ignore_errors=True)
-
-    def append(self, vectors: NDArray[np.floating[Any]]) -> int:
-        """Append one document, (tokens, dim); its position in the segment."""
-        with _disk_errors(self._path):
-            self._file.write(np.ascontiguousarray(vectors, dtype=np.float16).data)
-        self.tokens += len(vectors)
-        self._offsets.append(self.tokens)
-        self.documents += 1
-        return self.documents - 1
-
-    def finish(self) -> SegmentEntry:
+    def finish_segment(self) -> SegmentEntry:
         """Make the files durable. They exist for readers once the catalog names them."""
-        with _disk_errors(self._path):
-            self._file.seek(0)
-            self._file.write(_npy_header((self.tokens, self._dim), np.dtype(np.float16)))
-            self._file.close()
-            offsets = np.array(self._offsets, np.int64)
-            (self._path / "offsets.npy").write_bytes(_npy_header(offsets.shape, offsets.dtype) + offsets.tobytes())
-            files = []
-            for path in sorted(self._path.iterdir()):
-                sync_file(path)
-                files.append(ColumnFile(path.name, path.stat().st_size, checksum(path)))
-            sync_directory(self._path)
-            sync_directory(self._path.parent)
-        self._finished = True
-        return SegmentEntry(self.name, self.documents, self.tokens, tuple(files))
+        self.append(offsets=np.array(self._offsets))
+        return SegmentEntry(self.name, len(self._offsets) - 1, self._offsets[-1], self.finish())
 
 
-class Segment:
+class Segment(ColumnFolder):
     """A segment open for reading.
+
+    Attributes:
+        entry: What the catalog knows of it.
+        offsets: Where the tokens of each document begin, and where the last end, (documents + 1,).
 
     Raises:
         CorruptIndexError: A file is missing, has another size than the catalog says, or is not a column.
     """
 
-    def __init__(self, root: Path, entry: SegmentEntry, dim: int) -> None:
+    def __init__(self, root: Path, entry: SegmentEntry) -> None:
+        super().__init__(root / SEGMENTS / entry.name, entry.files)
         self.entry = entry
-        self.path = root / SEGMENTS / entry.name
-        for file in entry.files:
-            _check_size(self.path / file.name, file)
-        self.offsets = self._column("offsets", (entry.documents + 1,), np.dtype(np.int64))
-        self.vectors = self._column("vectors", (entry.tokens, dim), np.dtype(np.float16))
+        self.offsets = self.column("offsets", np.int64, (entry.documents + 1,))
 
-    def _column(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        path = self.path / f"{name}.npy"
-        header = _npy_header(shape, dtype)
-        try:
-            with path.open("rb") as file:
-                found = file.read(len(header))
-                if found == header and 0 not in shape:
-                    column = np.memmap(file, dtype, mode="r", offset=len(header), shape=shape)
-                    return column.view(np.ndarray)
-        except FileNotFoundError:
-            raise _missing(path) from None
-        if found != header:
-            raise CorruptIndexError(
-                f"{path} is no column of {dtype} {shape}, which the catalog expects. Restore the index from a copy."
-            )
-        return np.empty(shape, dtype)  # an empty file cannot be mapped
+    token_columns: tuple[str, ...]
 
-    def document(self, position: int) -> NDArray[np.float16]:
-        """The stored token vectors of one document, (tokens, dim)."""
-        return self.vectors[self.offsets[position] : self.offsets[position + 1]]
+    def read(self, positions: NDArray[np.int64]) -> tuple[list[int], dict[str, NDArray[Any]]]:
+        """The lengths of some documents, given by ascending positions, and the columns of their tokens.
+
+        Read rather than mapped: what goes once through a segment must not fill memory with its pages.
+        """
+        starts, ends = self.offsets[positions], self.offsets[positions + 1]
+        lengths = ends - starts
+        first, last = int(starts[0]), int(ends[-1])
+        columns = {name: self.rows(name, first, last) for name in self.token_columns}
+        if last - first > lengths.sum():
+            wanted = np.zeros(last - first, bool)
+            wanted[tokens_of(starts - first, lengths)] = True
+            columns = {name: column[wanted] for name, column in columns.items()}
+        return lengths.tolist(), columns
 
     def problems(self) -> list[str]:
-        """What is wrong with the files, byte by byte.
+        """What is wrong with the files, byte by byte."""
+        return super().problems() or self._disorder()
 
-        Raises:
-            SegmentMissingError: A file is not there.
-        """
-        try:
-            for file in self.entry.files:
-                _check_size(self.path / file.name, file)
-                if checksum(self.path / file.name) != file.checksum:
-                    return [f"{self.path / file.name} is damaged: its checksum is not the one the catalog recorded."]
-        except FileNotFoundError:
-            raise _missing(self.path) from None
-        except SegmentMissingError:
-            raise
-        except CorruptIndexError as error:  # of another size: what is mapped must not be touched
-            return [str(error)]
+    def _disorder(self) -> list[str]:
         if self.offsets[0] != 0 or self.offsets[-1] != self.entry.tokens or (np.diff(self.offsets) < 0).any():
             return [f"{self.path / 'offsets.npy'} does not partition the {self.entry.tokens} tokens."]
         return []
 
 
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"{path} could not be written: {error}. The last commit stands.") from error
+class FlatSegment(Segment):
+    """A segment of vectors as they came."""
+
+    token_columns = ("vectors",)
+
+    def __init__(self, root: Path, entry: SegmentEntry, dim: int) -> None:
+        super().__init__(root, entry)
+        self.vectors = self.column("vectors", np.float16, (entry.tokens, dim))
+
+    def document(self, position: int) -> NDArray[np.float16]:
+        """The token vectors of one document, (tokens, dim)."""
+        return self.vectors[self.offsets[position] : self.offsets[position + 1]]
 
 
-def _missing(path: Path) -> SegmentMissingError:
-    return SegmentMissingError(f"{path} is missing. Restore the index from a copy.")
+class CodedSegment(Segment):
+    """A segment of compressed vectors.
+
+    Args:
+        root: The directory of the index.
+        entry: What the catalog knows of it.
+        codec: Of the residuals.
+        centroids: How many the codebook has.
+    """
+
+    token_columns = ("codes", "scales", "residuals")
+
+    def __init__(self, root: Path, entry: SegmentEntry, codec: ResidualCodec, centroids: int) -> None:
+        super().__init__(root, entry)
+        self._centroids = centroids
+        self._codes = self.column("codes", np.uint16, (entry.tokens,))
+        self.scales = self.column("scales", np.float16, (entry.tokens,))
+        self.residuals = self.column("residuals", np.uint8, (entry.tokens, codec.width))
+
+    @cached_property
+    def codes(self) -> NDArray[np.uint16]:
+        """The centroid of each token, (tokens,), all of them known ones: compiled kernels do not look.
+
+        Raises:
+            CorruptIndexError: They are not.
+        """
+        if problems := self._disorder():
+            raise CorruptIndexError(f"{problems[0]} Restore the index from a copy.")
+        return self._codes
+
+    def _disorder(self) -> list[str]:
+        if self._codes.max(initial=0) >= max(self._centroids, 1):
+            return [f"{self.path / 'codes.npy'} names centroids beyond the {self._centroids} there are."]
+        return super()._disorder()
 
 
-def _check_size(path: Path, file: ColumnFile) -> None:
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        raise _missing(path) from None
-    if size != file.size:
-        raise CorruptIndexError(
-            f"{path} has {size} bytes, the catalog expects {file.size}. Restore the index from a copy."
-        )
+def in_blocks(segment: Segment, positions: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Ascending positions in blocks of documents that together have about so many tokens."""
+    if len(positions):
+        before = np.cumsum(segment.offsets[positions + 1] - segment.offsets[positions])
+        yield from np.split(positions, np.flatnonzero(np.diff(before // tokens)) + 1)
 
 
-def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    """A version 1.0 ``.npy`` header of always 128 bytes, so that it can be rewritten once the shape is known."""
-    text = repr({"descr": dtype.str, "fortran_order": False, "shape": shape})
-    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
+def tokens_of(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers ``start, start + 1, …`` of each document's tokens, one document after the other."""
+    before = np.cumsum(lengths) - lengths
+    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+
+
+def open_segment(root: Path, entry: SegmentEntry, dim: int, codec: ResidualCodec | None, centroids: int) -> Segment:
+    """The segment that the catalog describes."""
+    if not entry.is_coded:
+        return FlatSegment(root, entry, dim)
+    if codec is None:
+        raise CorruptIndexError(f"The segment {entry.name} is compressed, the catalog does not say how.")
+    return CodedSegment(root, entry, codec, centroids)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.segment import Segment
+from late_interaction.engines.local.codebook import CodebookEntry, open_codebook
+from late_interaction.engines.local.codec import ResidualCodec, rotation
+from late_interaction.engines.local.segment import open_segment
+from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from late_interaction.engines.local.rows import Reader
+    from late_interaction.engines.local.codebook import Codebook
+    from late_interaction.engines.local.columns import ColumnFolder
+    from late_interaction.engines.local.rows import Place, Reader
+    from late_interaction.engines.local.segment import Segment
 
 __all__ = ["Snapshot", "Snapshots"]
 
@@ -27,44 +33,103 @@ class Snapshot:
 
     Attributes:
         generation: The catalog's name for this state.
+        dim: Dimension of the token vectors.
+        codec: How vectors are compressed; None for an index that keeps them exact.
+        codebook_entry: What the catalog knows of the codebook; None as long as there is none.
+        codebook_files: Its files.
+        codebook: What is in them.
         segments: Segments by number, oldest first.
         alive: By segment, the positions of its documents that are not deleted, ascending.
+        filtered: Positions that pass a filter, remembered by the filter.
     """
 
     generation: int
+    dim: int
+    codec: ResidualCodec | None
+    codebook_entry: CodebookEntry | None
+    codebook_files: ColumnFolder | None
+    codebook: Codebook | None
     segments: Mapping[int, Segment]
     alive: Mapping[int, NDArray[np.int64]]
+    filtered: dict[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> set[str]:
+        """The directories this state consists of."""
+        codebook = set() if self.codebook_entry is None else {self.codebook_entry.name}
+        return codebook | {segment.entry.name for segment in self.segments.values()}
+
+    @property
+    def folders(self) -> list[ColumnFolder]:
+        """Those directories, open."""
+        codebook = [] if self.codebook_files is None else [self.codebook_files]
+        return [*codebook, *self.segments.values()]
 
     @property
     def has_deleted(self) -> bool:
         """Whether some document of a segment is deleted."""
         return any(len(alive) < self.segments[number].entry.documents for number, alive in self.alive.items())
 
+    def living_tokens(self, number: int) -> int:
+        """How many tokens the living documents of a segment have."""
+        offsets, alive = self.segments[number].offsets, self.alive[number]
+        return int((offsets[alive + 1] - offsets[alive]).sum())
+
+    def vectors(self, place: Place) -> NDArray[np.float32]:
+        """The token vectors of a document, (tokens, dim): as they came, or as their codes have kept them."""
+        _, columns = self.segments[place[0]].read(np.array([place[1]]))
+        if "vectors" in columns:
+            return columns["vectors"].astype(np.float32)
+        return self.rotated(columns) @ rotation(self.dim)
+
+    def rotated(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """The vectors that columns of a segment stand for, in rotated coordinates, (tokens, dim)."""
+        if "vectors" in columns:
+            return columns["vectors"].astype(np.float32) @ rotation(self.dim).T
+        codec, codebook = self.coding
+        points = codec.points(columns["residuals"], np.arange(len(columns["codes"])))[:, : codec.dim]
+        return codebook.centroids[columns["codes"]] + points * columns["scales"].astype(np.float32)[:, None]
+
+    @property
+    def coding(self) -> tuple[ResidualCodec, Codebook]:
+        """How the vectors of coded segments are compressed."""
+        if self.codec is None or self.codebook is None:
+            raise CorruptIndexError("There are compressed segments, but the catalog names no codebook.")
+        return self.codec, self.codebook
+
 
 class Snapshots:
-    """Gives the snapshot that belongs to a catalog transaction, mapping only segments it has not mapped yet."""
+    """Gives the snapshot that belongs to a catalog transaction, mapping only what it has not mapped yet."""
 
     def __init__(self, root: Path, dim: int) -> None:
         self._root = root
         self._dim = dim
-        self._latest = Snapshot(-1, {}, {})
+        self._latest = Snapshot(-1, dim, None, None, None, None, {}, {})
         self._mutex = threading.Lock()
 
     def at(self, reader: Reader) -> Snapshot:
         """The snapshot of the state that the reader sees.
 
         Raises:
-            SegmentMissingError: A file is not there.
+            ColumnsMissingError: A file is not there.
             CorruptIndexError: A file is damaged.
         """
         generation = reader.generation
         if self._latest.generation == generation:
             return self._latest
         with self._mutex:
-            known = {segment.entry.name: segment for segment in self._latest.segments.values()}
+            latest = self._latest
+            bits, record = reader.setting("bits"), reader.setting("codebook")
+            codec = None if bits is None else ResidualCodec(self._dim, bits)
+            entry = None if record is None else CodebookEntry.from_json(record)
+            files, codebook = latest.codebook_files, latest.codebook
+            if entry != latest.codebook_entry:
+                files, codebook = (None, None) if entry is None else open_codebook(self._root, entry, self._dim)
+            known = {segment.entry.name: segment for segment in latest.segments.values()}
+            centroids = 0 if entry is None else entry.centroids
             segments = {
-                number: known.get(entry.name) or Segment(self._root, entry, self._dim)
-                for number, entry in reader.segments().items()
+                number: known.get(found.name) or open_segment(self._root, found, self._dim, codec, centroids)
+                for number, found in reader.segments().items()
             }
             dead: dict[int, list[int]] = {}
             for number, position in reader.tombstones():
@@ -73,7 +138,7 @@ class Snapshots:
                 number: np.delete(np.arange(segment.entry.documents), dead.get(number, []))
                 for number, segment in segments.items()
             }
-            snapshot = Snapshot(generation, segments, alive)
-            if generation > self._latest.generation:  # a slow reader of an older state does not turn back the clock
+            snapshot = Snapshot(generation, self._dim, codec, entry, files, codebook, segments, alive)
+            if generation > latest.generation:  # a slow reader of an older state does not turn back the clock
                 self._latest = snapshot
             return snapshot

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["maxsim", "maxsim_reference", "top_k"]
+__all__ = ["maxsim", "maxsim_reference", "top_k", "torch_module"]
 
 _BLOCK_TOKENS = 8192  # token vectors scored at a time: 12 MB of float32 at 384 dimensions
 
@@ -35,7 +35,7 @@ def maxsim(
     Returns:
         Scores, (n,). A document without tokens scores 0.
     """
-    torch = _torch()
+    torch = torch_module()
     scores = np.zeros(len(positions), np.float32)
     starts, ends = offsets[positions], offsets[positions + 1]
     lengths = ends - starts
@@ -64,7 +64,7 @@ def maxsim(
 
 
 @cache
-def _torch() -> ModuleType:
+def torch_module() -> ModuleType:
     """Torch, imported late: an index is also opened to be looked at, and torch takes seconds to import.
 
     It warns, once in a process, that an array mapped from a file must not be written to, which nobody does here.

@@ -1,0 +1,157 @@
+"""The kernels compiled by numba. Each equals the function of the same name in `reference`, which documents it.
+
+Compiled once per machine, with the types given here, when this module is first imported: numba keeps the result on disk
+beside the source, or in the user's cache directory where that cannot be written. All release the GIL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numba as nb
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["LANES", "best_sums", "fill_table", "promising_tokens", "quantize", "scan", "unpack"]
+
+LANES = (32, 64)
+"""How many query tokens one pass of `scan` takes: a fixed number is what lets LLVM keep them in vector registers."""
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False}
+
+_u8, _u16, _i32, _i64, _f32 = nb.uint8, nb.uint16, nb.int32, nb.int64, nb.float32
+
+
+def _columns(kind: Any, dimensions: int = 1) -> Any:
+    """A C-ordered array that may be read-only, as columns mapped from files are."""
+    return nb.types.Array(kind, dimensions, "C", readonly=True)
+
+
+@nb.njit([nb.void(_columns(_f32, 2), _i64, _f32, _u8[:, ::1], _f32[::1])], fastmath=True, **_OPTIONS)
+def quantize(residuals, bits, step, packed, scales):
+    tokens, dim = residuals.shape
+    width = packed.shape[1]
+    half, top = _f32(1 << (bits - 1)), _f32((1 << bits) - 1)
+    levels = np.zeros(8 // bits * width, np.uint8)
+    for token in range(tokens):
+        residual = residuals[token]
+        norm = _f32(0)
+        for j in range(dim):
+            norm += residual[j] * residual[j]
+        cell = step * np.sqrt(norm / _f32(dim))
+        inverse = _f32(1) / cell if cell > 0 else _f32(0)
+        along = _f32(0)
+        for j in range(dim):
+            level = _u8(min(max(residual[j] * inverse + half, _f32(0)), top))
+            levels[j] = level
+            along += residual[j] * (_f32(level) - half + _f32(0.5))
+        row = packed[token]
+        for j in range(width):
+            byte = levels[j]
+            for plane in range(1, 8 // bits):
+                byte |= levels[plane * width + j] << _u8(plane * bits)
+            row[j] = byte
+        scales[token] = norm / along if along > 0 else _f32(0)
+
+
+@nb.njit([nb.void(_columns(_u8, 2), _columns(_i64), _i64, _f32[:, ::1])], **_OPTIONS)
+def unpack(packed, tokens, bits, points):
+    width = packed.shape[1]
+    mask = _u8((1 << bits) - 1)
+    shift = _f32((1 << (bits - 1)) - 0.5)
+    for i in range(len(tokens)):
+        row, point = packed[tokens[i]], points[i]
+        for plane in range(8 // bits):
+            right = _u8(plane * bits)
+            first = plane * width
+            for j in range(width):
+                # the narrow type in between is what lets LLVM convert many at once
+                point[first + j] = _f32(_u8((row[j] >> right) & mask)) - shift
+
+
+def _make_scan(lanes: int) -> Callable[..., None]:
+    signature = nb.void(_columns(_u16), _columns(_i64), _columns(_i64), _columns(_u8, 2), _i32[::1])
+
+    @nb.njit([signature], **_OPTIONS)
+    def scan(codes, offsets, documents, table, scores):
+        best = np.empty(lanes, np.uint8)
+        for i in range(len(documents)):
+            token, end = offsets[documents[i]], offsets[documents[i] + 1]
+            for lane in range(lanes):
+                best[lane] = 0
+            while token + 4 <= end:  # four rows at a time: fewer trips of `best` through memory
+                row0, row1 = table[codes[token]], table[codes[token + 1]]
+                row2, row3 = table[codes[token + 2]], table[codes[token + 3]]
+                for lane in range(lanes):
+                    best[lane] = max(best[lane], max(max(row0[lane], row1[lane]), max(row2[lane], row3[lane])))
+                token += 4
+            while token < end:
+                row = table[codes[token]]
+                for lane in range(lanes):
+                    best[lane] = max(best[lane], row[lane])
+                token += 1
+            total = _i32(0)
+            for lane in range(lanes):
+                total += _i32(best[lane])
+            scores[i] += total
+
+    return scan
+
+
+scan = {lanes: _make_scan(lanes) for lanes in LANES}
+
+
+@nb.njit([nb.void(nb.types.Array(_f32, 2, "A", readonly=True), _columns(_f32), _f32, _u8[:, ::1])], **_OPTIONS)
+def fill_table(scores, floor, inverse, table):
+    centroids, width = scores.shape
+    lanes = table.shape[1]
+    for centroid in range(centroids):
+        for lane in range(width):
+            value = (scores[centroid, lane] - floor[lane]) * inverse + _f32(0.5)
+            table[centroid, lane] = _u8(min(max(value, _f32(0)), _f32(255)))
+        for lane in range(width, lanes):
+            table[centroid, lane] = 0
+
+
+@nb.njit([nb.void(_columns(_u16), _columns(_f32), _columns(_i64), _columns(_f32, 2), _columns(_f32), nb.boolean[::1])], **_OPTIONS)
+def promising_tokens(codes, norms, bounds, centroid_scores, reach, keep):
+    lanes = centroid_scores.shape[1]
+    best = np.empty(lanes, np.float32)
+    for document in range(len(bounds) - 1):
+        start, end = bounds[document], bounds[document + 1]
+        for lane in range(lanes):
+            best[lane] = -np.inf
+        for token in range(start, end):
+            row = centroid_scores[codes[token]]
+            for lane in range(lanes):
+                best[lane] = max(best[lane], row[lane])
+        for token in range(start, end):
+            row = centroid_scores[codes[token]]
+            norm = norms[token]
+            hopeful = 0
+            for lane in range(lanes):
+                hopeful += row[lane] + reach[lane] * norm >= best[lane]
+            keep[token] = hopeful > 0
+
+
+@nb.njit([nb.void(_columns(_u16), _columns(_f32), _columns(_f32, 2), _columns(_i64), _columns(_f32, 2), _f32[::1])], **_OPTIONS)
+def best_sums(codes, scales, dots, bounds, centroid_scores, sums):
+    lanes = len(dots)
+    best = np.empty(lanes, np.float32)
+    for document in range(len(bounds) - 1):
+        start, end = bounds[document], bounds[document + 1]
+        if start == end:
+            sums[document] = 0
+            continue
+        for lane in range(lanes):
+            best[lane] = -np.inf
+        for token in range(start, end):
+            row, scale = centroid_scores[codes[token]], scales[token]
+            for lane in range(lanes):
+                best[lane] = max(best[lane], row[lane] + scale * dots[lane, token])
+        total = _f32(0)
+        for lane in range(lanes):
+            total += best[lane]
+        sums[document] = total

@@ -1,0 +1,142 @@
+"""The kernels in plain numpy: what each compiled one must equal, and what to read first.
+
+Token columns are flat: the tokens of document ``d`` are ``offsets[d]:offsets[d + 1]``. See `codec` for the codec.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["best_sums", "fill_table", "promising_tokens", "quantize", "scan", "unpack"]
+
+
+def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Round rotated residuals to a uniform mid-rise grid, with one scale each that leaves dot products unbiased.
+
+    Args:
+        residuals: (tokens, dim).
+        bits: 1, 2, 4 or 8 per dimension.
+        step: Width of a grid cell in units of a residual's root mean square.
+
+    Returns:
+        The levels packed, (tokens, ceil(dim * bits / 8)) u8, and the scales, (tokens,). With ``8 / bits`` dimensions in
+        a byte and ``width`` bytes in a row, byte ``j`` holds dimensions ``j, j + width, …``, the first lowest.
+    """
+    tokens, dim = residuals.shape
+    planes = 8 // bits
+    width = -(-dim // planes)
+    half = 2 ** (bits - 1)
+    norms = (residuals * residuals).sum(axis=1)
+    cells = step * np.sqrt(norms / dim)
+    inverse = np.divide(1, cells, out=np.zeros_like(cells), where=cells > 0)
+    levels = np.clip(np.floor(residuals * inverse[:, None]) + half, 0, 2 * half - 1).astype(np.uint8)
+    along = (residuals * (levels.astype(np.float32) - half + 0.5)).sum(axis=1)
+    scales = np.divide(norms, along, out=np.zeros_like(norms), where=along > 0)
+    padded = np.zeros((tokens, planes * width), np.uint8)
+    padded[:, :dim] = levels
+    packed = np.zeros((tokens, width), np.uint8)
+    for plane in range(planes):
+        packed |= padded[:, plane * width : (plane + 1) * width] << (plane * bits)
+    return packed, scales
+
+
+def unpack(packed: NDArray[np.uint8], tokens: NDArray[np.int64], bits: int) -> NDArray[np.float32]:
+    """Grid points of some tokens, (n, planes * width): the first ``dim`` columns are theirs, the rest is padding."""
+    half = 2 ** (bits - 1)
+    rows = packed[tokens]
+    levels = [(rows >> (plane * bits)) & (2**bits - 1) for plane in range(8 // bits)]
+    return np.concatenate(levels, axis=1).astype(np.float32) - np.float32(half - 0.5)
+
+
+def fill_table(
+    scores: NDArray[np.float32], floor: NDArray[np.float32], inverse: float, lanes: int
+) -> NDArray[np.uint8]:
+    """Centroid scores in a byte each, for `scan`: 0 at the floor and below, 255 at ``255 / inverse`` above it.
+
+    Args:
+        scores: (centroids, query tokens).
+        floor: By query token, (query tokens,).
+        inverse: Steps per unit of score.
+        lanes: Width of the table; what no query token fills is 0.
+    """
+    table = np.zeros((len(scores), lanes), np.uint8)
+    table[:, : scores.shape[1]] = np.clip((scores - floor) * np.float32(inverse) + np.float32(0.5), 0, 255)
+    return table
+
+
+def scan(
+    codes: NDArray[np.uint16],
+    offsets: NDArray[np.int64],
+    documents: NDArray[np.int64],
+    table: NDArray[np.uint8],
+) -> NDArray[np.int32]:
+    """Approximate MaxSim of some documents: for every query token the best of their tokens' centroids, summed.
+
+    Args:
+        codes: The centroid of each token, (tokens,).
+        offsets: (documents of the segment + 1,).
+        documents: Which of them, (n,).
+        table: Scores of the centroids against the query tokens, (centroids, lanes).
+
+    Returns:
+        (n,). A document without tokens gets 0.
+    """
+    return np.array(
+        [table[codes[offsets[d] : offsets[d + 1]]].max(axis=0, initial=0).sum(dtype=np.int32) for d in documents],
+        np.int32,
+    )
+
+
+def promising_tokens(
+    codes: NDArray[np.uint16],
+    norms: NDArray[np.float32],
+    bounds: NDArray[np.int64],
+    centroid_scores: NDArray[np.float32],
+    reach: NDArray[np.float32],
+) -> NDArray[np.bool_]:
+    """Which tokens of some documents may be the best match of some query token, once their residuals are counted.
+
+    Args:
+        codes: The centroids of their tokens, one document after the other, (n,).
+        norms: Norms of the tokens' residuals, (n,).
+        bounds: Where each document begins and the last ends, (documents + 1,).
+        centroid_scores: (centroids, lanes).
+        reach: By lane, how much of its norm a residual may add to the score of its centroid, (lanes,).
+    """
+    keep = np.zeros(len(codes), bool)
+    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+        if start < end:
+            scores = centroid_scores[codes[start:end]]
+            keep[start:end] = (scores + reach * norms[start:end, None] >= scores.max(axis=0)).any(axis=1)
+    return keep
+
+
+def best_sums(
+    codes: NDArray[np.uint16],
+    scales: NDArray[np.float32],
+    dots: NDArray[np.float32],
+    bounds: NDArray[np.int64],
+    centroid_scores: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """MaxSim of documents from what their tokens' centroids and residuals score.
+
+    Args:
+        codes: The centroids of the tokens, one document after the other, (n,).
+        scales: Their scales, (n,).
+        dots: Dot products of the rotated query tokens with their grid points, (query tokens, n).
+        bounds: Where each document begins and the last ends, (documents + 1,).
+        centroid_scores: (centroids, query tokens).
+
+    Returns:
+        (documents,). A document without tokens gets 0.
+    """
+    scores = centroid_scores[codes] + scales[:, None] * dots.T
+    return np.array(
+        [scores[start:end].max(axis=0).sum() if end > start else 0 for start, end in zip(bounds[:-1], bounds[1:], strict=True)],
+        np.float32,
+    )

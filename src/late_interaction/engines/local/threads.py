@@ -1,0 +1,44 @@
+"""Work of one query on several cores. Kernels release the GIL, so plain threads do."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from late_interaction.engines.local.kernels.exact import torch_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["pieces", "run"]
+
+_PIECE_TOKENS = 2**18  # half a millisecond of scanning: fewer are not worth a hand-over
+
+
+def pieces(offsets: NDArray[np.int64], positions: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Ranges of ``positions`` for as many threads as torch may use, of about as many tokens each."""
+    tokens = np.cumsum(offsets[positions + 1] - offsets[positions])
+    count = min(torch_module().get_num_threads(), max(1, int(tokens[-1]) // _PIECE_TOKENS))
+    cuts = np.searchsorted(tokens, np.linspace(0, tokens[-1], count + 1)[1:-1]).tolist()
+    edges = [0, *cuts, len(positions)]
+    return [(start, end) for start, end in zip(edges[:-1], edges[1:], strict=True) if start < end]
+
+
+def run(tasks: Sequence[Callable[[], None]]) -> None:
+    """Run tasks side by side, the first in this thread."""
+    others = [_pool(os.getpid()).submit(task) for task in tasks[1:]] if len(tasks) > 1 else []
+    for task in tasks[:1]:
+        task()
+    for other in others:
+        other.result()
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:  # noqa: ARG001  # a forked process has none of its parent's threads
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="late-interaction")

@@ -1,0 +1,40 @@
+"""Where the time of a search goes: stages that cost nothing unless somebody measures."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["profile", "stage"]
+
+_stages: ContextVar[dict[str, float] | None] = ContextVar("stages", default=None)
+
+
+@contextmanager
+def profile() -> Iterator[dict[str, float]]:
+    """Collect the milliseconds of each stage that this thread goes through inside the block, in order."""
+    stages: dict[str, float] = {}
+    token = _stages.set(stages)
+    try:
+        yield stages
+    finally:
+        _stages.reset(token)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Name what happens inside the block, for `profile`."""
+    stages = _stages.get()
+    if stages is None:
+        yield
+        return
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        stages[name] = stages.get(name, 0.0) + (time.perf_counter() - start) * 1000

@@ -28,7 +28,7 @@ __all__ = ["Codebook", "CodebookEntry", "centroids_for", "open_codebook", "train
 
 _MAX_CENTROIDS = 2**16  # what a code of two bytes can name
 _PER_ROOT_TOKEN = 10
-_BYTES_PER_TOKEN = 1.5  # the room that a codebook may take on disk, as a share of each token
+_BYTES_PER_TOKEN = 1.7  # the room that a codebook may take on disk, as a share of each token
 _CENTROID_BITS = 4
 
 _ITERATIONS = 6

@@ -1,12 +1,13 @@
 """The search plan.
 
-Exact documents are scored exactly. Of compressed ones, all get an approximate score from the centroids of their tokens
-alone; then, best first, their residuals are counted too, until the rest have no chance to be among the k best. Filters
-and deletions come before: what is not asked for is not looked at.
+Exact documents are scored exactly. Compressed ones in three rounds: all by the centroids of their tokens alone; the best
+of them again, by what one token adds for each query token; and, best first, by all their tokens, until the rest have no
+chance to be among the k best. Filters and deletions come before: what is not asked for is not looked at.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from late_interaction.engines.local.segment import CodedSegment, FlatSegment
 from late_interaction.profiling import stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -26,14 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["search"]
 
-_MIN_CANDIDATES = 128
-_MAX_CANDIDATES = 1024
-_CANDIDATES_PER_HIT = 2
-_BATCH = 128
-"""Documents whose residuals are counted: at first, at most (or eight times k), by hit wanted, and at a time."""
+_SCANNED = 8192
+"""Of so many documents of the best approximate scores some may be refined."""
 
-_DEVIATIONS = 2.5
-"""How many standard deviations more than others a document's residuals may add to its approximate score."""
+_REFINE_BATCH, _REFINE_RANK, _REFINE_DEVIATIONS = 512, 64, 4.0
+_EXACT_BATCH, _EXACT_DEVIATIONS = 64, 5.0
+"""How many documents a round scores at a time, and by how many standard deviations more than others of the query the
+next may gain for the round to go on. See `benchmarks.recall`."""
 
 
 def search(
@@ -76,62 +76,75 @@ def _search_coded(
         coded_query = CodedQuery(query, codebook, codec)
     numbers = np.repeat(list(coded), [len(at) for _, at in coded.values()])
     places = np.concatenate([at for _, at in coded.values()])
-    if len(places) <= max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * k):
-        order = np.arange(len(places))
-        return numbers, places, _exact(coded_query, coded, numbers, places, order)
+    documents = _Chosen(coded_query, coded, numbers, places)
+    order = np.arange(len(places))
+    if len(order) <= max(_EXACT_BATCH, k):
+        return numbers, places, documents.exact(order)
     with stage("scan"):
         approximate = coded_query.approximate(list(coded.values()))
-        order = top_k(approximate, max(_MAX_CANDIDATES, 8 * k))
+        order = top_k(approximate, max(_SCANNED, 16 * k))
+    with stage("refine"):
+        refined = _round(
+            documents.refined, order, approximate[order], max(_REFINE_RANK, 2 * k), _REFINE_BATCH, _REFINE_DEVIATIONS
+        )
+        best_first = np.argsort(-refined, kind="stable")
+        order, refined = order[best_first], refined[best_first]
     with stage("rerank"):
-        scores = _rerank(coded_query, coded, numbers, places, approximate, order, k)
+        scores = _round(documents.exact, order, refined, k, _EXACT_BATCH, _EXACT_DEVIATIONS)
     order = order[: len(scores)]
     return numbers[order], places[order], scores
 
 
-def _rerank(
-    query: CodedQuery,
-    coded: Mapping[int, tuple[CodedSegment, NDArray[np.int64]]],
-    numbers: NDArray[np.int64],
-    places: NDArray[np.int64],
-    approximate: NDArray[np.float32],
-    order: NDArray[np.int64],
-    k: int,
-) -> NDArray[np.float32]:
-    """Scores of documents in descending order of their approximate ones, as far as one may still be among the k best.
+@dataclass(frozen=True)
+class _Chosen:
+    """Compressed documents of several segments, by their numbers in one list."""
 
-    How much residuals add is alike for the documents of a query: its mean and deviation over those last seen say what
-    the next may reach at most.
+    query: CodedQuery
+    coded: Mapping[int, tuple[CodedSegment, NDArray[np.int64]]]
+    numbers: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+    def refined(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._scores(self.query.refined, chosen)
+
+    def exact(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._scores(self.query.exact, chosen)
+
+    def _scores(
+        self,
+        score: Callable[[CodedSegment, NDArray[np.int64]], NDArray[np.float32]],
+        chosen: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        scores = np.empty(len(chosen), np.float32)
+        for number, (segment, _) in self.coded.items():
+            here = np.flatnonzero(self.numbers[chosen] == number)
+            here = here[np.argsort(self.places[chosen[here]])]  # in the order of the files
+            if len(here):
+                scores[here] = score(segment, self.places[chosen[here]])
+        return scores
+
+
+def _round(
+    score: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    order: NDArray[np.int64],
+    estimates: NDArray[np.float32],
+    k: int,
+    size: int,
+    deviations: float,
+) -> NDArray[np.float32]:
+    """Better scores of documents, best estimates first, as far as one may still be among the k best.
+
+    What the better score adds to the estimate is alike for the documents of a query: its mean and deviation over those
+    last seen say what the next may reach.
     """
     scores = np.empty(0, np.float32)
-    size = max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * k)
     while len(scores) < len(order):
-        batch = order[len(scores) : len(scores) + size]
-        scores = np.concatenate([scores, _exact(query, coded, numbers, places, batch)])
-        size = max(_BATCH, k)
-        if len(scores) < min(len(order), k):
-            continue
-        added = scores[-len(batch) :] - approximate[batch]
-        reach = added.mean() + _DEVIATIONS * added.std()
-        threshold = np.partition(scores, -k)[-k]
-        if len(scores) < len(order) and approximate[order[len(scores)]] + reach < threshold:
+        batch = slice(len(scores), len(scores) + max(size, k))
+        scores = np.concatenate([scores, score(order[batch])])
+        added = scores[batch] - estimates[batch]
+        reach = added.mean() + deviations * added.std()
+        if len(scores) < len(order) and estimates[len(scores)] + reach < np.partition(scores, -k)[-k]:
             break
-    return scores
-
-
-def _exact(
-    query: CodedQuery,
-    coded: Mapping[int, tuple[CodedSegment, NDArray[np.int64]]],
-    numbers: NDArray[np.int64],
-    places: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    """Scores of chosen documents from all that is stored of them, (n,)."""
-    scores = np.empty(len(chosen), np.float32)
-    for number, (segment, _) in coded.items():
-        here = np.flatnonzero(numbers[chosen] == number)
-        here = here[np.argsort(places[chosen[here]])]  # in the order of the files
-        if len(here):
-            scores[here] = query.exact(segment, places[chosen[here]])
     return scores
 
 

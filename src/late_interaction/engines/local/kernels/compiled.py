@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LANES", "best_sums", "fill_table", "promising_tokens", "quantize", "scan", "unpack"]
+__all__ = ["LANES", "best_sums", "fill_table", "nearest_dots", "promising_tokens", "quantize", "scan", "unpack"]
 
 LANES = (32, 64)
 """How many query tokens one pass of `scan` takes: a fixed number is what lets LLVM keep them in vector registers."""
@@ -113,6 +113,55 @@ def fill_table(scores, floor, inverse, table):
             table[centroid, lane] = _u8(min(max(value, _f32(0)), _f32(255)))
         for lane in range(width, lanes):
             table[centroid, lane] = 0
+
+
+_nearest_dots_types = nb.void(
+    _columns(_u16),
+    _columns(_u8, 2),
+    _columns(_i64),
+    _columns(_i64),
+    _columns(_f32, 2),
+    _columns(_f32, 2),
+    _i64,
+    _i64[:, ::1],
+    _f32[:, ::1],
+)
+
+
+@nb.njit([_nearest_dots_types], fastmath=True, **_OPTIONS)
+def nearest_dots(codes, packed, offsets, documents, centroid_scores, query, bits, nearest, dots):
+    lanes, width = len(query), packed.shape[1]
+    mask = _u8((1 << bits) - 1)
+    middle = np.zeros(lanes, np.float32)  # what shifting the grid to its middle takes from every dot product
+    for lane in range(lanes):
+        for j in range(query.shape[1]):
+            middle[lane] += query[lane, j] * _f32((1 << (bits - 1)) - 0.5)
+    best = np.empty(lanes, np.float32)
+    found = np.empty(lanes, np.int32)
+    for i in range(len(documents)):
+        start, end = offsets[documents[i]], offsets[documents[i] + 1]
+        if start == end:
+            continue
+        for lane in range(lanes):
+            best[lane] = -np.inf
+            found[lane] = 0
+        for token in range(start, end):
+            row = centroid_scores[codes[token]]
+            at = _i32(token - start)
+            for lane in range(lanes):
+                found[lane] = at if row[lane] > best[lane] else found[lane]
+                best[lane] = max(best[lane], row[lane])
+        for lane in range(lanes):
+            token = start + found[lane]
+            row, vector = packed[token], query[lane]
+            total = _f32(0)
+            for plane in range(8 // bits):
+                right = _u8(plane * bits)
+                first = plane * width
+                for j in range(width):
+                    total += vector[first + j] * _f32(_u8((row[j] >> right) & mask))
+            nearest[i, lane] = token
+            dots[i, lane] = total - middle[lane]
 
 
 @nb.njit([nb.void(_columns(_u16), _columns(_f32), _columns(_i64), _columns(_f32, 2), _columns(_f32), nb.boolean[::1])], **_OPTIONS)

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["best_sums", "fill_table", "promising_tokens", "quantize", "scan", "unpack"]
+__all__ = ["best_sums", "fill_table", "nearest_dots", "promising_tokens", "quantize", "scan", "unpack"]
 
 
 def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -90,6 +90,40 @@ def scan(
         [table[codes[offsets[d] : offsets[d + 1]]].max(axis=0, initial=0).sum(dtype=np.int32) for d in documents],
         np.int32,
     )
+
+
+def nearest_dots(
+    codes: NDArray[np.uint16],
+    packed: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    documents: NDArray[np.int64],
+    centroid_scores: NDArray[np.float32],
+    query: NDArray[np.float32],
+    bits: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Of some documents, the token whose centroid is nearest to each query token, and what its residual adds.
+
+    Args:
+        codes: The centroid of each token, (tokens,).
+        packed: Their packed grid points, (tokens, width).
+        offsets: (documents of the segment + 1,).
+        documents: Which of them, (n,).
+        centroid_scores: (centroids, query tokens).
+        query: Rotated query tokens, (query tokens, padded dim).
+        bits: Per dimension.
+
+    Returns:
+        The numbers of the tokens, (n, query tokens), and the dot products of their grid points with the query tokens,
+        in units of their scales, likewise. Both are 0 for a document without tokens.
+    """
+    nearest = np.zeros((len(documents), len(query)), np.int64)
+    dots = np.zeros((len(documents), len(query)), np.float32)
+    for i, document in enumerate(documents):
+        start, end = offsets[document], offsets[document + 1]
+        if start < end:
+            nearest[i] = start + centroid_scores[codes[start:end]].argmax(axis=0)
+            dots[i] = (unpack(packed, nearest[i], bits) * query).sum(axis=1)
+    return nearest, dots
 
 
 def promising_tokens(

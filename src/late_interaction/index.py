@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+import numpy as np
 from tqdm import tqdm
 
 from late_interaction.documents import Document, Hit
-from late_interaction.encoders import Encoder, SpanEncoder, load_encoder
+from late_interaction.encoders import Encoder, ReducedEncoder, SpanEncoder, load_encoder
 from late_interaction.encoders.fingerprint import differences
 from late_interaction.encoding import encode_documents, encode_queries, is_blank
 from late_interaction.engines import LocalEngine
@@ -28,12 +32,13 @@ from late_interaction.errors import (
 from late_interaction.explain import Explanation, explain
 from late_interaction.filters import parse
 from late_interaction.fusion import best_possible, reciprocal_rank_fusion
+from late_interaction.profiling import profile as profiling
+from late_interaction.profiling import stage
 from late_interaction.reranking import late_hit, rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from late_interaction.engines import Engine, Verification
@@ -82,31 +87,46 @@ class Index:
         path: str | os.PathLike[str],
         *,
         encoder: Encoder | str | os.PathLike[str] | None = None,
+        bits: int | Literal["default"] | None = "default",
+        pooling: int | None = None,
+        dim: int | None = None,
+        device: str | None = None,
         read_only: bool = False,
     ) -> Index:
         """Open the index in a directory; with an encoder, create it if there is none.
+
+        ``bits``, ``pooling`` and ``dim`` are chosen when an index is made and stay: leave them out next time.
 
         Args:
             path: The directory.
             encoder: An `Encoder`, or what `load_encoder` takes. The index remembers it: leave it out next time, unless
                 it is an object of your own.
+            bits: 1, 2, 4 (the default) or 8 for each dimension of a stored vector, or None to keep float16.
+            pooling: Keep one vector for so many tokens of a document (see `late_interaction.encoders.ReducedEncoder`).
+            dim: Keep so many leading dimensions of each vector, for encoders trained for it.
+            device: Score on this device of torch, for example ``cuda``; None for the processor.
             read_only: Only read. Any number of readers may share an index with the one writer.
 
         Raises:
             IndexNotFoundError: There is no index, and no encoder to create one for.
             IndexLockedError: Another writer has the index open.
             IncompatibleEncoderError: The index was built with another encoder.
+            InvalidRequestError: The index was made with other settings, or there are no such.
             CorruptIndexError: The files are damaged.
         """
         try:
-            engine = LocalEngine.open(path, read_only=read_only)
+            engine = LocalEngine.open(path, bits=bits, device=device, read_only=read_only)
         except IndexNotFoundError:
             if encoder is None or read_only:
                 raise
             encoder = as_encoder(encoder)
             _fingerprint(encoder)  # an encoder that cannot be used is an error before there is an index
-            engine = LocalEngine.open(path, dim=encoder.dim)
+            encoder = _reduced(encoder, pooling, dim)
+            engine = LocalEngine.open(path, dim=encoder.dim, bits=bits, device=device)
         try:
+            if encoder is not None and engine.encoder_record is None:
+                encoder = _reduced(as_encoder(encoder), pooling, dim)
+            _check_settings(engine, pooling=pooling, dim=dim)
             return cls(engine=engine, encoder=encoder)
         except BaseException:
             engine.close()
@@ -169,7 +189,15 @@ class Index:
         """Delete documents by ids or by filter; how many there were. Unknown ids are no error."""
         return self._engine.delete(ids=ids, where=where)
 
-    def search(self, query: str, k: int = 10, *, where: Where | None = None, mode: Mode = "late") -> list[Hit]:
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        mode: Mode = "late",
+        profile: bool = False,
+    ) -> list[Hit]:
         """The k best documents for a query, best first; exactly k if at least k pass the filter (modes but lexical).
 
         Args:
@@ -177,8 +205,14 @@ class Index:
             k: How many hits.
             where: Only documents that pass; see `late_interaction.filters`.
             mode: ``late`` ranks by MaxSim; ``lexical`` by BM25 over words; ``hybrid`` fuses both by reciprocal rank.
+            profile: Write to the standard error how many milliseconds each stage took.
         """
-        return self.search_many([query], k, where=where, mode=mode)[0]
+        if not profile:
+            return self.search_many([query], k, where=where, mode=mode)[0]
+        with profiling() as stages:
+            hits = self.search_many([query], k, where=where, mode=mode)[0]
+        sys.stderr.write("".join(f"{name:16} {milliseconds:8.2f} ms\n" for name, milliseconds in stages.items()))
+        return hits
 
     def search_many(
         self, queries: Sequence[str], k: int = 10, *, where: Where | None = None, mode: Mode = "late"
@@ -192,8 +226,11 @@ class Index:
         if where is not None:
             parse(where)  # a bad filter is an error whatever the query
         asked = [query for query in queries if not is_blank(query)]
-        vectors = iter(encode_queries(self.encoder, asked) if mode != "lexical" else [])
-        return [[] if is_blank(query) else self._search(query, k, where, mode, vectors) for query in queries]
+        encoder = None if mode == "lexical" else self.encoder
+        with stage("encode"):
+            vectors = [None] * len(asked) if encoder is None else encode_queries(encoder, asked)
+        found = iter(self._search_each(asked, vectors, k, where, mode))
+        return [[] if is_blank(query) else next(found) for query in queries]
 
     def rerank(
         self,
@@ -248,7 +285,10 @@ class Index:
             raise UnknownIdError(f"The index holds no document {id!r}.")
         if not isinstance(encoder, SpanEncoder):
             raise MissingEncoderError(f"{type(encoder).__name__} has no token_spans, so there are no words to show.")
-        similarities = encode_queries(encoder, [query])[0] @ stored[id].T
+        vectors = stored[id]
+        if isinstance(encoder, ReducedEncoder) and encoder.pooling > 1:  # a stored vector stands for several words
+            vectors = np.asarray(encoder.encode_unpooled([documents[0].text_to_encode])[0], np.float32)
+        similarities = encode_queries(encoder, [query])[0] @ vectors.T
         query_spans = encoder.token_spans(query, "query")
         document_spans = encoder.token_spans(documents[0].text_to_encode, "document")
         return explain(query, documents[0], similarities, query_spans, document_spans)
@@ -308,17 +348,19 @@ class Index:
 
     def _checked(self, encoder: Encoder) -> Encoder:
         """The encoder, if it is the one the index was built with; the first is remembered."""
+        record = self._engine.encoder_record
+        if record is not None and record.get("reduction") and not isinstance(encoder, ReducedEncoder):
+            encoder = ReducedEncoder(encoder, **record["reduction"])
         fingerprint = _fingerprint(encoder)
         if encoder.dim != self._engine.dim:
             raise IncompatibleEncoderError(
                 f"The index holds vectors of dimension {self._engine.dim}, the encoder makes {encoder.dim}. "
                 "Open it with the encoder it was built with, or build a new index in another directory."
             )
-        record = self._engine.encoder_record
         if record is None:
             if not self._engine.read_only:
-                source, revision = getattr(encoder, "source", None), getattr(encoder, "revision", None)
-                self._engine.record_encoder({"source": source, "revision": revision, "fingerprint": fingerprint})
+                known = {name: getattr(encoder, name, None) for name in ("source", "revision", "reduction")}
+                self._engine.record_encoder({**known, "fingerprint": fingerprint})
         elif different := differences(record["fingerprint"], fingerprint):
             raise IncompatibleEncoderError(
                 f"This is not the encoder the index was built with. Different: {'; '.join(different)}. "
@@ -326,13 +368,27 @@ class Index:
             )
         return encoder
 
+    def _search_each(
+        self,
+        queries: list[str],
+        vectors: Sequence[NDArray[np.float32] | None],
+        k: int,
+        where: Where | None,
+        mode: Mode,
+    ) -> Iterable[list[Hit]]:
+        """The hits of each query, which are searched side by side."""
+        search = partial(self._search, k=k, where=where, mode=mode)
+        if len(queries) < 2:
+            return map(search, queries, vectors)
+        with ThreadPoolExecutor(min(len(queries), os.cpu_count() or 1)) as pool:
+            return list(pool.map(search, queries, vectors))
+
     def _search(
-        self, query: str, k: int, where: Where | None, mode: Mode, vectors: Iterator[NDArray[np.float32]]
+        self, query: str, query_vectors: NDArray[np.float32] | None, k: int, where: Where | None, mode: Mode
     ) -> list[Hit]:
-        if mode == "lexical":
+        if query_vectors is None:
             matches = self._engine.search_lexical(query, k, where=where)
             return [Hit(match.document, match.score, match.score / (1 + match.score)) for match in matches]
-        query_vectors = next(vectors)
         if mode == "late":
             matches = self._engine.search(query_vectors, k, where=where)
             return [late_hit(match.document, match.score, query_vectors) for match in matches]
@@ -392,6 +448,23 @@ def as_index(index: object, *, read_only: bool = False, encoder: object = None) 
     if encoder is not None:
         raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
     return index
+
+
+def _reduced(encoder: Encoder, pooling: int | None, dim: int | None) -> Encoder:
+    """The encoder with the settings of a new index."""
+    if isinstance(encoder, ReducedEncoder) or (pooling in (None, 1) and dim in (None, encoder.dim)):
+        return encoder
+    return ReducedEncoder(encoder, pooling=1 if pooling is None else pooling, dim=dim)
+
+
+def _check_settings(engine: Engine, *, pooling: int | None, dim: int | None) -> None:
+    """Refuse other settings than those the index was made with."""
+    record = engine.encoder_record
+    made_with = ((record or {}).get("reduction") or {}).get("pooling", 1)
+    if record is not None and pooling not in (None, made_with):
+        raise InvalidRequestError(f"The index was made with pooling={made_with}, which stays, not {pooling!r}.")
+    if dim not in (None, engine.dim):
+        raise InvalidRequestError(f"The index was made with dim={engine.dim}, which stays, not {dim!r}.")
 
 
 def _fingerprint(encoder: Encoder) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from late_interaction.encoders.loading import load_encoder
 from late_interaction.encoders.protocol import Encoder, SpanEncoder
+from late_interaction.encoders.reduced import ReducedEncoder
 from late_interaction.encoders.text import TextEncoder
 
-__all__ = ["Encoder", "SpanEncoder", "TextEncoder", "load_encoder"]
+__all__ = ["Encoder", "ReducedEncoder", "SpanEncoder", "TextEncoder", "load_encoder"]

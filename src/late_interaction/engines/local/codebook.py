@@ -1,4 +1,4 @@
-"""The codebook: centroids that stand for regions of the token vectors, trained when there are enough, then only extended.
+"""The codebook: centroids that stand for regions of the token vectors, trained once and then only extended.
 
 Codes of old segments stay valid, since an extended codebook begins with the centroids of the one before. Centroids are
 kept in rotated coordinates and rounded like residuals (see `codec`): tokens keep their residual from the rounded
@@ -105,7 +105,7 @@ class Codebook:
         are searched.
         """
         _, codes = self._cells.search(vectors, 1)
-        return codes[:, 0].astype(np.uint16)
+        return np.asarray(codes[:, 0], np.uint16)
 
     @cached_property
     def _cells(self) -> Any:

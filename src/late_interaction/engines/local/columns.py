@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
 __all__ = ["ColumnFile", "ColumnFolder", "ColumnWriter", "ColumnsMissingError"]
 
@@ -66,7 +67,7 @@ class ColumnWriter:
                 self._files[name] = (self._path / f"{name}.npy").open("wb")
                 self._files[name].write(npy_header((0, *row), dtype))
 
-    def __enter__(self) -> ColumnWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -191,7 +192,12 @@ class ColumnFolder:
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     """A version 1.0 ``.npy`` header of always the same size, so that it can be rewritten once the shape is known."""
     text = repr({"descr": dtype.str, "fortran_order": False, "shape": shape})
-    return b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little") + text.ljust(_HEADER_BYTES - 11).encode() + b"\n"
+    return (
+        b"\x93NUMPY\x01\x00"
+        + (_HEADER_BYTES - 10).to_bytes(2, "little")
+        + text.ljust(_HEADER_BYTES - 11).encode()
+        + b"\n"
+    )
 
 
 def _missing(path: Path) -> ColumnsMissingError:

@@ -16,10 +16,11 @@ import numpy as np
 
 from late_interaction.documents import Document, check_id
 from late_interaction.engines.base import Match, Record, Verification, check_k, check_vectors
+from late_interaction.engines.local import compaction
 from late_interaction.engines.local.catalog import FORMAT_VERSION, Catalog
 from late_interaction.engines.local.codec import BITS
 from late_interaction.engines.local.columns import ColumnsMissingError
-from late_interaction.engines.local import compaction
+from late_interaction.engines.local.device import Device
 from late_interaction.engines.local.files import CATALOG, LOCK, SEGMENTS, collect_garbage, sync_directory
 from late_interaction.engines.local.search import search
 from late_interaction.engines.local.segment import SegmentWriter
@@ -74,10 +75,13 @@ class LocalEngine:
         >>> engine.close()
     """
 
-    def __init__(self, root: Path, catalog: Catalog, lock: filelock.BaseFileLock | None) -> None:
+    def __init__(
+        self, root: Path, catalog: Catalog, lock: filelock.BaseFileLock | None, device: Device | None = None
+    ) -> None:
         self._root = root
         self._catalog = catalog
         self._lock = lock
+        self._device = device
         self._write_mutex = threading.Lock()
         self._rewriting = threading.Lock()
         self._writing_thread: int | None = None
@@ -93,7 +97,8 @@ class LocalEngine:
         path: str | os.PathLike[str],
         *,
         dim: int | None = None,
-        bits: int | None | Literal["default"] = "default",
+        bits: int | Literal["default"] | None = "default",
+        device: str | None = None,
         read_only: bool = False,
     ) -> LocalEngine:
         """Open the index in a directory, creating it if ``dim`` is given and there is none.
@@ -103,6 +108,8 @@ class LocalEngine:
             dim: Dimension of the token vectors; may be left out for an index that exists.
             bits: 1, 2, 4 (the default) or 8 for each dimension of a compressed vector, or None to keep vectors exact.
                 May be left out for an index that exists.
+            device: Score compressed documents on this device of torch, for example ``cuda``; None or ``cpu`` for the
+                processor.
             read_only: Do not write, and do not take the writer's lock.
 
         Raises:
@@ -122,11 +129,12 @@ class LocalEngine:
             raise InvalidVectorsError(f"dim must be a positive integer, not {dim!r}.")
         if bits not in (None, "default", *BITS):
             raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, not {bits!r}.")
+        on_device = None if device in (None, "cpu") else Device(device)
         lock = None if read_only else _take_lock(root, create=not exists)
         try:
             if not exists and dim is not None:
                 Catalog.create(root, dim=dim, bits=_DEFAULT_BITS if bits == "default" else bits)
-            engine = cls(root, Catalog(root, read_only=read_only), lock)
+            engine = cls(root, Catalog(root, read_only=read_only), lock, on_device)
         except BaseException:
             if lock is not None:
                 _open_here.discard(root)
@@ -256,7 +264,7 @@ class LocalEngine:
         with self._reading() as (reader, snapshot):
             with stage("filter"):
                 positions = _asked_for(reader, snapshot, where, candidates)
-            found = search(query, snapshot, positions, k)
+            found = search(query, snapshot, positions, k, self._device)
             with stage("fetch"):
                 return [Match(reader.document_at(place), score) for place, score in found]
 
@@ -275,11 +283,7 @@ class LocalEngine:
         """The token vectors by id, as they are stored, each (tokens, dim); unknown ids are left out."""
         with self._reading() as (reader, snapshot):
             places = {document_id: reader.place_of(document_id) for document_id in _check_ids(ids)}
-            return {
-                document_id: snapshot.vectors(place)
-                for document_id, place in places.items()
-                if place is not None
-            }
+            return {document_id: snapshot.vectors(place) for document_id, place in places.items() if place is not None}
 
     def scan(self, *, where: Where | None = None) -> Iterator[Document]:
         """Every document that passes, in the order of addition, from one consistent state."""

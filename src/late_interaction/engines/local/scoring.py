@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,8 +59,8 @@ class CodedQuery:
             for start, end in threads.pieces(segment.offsets, positions)
         ]
         tables = self._tables
-        threads.run([lambda piece=piece: self._scan(tables, *piece) for piece in pieces])
-        return np.concatenate(steps) * self._unit + self._floor.sum()
+        threads.run([partial(self._scan, tables, *piece) for piece in pieces])
+        return np.asarray(np.concatenate(steps) * self._unit + self._floor.sum(), np.float32)
 
     def refined(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """MaxSim of some documents, counting the residual of one token for each query token, (n,).
@@ -82,7 +82,7 @@ class CodedQuery:
         )
         dots *= segment.scales[nearest]
         dots += self._centroid_scores[segment.codes[nearest], np.arange(len(self._rotated))]
-        scores = dots.sum(axis=1)
+        scores = np.asarray(dots.sum(axis=1))
         scores[segment.offsets[positions] == segment.offsets[positions + 1]] = 0
         return scores
 
@@ -123,17 +123,17 @@ class CodedQuery:
     @cached_property
     def _floor(self) -> NDArray[np.float32]:
         """The score, by query token, that the tables call 0: the mean, which the best match of any document exceeds."""
-        return self._centroid_scores.mean(axis=0)
+        return np.asarray(self._centroid_scores.mean(axis=0))
 
     @cached_property
     def _unit(self) -> np.float32:
         """What a step of the tables is worth."""
         highest = (self._centroid_scores.max(axis=0) - self._floor).max()
-        return np.maximum(highest / np.float32(255), np.finfo(np.float32).tiny)
+        return np.float32(max(highest / 255, np.finfo(np.float32).tiny))
 
     @cached_property
     def _tables(self) -> list[NDArray[np.uint8]]:
-        """The centroid scores in a byte each, (centroids, lanes), for as many query tokens at a time as `scan` takes."""
+        """The centroid scores in bytes, (centroids, lanes), for as many query tokens as `scan` takes at a time."""
         tables = []
         for first in range(0, len(self._rotated), compiled.LANES[-1]):
             chosen = slice(first, first + compiled.LANES[-1])

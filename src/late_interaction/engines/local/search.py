@@ -1,8 +1,8 @@
 """The search plan.
 
-Exact documents are scored exactly. Compressed ones in three rounds: all by the centroids of their tokens alone; the best
-of them again, by what one token adds for each query token; and, best first, by all their tokens, until the rest have no
-chance to be among the k best. Filters and deletions come before: what is not asked for is not looked at.
+Exact documents are scored exactly. Compressed ones in three rounds: all by the centroids of their tokens alone; the
+best of them again, by what one token adds for each query token; and, best first, by all their tokens, until the rest
+have no chance to be among the k best. Filters and deletions come before: what is not asked for is not looked at.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from late_interaction.engines.local.device import DeviceQuery
 from late_interaction.engines.local.kernels import maxsim, top_k
 from late_interaction.engines.local.segment import CodedSegment, FlatSegment
 from late_interaction.profiling import stage
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from late_interaction.engines.local.device import Device
     from late_interaction.engines.local.rows import Place
     from late_interaction.engines.local.scoring import CodedQuery
     from late_interaction.engines.local.snapshot import Snapshot
@@ -37,9 +39,16 @@ next may gain for the round to go on. See `benchmarks.recall`."""
 
 
 def search(
-    query: NDArray[np.float32], snapshot: Snapshot, positions: Mapping[int, NDArray[np.int64]], k: int
+    query: NDArray[np.float32],
+    snapshot: Snapshot,
+    positions: Mapping[int, NDArray[np.int64]],
+    k: int,
+    device: Device | None = None,
 ) -> list[tuple[Place, float]]:
-    """The k best of the documents at some positions of each segment, best first; of equal ones the older is first."""
+    """The k best of the documents at some positions of each segment, best first; of equal ones the older is first.
+
+    Compressed ones are scored on the device, if there is one.
+    """
     numbers: list[NDArray[np.int64]] = []
     places: list[NDArray[np.int64]] = []
     scores: list[NDArray[np.float32]] = []
@@ -54,9 +63,10 @@ def search(
             elif isinstance(segment, CodedSegment) and len(at):
                 coded[number] = segment, at
     if coded:
-        found = _search_coded(query, snapshot, coded, k)
-        for column, more in zip((numbers, places, scores), found, strict=True):
-            column.append(more)
+        found = _search_coded(query, snapshot, coded, k, device)
+        numbers.append(found[0])
+        places.append(found[1])
+        scores.append(found[2])
     if not numbers:
         return []
     return _best(np.concatenate(numbers), np.concatenate(places), np.concatenate(scores), k)
@@ -67,13 +77,16 @@ def _search_coded(
     snapshot: Snapshot,
     coded: Mapping[int, tuple[CodedSegment, NDArray[np.int64]]],
     k: int,
+    device: Device | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Segment numbers, positions and scores of compressed documents, among them the k best."""
-    from late_interaction.engines.local.scoring import CodedQuery
+    from late_interaction.engines.local.scoring import CodedQuery  # compiled kernels take a moment to import
 
     codec, codebook = snapshot.coding
     with stage("centroid scores"):
-        coded_query = CodedQuery(query, codebook, codec)
+        coded_query = (
+            CodedQuery(query, codebook, codec) if device is None else DeviceQuery(query, codebook, codec, device)
+        )
     numbers = np.repeat(list(coded), [len(at) for _, at in coded.values()])
     places = np.concatenate([at for _, at in coded.values()])
     documents = _Chosen(coded_query, coded, numbers, places)
@@ -99,7 +112,7 @@ def _search_coded(
 class _Chosen:
     """Compressed documents of several segments, by their numbers in one list."""
 
-    query: CodedQuery
+    query: CodedQuery | DeviceQuery
     coded: Mapping[int, tuple[CodedSegment, NDArray[np.int64]]]
     numbers: NDArray[np.int64]
     places: NDArray[np.int64]

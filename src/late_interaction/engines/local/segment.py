@@ -179,7 +179,7 @@ def in_blocks(segment: Segment, positions: NDArray[np.int64], tokens: int) -> It
 def tokens_of(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """The numbers ``start, start + 1, …`` of each document's tokens, one document after the other."""
     before = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+    return np.asarray(np.arange(lengths.sum()) + np.repeat(starts - before, lengths), np.int64)
 
 
 def open_segment(root: Path, entry: SegmentEntry, dim: int, codec: ResidualCodec | None, centroids: int) -> Segment:

@@ -79,16 +79,17 @@ class Snapshot:
         """The token vectors of a document, (tokens, dim): as they came, or as their codes have kept them."""
         _, columns = self.segments[place[0]].read(np.array([place[1]]))
         if "vectors" in columns:
-            return columns["vectors"].astype(np.float32)
-        return self.rotated(columns) @ rotation(self.dim)
+            return np.asarray(columns["vectors"], np.float32)
+        return np.asarray(self.rotated(columns) @ rotation(self.dim))
 
     def rotated(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """The vectors that columns of a segment stand for, in rotated coordinates, (tokens, dim)."""
         if "vectors" in columns:
-            return columns["vectors"].astype(np.float32) @ rotation(self.dim).T
+            return np.asarray(columns["vectors"].astype(np.float32) @ rotation(self.dim).T)
         codec, codebook = self.coding
         points = codec.points(columns["residuals"], np.arange(len(columns["codes"])))[:, : codec.dim]
-        return codebook.centroids[columns["codes"]] + points * columns["scales"].astype(np.float32)[:, None]
+        points *= columns["scales"].astype(np.float32)[:, None]
+        return np.asarray(codebook.centroids[columns["codes"]] + points)
 
     @property
     def coding(self) -> tuple[ResidualCodec, Codebook]:

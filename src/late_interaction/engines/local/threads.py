@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,7 @@ def pieces(offsets: NDArray[np.int64], positions: NDArray[np.int64]) -> list[tup
     count = min(torch_module().get_num_threads(), max(1, int(tokens[-1]) // _PIECE_TOKENS))
     cuts = np.searchsorted(tokens, np.linspace(0, tokens[-1], count + 1)[1:-1]).tolist()
     edges = [0, *cuts, len(positions)]
-    return [(start, end) for start, end in zip(edges[:-1], edges[1:], strict=True) if start < end]
+    return [(start, end) for start, end in pairwise(edges) if start < end]
 
 
 def run(tasks: Sequence[Callable[[], None]]) -> None:
@@ -40,5 +41,5 @@ def run(tasks: Sequence[Callable[[], None]]) -> None:
 
 
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:  # noqa: ARG001  # a forked process has none of its parent's threads
+def _pool(process: int) -> ThreadPoolExecutor:  # a forked process has none of its parent's threads
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="late-interaction")

@@ -164,7 +164,10 @@ def nearest_dots(codes, packed, offsets, documents, centroid_scores, query, bits
             dots[i, lane] = total - middle[lane]
 
 
-@nb.njit([nb.void(_columns(_u16), _columns(_f32), _columns(_i64), _columns(_f32, 2), _columns(_f32), nb.boolean[::1])], **_OPTIONS)
+@nb.njit(
+    [nb.void(_columns(_u16), _columns(_f32), _columns(_i64), _columns(_f32, 2), _columns(_f32), nb.boolean[::1])],
+    **_OPTIONS,
+)
 def promising_tokens(codes, norms, bounds, centroid_scores, reach, keep):
     lanes = centroid_scores.shape[1]
     best = np.empty(lanes, np.float32)
@@ -185,7 +188,10 @@ def promising_tokens(codes, norms, bounds, centroid_scores, reach, keep):
             keep[token] = hopeful > 0
 
 
-@nb.njit([nb.void(_columns(_u16), _columns(_f32), _columns(_f32, 2), _columns(_i64), _columns(_f32, 2), _f32[::1])], **_OPTIONS)
+@nb.njit(
+    [nb.void(_columns(_u16), _columns(_f32), _columns(_f32, 2), _columns(_i64), _columns(_f32, 2), _f32[::1])],
+    **_OPTIONS,
+)
 def best_sums(codes, scales, dots, bounds, centroid_scores, sums):
     lanes = len(dots)
     best = np.empty(lanes, np.float32)

@@ -5,6 +5,7 @@ Token columns are flat: the tokens of document ``d`` are ``offsets[d]:offsets[d 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,7 +144,7 @@ def promising_tokens(
         reach: By lane, how much of its norm a residual may add to the score of its centroid, (lanes,).
     """
     keep = np.zeros(len(codes), bool)
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         if start < end:
             scores = centroid_scores[codes[start:end]]
             keep[start:end] = (scores + reach * norms[start:end, None] >= scores.max(axis=0)).any(axis=1)
@@ -171,6 +172,6 @@ def best_sums(
     """
     scores = centroid_scores[codes] + scales[:, None] * dots.T
     return np.array(
-        [scores[start:end].max(axis=0).sum() if end > start else 0 for start, end in zip(bounds[:-1], bounds[1:], strict=True)],
+        [scores[start:end].max(axis=0).sum() if end > start else 0 for start, end in pairwise(bounds)],
         np.float32,
     )

@@ -1,0 +1,108 @@
+"""What the scripts beside share: documents and builds, timing, fresh processes, tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from benchmarks.peers.workers import THREADS
+from late_interaction import Document
+from late_interaction.engines import LocalEngine, Record
+from late_interaction.engines.local import compaction
+from late_interaction.engines.local.codebook import Codebook
+from late_interaction.engines.local.codec import ResidualCodec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import numpy as np
+
+    from benchmarks.data import Vectors
+
+BUCKETS = 100  # of the metadata: a filter for one of them passes 1 %
+
+
+def record(at: int, vectors: np.ndarray) -> Record:
+    """A document that is called by its number."""
+    return Record(Document(f"document {at}", id=str(at), metadata={"bucket": at % BUCKETS}), vectors)
+
+
+def records(vectors: Vectors) -> Iterator[Record]:
+    """All documents, one at a time."""
+    return (record(at, vectors.document(at)) for at in range(vectors.documents))
+
+
+def build(folder: Path, vectors: Vectors, bits: int | None) -> dict[str, Any]:
+    """Build an index in one call: seconds of each of its parts, and the engine's info."""
+    steps = {
+        "compress": (LocalEngine, "_rewrite"),
+        "codebook": (compaction, "_codebook_for"),
+        "assign": (Codebook, "assign"),
+        "encode": (ResidualCodec, "encode"),
+    }
+    with LocalEngine.open(folder, dim=vectors.tokens.shape[1], bits=bits) as engine, timed(steps) as seconds:
+        start = time.perf_counter()
+        engine.upsert(records(vectors))
+        seconds["upsert"] = time.perf_counter() - start - seconds["compress"]
+        return {"seconds": seconds, **engine.info()}
+
+
+@contextmanager
+def timed(functions: dict[str, tuple[Any, str]]) -> Iterator[dict[str, float]]:
+    """The seconds that are spent, inside the block, in some functions of (owner, name)."""
+    seconds = dict.fromkeys(functions, 0.0)
+
+    def wrapped(label: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                seconds[label] += time.perf_counter() - start
+
+        return run
+
+    with ExitStack() as stack:
+        for label, (owner, name) in functions.items():
+            stack.enter_context(patch.object(owner, name, wrapped(label, getattr(owner, name))))
+        yield seconds
+
+
+def milliseconds(function: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[float, Any]:
+    """How long a call takes, and its result."""
+    start = time.perf_counter()
+    result = function(*arguments, **named)
+    return (time.perf_counter() - start) * 1000, result
+
+
+def in_fresh_process(function: Callable[..., Any], *arguments: Any, threads: int | None = None) -> Any:
+    """The result of a call in a process of its own, whose libraries start so many threads."""
+    limits = {} if threads is None else {f"{library}_NUM_THREADS": str(threads) for library in THREADS}
+    with patch.dict(os.environ, limits), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows under the names of their values, aligned; floats with three significant digits or more."""
+    cells = [[*rows[0]], *([_shown(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+
+
+def save(path: Path | None, result: Any) -> None:
+    """Write the result as JSON, if a file is given."""
+    if path:
+        path.write_text(json.dumps(result, indent=2))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3}f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,100 @@
+"""What compression and the search plan cost in recall, and what they save in bytes.
+
+    python -m benchmarks.recall FOLDER [--dims 384 128] [--bits 4 2 1 8] [--documents 10000] [--json OUT.json]
+
+FOLDER is what `python -m benchmarks.data` wrote. Each index is built in one call with default settings. Recall@10 is
+against exact MaxSim in f32 of the vectors given. Of the first few queries it is also measured with
+
+- "exhaustive": the engine's own scores, all documents ranked. What the search falls short of it, its rounds have lost.
+- "codes": MaxSim of the vectors as they are stored. What it falls short of 1, compression has lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.data import load
+from benchmarks.measure import build, save, table
+from benchmarks.peers.measure import exact_scores, recall
+from benchmarks.peers.protocol import Columns, K
+from late_interaction.engines import LocalEngine
+
+if TYPE_CHECKING:
+    from benchmarks.data import Vectors
+
+
+def main() -> None:
+    """Measure every dimension and number of bits."""
+    options = _options()
+    given = load(options.folder).first(options.documents)
+    result = []
+    for dim in options.dims:
+        vectors = given.reduced(dim)
+        columns = Columns(vectors.tokens, vectors.offsets, vectors.queries[: options.queries])
+        exact = exact_scores(columns)
+        for bits in options.bits:
+            print(f"… {dim} dimensions, {bits} bits", file=sys.stderr, flush=True)
+            with tempfile.TemporaryDirectory() as folder:
+                built = build(Path(folder), vectors, bits)
+                result.append(_sizes(vectors, built, bits) | _recalls(Path(folder), columns, exact, options.sample))
+    print(f"\n{given.documents:,} documents, {len(given.tokens):,} tokens, {len(columns.queries)} queries")
+    print(f"columns after recall@{K}: of the first {min(options.sample, len(columns.queries))} queries\n")
+    print(table(result))
+    save(options.json, result)
+
+
+def _sizes(vectors: Vectors, built: dict, bits: int) -> dict:
+    dim = vectors.tokens.shape[1]
+    return {
+        "dim": dim,
+        "bits": bits,
+        "centroids": built["centroids"],
+        "bytes/token": built["vector_bytes"] / built["tokens"],
+        "bound": 4 + dim * bits / 8 + 2,
+        "upsert s": built["seconds"]["upsert"],
+        "compress s": built["seconds"]["compress"],
+    }
+
+
+def _recalls(folder: Path, columns: Columns, exact: np.ndarray, sample: int) -> dict:
+    sampled = columns.queries[:sample]
+    with LocalEngine.open(folder, read_only=True) as engine:
+        found = [recall(_ids(engine, query, K), scores) for query, scores in zip(columns.queries, exact, strict=True)]
+        ranked = [_ids(engine, query, columns.documents) for query in sampled]
+        stored = engine.vectors([str(at) for at in range(columns.documents)])
+    as_stored = exact_scores(Columns(np.concatenate([*stored.values()]), columns.offsets, sampled))
+    best = np.argsort(-as_stored, axis=1, kind="stable")[:, :K]
+    return {
+        "recall@10": float(np.mean(found)),
+        "searched": float(np.mean(found[:sample])),
+        "exhaustive": float(np.mean([recall(ids[:K], scores) for ids, scores in zip(ranked, exact, strict=False)])),
+        "codes": float(np.mean([recall(ids.tolist(), scores) for ids, scores in zip(best, exact, strict=False)])),
+    }
+
+
+def _ids(engine: LocalEngine, query: np.ndarray, k: int) -> list[int]:
+    return [int(match.id) for match in engine.search(query, k)]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.recall", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--dims", type=int, nargs="+", default=[384, 128], help="dimensions to reduce the vectors to")
+    parser.add_argument("--bits", type=int, nargs="+", default=[4, 2, 1, 8], help="bits per dimension")
+    parser.add_argument("--documents", type=int, default=10_000, metavar="N", help="only the first N documents")
+    parser.add_argument("--queries", type=int, default=400, metavar="N", help="how many queries are asked")
+    parser.add_argument("--sample", type=int, default=50, metavar="N", help="how many of them against all documents")
+    parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures here")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

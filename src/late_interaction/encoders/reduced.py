@@ -1,0 +1,108 @@
+"""Fewer and shorter vectors from any encoder: token pooling, and Matryoshka truncation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from late_interaction.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from late_interaction.encoders.protocol import Encoder
+
+__all__ = ["ReducedEncoder", "pool"]
+
+
+class ReducedEncoder:
+    """An encoder whose vectors are cut to a dimension, and whose documents have fewer of them.
+
+    What else the encoder has (``source``, ``token_spans``…) it has too.
+
+    Args:
+        encoder: The encoder.
+        pooling: Keep one vector for so many tokens of a document, see `pool`. Queries keep theirs.
+        dim: Keep so many leading dimensions, for encoders trained for it (Kusupati et al., "Matryoshka Representation
+            Learning", NeurIPS 2022); None keeps all.
+
+    Raises:
+        InvalidRequestError: No such factor, or the encoder has fewer dimensions.
+
+    Example:
+        >>> from late_interaction import load_encoder
+        >>> encoder = ReducedEncoder(load_encoder("minilm"), pooling=2, dim=64)
+        >>> [len(vectors) for vectors in encoder.encode_documents(["Paris is the capital of France"])], encoder.dim
+        ([4], 64)
+    """
+
+    def __init__(self, encoder: Encoder, *, pooling: int = 1, dim: int | None = None) -> None:
+        if isinstance(pooling, bool) or not isinstance(pooling, int) or pooling < 1:
+            raise InvalidRequestError(f"pooling must be a positive integer, not {pooling!r}.")
+        if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or not 0 < dim <= encoder.dim):
+            raise InvalidRequestError(f"dim must be between 1 and the encoder's {encoder.dim}, not {dim!r}.")
+        self.encoder = encoder
+        self.pooling = pooling
+        self.dim = dim or encoder.dim
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The encoder's, with what is done to its vectors."""
+        return {**self.encoder.fingerprint, **self.reduction}
+
+    @property
+    def reduction(self) -> dict[str, int]:
+        """What is done to the vectors: the arguments that make this of the encoder."""
+        return {"pooling": self.pooling, "dim": self.dim}
+
+    def encode_queries(self, texts: list[str]) -> list[NDArray[np.floating[Any]]]:
+        """Token vectors of each query, (query tokens, dim)."""
+        return [self._cut(vectors) for vectors in self.encoder.encode_queries(texts)]
+
+    def encode_documents(self, texts: list[str]) -> list[NDArray[np.floating[Any]]]:
+        """Token vectors of each passage, pooled, (about tokens / pooling, dim)."""
+        return [pool(vectors, self.pooling) for vectors in self.encode_unpooled(texts)]
+
+    def encode_unpooled(self, texts: list[str]) -> Sequence[NDArray[np.floating[Any]]]:
+        """Token vectors of each passage, one for each token, (tokens, dim)."""
+        return [self._cut(vectors) for vectors in self.encoder.encode_documents(texts)]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "encoder":  # not set yet, as while being copied: there is nothing to look into
+            raise AttributeError(name)
+        return getattr(self.encoder, name)
+
+    def _cut(self, vectors: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        return _normalised(np.asarray(vectors)[:, : self.dim]) if self.dim < self.encoder.dim else np.asarray(vectors)
+
+
+def pool(vectors: NDArray[np.floating[Any]], factor: int) -> NDArray[np.floating[Any]]:
+    """Hierarchical token pooling: Ward clusters of a document's vectors, each replaced by its normalised mean.
+
+    Clavié, Chaffin & Adams, "Reducing the Footprint of Multi-Vector Retrieval with Minimal Performance Impact via Token
+    Pooling", 2024 (arXiv 2409.14683): factor 2 halves an index at nearly no loss.
+
+    Args:
+        vectors: (tokens, dim).
+        factor: How many tokens share a vector on average.
+
+    Returns:
+        (at most ceil(tokens / factor), dim).
+    """
+    count = -(-len(vectors) // factor)
+    if count >= len(vectors):
+        return vectors
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    clusters = fcluster(linkage(vectors, "ward"), count, criterion="maxclust") - 1
+    sums = np.zeros((clusters.max() + 1, vectors.shape[1]), np.float32)
+    np.add.at(sums, clusters, vectors)
+    return _normalised(sums)
+
+
+def _normalised(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)

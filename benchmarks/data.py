@@ -15,6 +15,7 @@ import json
 import random
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def load(folder: Path) -> Vectors:
     return Vectors(
         np.load(folder / "tokens.npy", mmap_mode="r"),
         np.load(folder / "offsets.npy"),
-        [queries[start:end] for start, end in zip(starts[:-1], starts[1:], strict=True)],
+        [queries[start:end] for start, end in pairwise(starts)],
         json.loads((folder / "about.json").read_text())["real"],
     )
 

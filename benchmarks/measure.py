@@ -90,7 +90,7 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any, threads: int
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Rows under the names of their values, aligned; floats with three significant digits or more."""
+    """Rows under the names of their values, aligned; floats with four digits or more."""
     cells = [[*rows[0]], *([_shown(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
@@ -104,5 +104,6 @@ def save(path: Path | None, result: Any) -> None:
 
 def _shown(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3}f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+        whole = len(str(int(abs(value))))
+        return f"{value:,.{max(0, 4 - whole)}f}"
+    return f"{value:,}" if type(value) is int else str(value)

@@ -29,7 +29,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
     ("module", "names"),
     [
         (late_interaction, ["Document", "Hit", "Index", "load_encoder"]),
-        (late_interaction.encoders, ["Encoder", "SpanEncoder", "TextEncoder", "load_encoder"]),
+        (late_interaction.encoders, ["Encoder", "ReducedEncoder", "SpanEncoder", "TextEncoder", "load_encoder"]),
         (late_interaction.engines, ["Engine", "LocalEngine", "Match", "Record", "Verification"]),
         (
             late_interaction.langchain,

@@ -71,6 +71,9 @@ def index(
         str | None,
         typer.Option(help=f"Name or path of the encoder. [default: the index's own; {MINILM} for a new one]"),
     ] = None,
+    bits: Annotated[int | None, typer.Option(help="Of a new index: 1, 2, 4 or 8 per dimension. [default: 4]")] = None,
+    pooling: Annotated[int | None, typer.Option(help="Of a new index: tokens that share a vector.")] = None,
+    dim: Annotated[int | None, typer.Option(help="Of a new index: leading dimensions to keep.")] = None,
 ) -> None:
     """Index files, or bring an index up to date with them: only what has changed is encoded."""
     with _reported():
@@ -81,7 +84,8 @@ def index(
             errors.print(f"Skipped {path}: {reason}", highlight=False, soft_wrap=True, markup=False)
 
         passages = read_paths(paths, on_skip=report)  # a mistyped path is an error before an index is made
-        with _open_for_writing(directory, encoder) as opened:
+        settings: dict[str, Any] = {"bits": "default" if bits is None else bits, "pooling": pooling, "dim": dim}
+        with _open_for_writing(directory, encoder, settings) as opened:
             changes = update(opened, passages, roots=paths, keep=skipped, progress=True)
             console.print(
                 f"{changes.added} passages added or replaced, {changes.unchanged} unchanged, "
@@ -140,11 +144,35 @@ def info(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: F
         console.print(table)
 
 
-def _open_for_writing(directory: Path, encoder: str | None) -> Index:
+@app.command()
+def verify(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Read every byte of an index back and compare it with its checksum; the exit status is 1 if one is wrong."""
+    with _reported(), Index.open(directory, read_only=True) as opened:
+        found = opened.verify()
+        if as_json:
+            typer.echo(json.dumps({"ok": bool(found), "problems": list(found.problems)}, ensure_ascii=False, indent=2))
+        else:
+            for problem in found.problems or ("Nothing is wrong.",):
+                console.print(problem, highlight=False, soft_wrap=True, markup=False)
+        if not found:
+            raise typer.Exit(1)
+
+
+@app.command()
+def compact(directory: IndexDirectory) -> None:
+    """Give back the room of deleted documents, compress what is still exact, and merge all segments into one."""
+    with _reported(), Index.open(directory) as opened:
+        before = opened.info()["vector_bytes"]
+        opened.compact()
+        after = opened.info()["vector_bytes"]
+        console.print(f"{before / 1e6:,.1f} MB of vectors are now {after / 1e6:,.1f} MB.", highlight=False)
+
+
+def _open_for_writing(directory: Path, encoder: str | None, settings: dict[str, Any]) -> Index:
     try:
-        return Index.open(directory, encoder=encoder)
+        return Index.open(directory, encoder=encoder, **settings)
     except IndexNotFoundError:
-        return Index.open(directory, encoder=MINILM)
+        return Index.open(directory, encoder=MINILM, **settings)
 
 
 def _parse_where(where: str | None) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -14,15 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 from tqdm import tqdm
 
+from late_interaction.compatibility import accepted, as_encoder, check_settings, fingerprint_of, reduced
 from late_interaction.documents import Document, Hit
 from late_interaction.encoders import Encoder, ReducedEncoder, SpanEncoder, load_encoder
-from late_interaction.encoders.fingerprint import differences
 from late_interaction.encoding import encode_documents, encode_queries, is_blank
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.base import check_k
 from late_interaction.errors import (
     DuplicateIdError,
-    IncompatibleEncoderError,
     IndexNotFoundError,
     InvalidDocumentError,
     InvalidRequestError,
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
     from late_interaction.engines import Engine, Verification
     from late_interaction.filters import Where
 
-__all__ = ["Index", "Mode", "as_encoder", "as_index"]
+__all__ = ["Index", "Mode", "as_index"]
 
 Mode: TypeAlias = Literal["late", "lexical", "hybrid"]
 
@@ -79,7 +77,7 @@ class Index:
         self._encoder: Encoder | None = None
         self._encoder_mutex = threading.Lock()
         if encoder is not None:
-            self._encoder = self._checked(as_encoder(encoder))
+            self._encoder = accepted(self._engine, as_encoder(encoder))
 
     @classmethod
     def open(
@@ -120,13 +118,13 @@ class Index:
             if encoder is None or read_only:
                 raise
             encoder = as_encoder(encoder)
-            _fingerprint(encoder)  # an encoder that cannot be used is an error before there is an index
-            encoder = _reduced(encoder, pooling, dim)
+            fingerprint_of(encoder)  # an encoder that cannot be used is an error before there is an index
+            encoder = reduced(encoder, pooling, dim)
             engine = LocalEngine.open(path, dim=encoder.dim, bits=bits, device=device)
         try:
             if encoder is not None and engine.encoder_record is None:
-                encoder = _reduced(as_encoder(encoder), pooling, dim)
-            _check_settings(engine, pooling=pooling, dim=dim)
+                encoder = reduced(as_encoder(encoder), pooling, dim)
+            check_settings(engine, pooling=pooling, dim=dim)
             return cls(engine=engine, encoder=encoder)
         except BaseException:
             engine.close()
@@ -153,7 +151,7 @@ class Index:
                         "This index was built with an encoder it cannot load by itself: one of your own, or one that "
                         "runs code of its checkpoint. Pass it: Index.open(path, encoder=…)."
                     )
-                self._encoder = self._checked(load_encoder(record["source"], revision=record.get("revision")))
+                self._encoder = accepted(self._engine, load_encoder(record["source"], revision=record.get("revision")))
             return self._encoder
 
     def add(self, documents: Iterable[Document | str], *, progress: bool = False) -> list[str]:
@@ -231,6 +229,10 @@ class Index:
             vectors = [None] * len(asked) if encoder is None else encode_queries(encoder, asked)
         found = iter(self._search_each(asked, vectors, k, where, mode))
         return [[] if is_blank(query) else next(found) for query in queries]
+
+    def warm_up(self) -> None:
+        """Load the model and the compiled kernels now, before the first user's query. For servers, after forking."""
+        self.search("warm up", 1)
 
     def rerank(
         self,
@@ -346,28 +348,6 @@ class Index:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._engine!r})"
 
-    def _checked(self, encoder: Encoder) -> Encoder:
-        """The encoder, if it is the one the index was built with; the first is remembered."""
-        record = self._engine.encoder_record
-        if record is not None and record.get("reduction") and not isinstance(encoder, ReducedEncoder):
-            encoder = ReducedEncoder(encoder, **record["reduction"])
-        fingerprint = _fingerprint(encoder)
-        if encoder.dim != self._engine.dim:
-            raise IncompatibleEncoderError(
-                f"The index holds vectors of dimension {self._engine.dim}, the encoder makes {encoder.dim}. "
-                "Open it with the encoder it was built with, or build a new index in another directory."
-            )
-        if record is None:
-            if not self._engine.read_only:
-                known = {name: getattr(encoder, name, None) for name in ("source", "revision", "reduction")}
-                self._engine.record_encoder({**known, "fingerprint": fingerprint})
-        elif different := differences(record["fingerprint"], fingerprint):
-            raise IncompatibleEncoderError(
-                f"This is not the encoder the index was built with. Different: {'; '.join(different)}. "
-                "Open it with that encoder, or build a new index in another directory."
-            )
-        return encoder
-
     def _search_each(
         self,
         queries: list[str],
@@ -419,22 +399,6 @@ class Index:
         return rank(query_vectors, documents, encoder=self.encoder, known=known)
 
 
-def as_encoder(encoder: object) -> Encoder:
-    """The encoder, loaded if it is given by what `load_encoder` takes.
-
-    Raises:
-        InvalidRequestError: It is neither.
-    """
-    if isinstance(encoder, (str, os.PathLike)):
-        return load_encoder(encoder)
-    if not isinstance(encoder, Encoder):
-        raise InvalidRequestError(
-            f"{type(encoder).__name__} is no encoder: it needs dim, fingerprint, encode_queries and encode_documents. "
-            "A sentence_transformers.MultiVectorEncoder goes into late_interaction.encoders.TextEncoder(model)."
-        )
-    return encoder
-
-
 def as_index(index: object, *, read_only: bool = False, encoder: object = None) -> Index:
     """The index, opened if it is given by its path.
 
@@ -448,37 +412,6 @@ def as_index(index: object, *, read_only: bool = False, encoder: object = None) 
     if encoder is not None:
         raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
     return index
-
-
-def _reduced(encoder: Encoder, pooling: int | None, dim: int | None) -> Encoder:
-    """The encoder with the settings of a new index."""
-    if isinstance(encoder, ReducedEncoder) or (pooling in (None, 1) and dim in (None, encoder.dim)):
-        return encoder
-    return ReducedEncoder(encoder, pooling=1 if pooling is None else pooling, dim=dim)
-
-
-def _check_settings(engine: Engine, *, pooling: int | None, dim: int | None) -> None:
-    """Refuse other settings than those the index was made with."""
-    record = engine.encoder_record
-    made_with = ((record or {}).get("reduction") or {}).get("pooling", 1)
-    if record is not None and pooling not in (None, made_with):
-        raise InvalidRequestError(f"The index was made with pooling={made_with}, which stays, not {pooling!r}.")
-    if dim not in (None, engine.dim):
-        raise InvalidRequestError(f"The index was made with dim={engine.dim}, which stays, not {dim!r}.")
-
-
-def _fingerprint(encoder: Encoder) -> dict[str, Any]:
-    """The encoder's fingerprint as JSON values."""
-    try:
-        fingerprint = json.loads(json.dumps(encoder.fingerprint))
-    except (TypeError, ValueError) as error:
-        raise InvalidRequestError(f"The fingerprint of {type(encoder).__name__} is not JSON: {error}.") from None
-    if not isinstance(fingerprint, dict):
-        raise InvalidRequestError(
-            f"The fingerprint of {type(encoder).__name__} must be a dict that tells it from other encoders, "
-            'for example {"model": "my-model", "version": 2}.'
-        )
-    return fingerprint
 
 
 def _as_document(document: object) -> Document:

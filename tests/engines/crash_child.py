@@ -1,11 +1,14 @@
 """Kills writers in the middle of what they do, and says what is left. Run by test_local_crash, as a process of its own.
 
 The process that checks forks the process that writes, so that a hundred deaths cost one start of Python. Nothing here
-imports torch, and no thread runs, so forking is safe.
+imports torch, and no thread runs, so forking is safe. Thresholds are small: documents are compressed, the codebook
+extended and segments merged every few writes.
 
 ``python -m tests.engines.crash_child moments ROOT SEED ROUNDS``
     A worker does random things, writing down each intent before and each acknowledgement after, until it is killed at
     a random moment. What the index then holds must be the last acknowledged state, or the one intended after it.
+    Meanwhile a reader, in a process of its own, asks the index everything: each answer must be of one state.
+    `tests.engines.crash` does so for as long as one likes.
 
 ``python -m tests.engines.crash_child lines ROOT ACTION POINTS``
     A worker does one thing and is killed before a certain line of the engine's code, for many lines in turn.
@@ -15,6 +18,7 @@ Prints one JSON object: how many deaths, how many left the next state, and a lis
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -25,19 +29,32 @@ import time
 import traceback
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a fork must not miss any threads
+
 import numpy as np
 
 import late_interaction.engines.local
 from late_interaction.engines import LocalEngine
-from tests.engines.helpers import DIM, record, state_on_disk, stored, unit_vectors
+from late_interaction.engines.local.kernels import compiled  # noqa: F401  # once, and not in every fork
+from late_interaction.errors import IndexNotFoundError
+from tests.engines.helpers import (
+    DIM,
+    left_over,
+    record,
+    records_on_disk,
+    small_thresholds,
+    stored,
+    unit_vectors,
+)
 
 CODE = str(Path(late_interaction.engines.local.__file__).parent)
+THRESHOLDS = 24, 8
 NAMES = [f"d{number}" for number in range(12)]
 
 
 def versioned(name, version):
     """The one record of this id and version."""
-    vectors = unit_vectors(version, tokens=version % 5)
+    vectors = unit_vectors(version, tokens=version % 7)
     return record(name, text=f"text of version{version}", vectors=vectors, version=version, name=name)
 
 
@@ -50,12 +67,13 @@ def problems_of(root, allowed):
         found = {document.id: document.metadata["version"] for document in documents}
         if found not in allowed:
             problems.append(f"holds {found}, not one of {allowed}")
-        vectors = engine.vectors(list(found))
+        vectors, on_disk = engine.vectors(list(found)), records_on_disk(root)
         for document in documents:
             expected = versioned(document.id, document.metadata["version"])
             if document != expected.document:
                 problems.append(f"{document} is not {expected.document}")
-            if not np.array_equal(vectors[document.id], stored(expected.vectors)):
+            is_exact = "vectors" in on_disk[document.id]
+            if not np.allclose(vectors[document.id], stored(expected.vectors), rtol=0, atol=0 if is_exact else 0.03):
                 problems.append(f"wrong vectors of {document.id}")
         for version in set(found.values()):
             names = {name for name in found if found[name] == version}
@@ -65,9 +83,7 @@ def problems_of(root, allowed):
                 problems.append(f"wrong words of version {version}")
         if len(engine.search_lexical("text", 100)) != len(found):
             problems.append("words of documents that are not there")
-        _, tables, _, _, directories = state_on_disk(root)
-        if sorted(row[1] for row in tables["segments"]) != directories:
-            problems.append(f"left behind: {directories} of which {tables['segments']} live")
+        problems += [f"left behind, or missing: {name}" for name in left_over(root)]
     return problems, found
 
 
@@ -114,7 +130,7 @@ def random_step(rng, state, version):
 def work_until_killed(root, log, seed, state, version):
     rng = random.Random(seed)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    with LocalEngine.open(root, dim=DIM) as engine:
+    with small_thresholds(*THRESHOLDS, fanout=4), LocalEngine.open(root) as engine:
         while True:
             version += 1
             kind, change, after = random_step(rng, state, version)
@@ -124,15 +140,88 @@ def work_until_killed(root, log, seed, state, version):
             state = after
 
 
-def moments(root, seed, rounds):
+def read_all(root, log, stop):
+    """Asks everything, again and again, until a file says to stop; writes down how often and what was wrong."""
+    from late_interaction.engines.local import scoring
+
+    scoring._REACH = 1e9  # in eight dimensions residuals reach far
+    query = unit_vectors(99, 3)
+    wrong, states = [], set()
+    while not stop.exists() and not wrong:
+        try:
+            with LocalEngine.open(root, read_only=True) as engine:
+                for _ in range(20):
+                    with engine.one_state():
+                        documents = list(engine.scan())
+                        vectors = engine.vectors([document.id for document in documents])
+                        scores = {match.id: match.score for match in engine.search(query, 100)}
+                    for document in documents:
+                        expected, rows = versioned(document.id, document.metadata["version"]), vectors[document.id]
+                        if document != expected.document or not np.allclose(rows, expected.vectors, rtol=0, atol=0.03):
+                            wrong.append(f"a reader found {document} with wrong text or vectors")
+                        if abs(scores[document.id] - ((query @ rows.T).max(axis=1).sum() if len(rows) else 0)) > 1e-3:
+                            wrong.append(f"a reader found {document} with a wrong score")
+                    if len(scores) != len(documents):
+                        wrong.append(f"a reader found {scores} in {documents}")
+                    states.add(
+                        json.dumps(sorted((document.id, document.metadata["version"]) for document in documents))
+                    )
+                    time.sleep(0.01)
+        except IndexNotFoundError:
+            pass
+        except Exception:  # noqa: BLE001  # reported
+            wrong.append(f"a reader met {traceback.format_exc()}")
+    log.write_text(json.dumps({"states": len(states), "wrong": wrong}))
+
+
+@contextlib.contextmanager
+def reading(root, result):
+    """A reader beside the writer; what it has seen is in the result afterwards."""
+    log, stop = root.with_name("reader"), root.with_name("stop")
+    for path in (log, stop):
+        path.unlink(missing_ok=True)
+    pid = fork(lambda: read_all(root, log, stop))
+    try:
+        yield
+    finally:
+        stop.touch()
+        os.waitpid(pid, 0)
+        if log.exists():
+            seen = json.loads(log.read_text())
+            result["states seen"] = seen["states"]
+            result["wrong"] += seen["wrong"]
+        else:
+            result["wrong"].append("the reader ended by itself")
+
+
+def moments(root, seed, rounds, progress=lambda number: None):
+    LocalEngine.open(root, dim=DIM, bits=8).close()
+    result = {"wrong": []}
+    with reading(root, result):
+        found = kill_again_and_again(root, seed, rounds, progress)
+    return {**result, **found, "wrong": result["wrong"] + found["wrong"]}
+
+
+def half_done(root):
+    """Whether what a writer has left behind are compressed files."""
+    return any(
+        (path / "codes.npy").exists() or path.parent.name == "codebooks"
+        for name in left_over(root)
+        for path in (root / "segments" / name, root / "codebooks" / name)
+        if path.exists()
+    )
+
+
+def kill_again_and_again(root, seed, rounds, progress):
     rng = random.Random(seed)
     log = root.with_name("log")
     state, version = {}, 0
-    wrong, next_states, steps, dead_in = [], 0, 0, {}
+    wrong, next_states, steps, dead_in, compressing = [], 0, 0, {}, 0
     for number in range(rounds):
+        progress(number)
         log.unlink(missing_ok=True)
         pid = fork(lambda: work_until_killed(root, log, rng.random(), state, version))  # noqa: B023  # forks at once
-        time.sleep(rng.choice([0.01, 0.05, 0.2]) * (0.2 + rng.random()))
+        time.sleep(rng.choice([0.01, 0.03, 0.1]) * (0.2 + rng.random()))
         os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
         if status != signal.SIGKILL:
@@ -148,6 +237,7 @@ def moments(root, seed, rounds):
                 steps += 1
             version += entry[0] == "intent"
         dead_in[kind] = dead_in.get(kind, 0) + 1
+        compressing += half_done(root)
         try:
             problems, state = problems_of(root, [acknowledged, intended])
         except Exception as error:  # noqa: BLE001  # reported
@@ -155,7 +245,8 @@ def moments(root, seed, rounds):
             break
         next_states += acknowledged != intended and state == intended
         wrong += [f"round {number}, killed in {kind}: {problem}" for problem in problems]
-    return {"deaths": number + 1, "steps": steps, "next": next_states, "dead_in": dead_in, "wrong": wrong}
+    counts = {"steps": steps, "next": next_states, "dead_in": dead_in, "dead while compressing": compressing}
+    return {"deaths": number + 1, **counts, "wrong": wrong}
 
 
 # Certain lines
@@ -177,6 +268,30 @@ def few_segments(root):
     return {NAMES[1]: 1, **dict.fromkeys(NAMES[2:6], 2)}
 
 
+def nearly_enough(root):
+    """Exact documents, a token short of being compressed."""
+    with LocalEngine.open(root, dim=DIM, bits=8) as engine:
+        engine.upsert([versioned(name, 5) for name in NAMES[:7]])
+        engine.delete(ids=[NAMES[0]])
+    return dict.fromkeys(NAMES[1:7], 5)
+
+
+def compressed(root):
+    """Compressed documents in two segments, and exact ones, a token short of being compressed."""
+    with small_thresholds(*THRESHOLDS), LocalEngine.open(root, dim=DIM, bits=8) as engine:
+        engine.upsert([versioned(name, 5) for name in NAMES[:7]])
+        engine.upsert([versioned(name, 6) for name in NAMES[5:10]])
+        engine.upsert([versioned(name, 1) for name in NAMES[:2]])
+        engine.upsert([versioned(NAMES[11], 5)])
+        assert engine.info()["exact_tokens"] == 7
+    return {
+        **dict.fromkeys(NAMES[2:5], 5),
+        **dict.fromkeys(NAMES[5:10], 6),
+        **dict.fromkeys(NAMES[:2], 1),
+        NAMES[11]: 5,
+    }
+
+
 def with_garbage(root):
     state = few_segments(root)
     for number in range(3):
@@ -188,6 +303,14 @@ def opened(change):
     def run(root):
         with LocalEngine.open(root, dim=DIM) as engine:
             change(engine)
+
+    return run
+
+
+def compressing(change):
+    def run(root):
+        with small_thresholds(*THRESHOLDS):
+            opened(change)(root)
 
     return run
 
@@ -212,6 +335,17 @@ ACTIONS = {
     ),
     "delete where": (few_segments, opened(lambda engine: engine.delete(where={"version": 2})), lambda _: {NAMES[1]: 1}),
     "compact": (few_segments, opened(lambda engine: engine.compact()), lambda state: state),
+    "compress": (
+        nearly_enough,
+        compressing(lambda engine: engine.upsert([versioned(NAMES[2], 8), versioned(NAMES[9], 9)])),
+        lambda state: {**state, NAMES[2]: 8, NAMES[9]: 9},
+    ),
+    "extend the codebook": (
+        compressed,
+        compressing(lambda engine: engine.upsert([versioned(name, 6) for name in ("x", "y", "z", NAMES[3])])),
+        lambda state: {**state, "x": 6, "y": 6, "z": 6, NAMES[3]: 6},
+    ),
+    "compact what is compressed": (compressed, compressing(lambda engine: engine.compact()), lambda state: state),
     "open": (with_garbage, opened(lambda engine: None), lambda state: state),
 }
 

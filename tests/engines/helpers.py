@@ -6,15 +6,32 @@ import hashlib
 import json
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from late_interaction.documents import Document
 from late_interaction.engines import Record
+from late_interaction.engines.local import compaction
+
+
+def _import_faiss_for_one_thread():
+    """A team of threads for every handful of vectors is slow, and where others work beside it very slow."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"  # what the copy of OpenMP that comes with faiss reads, once
+    import faiss  # noqa: F401
+
+    if before is None:
+        del os.environ["OMP_NUM_THREADS"]
+    else:
+        os.environ["OMP_NUM_THREADS"] = before
+
+
+_import_faiss_for_one_thread()
 
 DIM = 8
+KINDS = ("segments", "codebooks")
 FAST_DIRECTORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _REPOSITORY = Path(__file__).parents[2]
 CHILD_ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_REPOSITORY / "src"), str(_REPOSITORY)])}
@@ -61,16 +78,62 @@ def state_on_disk(root):
             table: sorted(connection.execute(f"SELECT * FROM {table}").fetchall(), key=repr)
             for table in ("documents", "fields", "segments", "segment_files", "tombstones")
         }
+        tables["codebook"] = connection.execute("SELECT value FROM settings WHERE key = 'codebook'").fetchall()
         words = connection.execute("SELECT count(*) FROM words WHERE words MATCH 'text'").fetchone()
-    files = {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted((root / "segments").rglob("*"))
-        if path.is_file()
-    }
-    directories = sorted(path.name for path in (root / "segments").iterdir())
+    files = {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in column_files(root)}
+    directories = sorted(path.name for kind in KINDS for path in (root / kind).glob("*"))
     return generation, tables, words, files, directories
+
+
+def left_over(root):
+    """The directories of segments and codebooks that the catalog does not name, and those it names that are missing."""
+    _, tables, _, _, directories = state_on_disk(root)
+    named = {row[1] for row in tables["segments"]} | {json.loads(row[0])["name"] for row in tables["codebook"]}
+    return sorted(named ^ set(directories))
+
+
+def column_files(root):
+    """The files of all segments and codebooks, by path."""
+    return sorted(path for kind in KINDS for path in (Path(root) / kind).rglob("*") if path.is_file())
 
 
 def segment_files(root):
     """The files of all segments, by path."""
     return sorted(path for path in (Path(root) / "segments").rglob("*") if path.is_file())
+
+
+def codebook_on_disk(root):
+    """The setting of the catalog that names the codebook, or None."""
+    rows = state_on_disk(root)[1]["codebook"]
+    return json.loads(rows[0][0]) if rows else None
+
+
+def records_on_disk(root):
+    """What the columns hold of each document, by id and column, as bytes. Read with sqlite and numpy alone."""
+    _, tables, _, _, _ = state_on_disk(root)
+    names = {row[0]: row[1] for row in tables["segments"]}
+    columns = {}
+    for number, name in names.items():
+        columns[number] = {path.stem: np.load(path) for path in (Path(root) / "segments" / name).iterdir()}
+    records = {}
+    for _, document_id, number, position, *_ in tables["documents"]:
+        start, end = columns[number]["offsets"][position : position + 2]
+        records[document_id] = {
+            name: column[start:end].tobytes() for name, column in columns[number].items() if name != "offsets"
+        }
+    return records
+
+
+@contextmanager
+def small_thresholds(first=40, buffer=16, **others):
+    """Compression after so many tokens, in place of the tens of thousands that it takes to be worth it."""
+    names = {"_FIRST_TRAINING_TOKENS": first, "_BUFFER_TOKENS": buffer}
+    names |= {f"_{name.upper()}": value for name, value in others.items()}
+    before = {name: getattr(compaction, name) for name in names}
+    for name, value in names.items():
+        setattr(compaction, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(compaction, name, value)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import compaction
-from late_interaction.engines.local import segment as segment_module
+from late_interaction.engines.local import columns, compaction
+from late_interaction.engines.local.columns import ColumnFolder
+from late_interaction.engines.local.segment import SegmentWriter
 from tests.engines.helpers import record, segment_files, state_on_disk, stored, true_score, unit_vectors
 
 QUERY = unit_vectors(12345, 4)
@@ -89,9 +90,20 @@ def test_compact_changes_no_answer(scattered, root):
 
 
 def test_tombstones_are_gone(scattered, root):
-    assert len(state_on_disk(root)[1]["tombstones"]) == 8  # those of segments that hold a living document
+    assert len(state_on_disk(root)[1]["tombstones"]) == 3  # of segments mostly alive; the others are rewritten at once
     scattered.compact()
     assert state_on_disk(root)[1]["tombstones"] == []
+
+
+@pytest.mark.parametrize("of_twelve", [3, 4])
+def test_a_segment_of_which_much_is_dead_is_rewritten_at_once(engine, root, of_twelve):
+    engine.upsert([record(f"d{n}", tokens=2) for n in range(12)])
+    engine.delete(ids=[f"d{n}" for n in range(of_twelve)])
+    rewritten = of_twelve > 3
+    assert engine.info()["deleted_documents"] == (0 if rewritten else of_twelve)
+    assert engine.info()["tokens"] == 2 * (12 - of_twelve if rewritten else 12)
+    assert len(list((root / "segments").iterdir())) == 1
+    assert engine.verify().problems == ()
 
 
 def test_compacting_twice_does_nothing(scattered, root):
@@ -132,25 +144,34 @@ def test_merging_small_segments_leaves_great_ones_alone(engine, root, monkeypatc
     assert engine.count() == 41
 
 
-def test_two_compactions_at_once_make_one_segment(scattered):
-    """The second finds nothing left to merge once it has the lock: it must not make an empty segment."""
-    writing = scattered._writing
+def test_two_compactions_at_once_make_one_segment(scattered, root, monkeypatch):
+    """The second finds nothing left to merge once it has its turn: it must not make an empty segment."""
+    finish = SegmentWriter.finish_segment
+    inside, go_on = threading.Event(), threading.Event()
 
-    def another_thread_is_first():
-        scattered._writing = writing
-        scattered.compact()
-        return writing()
+    def finish_late(files):
+        inside.set()
+        assert go_on.wait(20)
+        return finish(files)
 
-    scattered._writing = another_thread_is_first
-    scattered.compact()
+    monkeypatch.setattr(SegmentWriter, "finish_segment", finish_late)
+    threads = [threading.Thread(target=scattered.compact) for _ in range(2)]
+    before = state_on_disk(root)[0]
+    threads[0].start()
+    assert inside.wait(20)
+    threads[1].start()
+    time.sleep(0.05)
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
     assert scattered.info()["segments"] == 1
+    assert state_on_disk(root)[0] == before + 1
 
 
-@pytest.mark.parametrize("hook", ["_check_size", "_column"])
+@pytest.mark.parametrize("hook", ["_check_size", "column"])
 def test_a_merge_between_reading_the_catalog_and_mapping_the_files(scattered, root, monkeypatch, hook):
     """A reader has read the catalog, and perhaps seen the files; then the writer merges and removes them."""
-    place = segment_module if hook == "_check_size" else segment_module.Segment
-    original = getattr(place, hook)
+    original = getattr(ColumnFolder, hook)
     merged = []
 
     def merge_first(*arguments):
@@ -163,26 +184,26 @@ def test_a_merge_between_reading_the_catalog_and_mapping_the_files(scattered, ro
         scattered.upsert([record("new", n=77)])  # something to map
         expected = [document.id for document in scattered.scan()]
         with monkeypatch.context() as patch:
-            patch.setattr(place, hook, merge_first)
+            patch.setattr(ColumnFolder, hook, merge_first)
             found = reader.search(QUERY, 100)
     assert merged
     assert sorted(ids(found)) == sorted(expected)
 
 
 def test_a_merge_while_another_verifies(scattered, root, monkeypatch):
-    checksum = segment_module.checksum
+    checksum = columns.checksum
     merged = []
 
     def merge_first(path):
         if not merged:
             merged.append(True)
             with monkeypatch.context() as patch:
-                patch.setattr(segment_module, "checksum", checksum)
+                patch.setattr(columns, "checksum", checksum)
                 scattered.compact()
         return checksum(path)
 
     with LocalEngine.open(root, read_only=True) as reader:
-        monkeypatch.setattr(segment_module, "checksum", merge_first)
+        monkeypatch.setattr(columns, "checksum", merge_first)
         assert reader.verify().problems == ()
     assert merged
 

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import zlib
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -16,8 +17,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from late_interaction.engines import LocalEngine
+from late_interaction.engines.local.catalog import FORMAT_VERSION
+from late_interaction.engines.local.columns import npy_header
 from late_interaction.errors import CorruptIndexError
-from tests.engines.helpers import CHILD_ENVIRONMENT, DIM, record, segment_files, unit_vectors
+from tests.engines.helpers import (
+    CHILD_ENVIRONMENT,
+    DIM,
+    column_files,
+    record,
+    segment_files,
+    small_thresholds,
+    unit_vectors,
+)
 
 QUERY = unit_vectors(12345, 4)
 
@@ -94,7 +105,8 @@ def reshape(path):
 
 def retype(path):
     column = np.load(path)
-    np.save(path, column.view(np.uint16 if column.dtype == np.float16 else np.uint64))
+    others = {"float16": np.uint16, "uint16": np.int16, "uint8": np.int8, "int64": np.uint64}
+    np.save(path, column.view(others[column.dtype.name]))
 
 
 DAMAGES = [truncate, empty, halve, grow, flip, garbage, zeros, reshape, retype, Path.unlink]
@@ -285,13 +297,18 @@ def set_setting(root, key, value):
         connection.commit()
 
 
+def read_setting(root, key):
+    with closing(sqlite3.connect(root / "catalog.sqlite")) as connection:
+        return connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()[0]
+
+
 @pytest.mark.parametrize("read_only", [True, False])
-@pytest.mark.parametrize("version", [2, 99, "1.5", None, "newer"])
+@pytest.mark.parametrize("version", [0, FORMAT_VERSION + 1, 99, "1.5", None, "newer"])
 def test_a_newer_format_is_refused(index, version, read_only):
     set_setting(index, "format_version", json.dumps(version))
     with pytest.raises(CorruptIndexError, match="Upgrade late-interaction"):
         LocalEngine.open(index, read_only=read_only)
-    set_setting(index, "format_version", "1")
+    set_setting(index, "format_version", json.dumps(FORMAT_VERSION))
     LocalEngine.open(index).close()  # the refusal has kept no lock
 
 
@@ -351,3 +368,238 @@ def test_a_damaged_index_loses_no_files(index):
     with pytest.raises(CorruptIndexError):
         LocalEngine.open(index)
     assert set(segment_files(index)) == before - {gone}
+
+
+# Compressed segments and the codebook
+
+CODED_FILES = [
+    "segments/codes.npy",
+    "segments/scales.npy",
+    "segments/residuals.npy",
+    "segments/offsets.npy",
+    "codebooks/centroids.npy",
+    "codebooks/scales.npy",
+]
+
+
+@pytest.fixture(scope="module")
+def sound_coded(make_directory):
+    """A closed index with a coded segment, an exact one and a codebook."""
+    root = make_directory("coded") / "index"
+    with small_thresholds(), LocalEngine.open(root, dim=DIM, bits=4) as engine:
+        engine.upsert([record(f"d{n}", tokens=n % 5, n=n) for n in range(100)])
+        engine.upsert([record(f"e{n}", tokens=2, n=n) for n in range(3)])
+        engine.delete(ids=["d1"])
+        assert engine.verify().problems == ()
+        assert engine.info()["exact_tokens"] == 6
+    return root
+
+
+@pytest.fixture
+def coded(sound_coded, tmp_path):
+    return Path(shutil.copytree(sound_coded, tmp_path / "coded"))
+
+
+def coded_file(root, name):
+    kind, file = name.split("/")
+    folder = root / kind
+    paths = sorted(folder.rglob(file))
+    return next(path for path in paths if kind == "codebooks" or (path.parent / "codes.npy").exists())
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize("name", CODED_FILES)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_coded_file_is_named(coded, damage, name, read_only):
+    path = coded_file(coded, name)
+    size = path.stat().st_size
+    damage(path)
+    found = what_is_found(coded, read_only=read_only)
+    assert str(path) in found or (damage is Path.unlink and path.parent.name in found)
+    if not path.exists() or path.stat().st_size != size:
+        with pytest.raises(CorruptIndexError, match=path.parent.name):
+            LocalEngine.open(coded, read_only=read_only)
+
+
+@pytest.mark.parametrize("name", CODED_FILES)
+@pytest.mark.parametrize("where", [128, 0.5, -1], ids=["first", "middle", "last"])
+def test_a_flipped_bit_of_a_coded_file_is_found_by_verify(coded, name, where):
+    path = coded_file(coded, name)
+    offset = 128 + int((path.stat().st_size - 128) * where) if isinstance(where, float) else where
+    flip(path, offset, 3)
+    with LocalEngine.open(coded, read_only=True) as engine:
+        assert any(str(path) in problem for problem in engine.verify().problems)
+
+
+@pytest.mark.parametrize("name", ["segments", "codebooks"])
+def test_a_directory_of_a_coded_index_that_is_missing(coded, name):
+    shutil.rmtree(coded / name)
+    for read_only in (True, False):
+        with pytest.raises(CorruptIndexError, match=name):
+            LocalEngine.open(coded, read_only=read_only)
+
+
+ASK = """
+import json, sys
+from late_interaction.engines import LocalEngine
+from late_interaction.errors import CorruptIndexError
+from tests.engines.helpers import unit_vectors
+query = unit_vectors(12345, 4)
+asks = {
+    "search": lambda engine: engine.search(query, 5),
+    "search all": lambda engine: engine.search(query, 1000),
+    "search some": lambda engine: engine.search(query, 5, where={"n": {"$lt": 9}}),
+    "search candidates": lambda engine: engine.search(query, 5, candidates=["d2", "d3", "d4", "d50", "d99"]),
+    "vectors": lambda engine: engine.vectors([f"d{n}" for n in range(100)]),
+    "compact": lambda engine: engine.compact(),
+}
+for root in sys.argv[1:]:
+    for name, ask in asks.items():
+        print(json.dumps(["about to", root, name]), flush=True)
+        try:
+            with LocalEngine.open(root, read_only=name != "compact") as engine:
+                ask(engine)
+            outcome = "no error"
+        except CorruptIndexError as error:
+            outcome = str(error)
+        except Exception as error:
+            outcome = f"{type(error).__name__}: {error}"
+        print(json.dumps([outcome, root, name]), flush=True)
+"""
+
+
+def ask_in_another_process(roots):
+    """What becomes of every question to some indexes: {root: {name: message}}. Compiled code may end the process."""
+    outcomes = {}
+    while missing := [str(root) for root in roots if str(root) not in outcomes]:
+        command = [sys.executable, "-c", ASK, *missing]
+        done = subprocess.run(command, capture_output=True, text=True, env=CHILD_ENVIRONMENT, timeout=120)
+        for line in done.stdout.splitlines():
+            outcome, root, name = json.loads(line)
+            outcomes.setdefault(root, {})[name] = outcome
+        if done.returncode:
+            outcomes[root][name] = f"ended the process with {done.returncode}"
+    return {Path(root): found for root, found in outcomes.items()}
+
+
+def rewrite(path, change):
+    """Change a column and nothing else: the size and the header stay."""
+    column = np.load(path)
+    change(column)
+    with path.open("r+b") as file:
+        file.seek(128)
+        file.write(column.tobytes())
+
+
+def a_smaller_codebook(root):
+    """A sound one, of the size and checksum the catalog says, that is not the one the codes were made with."""
+    entry = json.loads(read_setting(root, "codebook"))
+    for name in ("centroids.npy", "scales.npy"):
+        path = root / "codebooks" / entry["name"] / name
+        column = np.load(path)[:2]
+        data = npy_header(column.shape, column.dtype) + column.tobytes()
+        path.write_bytes(data)
+        entry["files"] = [
+            [file, len(data), zlib.crc32(data)] if file == name else [file, size, checksum]
+            for file, size, checksum in entry["files"]
+        ]
+    set_setting(root, "codebook", json.dumps({**entry, "centroids": 2}))
+
+
+def codes(change):
+    return lambda root: rewrite(coded_file(root, "segments/codes.npy"), lambda column: change(root, column))
+
+
+def offsets(change):
+    return lambda root: rewrite(coded_file(root, "segments/offsets.npy"), change)
+
+
+NONSENSE = {
+    "codes of 65535": ("codes.npy", codes(lambda _, codes: codes.fill(65535))),
+    "a code one too many": (
+        "codes.npy",
+        codes(lambda root, codes: codes.fill(len(np.load(coded_file(root, "codebooks/scales.npy"))))),
+    ),
+    "a smaller codebook": ("codes.npy", a_smaller_codebook),
+    "a far offset": ("offsets.npy", offsets(lambda offsets: offsets.__setitem__(7, 2**40))),
+    "a negative offset": ("offsets.npy", offsets(lambda offsets: offsets.__setitem__(7, -5))),
+    "offsets backwards": (
+        "offsets.npy",
+        offsets(lambda offsets: offsets.__setitem__(slice(None), offsets[::-1].copy())),
+    ),
+    "a far end": ("offsets.npy", offsets(lambda offsets: offsets.__setitem__(-1, 2**62))),
+    "offsets too great": ("offsets.npy", offsets(lambda offsets: offsets.__iadd__(1000))),
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(sound_coded, make_directory):
+    """What becomes of every question to indexes with columns of the right size that make no sense."""
+    folder = make_directory("nonsense")
+    for name, (_, damage) in NONSENSE.items():
+        damage(Path(shutil.copytree(sound_coded, folder / name)))
+    return {root.name: found for root, found in ask_in_another_process(sorted(folder.iterdir())).items()}
+
+
+@pytest.mark.parametrize("question", ["search", "search all", "search some", "search candidates", "vectors", "compact"])
+@pytest.mark.parametrize("name", NONSENSE)
+def test_columns_that_make_no_sense(outcomes, name, question):
+    """Compiled kernels take codes and offsets for addresses: what is wrong must not come to them."""
+    assert NONSENSE[name][0] in outcomes[name][question]
+    assert "Restore the index from a copy" in outcomes[name][question]
+
+
+@pytest.mark.parametrize("name", ["segments/codes.npy", "segments/offsets.npy", "segments/residuals.npy"])
+def test_damage_is_not_copied_into_files_of_good_checksums(coded, name):
+    """Merging reads every byte and makes new checksums. What is damaged must not become what is expected."""
+    path = coded_file(coded, name)
+    if name == "segments/offsets.npy":
+        rewrite(path, lambda offsets: offsets.__setitem__(7, offsets[8]))
+    else:
+        rewrite(path, lambda column: column.__ixor__(1))
+    with LocalEngine.open(coded) as engine:
+        with suppress(CorruptIndexError):
+            engine.compact()
+        assert any(path.name in problem for problem in engine.verify().problems)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize("value", ["missing", "{", "null", "3", "0", "16", "8", "true", '"4"', "4.5", "[4]"])
+def test_bits_that_make_no_sense(coded, value, read_only):
+    with closing(sqlite3.connect(coded / "catalog.sqlite")) as connection:
+        if value == "missing":
+            connection.execute("DELETE FROM settings WHERE key = 'bits'")
+        else:
+            connection.execute("UPDATE settings SET value = ? WHERE key = 'bits'", (value,))
+        connection.commit()
+    for _ in range(2):  # and not IndexLockedError
+        with pytest.raises(CorruptIndexError):
+            LocalEngine.open(coded, read_only=read_only)
+
+
+@pytest.mark.parametrize("value", ["{", "3", "0", '"4"', "4.5", "[4]"])
+def test_bits_of_an_empty_index_that_make_no_sense(root, value):
+    LocalEngine.open(root, dim=DIM).close()
+    set_setting(root, "bits", value)
+    with pytest.raises(CorruptIndexError):
+        LocalEngine.open(root)
+
+
+@pytest.mark.parametrize(
+    "value", ["missing", "null", "{", "{}", "[]", "7", '"x"', '{"name": "a", "centroids": "x", "files": [[1]]}']
+)
+def test_a_codebook_setting_that_makes_no_sense(coded, value):
+    with closing(sqlite3.connect(coded / "catalog.sqlite")) as connection:
+        if value == "missing":
+            connection.execute("DELETE FROM settings WHERE key = 'codebook'")
+        else:
+            connection.execute("UPDATE settings SET value = ? WHERE key = 'codebook'", (value,))
+        connection.commit()
+    before = set(column_files(coded))
+    for read_only in (True, False):
+        found = what_is_found(coded, read_only=read_only)
+        assert "codebook" in found
+        with pytest.raises(CorruptIndexError), LocalEngine.open(coded, read_only=read_only) as engine:
+            engine.search(QUERY)
+    assert set(column_files(coded)) == before  # the codebook is not taken for garbage

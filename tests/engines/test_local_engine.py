@@ -381,13 +381,14 @@ def test_an_index_may_be_fed_from_itself(engine):
 
 
 def test_info_is_json(engine, root):
-    engine.upsert([record("a", tokens=3), record("b", tokens=4)])
+    engine.upsert([record(name, tokens=3) for name in "abcde"])
     engine.delete(ids=["a"])
     info = engine.info()
     assert json.loads(json.dumps(info)) == info
-    assert (info["documents"], info["dim"], info["segments"], info["deleted_documents"]) == (1, DIM, 1, 1)
+    assert (info["documents"], info["dim"], info["segments"], info["deleted_documents"]) == (4, DIM, 1, 1)
     assert info["path"] == str(root)
-    assert info["vector_bytes"] >= 7 * DIM * 2
+    assert (info["bits"], info["centroids"], info["exact_tokens"]) == (4, 0, 15)
+    assert info["vector_bytes"] >= 15 * DIM * 2
 
 
 def test_the_record_of_the_encoder(engine, root):

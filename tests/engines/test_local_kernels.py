@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from late_interaction.engines.local import kernels
+from late_interaction.engines.local.kernels import exact
 
 DIM = 5
 
@@ -58,7 +59,7 @@ def test_maxsim_is_its_definition(segment, block, query_tokens, seed):
     expected = [naive_maxsim(query, vectors[offsets[at] : offsets[at + 1]]) for at in positions]
     before = vectors.copy(), offsets.copy(), query.copy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "_BLOCK_TOKENS", block)
+        patch.setattr(exact, "_BLOCK_TOKENS", block)
         scores = kernels.maxsim(query, vectors, offsets, np.array(positions, np.int64))
     assert scores.shape == (len(positions),)
     assert scores.dtype == np.float32
@@ -85,7 +86,7 @@ def test_a_maxsim_written_by_hand():
 
 
 def test_one_document_beyond_the_real_block():
-    lengths = [5, kernels._BLOCK_TOKENS + 3, 7]
+    lengths = [5, exact._BLOCK_TOKENS + 3, 7]
     vectors, offsets = column(lengths, 1)
     query = np.random.default_rng(2).normal(size=(3, DIM)).astype(np.float32)
     scores = kernels.maxsim(query, vectors, offsets, np.arange(3))

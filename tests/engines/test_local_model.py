@@ -1,4 +1,7 @@
-"""The local engine against a dict and numpy: random histories of adding, deleting, merging, reopening, and asking."""
+"""The local engine against a dict and numpy: random histories of adding, deleting, merging, compressing, reopening.
+
+Thresholds are small, so that compression, larger codebooks and merges of both kinds happen many times in each.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,21 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import compaction
+from late_interaction.engines.local import compaction, scoring
 from late_interaction.errors import LateInteractionError
-from tests.engines.helpers import FAST_DIRECTORY, record, stored, true_score, unit_vectors
+from tests.engines.helpers import (
+    FAST_DIRECTORY,
+    left_over,
+    record,
+    records_on_disk,
+    small_thresholds,
+    stored,
+    true_score,
+    unit_vectors,
+)
 
 DIM = 4
 IDS = st.sampled_from([f"d{number}" for number in range(10)])
@@ -24,6 +36,7 @@ WORDS = ["apple", "pear", "plum"]
 RECORDS = st.tuples(
     IDS, st.integers(0, 5), st.integers(0, 50), st.sampled_from(COLOURS), st.integers(0, 5), st.sampled_from(WORDS)
 )
+FIRST, BUFFER = 24, 10
 K = st.one_of(st.integers(1, 12), st.just(1000))
 
 # Filters by hand: what is asked, and what it means for the metadata {"colour", "n", "tags"}.
@@ -40,18 +53,30 @@ FILTERS = [
 ]
 
 
+def maxsim(query, vectors):
+    return float((query @ vectors.T).max(axis=1).sum()) if len(vectors) else 0.0
+
+
 class History(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="late-interaction-model-", dir=FAST_DIRECTORY))
-        self.engine = LocalEngine.open(self.directory / "index", dim=DIM)
+        self.root = self.directory / "index"
+        self.engine = None
         self.model = {}  # id -> (document, vectors), in the order of addition
+        self.coded = {}  # id -> what the columns hold of a compressed document, which never changes
         self.reader = None
+
+    @initialize(bits=st.sampled_from([8, 8, 4, 1, None]))
+    def create(self, bits):
+        self.bits = bits
+        self.engine = LocalEngine.open(self.root, dim=DIM, bits=bits)
 
     def teardown(self):
         if self.reader is not None:
             self.reader.close()
-        self.engine.close()
+        if self.engine is not None:
+            self.engine.close()
         shutil.rmtree(self.directory)
 
     # Changes
@@ -72,6 +97,22 @@ class History(RuleBasedStateMachine):
         assert self.engine.upsert(iter(records)) == [item.document.id for item in records]
         for item in records:
             self.model.pop(item.document.id, None)
+            self.coded.pop(item.document.id, None)
+            self.model[item.document.id] = item.document, item.vectors
+
+    @precondition(lambda self: self.model)
+    @rule()
+    def copy_all(self):
+        """Everything under other ids, so that the collection grows."""
+        records = [
+            record(f"{name}{name}"[:4], vectors=vectors, text=document.text, **document.metadata)
+            for name, (document, vectors) in self.model.items()
+            if len(name) < 4
+        ]
+        self.engine.upsert(records)
+        for item in records:
+            self.model.pop(item.document.id, None)
+            self.coded.pop(item.document.id, None)
             self.model[item.document.id] = item.document, item.vectors
 
     @rule(batch=st.lists(IDS, min_size=1, max_size=3, unique=True), fault=st.sampled_from(["nan", "twice", "shape"]))
@@ -87,6 +128,7 @@ class History(RuleBasedStateMachine):
         assert self.engine.delete(ids=names) == len(set(names) & set(self.model))
         for name in names:
             self.model.pop(name, None)
+            self.coded.pop(name, None)
 
     @rule(chosen=st.sampled_from(FILTERS[1:]))
     def delete_where(self, chosen):
@@ -95,6 +137,7 @@ class History(RuleBasedStateMachine):
         assert self.engine.delete(where=where) == len(gone)
         for name in gone:
             del self.model[name]
+            self.coded.pop(name, None)
 
     @rule()
     def compact(self):
@@ -102,16 +145,17 @@ class History(RuleBasedStateMachine):
         info = self.engine.info()
         assert info["segments"] <= 1
         assert info["deleted_documents"] == 0
+        assert 0 in (info["exact_tokens"], info["centroids"])
 
     @rule()
     def reopen(self):
         self.engine.close()
-        self.engine = LocalEngine.open(self.directory / "index")
+        self.engine = LocalEngine.open(self.root)
 
     @precondition(lambda self: self.reader is None)
     @rule()
     def open_a_reader(self):
-        self.reader = LocalEngine.open(self.directory / "index", read_only=True)
+        self.reader = LocalEngine.open(self.root, read_only=True)
 
     # Questions, to the writer or to a reader that has been open since some earlier state
 
@@ -129,13 +173,19 @@ class History(RuleBasedStateMachine):
     def search(self, data, k, seed, tokens, chosen, candidates):
         query = unit_vectors(seed + 1000, tokens, DIM)
         where, passes = (None, lambda m: True) if chosen is None else chosen
-        scores = {
-            name: true_score(query, vectors)
-            for name, (document, vectors) in self.model.items()
+        asked_for = [
+            name
+            for name, (document, _) in self.model.items()
             if passes(document.metadata) and (candidates is None or name in candidates)
-        }
-        found = self.any_engine(data).search(query, k, where=where, candidates=candidates)
+        ]
+        engine = self.any_engine(data)
+        scores = {name: maxsim(query, rows) for name, rows in engine.vectors(asked_for).items()}
+        found = engine.search(query, k, where=where, candidates=candidates)
         assert len({match.id for match in found}) == len(found) == min(k, len(scores))
+        if self.bits in (8, None):
+            exact = sorted((true_score(query, self.model[name][1]) for name in asked_for), reverse=True)
+            for match, best in zip(found, exact, strict=False):
+                assert true_score(query, self.model[match.id][1]) == pytest.approx(best, abs=0.02 * len(query))
         for match, best in zip(found, sorted(scores.values(), reverse=True), strict=False):
             assert match.score == pytest.approx(scores[match.id], abs=1e-3)
             assert match.score == pytest.approx(best, abs=1e-3)
@@ -167,25 +217,49 @@ class History(RuleBasedStateMachine):
         vectors = engine.vectors(names)
         assert set(vectors) == set(names) & set(self.model)
         for name, rows in vectors.items():
-            assert np.array_equal(rows, stored(self.model[name][1]))
+            if name in self.coded:
+                error = np.linalg.norm(rows - self.model[name][1], axis=1).max(initial=0)
+                assert error < {1: 1.5, 4: 0.3, 8: 0.02}[self.bits]
+            else:
+                assert np.array_equal(rows, stored(self.model[name][1]))
 
     @rule()
     def verify(self):
         assert self.engine.verify().problems == ()
 
     @invariant()
-    def nothing_is_left_over(self):
-        segments = self.engine.info()["segments"]
-        assert len(list((self.directory / "index" / "segments").iterdir())) == segments
-        assert segments <= compaction._FANOUT
+    def what_is_on_disk_is_what_should_be(self):
+        if self.engine is None:
+            return
+        assert left_over(self.root) == []
+        records = records_on_disk(self.root)
+        assert set(records) == set(self.model)
+        for name, columns in self.coded.items():
+            assert records[name] == columns
+        self.coded = {name: columns for name, columns in records.items() if "codes" in columns}
+        exact = sum(len(self.model[name][1]) for name in records if name not in self.coded)
+        info = self.engine.info()
+        if self.bits is None:
+            assert (self.coded, info["centroids"]) == ({}, 0)
+        else:
+            assert exact < (BUFFER if info["centroids"] else FIRST)
+            assert bool(info["centroids"]) >= bool(self.coded)
+        assert info["segments"] <= 2 * compaction._FANOUT
 
 
 BOUNDED = settings(
     max_examples=50,
-    stateful_step_count=20,
+    stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(scoring, "_REACH", 1e9)  # in four dimensions residuals reach far
+    with small_thresholds(FIRST, BUFFER):
+        yield
 
 
 def test_random_histories():
@@ -193,14 +267,15 @@ def test_random_histories():
     History.TestCase().runTest()
 
 
-@pytest.mark.slow
-def test_many_long_random_histories():
-    History.TestCase.settings = settings(BOUNDED, max_examples=300, stateful_step_count=80)
+def test_random_histories_of_constant_merging(monkeypatch):
+    monkeypatch.setattr(compaction, "_FANOUT", 3)
+    History.TestCase.settings = BOUNDED
     History.TestCase().runTest()
 
 
 @pytest.mark.slow
-def test_histories_of_constant_merging(monkeypatch):
-    monkeypatch.setattr(compaction, "_FANOUT", 3)
-    History.TestCase.settings = settings(BOUNDED, max_examples=200, stateful_step_count=50)
+@pytest.mark.parametrize("fanout", [3, 16])
+def test_many_long_random_histories(monkeypatch, fanout):
+    monkeypatch.setattr(compaction, "_FANOUT", fanout)
+    History.TestCase.settings = settings(BOUNDED, max_examples=300, stateful_step_count=80)
     History.TestCase().runTest()

@@ -10,6 +10,7 @@ import pytest
 
 from late_interaction.documents import Document
 from late_interaction.engines import LocalEngine, Record
+from late_interaction.engines.local import compaction
 from late_interaction.errors import (
     DuplicateIdError,
     InvalidDocumentError,
@@ -371,23 +372,21 @@ def test_a_full_disk_leaves_the_last_state(filled, root, monkeypatch, failing):
         assert len(state_on_disk(root)[4]) == engine.info()["segments"]
 
 
-def test_an_upsert_that_raises_has_not_been_committed(engine, monkeypatch):
+def test_an_upsert_that_raises_has_not_been_committed(engine, monkeypatch, caplog):
     """Merging small segments is housekeeping: where it fails, the documents are still added, and no error says not."""
-    from late_interaction.engines.local import engine as module
-
     for number in range(15):
         engine.upsert([record(f"d{number}")])
 
     def no_room(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "merge", no_room)
-    try:
-        engine.upsert([record("last")])
-    except OSError:
-        assert engine.count() == 15
-    else:
-        assert engine.count() == 16
+    with monkeypatch.context() as patch:
+        patch.setattr(compaction, "_merge", no_room)
+        assert engine.upsert([record("last")]) == ["last"]
+    assert (engine.count(), engine.info()["segments"]) == (16, 16)
+    assert "No space left" in caplog.text
+    engine.upsert([record("one more")])  # tries again
+    assert (engine.count(), engine.info()["segments"]) == (17, 1)
 
 
 def test_writers_in_many_threads(engine):

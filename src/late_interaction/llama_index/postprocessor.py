@@ -9,9 +9,10 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
+from late_interaction.compatibility import as_encoder
 from late_interaction.encoders import Encoder
 from late_interaction.errors import InvalidRequestError
-from late_interaction.index import Index, as_encoder, as_index
+from late_interaction.index import Index, as_index
 from late_interaction.llama_index.nodes import candidate
 from late_interaction.reranking import rerank
 

@@ -124,7 +124,7 @@ def _merge(root: Path, snapshot: Snapshot, numbers: Sequence[int]) -> Replacemen
         for number in living:
             segment = snapshot.segments[number]
             for positions in in_blocks(segment, snapshot.alive[number], _BLOCK_TOKENS):
-                lengths, columns = segment.read(positions)
+                lengths, columns = segment.read(positions, once=True)
                 files.append_documents(lengths, **columns)
         return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, living))
 
@@ -139,7 +139,7 @@ def _compress(root: Path, snapshot: Snapshot, codec: ResidualCodec, numbers: Seq
         for number in living:
             segment = snapshot.segments[number]
             for positions in in_blocks(segment, snapshot.alive[number], _BLOCK_TOKENS):
-                lengths, columns = segment.read(positions)
+                lengths, columns = segment.read(positions, once=True)
                 vectors = snapshot.rotated(columns)
                 codes = codebook.assign(vectors)
                 residuals, scales = codec.encode(vectors - codebook.centroids[codes])
@@ -179,7 +179,7 @@ def _sample(snapshot: Snapshot, numbers: Sequence[int], centroids: int) -> NDArr
     for number in numbers:
         segment = snapshot.segments[number]
         for positions in in_blocks(segment, snapshot.alive[number], _BLOCK_TOKENS):
-            lengths, columns = segment.read(positions)
+            lengths, columns = segment.read(positions, once=True)
             chosen = rng.random(sum(lengths)) < share
             parts.append(snapshot.rotated({name: column[chosen] for name, column in columns.items()}))
     return np.concatenate(parts)

@@ -11,7 +11,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import filelock
 import numpy as np
 
 from late_interaction.documents import Document, check_id
@@ -21,20 +20,19 @@ from late_interaction.engines.local.catalog import FORMAT_VERSION, Catalog
 from late_interaction.engines.local.codec import BITS
 from late_interaction.engines.local.columns import ColumnsMissingError
 from late_interaction.engines.local.device import Device
-from late_interaction.engines.local.files import CATALOG, LOCK, SEGMENTS, collect_garbage, sync_directory
+from late_interaction.engines.local.files import CATALOG, collect_garbage
+from late_interaction.engines.local.locking import release_lock, take_lock
 from late_interaction.engines.local.search import search
 from late_interaction.engines.local.segment import SegmentWriter
 from late_interaction.engines.local.snapshot import Snapshot, Snapshots
 from late_interaction.errors import (
     CorruptIndexError,
     DuplicateIdError,
-    IndexLockedError,
     IndexNotFoundError,
     InvalidRequestError,
     InvalidVectorsError,
     LateInteractionError,
     ReadOnlyIndexError,
-    StorageError,
 )
 from late_interaction.filters import parse
 from late_interaction.profiling import stage
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    import filelock
     from numpy.typing import ArrayLike, NDArray
 
     from late_interaction.engines.local.compaction import Replacement
@@ -53,7 +52,6 @@ __all__ = ["LocalEngine"]
 
 _logger = logging.getLogger(__name__)
 
-_open_here: set[Path] = set()  # indexes this process holds the writer lock of, for the message of IndexLockedError
 _DEFAULT_BITS = 4
 _REMEMBERED_FILTERS = 64
 _OPEN_ATTEMPTS = 8  # a reader may meet a merge between reading the catalog and mapping the files; rarely twice
@@ -127,18 +125,17 @@ class LocalEngine:
             )
         if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 1):
             raise InvalidVectorsError(f"dim must be a positive integer, not {dim!r}.")
-        if bits not in (None, "default", *BITS):
+        if isinstance(bits, bool) or bits not in (None, "default", *BITS):
             raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, not {bits!r}.")
         on_device = None if device in (None, "cpu") else Device(device)
-        lock = None if read_only else _take_lock(root, create=not exists)
+        lock = None if read_only else take_lock(root, create=not exists)
         try:
             if not exists and dim is not None:
                 Catalog.create(root, dim=dim, bits=_DEFAULT_BITS if bits == "default" else bits)
             engine = cls(root, Catalog(root, read_only=read_only), lock, on_device)
         except BaseException:
             if lock is not None:
-                _open_here.discard(root)
-                lock.release()
+                release_lock(root, lock)
             raise
         try:
             if dim is not None and dim != engine.dim:
@@ -350,8 +347,7 @@ class LocalEngine:
         with self._write_mutex:
             self._catalog.close()
             if self._lock is not None:
-                _open_here.discard(self._root)
-                self._lock.release()
+                release_lock(self._root, self._lock)
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -475,27 +471,3 @@ def _by_segment(places: list[Place]) -> dict[int, NDArray[np.int64]]:
         number: np.array([position for _, position in group], np.int64)
         for number, group in groupby(places, key=itemgetter(0))
     }
-
-
-def _take_lock(root: Path, *, create: bool) -> filelock.BaseFileLock:
-    lock = filelock.FileLock(root / LOCK, timeout=0, thread_local=False)
-    try:
-        if create:
-            missing = [folder for folder in (root, *root.parents) if not folder.exists()]
-            root.mkdir(parents=True, exist_ok=True)
-            for folder in missing:
-                sync_directory(folder.parent)
-        (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
-        lock.acquire()
-    except filelock.Timeout:
-        where = "in this process already: use that object, or close it" if root in _open_here else "by another process"
-        raise IndexLockedError(
-            f"The index at {root} is open for writing {where}. To search beside a writer, open it with read_only=True."
-        ) from None
-    except OSError as error:
-        raise StorageError(
-            f"Nothing can be written in {root} ({error.strerror}). "
-            "To search an index there, open it with read_only=True."
-        ) from error
-    _open_here.add(root)
-    return lock

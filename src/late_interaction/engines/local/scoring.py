@@ -122,8 +122,8 @@ class CodedQuery:
 
     @cached_property
     def _floor(self) -> NDArray[np.float32]:
-        """The score, by query token, that the tables call 0: the mean, which the best match of any document exceeds."""
-        return np.asarray(self._centroid_scores.mean(axis=0))
+        """The score, by query token, that the tables call 0: one that the best match in a document rarely misses."""
+        return np.asarray(self._centroid_scores.mean(axis=0) - 2 * self._centroid_scores.std(axis=0))
 
     @cached_property
     def _unit(self) -> np.float32:

@@ -94,15 +94,19 @@ class Segment(ColumnFolder):
 
     token_columns: tuple[str, ...]
 
-    def read(self, positions: NDArray[np.int64]) -> tuple[list[int], dict[str, NDArray[Any]]]:
+    def read(self, positions: NDArray[np.int64], *, once: bool = False) -> tuple[list[int], dict[str, NDArray[Any]]]:
         """The lengths of some documents, given by ascending positions, and the columns of their tokens.
 
-        Read rather than mapped: what goes once through a segment must not fill memory with its pages.
+        What goes ``once`` through a segment reads its files instead of filling memory with mapped pages. For the writer
+        alone, which knows that they are still there.
         """
         starts, ends = self.offsets[positions], self.offsets[positions + 1]
         lengths = ends - starts
         first, last = int(starts[0]), int(ends[-1])
-        columns = {name: self.rows(name, first, last) for name in self.token_columns}
+        columns = {
+            name: self.rows(name, first, last) if once else getattr(self, name)[first:last]
+            for name in self.token_columns
+        }
         if last - first > lengths.sum():
             wanted = np.zeros(last - first, bool)
             wanted[tokens_of(starts - first, lengths)] = True

@@ -1,7 +1,8 @@
 """The kernels compiled by numba. Each equals the function of the same name in `reference`, which documents it.
 
 Compiled once per machine, with the types given here, when this module is first imported: numba keeps the result on disk
-beside the source, or in the user's cache directory where that cannot be written. All release the GIL.
+beside the source, or in the user's cache directory where that cannot be written. All release the GIL. Arrays are not
+bounds-checked: callers see to it that codes and offsets are in range (`segment.CodedSegment.codes`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ __all__ = ["LANES", "best_sums", "fill_table", "nearest_dots", "promising_tokens
 LANES = (32, 64)
 """How many query tokens one pass of `scan` takes: a fixed number is what lets LLVM keep them in vector registers."""
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False}
+
+def _can_keep() -> bool:
+    """Whether numba finds a place to keep compiled code in."""
+    try:
+        nb.njit(cache=True)(lambda: None)
+    except RuntimeError:
+        return False
+    return True
+
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": _can_keep(), "boundscheck": False}
 
 _u8, _u16, _i32, _i64, _f32 = nb.uint8, nb.uint16, nb.int32, nb.int64, nb.float32
 

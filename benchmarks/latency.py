@@ -1,0 +1,120 @@
+"""A search of the local engine against exact MaxSim without any index, on one thread.
+
+    python -m benchmarks.latency FOLDER [--dim 128] [--bits 4] [--documents N] [--tokens 32] [--json OUT.json]
+
+FOLDER is what `python -m benchmarks.data` wrote. The index is built on all cores. Then a process whose libraries have
+one thread each answers every query in both ways, one right after the other, so that whatever disturbs the machine
+disturbs both; each search finds the caches as a pass over all vectors has left them. Queries are asked as they are,
+and joined to exactly so many tokens, as models that pad their queries have them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.data import load
+from benchmarks.measure import build, in_fresh_process, milliseconds, save, table
+from benchmarks.peers.measure import NATURAL, exact_scores, joined, recall
+from benchmarks.peers.protocol import Columns, K
+from late_interaction.engines import LocalEngine
+from late_interaction.profiling import profile
+
+
+def main() -> None:
+    """Build, ask, report."""
+    options = _options()
+    vectors = load(options.folder)
+    vectors = (vectors.first(options.documents) if options.documents else vectors).reduced(options.dim)
+    asked = vectors.queries[: options.queries]
+    kinds = {NATURAL: asked} | {f"{tokens}-token": joined(asked, tokens) for tokens in options.tokens}
+    columns = Columns(vectors.tokens, vectors.offsets, [query for queries in kinds.values() for query in queries])
+    with tempfile.TemporaryDirectory() as folder:
+        _tell("building")
+        built = build(Path(folder, "index"), vectors, options.bits)
+        columns.write(Path(folder, "columns"))
+        _tell("asking")
+        answers = in_fresh_process(_ask, Path(folder), options.rounds, threads=1)
+    _tell("exact scores")
+    right = [recall(answer["ids"], scores) for answer, scores in zip(answers, exact_scores(columns), strict=True)]
+    rows, stages, first = [], [], 0
+    for kind, queries in kinds.items():
+        of_kind = slice(first, first := first + len(queries))
+        rows.append(_row(kind, queries, answers[of_kind], right[of_kind]))
+        stages.append({"ms by stage": kind} | _median_stages(answers[of_kind]))
+    print(f"{vectors.documents:,} documents, {len(vectors.tokens):,} tokens of {options.dim}, {options.bits} bits")
+    print(f"{built['centroids']:,} centroids; one thread, k = {K}\n\n{table(rows)}\n\n{table(stages)}")
+    save(options.json, {"index": built, "searches": rows, "stages": stages, "answers": answers})
+
+
+def _ask(folder: Path, rounds: int) -> list[dict]:
+    """Ids of every query, its milliseconds in both ways and of each stage, of all rounds but the first, a warm-up."""
+    import torch
+
+    from benchmarks.peers.torch_exact import PEER as EXACT
+
+    torch.set_num_threads(1)
+    columns = Columns.load(folder / "columns")
+    EXACT.open(columns, folder)
+    answers = [{"exact": [], "engine": [], "stages": []} for _ in columns.queries]
+    with LocalEngine.open(folder / "index", read_only=True) as engine:
+        for turn in range(rounds + 1):
+            for query, answer in zip(columns.queries, answers, strict=True):
+                exact_ms, _ = milliseconds(EXACT.search, query)
+                with profile() as stages:
+                    engine_ms, found = milliseconds(engine.search, query, K)
+                answer["ids"] = [int(match.id) for match in found]
+                if turn:
+                    answer["exact"].append(exact_ms)
+                    answer["engine"].append(engine_ms)
+                    answer["stages"].append(stages)
+    return answers
+
+
+def _row(kind: str, queries: list[np.ndarray], answers: list[dict], right: list[float]) -> dict:
+    exact, engine = (np.array([np.median(answer[way]) for answer in answers]) for way in ("exact", "engine"))
+    return {
+        "queries": kind,
+        "tokens": int(np.median([len(query) for query in queries])),
+        "exact ms": float(np.median(exact)),
+        "p90": float(np.percentile(exact, 90)),
+        "engine ms": float(np.median(engine)),
+        "p90 ": float(np.percentile(engine, 90)),
+        "ratio": float(np.median(exact) / np.median(engine)),
+        "recall@10": float(np.mean(right)),
+    }
+
+
+def _median_stages(answers: list[dict]) -> dict[str, float]:
+    runs = [stages for answer in answers for stages in answer["stages"]]
+    names = dict.fromkeys(name for stages in runs for name in stages)
+    return {name: float(np.median([stages.get(name, 0.0) for stages in runs])) for name in names}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.latency", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--dim", type=int, default=128, help="dimension that the vectors are reduced to")
+    parser.add_argument("--bits", type=int, default=4, help="bits per dimension")
+    parser.add_argument("--documents", type=int, metavar="N", help="only the first N documents")
+    parser.add_argument("--queries", type=int, default=100, metavar="N", help="how many queries are asked")
+    parser.add_argument(
+        "--tokens", type=int, nargs="*", default=[32], metavar="N", help="ask also queries joined to exactly N tokens"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="how often each query is timed")
+    parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures and all answers here")
+    return parser.parse_args()
+
+
+def _tell(doing: str) -> None:
+    print(f"… {doing}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Pooling and truncation, against the definitions written here."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from late_interaction.encoders import Encoder, ReducedEncoder, SpanEncoder
+from late_interaction.encoders.reduced import pool
+from late_interaction.errors import InvalidRequestError
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+class Given:
+    """An encoder of given vectors."""
+
+    dim = 6
+    fingerprint = {"model": "given"}  # noqa: RUF012
+    source = "somewhere"
+
+    def encode_queries(self, texts):
+        return [unit(np.random.default_rng(len(text)).standard_normal((len(text), 6))) for text in texts]
+
+    encode_documents = encode_queries
+
+
+def test_leaves_queries_unpooled_and_pools_documents():
+    encoder = ReducedEncoder(Given(), pooling=3)
+    assert [len(vectors) for vectors in encoder.encode_queries(["abcdefg"])] == [7]
+    assert [len(vectors) for vectors in encoder.encode_documents(["abcdefg", "a", "ab", "abc"])] == [3, 1, 1, 1]
+
+
+def test_cuts_dimensions_and_normalises_again():
+    encoder = ReducedEncoder(Given(), dim=4)
+    (query,), (document,) = encoder.encode_queries(["abc"]), encoder.encode_documents(["abcd"])
+    np.testing.assert_allclose(query, unit(Given().encode_queries(["abc"])[0][:, :4]), atol=1e-6)
+    np.testing.assert_allclose(document, unit(Given().encode_queries(["abcd"])[0][:, :4]), atol=1e-6)
+    assert encoder.dim == 4
+
+
+def test_pooled_vectors_are_the_normalised_means_of_ward_clusters():
+    vectors = unit(np.random.default_rng(0).standard_normal((40, 8)))
+    clusters = fcluster(linkage(vectors, method="ward"), 20, criterion="maxclust")
+    expected = np.array([unit(vectors[clusters == c].mean(0)[None])[0] for c in sorted(set(clusters))])
+    pooled = pool(vectors, 2)
+    assert pooled.shape == expected.shape
+    assert np.abs((pooled @ expected.T).max(axis=1) - 1).max() < 1e-5
+
+
+@given(tokens=st.integers(0, 50), factor=st.integers(1, 60), seed=st.integers(0, 5))
+def test_pooling_keeps_enough_vectors_of_unit_length(tokens, factor, seed):
+    vectors = unit(np.random.default_rng(seed).standard_normal((tokens, 5))) if tokens else np.zeros((0, 5))
+    pooled = pool(vectors, factor)
+    assert len(pooled) <= -(-tokens // factor)
+    assert bool(len(pooled)) == bool(tokens)
+    np.testing.assert_allclose(np.linalg.norm(pooled, axis=1), 1, atol=1e-5)
+
+
+def test_equal_vectors_become_one():
+    assert len(pool(np.ones((10, 3)) / np.sqrt(3), 2)) == 1
+
+
+def test_has_what_the_encoder_has():
+    encoder = ReducedEncoder(Given(), pooling=2)
+    assert isinstance(encoder, Encoder)
+    assert not isinstance(encoder, SpanEncoder)
+    assert encoder.source == "somewhere"
+    assert encoder.fingerprint == {"model": "given", "pooling": 2, "dim": 6}
+    assert copy.copy(encoder).pooling == 2
+
+
+@pytest.mark.parametrize("settings", [{"pooling": 0}, {"pooling": 1.5}, {"pooling": True}, {"dim": 0}, {"dim": 7}])
+def test_impossible_settings(settings):
+    with pytest.raises(InvalidRequestError):
+        ReducedEncoder(Given(), **settings)

@@ -1,0 +1,348 @@
+"""The compiled kernels against their plain numpy, and that against loops."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from late_interaction.engines.local.kernels import compiled, reference
+
+STEPS = {1: 1.596, 2: 0.9957, 4: 0.3352, 8: 0.0308}
+NAMES = ("quantize", "unpack", "fill_table", "scan", "nearest_dots", "promising_tokens", "best_sums")
+
+
+@dataclass
+class Columns:
+    """What the kernels take, made up at random."""
+
+    bits: int
+    residuals: Any  # (tokens, dim) f32
+    codes: Any  # (tokens,) u16
+    packed: Any  # (tokens, width) u8
+    scales: Any  # (tokens,) f32
+    offsets: Any  # (documents + 1,) i64
+    documents: Any  # (n,) i64, in any order
+    query: Any  # (query tokens, padded dim) f32
+    scores: Any  # (centroids, query tokens) f32
+    reach: Any  # (query tokens,) f32
+
+    def frozen(self, freeze):
+        """The same, every array passed through a function."""
+        return Columns(self.bits, *(freeze(array) for name, array in vars(self).items() if name != "bits"))
+
+
+def columns(lengths, documents, *, bits=4, dim=12, query_tokens=5, centroids=9, seed=0):
+    rng = np.random.default_rng(seed)
+    tokens, width = sum(lengths), -(-dim * bits // 8)
+    residuals = rng.normal(size=(tokens, dim)) * 10.0 ** rng.integers(-6, 5, (tokens, 1))
+    residuals[rng.random(tokens) < 0.05] = 0
+    return Columns(
+        bits=bits,
+        residuals=residuals.astype(np.float32),
+        codes=rng.integers(0, centroids, tokens).astype(np.uint16),
+        packed=rng.integers(0, 256, (tokens, width)).astype(np.uint8),
+        scales=(rng.random(tokens) * (rng.random(tokens) < 0.8)).astype(np.float32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        documents=np.array(documents, np.int64),
+        query=rng.normal(size=(query_tokens, width * 8 // bits)).astype(np.float32),
+        scores=rng.normal(size=(centroids, query_tokens)).astype(np.float32),
+        reach=rng.random(query_tokens).astype(np.float32),
+    )
+
+
+@st.composite
+def any_columns(draw):
+    lengths = draw(st.lists(st.one_of(st.integers(0, 2), st.integers(3, 20)), min_size=1, max_size=12))
+    return columns(
+        lengths,
+        draw(st.lists(st.integers(0, len(lengths) - 1), max_size=15)),
+        bits=draw(st.sampled_from([1, 2, 4, 8])),
+        dim=draw(st.one_of(st.integers(1, 20), st.sampled_from([31, 48, 64, 127, 130]))),
+        query_tokens=draw(st.one_of(st.integers(1, 70), st.sampled_from([1, 31, 32, 33, 64, 65]))),
+        centroids=draw(st.one_of(st.integers(1, 4), st.integers(5, 300))),
+        seed=draw(st.integers(0, 2**32 - 1)),
+    )
+
+
+def frozen(array):
+    array.flags.writeable = False
+    return array
+
+
+def levels_of(packed, bits, dim):
+    """Levels, unpacked one by one: with ``width`` bytes in a row, dimension d is in byte d % width."""
+    width = packed.shape[1]
+    shifts = np.array([d // width * bits for d in range(dim)], np.uint8)
+    return ((packed[:, [d % width for d in range(dim)]] >> shifts) & (2**bits - 1)).astype(np.int64)
+
+
+def table_of(case):
+    """A table for `scan` of the first query tokens, and its lanes."""
+    scores = np.ascontiguousarray(case.scores[:, :64])
+    lanes = 32 if scores.shape[1] <= 32 else 64
+    return scores, scores.mean(axis=0), np.float32(80), lanes
+
+
+def run_compiled(name, case):
+    """The outputs of a compiled kernel."""
+    tokens, documents, query_tokens = len(case.codes), len(case.documents), len(case.query)
+    if name == "quantize":
+        out = np.full(case.packed.shape, 0xAA, np.uint8), np.full(tokens, np.nan, np.float32)
+        compiled.quantize(case.residuals, case.bits, np.float32(STEPS[case.bits]), *out)
+    elif name == "unpack":
+        out = (np.full((tokens, case.query.shape[1]), np.nan, np.float32),)
+        compiled.unpack(case.packed, np.arange(tokens)[::-1].copy(), case.bits, *out)
+    elif name == "fill_table":
+        scores, floor, inverse, lanes = table_of(case)
+        out = (np.full((len(scores), lanes), 0xAA, np.uint8),)
+        compiled.fill_table(scores, floor, inverse, *out)
+    elif name == "scan":
+        table = reference.fill_table(*table_of(case))
+        out = (np.full(documents, 7, np.int32),)
+        compiled.scan[table.shape[1]](case.codes, case.offsets, case.documents, table, *out)
+        out[0][:] -= 7  # it adds to what is there
+    elif name == "nearest_dots":
+        out = np.zeros((documents, query_tokens), np.int64), np.zeros((documents, query_tokens), np.float32)
+        compiled.nearest_dots(
+            case.codes, case.packed, case.offsets, case.documents, case.scores, case.query, case.bits, *out
+        )
+    elif name == "promising_tokens":
+        out = (np.zeros(tokens, np.bool_),)
+        compiled.promising_tokens(case.codes, case.scales, case.offsets, case.scores, case.reach, *out)
+    else:
+        dots = reference.unpack(case.packed, np.arange(tokens), case.bits) @ case.query.T
+        out = (np.full(len(case.offsets) - 1, np.nan, np.float32),)
+        compiled.best_sums(case.codes, case.scales, np.ascontiguousarray(dots.T), case.offsets, case.scores, *out)
+    return out
+
+
+def assert_quantized(case, packed, scales):
+    """Levels and scales by the definition, in double precision; a coordinate on a border may fall to either side."""
+    dim, half = case.residuals.shape[1], 2 ** (case.bits - 1)
+    residuals = case.residuals.astype(np.float64)
+    norms = (residuals**2).sum(axis=1)
+    filled = norms > 0
+    found = levels_of(packed, case.bits, dim)[filled]
+    cells = STEPS[case.bits] * np.sqrt(norms[filled, None] / dim)
+    places = np.clip(residuals[filled] / cells + half, 0, 2 * half - 1)
+    assert ((found <= places + 1e-3) & (places <= found + 1 + 1e-3)).all()
+    along = (residuals[filled] * (found - half + 0.5)).sum(axis=1)
+    np.testing.assert_allclose(scales[filled], norms[filled] / along, rtol=2e-5)
+    assert (scales[~filled] == 0).all()
+    padding = levels_of(packed, case.bits, packed.shape[1] * 8 // case.bits)[:, dim:]
+    assert (padding[filled] == 0).all()
+
+
+@settings(deadline=None, max_examples=120)
+@given(case=any_columns(), freeze=st.booleans())
+@example(case=columns([0], [0]), freeze=True)
+@example(case=columns([0, 1, 0, 4, 8, 3], [5, 0, 3, 3, 1], query_tokens=64, bits=8), freeze=False)
+@example(case=columns([5], [0], query_tokens=1, dim=1, bits=1, centroids=1), freeze=True)
+def test_each_kernel_is_its_reference(case, freeze):
+    if freeze:
+        case = case.frozen(frozen)
+    tokens, bits = np.arange(len(case.codes)), case.bits
+    table = reference.fill_table(*table_of(case))
+    bounds = case.offsets
+
+    packed, scales = run_compiled("quantize", case)
+    assert_quantized(case, packed, scales)
+    expected_packed, expected_scales = reference.quantize(case.residuals, bits, STEPS[bits])
+    assert_quantized(case, expected_packed, expected_scales)
+    filled = expected_scales > 0
+    dim = case.residuals.shape[1]
+    apart = (levels_of(packed, bits, dim) - levels_of(expected_packed, bits, dim))[filled]
+    assert np.abs(apart).max(initial=0) <= 1
+    assert (apart != 0).sum() <= 3
+
+    assert np.array_equal(run_compiled("unpack", case)[0], reference.unpack(case.packed, tokens[::-1], bits))
+    assert np.array_equal(run_compiled("fill_table", case)[0], table)
+    assert np.array_equal(
+        run_compiled("scan", case)[0], reference.scan(case.codes, case.offsets, case.documents, table)
+    )
+
+    nearest, dots = run_compiled("nearest_dots", case)
+    expected_nearest, expected_dots = reference.nearest_dots(
+        case.codes, case.packed, case.offsets, case.documents, case.scores, case.query, bits
+    )
+    assert np.array_equal(nearest, expected_nearest)
+    assert (np.abs(dots - expected_dots) <= 4e-6 * 2**bits * np.abs(case.query).sum(axis=1)).all()
+
+    keep = reference.promising_tokens(case.codes, case.scales, bounds, case.scores, case.reach)
+    assert np.array_equal(run_compiled("promising_tokens", case)[0], keep)
+
+    products = np.ascontiguousarray((reference.unpack(case.packed, tokens, bits) @ case.query.T).T)
+    sums = reference.best_sums(case.codes, case.scales, products, bounds, case.scores)
+    np.testing.assert_allclose(
+        run_compiled("best_sums", case)[0], sums, rtol=1e-5, atol=1e-5 * np.abs(products).max(initial=1)
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(case=any_columns())
+def test_the_reference_is_loops(case):
+    table = reference.fill_table(*table_of(case))
+    scanned = reference.scan(case.codes, case.offsets, case.documents, table)
+    nearest, dots = reference.nearest_dots(
+        case.codes, case.packed, case.offsets, case.documents, case.scores, case.query, case.bits
+    )
+    points = levels_of(case.packed, case.bits, case.query.shape[1]) - (2 ** (case.bits - 1) - 0.5)
+    products = np.ascontiguousarray((points @ case.query.T).T.astype(np.float32))
+    keep = reference.promising_tokens(case.codes, case.scales, case.offsets, case.scores, case.reach)
+    sums = reference.best_sums(case.codes, case.scales, products, case.offsets, case.scores)
+    assert np.array_equal(reference.unpack(case.packed, np.arange(len(points)), case.bits), points)
+    for i, document in enumerate(case.documents):
+        tokens = range(case.offsets[document], case.offsets[document + 1])
+        assert scanned[i] == sum(
+            max((int(table[case.codes[t], q]) for t in tokens), default=0) for q in range(table.shape[1])
+        )
+        for q in range(len(case.query)):
+            best = max(tokens, key=lambda t: (case.scores[case.codes[t], q], -t), default=0)
+            assert nearest[i, q] == best
+            expected = points[best] @ case.query[q] if tokens else 0
+            assert dots[i, q] == pytest.approx(expected, rel=1e-4, abs=1e-3)
+    for document in range(len(case.offsets) - 1):
+        tokens = np.arange(case.offsets[document], case.offsets[document + 1])
+        by_centroid = case.scores[case.codes[tokens]].astype(np.float64)
+        for at, token in enumerate(tokens):
+            gaps = by_centroid[at] + case.reach * float(case.scales[token]) - by_centroid.max(axis=0)
+            if np.abs(gaps).min() > 1e-5:
+                assert keep[token] == (gaps > 0).any()
+        full = by_centroid + case.scales[tokens, None] * products[:, tokens].T
+        expected = full.max(axis=0).sum() if len(tokens) else 0
+        assert sums[document] == pytest.approx(expected, rel=1e-4, abs=1e-3)
+
+
+@pytest.mark.parametrize("of", [reference, compiled], ids=["reference", "compiled"])
+def test_quantized_by_hand(of):
+    def quantize(residuals, bits, step):
+        residuals = np.array(residuals, np.float32)
+        if of is reference:
+            return reference.quantize(residuals, bits, step)
+        width = -(-residuals.shape[1] * bits // 8)
+        out = np.empty((len(residuals), width), np.uint8), np.empty(len(residuals), np.float32)
+        compiled.quantize(residuals, bits, np.float32(step), *out)
+        return out
+
+    # One bit is the sign, the first dimension lowest; 4 / (.5 + .5 + .5 + .5) is the scale.
+    packed, scales = quantize([[1, -1, 1, -1]], 1, 1.596)
+    assert packed.tolist() == [[0b0101]]
+    assert scales.tolist() == [2]
+    # A cell is .5 · √6 ≈ 1.22, so 3, .1 and -3 fall in cells 2, 0 and -3 from the middle, which is level 8.
+    packed, scales = quantize([[3, 0.1, -3], [0, 0, 0]], 4, 0.5)
+    assert packed[0].tolist() == [10 | 5 << 4, 8]
+    np.testing.assert_allclose(scales, [18.01 / (7.5 + 0.05 + 7.5), 0], rtol=1e-6)
+    # What lies beyond the grid is taken to its end.
+    packed, _ = quantize([[-1000] + [0.1] * 99, [1000] + [0.1] * 99], 8, 0.01)
+    assert packed[:, 0].tolist() == [0, 255]
+
+
+def test_scores_by_hand():
+    offsets, documents = np.array([0, 2, 2, 3]), np.array([2, 0, 1])
+    codes = np.array([0, 2, 1], np.uint16)
+    table = np.zeros((3, 32), np.uint8)
+    table[:, :3] = [[5, 0, 255], [1, 1, 1], [3, 9, 255]]
+    scores = np.array([100, 10, 1], np.int32)
+    compiled.scan[32](codes, offsets, documents, table, scores)
+    assert scores.tolist() == [100 + 3, 10 + 5 + 9 + 255, 1]
+
+    # The floor is 0, 255 the most; halves are rounded up.
+    filled = np.empty((2, 32), np.uint8)
+    compiled.fill_table(
+        np.array([[0.0, 1.0], [2.26, 1e9]], np.float32), np.array([1.0, 1.0], np.float32), np.float32(2), filled
+    )
+    assert filled[:, :3].tolist() == [[0, 0, 0], [3, 255, 0]]
+
+    centroid_scores = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0]], np.float32)
+    keep, sums = np.zeros(3, np.bool_), np.empty(3, np.float32)
+    norms, dots = np.array([0.5, 0.5, 0.5], np.float32), np.array([[1, 4, 6], [-1, 1, -8]], np.float32)
+    compiled.promising_tokens(codes, norms, offsets, centroid_scores, np.float32([1, 1]), keep)
+    assert keep.tolist() == [True, True, True]
+    compiled.best_sums(codes, norms, dots, offsets, centroid_scores, sums)
+    assert sums.tolist() == [2 + 2.5, 0, 3 - 4]  # (max(1.5, 2) + max(-.5, 2.5)), nothing, and (3 + -4)
+    alike = np.array([[1.0, 2.0], [0.0, 0.0], [0.4, 1.4]], np.float32)
+    compiled.promising_tokens(codes, norms, offsets, alike, np.float32([1, 1]), keep)
+    assert keep.tolist() == [True, False, True]  # .6 behind for either query token, and .5 is the reach
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_columns_mapped_from_files(name, tmp_path):
+    case = columns([3, 0, 7, 1], [3, 0, 2, 1], dim=13, query_tokens=33)
+    expected = run_compiled(name, case)
+
+    def mapped(array):
+        path = tmp_path / f"{id(array)}"
+        array.tofile(path)
+        return np.memmap(path, array.dtype, mode="r", shape=array.shape).view(np.ndarray)
+
+    files = case.frozen(mapped)
+    assert not files.codes.flags.writeable
+    for found, other in zip(run_compiled(name, files), expected, strict=True):
+        assert np.array_equal(found, other)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_eight_threads_at_once_get_what_one_gets(name):
+    cases = [columns([40] * 200, range(0, 200, step), dim=40, query_tokens=lanes, bits=bits, seed=bits)
+             for step, lanes, bits in ((1, 32, 1), (3, 40, 2), (2, 64, 4), (7, 8, 8))]  # fmt: skip
+    alone = [run_compiled(name, case) for case in cases]
+    gate = threading.Barrier(8)
+
+    def work(number):
+        gate.wait()
+        return [run_compiled(name, case) for case in cases[number % 4 :] + cases[: number % 4]]
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, found in enumerate(pool.map(work, range(8))):
+            for outputs, expected in zip(found, alone[number % 4 :] + alone[: number % 4], strict=True):
+                for output, other in zip(outputs, expected, strict=True):
+                    assert np.array_equal(output, other)
+
+
+@pytest.mark.parametrize("name", ["scan", "nearest_dots", "unpack"])
+def test_python_runs_beside_a_kernel(name):
+    case = columns([1000], np.zeros(60 if name == "nearest_dots" else 40_000), dim=64, query_tokens=64, centroids=64)
+    if name == "unpack":
+        tokens = np.zeros(200_000, np.int64)
+        arguments = (case.packed, tokens, 4, np.zeros((len(tokens), 64), np.float32))
+    elif name == "scan":
+        table = reference.fill_table(*table_of(case))
+        arguments = (case.codes, case.offsets, case.documents, table, np.zeros(len(case.documents), np.int32))
+    else:
+        out = np.zeros((60, 64), np.int64), np.zeros((60, 64), np.float32)
+        arguments = (case.codes, case.packed, case.offsets, case.documents, case.scores, case.query, 4, *out)
+    kernel = compiled.scan[64] if name == "scan" else getattr(compiled, name)
+    span = []
+
+    def work():
+        span.append(time.perf_counter())
+        kernel(*arguments)
+        span.append(time.perf_counter())
+
+    # Whoever holds the GIL stops the clock of this thread, which must strike in the middle of one kernel call.
+    for _ in range(20):
+        span.clear()
+        ticks = []
+        thread = threading.Thread(target=work)
+        thread.start()
+        while thread.is_alive():
+            ticks.append(time.perf_counter())
+        thread.join()
+        start, end = span
+        quarter = (end - start) / 4
+        if any(start + quarter < tick < end - quarter for tick in ticks):
+            return
+    pytest.fail(f"nothing else runs during {name}, which takes {end - start:.3f} s")
+
+
+def test_every_kernel_is_made_to_release_the_gil():
+    kernels = [*compiled.scan.values(), *(getattr(compiled, name) for name in NAMES if name != "scan")]
+    assert all(kernel.targetoptions["nogil"] for kernel in kernels)

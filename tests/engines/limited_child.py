@@ -17,8 +17,8 @@ from late_interaction.engines import LocalEngine
 from late_interaction.errors import StorageError
 from tests.engines.helpers import DIM, left_over, record, records_on_disk, small_thresholds, state_on_disk
 
-LIMITS = [0, 100, 1_000, 4_000, 20_000, 40_000, 80_000, 120_000, 200_000, 2_000_000]
-COUNT, TOKENS = 24, 1000
+LIMITS = [100, 4_000, 20_000, 40_000, 60_000, 100_000, 2_000_000]
+COUNT, TOKENS = 24, 500
 
 
 @contextmanager
@@ -102,7 +102,10 @@ def attempt(root, action, limit):
             "changed": len(after) - len(before),
             "problems": engine.verify().problems,
             "lost": [name for name in set(before) & set(after) if name not in kept],
-            "same bytes": all(kept[name] == on_disk[name] for name in set(before) & set(after)),
+            "same bytes": all(
+                kept[name] == on_disk[name] or ("vectors" in on_disk[name] and "codes" in kept[name])
+                for name in set(before) & set(after)
+            ),
             "exact": sum("vectors" in columns for columns in kept.values()),
         }
         engine.upsert(records("next", 1, 1))  # goes on, and tidies up

@@ -386,7 +386,6 @@ def test_documents_without_tokens_are_compressed_with_others(compressed):
     assert len(engine.search(np.ones((2, DIM)), k=200)) == 101
 
 
-@pytest.mark.xfail(reason="a compressed segment without tokens cannot be refined", raises=IndexError, strict=True)
 def test_only_documents_without_tokens_are_left(compressed):
     vectors = collection(100) | {f"empty{at}": np.empty((0, DIM), np.float32) for at in range(100)}
     engine = compressed(vectors)
@@ -396,7 +395,6 @@ def test_only_documents_without_tokens_are_left(compressed):
     assert [(match.id, match.score) for match in matches] == [(f"empty{at}", 0) for at in range(5)]
 
 
-@pytest.mark.xfail(reason="a codebook is to be extended by the tokens of no tokens", raises=RuntimeError, strict=True)
 def test_compacting_when_what_is_exact_has_no_tokens(compressed):
     """While the codebook has fewer centroids than the index deserves."""
     rng = np.random.default_rng(0)
@@ -408,15 +406,7 @@ def test_compacting_when_what_is_exact_has_no_tokens(compressed):
     assert engine.count() == 121
 
 
-@pytest.mark.parametrize(
-    "bits",
-    [
-        None,
-        pytest.param(
-            4, marks=pytest.mark.xfail(reason="nothing to take the largest of", raises=ValueError, strict=True)
-        ),
-    ],
-)
+@pytest.mark.parametrize("bits", [None, 4])
 def test_a_query_without_tokens(compressed, bits):
     engine = compressed(collection(100), bits=bits)
     matches = engine.search(np.empty((0, DIM), np.float32), k=5)

@@ -56,7 +56,7 @@ def check_lines(root, action, points):
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_killed_at_certain_lines(root, action):
-    check_lines(root, action, points=40)
+    check_lines(root, action, points=25)
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_a_write_that_runs_out_of_room(outcomes, action, limit):
         assert outcome["error"].startswith("StorageError"), outcome["error"]
         assert "The last commit stands" in outcome["error"]
         assert outcome["changed"] == 0, "what raises is not done"
-        assert outcome["same bytes"]
+    assert outcome["same bytes"]
     for when in ("problems", "problems in place", "problems later", "problems at last"):
         assert outcome[when] == [], when
     assert outcome["lost"] == []

@@ -9,8 +9,8 @@ from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.documents import Document as LangChainDocument
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from late_interaction.documents import Document
 from late_interaction.compatibility import as_encoder
+from late_interaction.documents import Document
 from late_interaction.index import Index, as_index
 from late_interaction.reranking import rerank
 

@@ -105,17 +105,25 @@ class Codebook:
         are searched.
         """
         _, codes = self._cells.search(vectors, 1)
+        if len(lost := np.flatnonzero(codes[:, 0] < 0)):  # none of the cells searched has a centroid in it
+            codes[lost] = self._everything.search(vectors[lost], 1)[1]
         return np.asarray(codes[:, 0], np.uint16)
 
     @cached_property
     def _cells(self) -> Any:
+        if len(self) <= _PROBES**3:
+            return self._everything
         faiss = _faiss()
-        index = faiss.IndexFlatL2(self.dim)
-        if len(self) > _PROBES**3:
-            index = faiss.IndexIVFFlat(index, self.dim, round(math.sqrt(len(self))))
-            index.cp.seed, index.cp.niter, index.cp.min_points_per_centroid = _SEED, _ITERATIONS, 1
-            index.nprobe = _PROBES
-            index.train(self.centroids)
+        index = faiss.IndexIVFFlat(faiss.IndexFlatL2(self.dim), self.dim, round(math.sqrt(len(self))))
+        index.cp.seed, index.cp.niter, index.cp.min_points_per_centroid = _SEED, _ITERATIONS, 1
+        index.nprobe = _PROBES
+        index.train(self.centroids)
+        index.add(self.centroids)
+        return index
+
+    @cached_property
+    def _everything(self) -> Any:
+        index = _faiss().IndexFlatL2(self.dim)
         index.add(self.centroids)
         return index
 
@@ -190,7 +198,7 @@ def _kmeans(
 
 def _apportion(weights: NDArray[np.float64], limits: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     """``total`` parts in whole numbers, about proportional to weights, each at most its limit; their sum is enough."""
-    shares = np.zeros(len(weights), np.int64)
+    shares = np.minimum(limits, 1)  # a cell of nearly equal tokens, such as markers, has next to no weight
     while missing := total - int(shares.sum()):
         room = limits - shares
         claims = np.where(room > 0, np.maximum(weights, np.finfo(np.float64).tiny), 0)

@@ -28,6 +28,8 @@ _STEPS = {1: 1.596, 2: 0.9957, 4: 0.3352, 8: 0.0308}
 
 BITS = tuple(_STEPS)
 
+_LARGEST_SCALE = np.finfo(np.float16).max
+
 
 @dataclass(frozen=True)
 class ResidualCodec:
@@ -58,7 +60,7 @@ class ResidualCodec:
         packed = np.empty((len(residuals), self.width), np.uint8)
         scales = np.empty(len(residuals), np.float32)
         compiled.quantize(residuals, self.bits, np.float32(_STEPS[self.bits]), packed, scales)
-        return packed, scales.astype(np.float16)
+        return packed, np.minimum(scales, _LARGEST_SCALE).astype(np.float16)
 
     def points(self, packed: NDArray[np.uint8], tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """The grid points of some tokens, (n, padded_dim); the padding is not zero."""
@@ -69,7 +71,7 @@ class ResidualCodec:
         return points
 
     def norms(self, scales: NDArray[np.float32]) -> NDArray[np.float32]:
-        """About the norms of the residuals of these scales."""
+        """About the norms of the residuals of these scales, and no less."""
         return scales * np.float32(np.sqrt(self.dim) / _STEPS[self.bits])
 
 

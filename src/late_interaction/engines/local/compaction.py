@@ -163,7 +163,7 @@ def _codebook_for(root: Path, snapshot: Snapshot, numbers: Sequence[int]) -> tup
         sample = _sample(snapshot, list(snapshot.segments), missing)
     else:
         sample = _sample(snapshot, numbers, missing)
-        if missing <= 0 or _residual_norm(codebook, sample) < _DRIFT * entry.residual_norm:
+        if missing <= 0 or not len(sample) or _residual_norm(codebook, sample) < _DRIFT * entry.residual_norm:
             return codebook, None
     codebook = codebook.extended(train(sample, missing))
     norm = max(entry.residual_norm, _residual_norm(codebook, sample))

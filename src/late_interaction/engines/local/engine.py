@@ -125,7 +125,7 @@ class LocalEngine:
             )
         if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 1):
             raise InvalidVectorsError(f"dim must be a positive integer, not {dim!r}.")
-        if isinstance(bits, bool) or bits not in (None, "default", *BITS):
+        if bits not in (None, "default") and (type(bits) is not int or bits not in BITS):
             raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, not {bits!r}.")
         on_device = None if device in (None, "cpu") else Device(device)
         lock = None if read_only else take_lock(root, create=not exists)

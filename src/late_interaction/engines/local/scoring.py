@@ -67,6 +67,8 @@ class CodedQuery:
 
         It is the token of the best centroid: a little less than the exact score, and nearly in its order.
         """
+        if not segment.entry.tokens:
+            return np.zeros(len(positions), np.float32)
         nearest = np.zeros((len(positions), len(self._rotated)), np.int64)
         dots = np.zeros((len(positions), len(self._rotated)), np.float32)
         compiled.nearest_dots(
@@ -118,7 +120,7 @@ class CodedQuery:
         for table in tables:
             compiled.scan[table.shape[1]](segment.codes, segment.offsets, positions, table, steps)
         empty = segment.offsets[positions] == segment.offsets[positions + 1]
-        steps[empty] = np.clip(-self._floor.sum() / self._unit, -(2**31), 2**31 - 1)  # what stands for a score of 0
+        steps[empty] = np.clip(-self._floor.sum() / self._unit, -(2**30), 2**30)  # what stands for a score of 0
 
     @cached_property
     def _floor(self) -> NDArray[np.float32]:

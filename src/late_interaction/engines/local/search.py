@@ -83,12 +83,14 @@ def _search_coded(
     from late_interaction.engines.local.scoring import CodedQuery  # compiled kernels take a moment to import
 
     codec, codebook = snapshot.coding
+    numbers = np.repeat(list(coded), [len(at) for _, at in coded.values()])
+    places = np.concatenate([at for _, at in coded.values()])
+    if not len(query):
+        return numbers, places, np.zeros(len(places), np.float32)
     with stage("centroid scores"):
         coded_query = (
             CodedQuery(query, codebook, codec) if device is None else DeviceQuery(query, codebook, codec, device)
         )
-    numbers = np.repeat(list(coded), [len(at) for _, at in coded.values()])
-    places = np.concatenate([at for _, at in coded.values()])
     documents = _Chosen(coded_query, coded, numbers, places)
     order = np.arange(len(places))
     if len(order) <= max(_EXACT_BATCH, k):

@@ -81,8 +81,7 @@ class History(RuleBasedStateMachine):
 
     # Changes
 
-    @rule(batch=st.lists(RECORDS, min_size=1, max_size=6, unique_by=lambda fields: fields[0]))
-    def upsert(self, batch):
+    def put(self, fields):
         records = [
             record(
                 name,
@@ -92,7 +91,7 @@ class History(RuleBasedStateMachine):
                 n=n,
                 tags=list(range(n)),
             )
-            for name, tokens, seed, colour, n, word in batch
+            for name, tokens, seed, colour, n, word in fields
         ]
         assert self.engine.upsert(iter(records)) == [item.document.id for item in records]
         for item in records:
@@ -100,20 +99,17 @@ class History(RuleBasedStateMachine):
             self.coded.pop(item.document.id, None)
             self.model[item.document.id] = item.document, item.vectors
 
-    @precondition(lambda self: self.model)
-    @rule()
-    def copy_all(self):
-        """Everything under other ids, so that the collection grows."""
-        records = [
-            record(f"{name}{name}"[:4], vectors=vectors, text=document.text, **document.metadata)
-            for name, (document, vectors) in self.model.items()
-            if len(name) < 4
-        ]
-        self.engine.upsert(records)
-        for item in records:
-            self.model.pop(item.document.id, None)
-            self.coded.pop(item.document.id, None)
-            self.model[item.document.id] = item.document, item.vectors
+    @rule(batch=st.lists(RECORDS, min_size=1, max_size=6, unique_by=lambda fields: fields[0]))
+    def upsert(self, batch):
+        self.put(batch)
+
+    @rule(first=st.integers(0, 60), count=st.integers(3, 12), seed=st.integers(0, 50))
+    def upsert_many(self, first, count, seed):
+        """Enough that some of it is compressed."""
+        numbers = range(first, first + count)
+        self.put([(f"d{n}", 2 + n % 4, seed + n, COLOURS[n % 3], n % 6, WORDS[seed % 3]) for n in numbers])
+
+    upsert_many_again = upsert_many_once_more = upsert_many
 
     @rule(batch=st.lists(IDS, min_size=1, max_size=3, unique=True), fault=st.sampled_from(["nan", "twice", "shape"]))
     def upsert_that_fails(self, batch, fault):
@@ -249,7 +245,7 @@ class History(RuleBasedStateMachine):
 
 BOUNDED = settings(
     max_examples=50,
-    stateful_step_count=25,
+    stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

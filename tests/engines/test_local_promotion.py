@@ -11,6 +11,7 @@ import pytest
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local import codebook, compaction, scoring
 from late_interaction.engines.local.segment import SegmentWriter
+from late_interaction.errors import InvalidRequestError
 from tests.engines.helpers import (
     DIM,
     codebook_on_disk,
@@ -153,6 +154,16 @@ def test_compacting_documents_without_vectors_beside_a_codebook(engine, root):
     check_sound(engine, root)
 
 
+@pytest.mark.parametrize("bits", [0, 3, 16, -4, "4", 4.0, True, [4], b"4"])
+def test_bits_there_are_not(root, bits):
+    with pytest.raises(InvalidRequestError, match="bits"):
+        LocalEngine.open(root, dim=DIM, bits=bits)
+    assert not (root / "catalog.sqlite").exists()
+    with LocalEngine.open(root, dim=DIM) as engine:
+        fill(engine, 20)
+        assert engine.bits == 4
+
+
 def test_exact_indexes_stay_exact(root):
     with LocalEngine.open(root, dim=DIM, bits=None) as engine:
         for batch in range(20):
@@ -164,7 +175,7 @@ def test_exact_indexes_stay_exact(root):
         check_sound(engine, root)
         assert np.array_equal(engine.vectors(["7-3"])["7-3"], stored(record("7-3", tokens=4).vectors))
     for bits in (1, 4):
-        with pytest.raises(Exception, match="bits=None"):
+        with pytest.raises(InvalidRequestError, match="bits=None"):
             LocalEngine.open(root, bits=bits)
 
 

@@ -32,8 +32,8 @@ __all__ = ["search"]
 _SCANNED = 8192
 """Of so many documents of the best approximate scores some may be refined."""
 
-_REFINE_BATCH, _REFINE_RANK, _REFINE_DEVIATIONS = 512, 64, 4.0
-_EXACT_BATCH, _EXACT_DEVIATIONS = 64, 5.0
+_REFINE_BATCH, _REFINE_RANK, _REFINE_DEVIATIONS = 512, 128, 5.0
+_EXACT_BATCH, _EXACT_DEVIATIONS = 64, 6.0
 """How many documents a round scores at a time, and by how many standard deviations more than others of the query the
 next may gain for the round to go on. See `benchmarks.recall`."""
 

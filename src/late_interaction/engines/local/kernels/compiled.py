@@ -76,10 +76,9 @@ def unpack(packed, tokens, bits, points):
         row, point = packed[tokens[i]], points[i]
         for plane in range(8 // bits):
             right = _u8(plane * bits)
-            first = plane * width
+            part = point[plane * width : (plane + 1) * width]
             for j in range(width):
-                # the narrow type in between is what lets LLVM convert many at once
-                point[first + j] = _f32(_u8((row[j] >> right) & mask)) - shift
+                part[j] = _f32(_u8((row[j] >> right) & mask)) - shift
 
 
 def _make_scan(lanes: int) -> Callable[..., None]:
@@ -126,6 +125,38 @@ def fill_table(scores, floor, inverse, table):
             table[centroid, lane] = 0
 
 
+@nb.njit(fastmath=True, **_OPTIONS)
+def _dot_levels(row, vector, bits):
+    """Dot product of a vector with packed levels.
+
+    Constant shifts, and parts instead of sums of indexes, are what lets LLVM take many dimensions at once.
+    """
+    width = len(row)
+    part0 = vector[:width]
+    total0, total1, total2, total3 = _f32(0), _f32(0), _f32(0), _f32(0)
+    if bits == 8:
+        for j in range(width):
+            total0 += part0[j] * _f32(row[j])
+    elif bits == 4:
+        part1 = vector[width:]
+        for j in range(width):
+            total0 += part0[j] * _f32(_u8(row[j] & _u8(15)))
+            total1 += part1[j] * _f32(_u8(row[j] >> _u8(4)))
+    elif bits == 2:
+        part1, part2, part3 = vector[width : 2 * width], vector[2 * width : 3 * width], vector[3 * width :]
+        for j in range(width):
+            total0 += part0[j] * _f32(_u8(row[j] & _u8(3)))
+            total1 += part1[j] * _f32(_u8((row[j] >> _u8(2)) & _u8(3)))
+            total2 += part2[j] * _f32(_u8((row[j] >> _u8(4)) & _u8(3)))
+            total3 += part3[j] * _f32(_u8(row[j] >> _u8(6)))
+    else:
+        for plane in range(8):
+            part, right = vector[plane * width : (plane + 1) * width], _u8(plane)
+            for j in range(width):
+                total0 += part[j] * _f32(_u8((row[j] >> right) & _u8(1)))
+    return total0 + total1 + total2 + total3
+
+
 _nearest_dots_types = nb.void(
     _columns(_u16),
     _columns(_u8, 2),
@@ -141,8 +172,7 @@ _nearest_dots_types = nb.void(
 
 @nb.njit([_nearest_dots_types], fastmath=True, **_OPTIONS)
 def nearest_dots(codes, packed, offsets, documents, centroid_scores, query, bits, nearest, dots):
-    lanes, width = len(query), packed.shape[1]
-    mask = _u8((1 << bits) - 1)
+    lanes = len(query)
     middle = np.zeros(lanes, np.float32)  # what shifting the grid to its middle takes from every dot product
     for lane in range(lanes):
         for j in range(query.shape[1]):
@@ -164,15 +194,8 @@ def nearest_dots(codes, packed, offsets, documents, centroid_scores, query, bits
                 best[lane] = max(best[lane], row[lane])
         for lane in range(lanes):
             token = start + found[lane]
-            row, vector = packed[token], query[lane]
-            total = _f32(0)
-            for plane in range(8 // bits):
-                right = _u8(plane * bits)
-                first = plane * width
-                for j in range(width):
-                    total += vector[first + j] * _f32(_u8((row[j] >> right) & mask))
             nearest[i, lane] = token
-            dots[i, lane] = total - middle[lane]
+            dots[i, lane] = _dot_levels(packed[token], query[lane], bits) - middle[lane]
 
 
 @nb.njit(

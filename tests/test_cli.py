@@ -50,7 +50,7 @@ def encoder(minilm, monkeypatch):
         assert name == "minilm"
         return counting
 
-    monkeypatch.setattr("late_interaction.index.load_encoder", load)
+    load_with(monkeypatch, load)
     return counting
 
 
@@ -69,7 +69,7 @@ def made(minilm, tmp_path_factory):
     write_pages(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("late_interaction.index.load_encoder", lambda *_, **__: Counting(minilm))
+        load_with(patch, lambda *_, **__: Counting(minilm))
         succeed("index", "docs", "--index", "my-index")
     return folder / "my-index"
 
@@ -79,6 +79,11 @@ def indexed(made, folder, encoder):
     """The current folder, with `PAGES` and an index of them."""
     shutil.copytree(made, folder / "my-index")
     return folder
+
+
+def load_with(patch, load):
+    for module in ("compatibility", "index"):  # one that is named, one that is remembered
+        patch.setattr(f"late_interaction.{module}.load_encoder", load)
 
 
 def write_pages(folder):

@@ -284,7 +284,7 @@ def test_a_changed_byte_is_a_problem(tmp_path):
     entry=st.builds(
         CodebookEntry,
         name=st.text(max_size=20),
-        centroids=st.integers(0, 65_536),
+        centroids=st.integers(1, 65_536),
         residual_norm=st.floats(0, 1e9),
         files=st.lists(st.builds(ColumnFile, st.text(max_size=9), st.integers(0), st.integers(0, 2**64))).map(tuple),
     )

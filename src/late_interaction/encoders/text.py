@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from late_interaction.encoders.batching import batches
 from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, probe
+from late_interaction.encoders.turns import FairLock
 from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class TextEncoder:
         self.revision = revision
         self._model = model
         self._batch_tokens = batch_tokens
-        self._lock = threading.Lock()
+        self._lock = FairLock()
         dim = model.get_embedding_dimension()
         if dim is None:
             raise UnsupportedCheckpointError(f"{source or model} does not say the dimension of its vectors.")

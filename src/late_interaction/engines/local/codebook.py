@@ -8,7 +8,7 @@ centroid, so the rounding costs nothing and a codebook is a small part of the in
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from late_interaction.engines.local.codec import ResidualCodec
 from late_interaction.engines.local.columns import ColumnFile, ColumnFolder, ColumnWriter
 from late_interaction.engines.local.files import CODEBOOKS
+from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +56,18 @@ class CodebookEntry:
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> CodebookEntry:
-        """The entry that `to_json` has written."""
-        return cls(**{**entry, "files": tuple(ColumnFile(*file) for file in entry["files"])})
+        """The entry that `to_json` has written.
+
+        Raises:
+            CorruptIndexError: It is none.
+        """
+        try:
+            found = cls(**{**entry, "files": tuple(ColumnFile(*file) for file in entry["files"])})
+            if not isinstance(found.name, str) or type(found.centroids) is not int or found.centroids < 1:
+                raise TypeError("no name, or no number of centroids")
+            return replace(found, residual_norm=float(found.residual_norm))
+        except (TypeError, KeyError, ValueError) as error:
+            raise CorruptIndexError(f"The setting 'codebook' of the catalog describes no codebook: {error}.") from None
 
     def to_json(self) -> dict[str, Any]:
         """The entry as JSON values."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from late_interaction.engines.local.codebook import Codebook, CodebookEntry, centroids_for, train, write_codebook
 from late_interaction.engines.local.segment import CodedSegment, FlatSegment, SegmentEntry, SegmentWriter, in_blocks
+from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +86,18 @@ def compact(root: Path, snapshot: Snapshot) -> Replacement | None:
     return None
 
 
+def _check(snapshot: Snapshot, numbers: Sequence[int]) -> None:
+    """Refuse damaged segments: what is copied from them would be given new checksums, and pass for sound.
+
+    Raises:
+        CorruptIndexError: A byte is not what it was.
+    """
+    codebook = [] if snapshot.codebook_files is None else [snapshot.codebook_files]
+    for folder in [*codebook, *(snapshot.segments[number] for number in numbers)]:
+        for problem in folder.problems():
+            raise CorruptIndexError(f"{problem} Restore the index from a copy.")
+
+
 def _flat_segments(snapshot: Snapshot) -> list[int]:
     return [number for number, segment in snapshot.segments.items() if isinstance(segment, FlatSegment)]
 
@@ -119,6 +132,7 @@ def _merge(root: Path, snapshot: Snapshot, numbers: Sequence[int]) -> Replacemen
     living = [number for number in numbers if len(snapshot.alive[number])]
     if not living:
         return Replacement(tuple(numbers), None)
+    _check(snapshot, living)
     is_coded = isinstance(snapshot.segments[living[0]], CodedSegment)
     with SegmentWriter(root, snapshot.dim, snapshot.codec if is_coded else None) as files:
         for number in living:
@@ -134,6 +148,7 @@ def _compress(root: Path, snapshot: Snapshot, codec: ResidualCodec, numbers: Seq
     living = [number for number in numbers if len(snapshot.alive[number])]
     if not living:
         return Replacement(tuple(numbers), None)
+    _check(snapshot, living)
     codebook, entry = _codebook_for(root, snapshot, living)
     with SegmentWriter(root, snapshot.dim, codec) as files:
         for number in living:

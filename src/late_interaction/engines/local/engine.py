@@ -16,7 +16,7 @@ import numpy as np
 from late_interaction.documents import Document, check_id
 from late_interaction.engines.base import Match, Record, Verification, check_k, check_vectors
 from late_interaction.engines.local import compaction
-from late_interaction.engines.local.catalog import FORMAT_VERSION, Catalog
+from late_interaction.engines.local.catalog import Catalog
 from late_interaction.engines.local.codec import BITS
 from late_interaction.engines.local.columns import ColumnsMissingError
 from late_interaction.engines.local.device import Device
@@ -87,6 +87,8 @@ class LocalEngine:
         with catalog.reading() as reader:
             self._dim = int(reader.setting("dim"))
             self._bits: int | None = reader.setting("bits")
+        if self._bits is not None and (type(self._bits) is not int or self._bits not in BITS):
+            raise CorruptIndexError(f"The setting 'bits' of {catalog.path} is {self._bits!r}, which no release writes.")
         self._snapshots = Snapshots(root, self._dim)
 
     @classmethod
@@ -299,7 +301,7 @@ class LocalEngine:
             return {
                 "engine": "local",
                 "path": str(self._root),
-                "format_version": FORMAT_VERSION,
+                "format_version": reader.setting("format_version"),
                 "documents": reader.count(),
                 "tokens": sum(entry.tokens for entry in entries),
                 "deleted_documents": len(reader.tombstones()),

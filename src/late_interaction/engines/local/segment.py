@@ -81,7 +81,6 @@ class Segment(ColumnFolder):
 
     Attributes:
         entry: What the catalog knows of it.
-        offsets: Where the tokens of each document begin, and where the last end, (documents + 1,).
 
     Raises:
         CorruptIndexError: A file is missing, has another size than the catalog says, or is not a column.
@@ -90,9 +89,18 @@ class Segment(ColumnFolder):
     def __init__(self, root: Path, entry: SegmentEntry) -> None:
         super().__init__(root / SEGMENTS / entry.name, entry.files)
         self.entry = entry
-        self.offsets = self.column("offsets", np.int64, (entry.documents + 1,))
+        self._offsets = self.column("offsets", np.int64, (entry.documents + 1,))
 
     token_columns: tuple[str, ...]
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where the tokens of each document begin, and where the last end, (documents + 1,), in ascending order.
+
+        Raises:
+            CorruptIndexError: They are not: compiled kernels do not look.
+        """
+        return self._sound(self._offsets)
 
     def read(self, positions: NDArray[np.int64], *, once: bool = False) -> tuple[list[int], dict[str, NDArray[Any]]]:
         """The lengths of some documents, given by ascending positions, and the columns of their tokens.
@@ -117,8 +125,14 @@ class Segment(ColumnFolder):
         """What is wrong with the files, byte by byte."""
         return super().problems() or self._disorder()
 
+    def _sound(self, column: NDArray[Any]) -> NDArray[Any]:
+        if problems := self._disorder():
+            raise CorruptIndexError(f"{problems[0]} Restore the index from a copy.")
+        return column
+
     def _disorder(self) -> list[str]:
-        if self.offsets[0] != 0 or self.offsets[-1] != self.entry.tokens or (np.diff(self.offsets) < 0).any():
+        offsets = self._offsets
+        if offsets[0] != 0 or offsets[-1] != self.entry.tokens or (offsets[1:] < offsets[:-1]).any():
             return [f"{self.path / 'offsets.npy'} does not partition the {self.entry.tokens} tokens."]
         return []
 
@@ -158,14 +172,12 @@ class CodedSegment(Segment):
 
     @cached_property
     def codes(self) -> NDArray[np.uint16]:
-        """The centroid of each token, (tokens,), all of them known ones: compiled kernels do not look.
+        """The centroid of each token, (tokens,), all of them known ones.
 
         Raises:
-            CorruptIndexError: They are not.
+            CorruptIndexError: They are not: compiled kernels do not look.
         """
-        if problems := self._disorder():
-            raise CorruptIndexError(f"{problems[0]} Restore the index from a copy.")
-        return self._codes
+        return self._sound(self._codes)
 
     def _disorder(self) -> list[str]:
         if self._codes.max(initial=0) >= max(self._centroids, 1):
@@ -190,6 +202,6 @@ def open_segment(root: Path, entry: SegmentEntry, dim: int, codec: ResidualCodec
     """The segment that the catalog describes."""
     if not entry.is_coded:
         return FlatSegment(root, entry, dim)
-    if codec is None:
-        raise CorruptIndexError(f"The segment {entry.name} is compressed, the catalog does not say how.")
+    if codec is None or not centroids:
+        raise CorruptIndexError(f"The segment {entry.name} is compressed, the catalog lacks its bits or its codebook.")
     return CodedSegment(root, entry, codec, centroids)

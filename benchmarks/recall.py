@@ -43,10 +43,10 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 built = build(Path(folder), vectors, bits)
                 result.append(_sizes(vectors, built, bits) | _recalls(Path(folder), columns, exact, options.sample))
+            save(options.json, result)
     print(f"\n{given.documents:,} documents, {len(given.tokens):,} tokens, {len(columns.queries)} queries")
     print(f"columns after recall@{K}: of the first {min(options.sample, len(columns.queries))} queries\n")
     print(table(result))
-    save(options.json, result)
 
 
 def _sizes(vectors: Vectors, built: dict, bits: int) -> dict:
@@ -91,7 +91,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--bits", type=int, nargs="+", default=[4, 2, 1, 8], help="bits per dimension")
     parser.add_argument("--documents", type=int, default=10_000, metavar="N", help="only the first N documents")
     parser.add_argument("--queries", type=int, default=400, metavar="N", help="how many queries are asked")
-    parser.add_argument("--sample", type=int, default=50, metavar="N", help="how many of them against all documents")
+    parser.add_argument("--sample", type=int, default=20, metavar="N", help="how many of them against all documents")
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures here")
     return parser.parse_args()
 

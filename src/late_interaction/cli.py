@@ -19,7 +19,7 @@ from late_interaction.errors import IndexNotFoundError, InvalidFilterError, Late
 from late_interaction.index import Mode
 from late_interaction.ingestion import update
 from late_interaction.readers import read_paths
-from late_interaction.terminal import show_hit
+from late_interaction.terminal import show_explanation, show_hit
 
 __all__ = ["app"]
 
@@ -124,8 +124,26 @@ def search(
             elif not hits:
                 console.print("No hits.")
             else:
+                explained = {} if mode == "lexical" else opened.explain_many(query, [hit.id for hit in hits])
                 for hit in hits:
-                    show_hit(console, hit, None if mode == "lexical" else opened.explain(query, hit.id))
+                    show_hit(console, hit, explained.get(hit.id))
+
+
+@app.command()
+def explain(
+    directory: IndexDirectory,
+    query: Annotated[str, typer.Argument(help="What was searched for.")],
+    document: Annotated[str, typer.Argument(help="The id of a document.", metavar="ID")],
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Show which words of a document the words of a query meet."""
+    with _reported(), Index.open(directory, read_only=True) as opened:
+        explanation = opened.explain(query, document)
+        if as_json:
+            values = {"id": document, "score": explanation.score, "text": explanation.text}
+            typer.echo(json.dumps({**values, "spans": explanation.to_dicts()}, ensure_ascii=False, indent=2))
+        else:
+            show_explanation(console, explanation)
 
 
 @app.command()

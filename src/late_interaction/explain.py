@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,10 @@ class Explanation:
     score: float
     similarities: NDArray[np.float32]
     spans: tuple[MatchSpan, ...]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The spans as JSON values, for metadata and APIs."""
+        return [asdict(span) for span in self.spans]
 
     def highlights(self) -> dict[Span, float]:
         """Every matched span of the text with its greatest similarity, in order; spans that overlap are one."""

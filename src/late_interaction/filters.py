@@ -12,6 +12,9 @@ The meaning, which `matches` defines and every engine must share:
 * ``$ne``, ``$nin`` and ``$not`` are plain negations, so they also match documents without the field.
 * ``{"field": None}`` matches a null and a missing field.
 * ``$contains`` is Python's ``in``: a substring of a string, an element of a list.
+
+Wherever a filter is taken, its syntax tree may be given instead: it also says what the dicts cannot, such as that the
+elements of a list do not count, which is how other libraries' filters are translated.
 """
 
 from __future__ import annotations
@@ -45,7 +48,6 @@ __all__ = [
     "parse",
 ]
 
-Where: TypeAlias = Mapping[str, Any]
 Kind: TypeAlias = Literal["null", "bool", "number", "string", "json"]
 _MAX_DEPTH = 32  # deeper is a mistake, and SQL compilers have a limit of their own
 
@@ -92,10 +94,11 @@ def _canonical(value: object) -> object:
 
 @dataclass(frozen=True)
 class In:
-    """The field equals one of the values (``$eq``, ``$in``)."""
+    """The field equals one of the values (``$eq``, ``$in``); or one of its ``elements`` does, if they count."""
 
     field: str
     values: tuple[FieldValue, ...]
+    elements: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,14 +108,20 @@ class Compare:
     field: str
     operator: Literal["$gt", "$gte", "$lt", "$lte"]
     operand: FieldValue
+    elements: bool = True
 
 
 @dataclass(frozen=True)
 class Contains:
-    """The field is a string with this substring, or a list with this element (``$contains``)."""
+    """The field is a string with this substring, or a list with this element (``$contains``).
+
+    With ``ignore_case`` the substring is sought in lower case, in which the operand must be given.
+    """
 
     field: str
     operand: FieldValue
+    elements: bool = True
+    ignore_case: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,19 +153,20 @@ class Not:
 
 
 Filter: TypeAlias = In | Compare | Contains | Exists | AllOf | AnyOf | Not
+Where: TypeAlias = Mapping[str, Any] | Filter
 
 
 def parse(where: Where) -> Filter:
-    """Parse a ``where`` dict.
+    """Parse a ``where`` dict; a syntax tree is one already.
 
     Raises:
         InvalidFilterError: An unknown operator or an operand of the wrong type; the message names it.
 
     Example:
-        >>> parse({"year": {"$gte": 2020}})
-        Compare(field='year', operator='$gte', operand=FieldValue(kind='number', value=2020, is_element=False))
+        >>> parse({"year": {"$gte": 2020}}).operand
+        FieldValue(kind='number', value=2020, is_element=False)
     """
-    return _parse(where, depth=0)
+    return where if isinstance(where, Filter) else _parse(where, depth=0)
 
 
 def _parse(where: object, depth: int) -> Filter:
@@ -316,21 +326,25 @@ def _holds(clause: Filter, fields: Mapping[str, list[FieldValue]]) -> bool:
             return not _holds(part, fields)
         case Exists(field):
             return field in fields
-        case In(field, operands):
-            values = fields.get(field)
-            if values is None:
+        case In(field, operands, elements):
+            if field not in fields:
                 return any(operand.kind == "null" for operand in operands)
-            return any(value.equals(operand) for value in values for operand in operands)
-        case Contains(field, operand):
-            return any(_contains(value, operand) for value in fields.get(field, ()))
-        case Compare(field, operator, operand):
-            return any(_compare(value, operator, operand) for value in fields.get(field, ()))
+            return any(value.equals(operand) for value in _values(fields, field, elements) for operand in operands)
+        case Contains(field, operand, elements):
+            return any(_contains(value, clause) for value in _values(fields, field, elements))
+        case Compare(field, operator, operand, elements):
+            return any(_compare(value, operator, operand) for value in _values(fields, field, elements))
 
 
-def _contains(value: FieldValue, operand: FieldValue) -> bool:
+def _values(fields: Mapping[str, list[FieldValue]], field: str, elements: bool) -> list[FieldValue]:  # noqa: FBT001
+    return [value for value in fields.get(field, ()) if elements or not value.is_element]
+
+
+def _contains(value: FieldValue, clause: Contains) -> bool:
     if value.is_element:
-        return value.equals(operand)
-    return value.kind == operand.kind == "string" and str(operand.value) in str(value.value)
+        return value.equals(clause.operand)
+    text = str(value.value).lower() if clause.ignore_case else str(value.value)
+    return value.kind == clause.operand.kind == "string" and str(clause.operand.value) in text
 
 
 def _compare(value: FieldValue, operator: str, operand: FieldValue) -> bool:

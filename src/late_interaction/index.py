@@ -35,7 +35,7 @@ from late_interaction.profiling import stage
 from late_interaction.reranking import late_hit, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -193,6 +193,7 @@ class Index:
         k: int = 10,
         *,
         where: Where | None = None,
+        candidates: Iterable[str] | None = None,
         mode: Mode = "late",
         profile: bool = False,
     ) -> list[Hit]:
@@ -202,18 +203,25 @@ class Index:
             query: The query. A blank one finds nothing.
             k: How many hits.
             where: Only documents that pass; see `late_interaction.filters`.
+            candidates: Only documents of these ids, for example another retriever's hits; unknown ids are left out.
             mode: ``late`` ranks by MaxSim; ``lexical`` by BM25 over words; ``hybrid`` fuses both by reciprocal rank.
             profile: Write to the standard error how many milliseconds each stage took.
         """
         if not profile:
-            return self.search_many([query], k, where=where, mode=mode)[0]
+            return self.search_many([query], k, where=where, candidates=candidates, mode=mode)[0]
         with profiling() as stages:
-            hits = self.search_many([query], k, where=where, mode=mode)[0]
+            hits = self.search_many([query], k, where=where, candidates=candidates, mode=mode)[0]
         sys.stderr.write("".join(f"{name:16} {milliseconds:8.2f} ms\n" for name, milliseconds in stages.items()))
         return hits
 
     def search_many(
-        self, queries: Sequence[str], k: int = 10, *, where: Where | None = None, mode: Mode = "late"
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        candidates: Iterable[str] | None = None,
+        mode: Mode = "late",
     ) -> list[list[Hit]]:
         """The hits of several queries, which are encoded together. See `search`."""
         if mode not in get_args(Mode):
@@ -223,11 +231,14 @@ class Index:
         k = check_k(k)
         if where is not None:
             parse(where)  # a bad filter is an error whatever the query
+        if candidates is not None and not isinstance(candidates, str):
+            candidates = list(candidates)  # for each of the queries
         asked = [query for query in queries if not is_blank(query)]
         encoder = None if mode == "lexical" else self.encoder
         with stage("encode"):
             vectors = [None] * len(asked) if encoder is None else encode_queries(encoder, asked)
-        found = iter(self._search_each(asked, vectors, k, where, mode))
+        search = partial(self._search, k=k, where=where, candidates=candidates, mode=mode)
+        found = iter(_side_by_side(search, asked, vectors))
         return [[] if is_blank(query) else next(found) for query in queries]
 
     def warm_up(self) -> None:
@@ -241,6 +252,7 @@ class Index:
         ids: Sequence[str] | None = None,
         documents: Sequence[Document | str] | None = None,
         k: int | None = None,
+        store: bool = False,
     ) -> list[Hit]:
         """Order candidates of another retriever by MaxSim, best first.
 
@@ -251,6 +263,8 @@ class Index:
             ids: Documents of the index.
             documents: Documents, stored or not; the hits carry them as given.
             k: How many hits; None for all.
+            store: Add those of the documents that the index does not hold, so that they are encoded once. One of a
+                known id but another text replaces that.
 
         Raises:
             UnknownIdError: The index does not hold one of the ids.
@@ -270,7 +284,10 @@ class Index:
                 raise UnknownIdError(f"The index holds no document {', '.join(map(repr, unknown[:5]))}.")
             hits = [late_hit(match.document, match.score, vectors) for match in matches]
         else:
-            hits = self._rerank_documents(vectors, [_as_document(document) for document in documents or ()])
+            given = [_as_document(document) for document in documents or ()]
+            if store:
+                self.add(self._unknown(given))
+            hits = self._rerank_documents(vectors, given)
         return hits[:k]
 
     def explain(self, query: str, id: str) -> Explanation:  # noqa: A002  # the name users know
@@ -280,20 +297,37 @@ class Index:
             UnknownIdError: The index holds no such document.
             MissingEncoderError: The encoder cannot say which characters its vectors stand for (see `SpanEncoder`).
         """
-        encoder = self.encoder
-        with self._engine.one_state():
-            documents, stored = self._engine.get([id]), self._engine.vectors([id])
-        if not documents or id not in stored:
+        explanations = self.explain_many(query, [id])
+        if id not in explanations:
             raise UnknownIdError(f"The index holds no document {id!r}.")
+        return explanations[id]
+
+    def explain_many(self, query: str, ids: Sequence[str]) -> dict[str, Explanation]:
+        """The same for several documents, by id, the query encoded once; unknown ids are left out.
+
+        Raises:
+            MissingEncoderError: The encoder cannot say which characters its vectors stand for (see `SpanEncoder`).
+        """
+        encoder = self.encoder
         if not isinstance(encoder, SpanEncoder):
             raise MissingEncoderError(f"{type(encoder).__name__} has no token_spans, so there are no words to show.")
-        vectors = stored[id]
+        with self._engine.one_state():
+            documents, stored = self._engine.get(ids), self._engine.vectors(ids)
         if isinstance(encoder, ReducedEncoder) and encoder.pooling > 1:  # a stored vector stands for several words
-            vectors = np.asarray(encoder.encode_unpooled([documents[0].text_to_encode])[0], np.float32)
-        similarities = encode_queries(encoder, [query])[0] @ vectors.T
+            unpooled = encoder.encode_unpooled([document.text_to_encode for document in documents])
+            stored = dict(zip((document.id for document in documents), unpooled, strict=True))
+        query_vectors = encode_queries(encoder, [query])[0]
         query_spans = encoder.token_spans(query, "query")
-        document_spans = encoder.token_spans(documents[0].text_to_encode, "document")
-        return explain(query, documents[0], similarities, query_spans, document_spans)
+        return {
+            document.id: explain(
+                query,
+                document,
+                query_vectors @ np.asarray(stored[document.id], np.float32).T,
+                query_spans,
+                encoder.token_spans(document.text_to_encode, "document"),
+            )
+            for document in documents
+        }
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """The documents of these ids, in this order; unknown ids are left out."""
@@ -348,35 +382,27 @@ class Index:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._engine!r})"
 
-    def _search_each(
+    def _search(
         self,
-        queries: list[str],
-        vectors: Sequence[NDArray[np.float32] | None],
+        query: str,
+        query_vectors: NDArray[np.float32] | None,
+        *,
         k: int,
         where: Where | None,
+        candidates: Iterable[str] | None,
         mode: Mode,
-    ) -> Iterable[list[Hit]]:
-        """The hits of each query, which are searched side by side."""
-        search = partial(self._search, k=k, where=where, mode=mode)
-        if len(queries) < 2:
-            return map(search, queries, vectors)
-        with ThreadPoolExecutor(min(len(queries), os.cpu_count() or 1)) as pool:
-            return list(pool.map(search, queries, vectors))
-
-    def _search(
-        self, query: str, query_vectors: NDArray[np.float32] | None, k: int, where: Where | None, mode: Mode
     ) -> list[Hit]:
         if query_vectors is None:
-            matches = self._engine.search_lexical(query, k, where=where)
+            matches = self._engine.search_lexical(query, k, where=where, candidates=candidates)
             return [Hit(match.document, match.score, match.score / (1 + match.score)) for match in matches]
         if mode == "late":
-            matches = self._engine.search(query_vectors, k, where=where)
+            matches = self._engine.search(query_vectors, k, where=where, candidates=candidates)
             return [late_hit(match.document, match.score, query_vectors) for match in matches]
         depth = max(k, _FUSION_DEPTH)
         with self._engine.one_state():
             rankings = [
-                self._engine.search(query_vectors, depth, where=where),
-                self._engine.search_lexical(query, depth, where=where),
+                self._engine.search(query_vectors, depth, where=where, candidates=candidates),
+                self._engine.search_lexical(query, depth, where=where, candidates=candidates),
             ]
         documents = {match.id: match.document for ranking in rankings for match in ranking}
         fused = reciprocal_rank_fusion([[match.id for match in ranking] for ranking in rankings])
@@ -384,6 +410,16 @@ class Index:
             Hit(documents[found], score, score / best_possible(len(rankings)))
             for found, score in islice(fused.items(), k)
         ]
+
+    def _unknown(self, documents: list[Document]) -> list[Document]:
+        """Those documents that are not stored as they are, each id once."""
+        held = {document.id: document for document in self._engine.get([document.id for document in documents])}
+        unknown = {
+            document.id: document
+            for document in documents
+            if document.id not in held or not _is_same_text(document, held[document.id])
+        }
+        return list(unknown.values())
 
     def _rerank_documents(self, query_vectors: NDArray[np.float32], documents: list[Document]) -> list[Hit]:
         ids = list({document.id for document in documents})
@@ -412,6 +448,18 @@ def as_index(index: object, *, read_only: bool = False, encoder: object = None) 
     if encoder is not None:
         raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
     return index
+
+
+def _side_by_side(
+    search: Callable[[str, NDArray[np.float32] | None], list[Hit]],
+    queries: list[str],
+    vectors: Sequence[NDArray[np.float32] | None],
+) -> Iterable[list[Hit]]:
+    """The hits of each query, which are searched at the same time."""
+    if len(queries) < 2:
+        return map(search, queries, vectors)
+    with ThreadPoolExecutor(min(len(queries), os.cpu_count() or 1)) as pool:
+        return list(pool.map(search, queries, vectors))
 
 
 def _as_document(document: object) -> Document:

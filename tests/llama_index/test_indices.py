@@ -9,7 +9,7 @@ import pytest
 from llama_index.core import Document, MockEmbedding, Settings
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SentenceSplitter
-from llama_index.core.schema import IndexNode, TextNode
+from llama_index.core.schema import IndexNode, QueryBundle, TextNode
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
 from late_interaction import Index
@@ -243,12 +243,10 @@ class TestQuerying:
         assert [found.node.node_id for found in retriever.retrieve("capital of germany")] == ["berlin", "paris"]
         assert len(filled.as_retriever().retrieve("river")) == 2  # LlamaIndex's own default
 
-    def test_metadata_filters_are_refused(self, filled):
+    def test_metadata_filters(self, filled):
         filters = MetadataFilters(filters=[MetadataFilter(key="kind", value="city")])
-        for make in (filled.as_retriever, lambda **kwargs: filled.as_query_engine(llm=MockLLM(), **kwargs)):
-            with pytest.raises(InvalidRequestError, match="where="):
-                make(filters=filters)
-        filled.as_retriever(filters=None)
+        for engine in (filled.as_retriever(filters=filters), filled.as_query_engine(llm=MockLLM(), filters=filters)):
+            assert {found.node.node_id for found in engine.retrieve(QueryBundle("river"))} == {"berlin", "paris"}
 
     def test_query_engine(self, filled, word_encoder):
         rerank = LateInteractionRerank(index=filled.index, top_n=1)

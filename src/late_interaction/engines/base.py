@@ -106,7 +106,9 @@ class Engine(Protocol):
         """The k best documents by MaxSim among those that pass ``where`` and, if given, are ``candidates`` (ids)."""
         ...
 
-    def search_lexical(self, query: str, k: int = 10, *, where: Where | None = None) -> list[Match]:
+    def search_lexical(
+        self, query: str, k: int = 10, *, where: Where | None = None, candidates: Iterable[str] | None = None
+    ) -> list[Match]:
         """The k best documents by BM25 over the words of the query."""
         ...
 

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from late_interaction.compatibility import as_encoder
 from late_interaction.documents import Document
 from late_interaction.index import Index, as_index
+from late_interaction.langchain.documents import from_langchain
 from late_interaction.reranking import rerank
 
 if TYPE_CHECKING:
@@ -28,9 +29,11 @@ class LateInteractionReranker(BaseDocumentCompressor):
     relevance in [0, 1] under ``relevance_score``.
 
     Attributes:
-        index: An `Index`, or the path of one, which is opened for reading.
+        index: An `Index`, or the path of one, which is opened for reading; with ``store`` for writing.
         encoder: An `Encoder`, or what `load_encoder` takes; instead of an index.
         top_n: How many documents to keep.
+        store: Add documents that the index does not hold to it, so that they are encoded once. One of a known id but
+            other text replaces that.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -38,11 +41,14 @@ class LateInteractionReranker(BaseDocumentCompressor):
     index: Index | None = None
     encoder: Any = None
     top_n: int = Field(default=3, gt=0)
+    store: bool = False
 
-    @field_validator("index", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _open(cls, index: object) -> object:
-        return None if index is None else as_index(index, read_only=True)
+    def _open(cls, values: Any) -> Any:
+        if values.get("index") is None:
+            return values
+        return {**values, "index": as_index(values["index"], read_only=not values.get("store"))}
 
     @field_validator("encoder", mode="before")
     @classmethod
@@ -53,16 +59,21 @@ class LateInteractionReranker(BaseDocumentCompressor):
     def _one_of_two(self) -> LateInteractionReranker:
         if (self.index is None) == (self.encoder is None):
             raise ValueError("Give either index= or encoder=.")
+        if self.store and self.index is None:
+            raise ValueError("store=True needs an index= to store in.")
         return self
 
     def compress_documents(
         self, documents: Sequence[LangChainDocument], query: str, callbacks: Callbacks | None = None
     ) -> list[LangChainDocument]:
         """The ``top_n`` best documents for the query, best first, as copies."""
-        # No metadata: reranking needs none, and another store's may not be JSON.
-        candidates = [Document(document.page_content, id=document.id) for document in documents]
+        candidates = [
+            # Reranking needs no metadata, and another store's may not be JSON.
+            from_langchain(document) if self.store else Document(document.page_content, id=document.id)
+            for document in documents
+        ]
         if self.index is not None:
-            hits = self.index.rerank(query, documents=candidates, k=self.top_n)
+            hits = self.index.rerank(query, documents=candidates, k=self.top_n, store=self.store)
         else:
             hits = rerank(query, candidates, encoder=self.encoder, k=self.top_n)
         positions = {id(candidate): position for position, candidate in enumerate(candidates)}

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from langchain_core.documents import Document as LangChainDocument
 
 from late_interaction.documents import Document, Hit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from late_interaction.explain import Explanation
 
 __all__ = ["from_langchain", "hit_to_langchain", "to_langchain"]
 
@@ -19,6 +26,16 @@ def to_langchain(document: Document) -> LangChainDocument:
     return LangChainDocument(page_content=document.text, id=document.id, metadata=dict(document.metadata))
 
 
-def hit_to_langchain(hit: Hit) -> LangChainDocument:
-    """The document of a hit; its metadata is what was stored, nothing more."""
-    return to_langchain(hit.document)
+def hit_to_langchain(
+    hit: Hit, *, with_score: bool = False, explanations: Mapping[str, Explanation] | None = None
+) -> LangChainDocument:
+    """The document of a hit; its metadata is what was stored, with the relevance and the matching words if asked for.
+
+    A document that is gone since it was found has no words to show.
+    """
+    document = to_langchain(hit.document)
+    if with_score:
+        document.metadata["relevance_score"] = hit.relevance
+    if explanations is not None:
+        document.metadata["match_spans"] = explanations[hit.id].to_dicts() if hit.id in explanations else []
+    return document

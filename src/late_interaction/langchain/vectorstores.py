@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.vectorstores import VectorStore
 
+from late_interaction.diversity import diverse
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index, Mode, as_index
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from late_interaction.filters import Where
 
 __all__ = ["LateInteractionVectorStore"]
+
+StoreFilter: TypeAlias = Mapping[str, Any] | Callable[[LangChainDocument], bool]
 
 
 class LateInteractionVectorStore(VectorStore):
@@ -113,11 +116,19 @@ class LateInteractionVectorStore(VectorStore):
         query: str,
         k: int = 4,
         *,
-        filter: Where | None = None,
+        filter: StoreFilter | None = None,
         mode: Mode = "late",
         **kwargs: Any,
     ) -> list[LangChainDocument]:
-        """The k best documents, of those that pass the filter (a ``where`` dict)."""
+        """The k best documents, of those that pass the filter.
+
+        Args:
+            query: The query.
+            k: How many.
+            filter: A ``where`` dict, or a function of a document, which is asked about every one of the store.
+            mode: ``late``, ``lexical`` or ``hybrid``.
+            **kwargs: No others are known.
+        """
         return [hit_to_langchain(hit) for hit in self._search(query, k, filter, mode, kwargs)]
 
     def similarity_search_with_score(
@@ -125,19 +136,56 @@ class LateInteractionVectorStore(VectorStore):
         query: str,
         k: int = 4,
         *,
-        filter: Where | None = None,
+        filter: StoreFilter | None = None,
         mode: Mode = "late",
         **kwargs: Any,
     ) -> list[tuple[LangChainDocument, float]]:
         """The same with `Hit.score`: greater is better."""
         return [(hit_to_langchain(hit), hit.score) for hit in self._search(query, k, filter, mode, kwargs)]
 
+    def max_marginal_relevance_search(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        *,
+        filter: StoreFilter | None = None,
+        mode: Mode = "late",
+        **kwargs: Any,
+    ) -> list[LangChainDocument]:
+        """Some of the ``fetch_k`` best documents that are unlike each other, by MaxSim between them.
+
+        Args:
+            query: The query.
+            k: How many.
+            fetch_k: Of how many.
+            lambda_mult: 1 counts relevance alone, 0 difference alone.
+            filter: As for `similarity_search`.
+            mode: ``late``, ``lexical`` or ``hybrid``.
+            **kwargs: No others are known.
+        """
+        if not 0 <= lambda_mult <= 1:
+            raise InvalidRequestError(f"lambda_mult must be between 0 and 1, not {lambda_mult!r}.")
+        with self.index.engine.one_state():
+            hits = self._search(query, max(k, fetch_k), filter, mode, kwargs)
+            vectors = self.index.engine.vectors([hit.id for hit in hits])
+        relevances, stored = [hit.relevance for hit in hits], [vectors[hit.id] for hit in hits]
+        chosen = diverse(relevances, stored, k, relevance_weight=lambda_mult)
+        return [hit_to_langchain(hits[position]) for position in chosen]
+
+    async def amax_marginal_relevance_search(
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+    ) -> list[LangChainDocument]:
+        """The same without blocking the loop."""
+        return await asyncio.to_thread(self.max_marginal_relevance_search, query, k, fetch_k, lambda_mult, **kwargs)
+
     def _similarity_search_with_relevance_scores(
         self,
         query: str,
         k: int = 4,
         *,
-        filter: Where | None = None,
+        filter: StoreFilter | None = None,
         mode: Mode = "late",
         **kwargs: Any,
     ) -> list[tuple[LangChainDocument, float]]:
@@ -151,10 +199,14 @@ class LateInteractionVectorStore(VectorStore):
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda relevance: relevance  # a hit knows its relevance
 
-    def _search(self, query: str, k: int, where: Where | None, mode: Mode, others: dict[str, Any]) -> list[Hit]:
+    def _search(self, query: str, k: int, passes: StoreFilter | None, mode: Mode, others: dict[str, Any]) -> list[Hit]:
         if others:  # a misspelt filter must not become no filter
             raise InvalidRequestError(f"Unknown arguments: {', '.join(others)}. Known: k, filter, mode.")
-        return self.index.search(query, k, where=where, mode=mode)
+        if not callable(passes):
+            return self.index.search(query, k, where=passes, mode=mode)
+        with self.index.engine.one_state():
+            passing = [document.id for document in self.index.scan() if passes(to_langchain(document))]
+            return self.index.search(query, k, candidates=passing, mode=mode)
 
 
 def _column(name: str, values: Sequence[Any] | None, length: int) -> Iterable[Any]:

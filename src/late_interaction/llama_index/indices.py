@@ -10,7 +10,6 @@ from llama_index.core.data_structs import IndexDict
 from llama_index.core.indices.base import BaseIndex
 from llama_index.core.schema import BaseNode, IndexNode
 
-from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index, Mode, as_index
 from late_interaction.llama_index.nodes import REF_DOC_ID, from_node, to_node
 from late_interaction.llama_index.retrievers import LateInteractionRetriever
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from llama_index.core import Document
     from llama_index.core.storage.docstore.types import RefDocInfo
+    from llama_index.core.vector_stores.types import MetadataFilters
 
     from late_interaction.encoders import Encoder
     from late_interaction.filters import Where
@@ -78,21 +78,26 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         *,
         similarity_top_k: int = 2,
         where: Where | None = None,
+        filters: MetadataFilters | None = None,
+        node_ids: Sequence[str] | None = None,
+        doc_ids: Sequence[str] | None = None,
         mode: Mode = "late",
-        filters: None = None,
+        explain: bool = False,
         **kwargs: Any,
     ) -> LateInteractionRetriever:
         """A retriever over this index. See `LateInteractionRetriever`.
 
         Other arguments are ignored: LlamaIndex's `as_query_engine` and `as_chat_engine` pass theirs through here.
         """
-        if filters is not None:
-            raise InvalidRequestError("MetadataFilters cannot be used yet. Use where=, for example {'lang': 'en'}.")
         return LateInteractionRetriever(
             index=self.index,
             similarity_top_k=similarity_top_k,
             where=where,
+            filters=filters,
+            node_ids=node_ids,
+            doc_ids=doc_ids,
             mode=mode,
+            explain=explain,
             object_map=self._object_map,
             callback_manager=self._callback_manager,
         )

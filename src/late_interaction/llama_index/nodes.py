@@ -8,6 +8,7 @@ is added, for filters and for deleting by source document.
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextNode
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
@@ -15,9 +16,13 @@ from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_
 from late_interaction.documents import Document, Hit
 from late_interaction.errors import InvalidDocumentError
 
-__all__ = ["REF_DOC_ID", "candidate", "from_node", "hit_to_node", "to_node"]
+if TYPE_CHECKING:
+    from late_interaction.explain import Explanation
+
+__all__ = ["REF_DOC_ID", "candidate", "from_node", "hit_to_node", "to_node", "with_matches"]
 
 REF_DOC_ID = "ref_doc_id"
+MATCH_SPANS = "match_spans"
 _CONTENT, _TYPE = "_node_content", "_node_type"  # the names LlamaIndex's own stores use
 
 
@@ -58,6 +63,17 @@ def to_node(document: Document) -> BaseNode:
     metadata = dict(document.metadata)
     # Its metadata was not encoded with it, so it is no part of what LlamaIndex would encode either.
     return TextNode(text=document.text, id_=document.id, metadata=metadata, excluded_embed_metadata_keys=list(metadata))
+
+
+def with_matches(found: NodeWithScore, explanation: Explanation | None) -> NodeWithScore:
+    """The same with the words that match in its metadata, where neither models nor encoders are shown them."""
+    node, spans = found.node, [] if explanation is None else explanation.to_dicts()
+    changed = {
+        "metadata": {**node.metadata, MATCH_SPANS: spans},
+        "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, MATCH_SPANS],
+        "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, MATCH_SPANS],
+    }
+    return NodeWithScore(node=node.model_copy(update=changed), score=found.score)
 
 
 def hit_to_node(hit: Hit) -> NodeWithScore:

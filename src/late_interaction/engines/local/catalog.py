@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from late_interaction.engines.local.files import CATALOG, sync_directory, sync_file
 from late_interaction.engines.local.rows import Reader, Writer
+from late_interaction.engines.local.where import LOWERED
 from late_interaction.errors import CorruptIndexError, IndexClosedError, IndexNotFoundError, StorageError
 
 if TYPE_CHECKING:
@@ -203,6 +204,7 @@ class Catalog:
         )
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.create_function(LOWERED, 1, str.lower, deterministic=True)
         connection.execute("PRAGMA synchronous = FULL")
         return connection
 

@@ -267,11 +267,16 @@ class LocalEngine:
             with stage("fetch"):
                 return [Match(reader.document_at(place), score) for place, score in found]
 
-    def search_lexical(self, query: str, k: int = 10, *, where: Where | None = None) -> list[Match]:
+    def search_lexical(
+        self, query: str, k: int = 10, *, where: Where | None = None, candidates: Iterable[str] | None = None
+    ) -> list[Match]:
         """The k best documents by BM25 over the words of the query (English stems, diacritics folded)."""
         k = check_k(k)
+        if candidates is not None:
+            candidates = _check_ids(candidates)
         with self._reading() as (reader, _):
-            return [Match(document, score) for document, score in reader.search_words(query, k, where=where)]
+            found = reader.search_words(query, k, where=where, candidates=candidates)
+            return [Match(document, score) for document, score in found]
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """The documents of these ids, in this order; unknown ids are left out."""

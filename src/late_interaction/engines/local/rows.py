@@ -125,12 +125,17 @@ class Reader:
         row = self._connection.execute(f"SELECT count(*) FROM documents WHERE {condition}", parameters)
         return int(row.fetchone()[0])
 
-    def search_words(self, query: str, k: int, *, where: Where | None = None) -> list[tuple[Document, float]]:
+    def search_words(
+        self, query: str, k: int, *, where: Where | None = None, candidates: Iterable[str] | None = None
+    ) -> list[tuple[Document, float]]:
         """The k best documents by BM25 (as FTS5 computes it: k1 = 1.2, b = 0.75), best first."""
         words = list(dict.fromkeys(re.findall(r"\w+", unicodedata.normalize("NFC", query))))[:_MAX_WORDS]
         if not words:
             return []
         condition, parameters = _condition(where)
+        if candidates is not None:
+            condition += " AND documents.id IN (SELECT value FROM json_each(?))"
+            parameters = [*parameters, json.dumps(list(candidates))]
         expression = " OR ".join(f'"{word}"' for word in words)  # quoted: FTS5's own operators mean nothing here
         rows = self._connection.execute(
             f"SELECT {_COLUMNS}, -words.rank FROM words JOIN documents ON documents.row = words.rowid "

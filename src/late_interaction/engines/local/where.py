@@ -7,11 +7,15 @@ from typing import Any
 from late_interaction.errors import InvalidFilterError
 from late_interaction.filters import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not
 
-__all__ = ["KINDS", "compile_filter", "sql_value"]
+__all__ = ["KINDS", "LOWERED", "compile_filter", "sql_value"]
 
 KINDS = {"null": 0, "bool": 1, "number": 2, "string": 3, "json": 4}
 """How the kinds of `FieldValue` are written in the table. Part of the format on disk."""
 
+LOWERED = "lowered"
+"""The SQL function for lower case as Python knows it; SQLite's own knows that of ASCII alone."""
+
+_ALONE = {True: "", False: " AND is_element = 0"}
 _OPERATOR_SQL = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _MAX_OPERANDS = 10_000  # SQLite's own limit on parameters is 32,766 in its default build
 
@@ -46,27 +50,28 @@ def _compile(clause: Filter, parameters: list[Any]) -> str:
             return f"NOT {_compile(part, parameters)}"
         case Exists(field):
             return _rows(field, "1", [], parameters)
-        case In(field, operands):
-            return _compile_in(field, operands, parameters)
-        case Compare(field, operator, operand):
-            condition = f"kind = ? AND value {_OPERATOR_SQL[operator]} ?"
+        case In():
+            return _compile_in(clause, parameters)
+        case Compare(field, operator, operand, elements):
+            condition = f"kind = ? AND value {_OPERATOR_SQL[operator]} ?{_ALONE[elements]}"
             return _rows(field, condition, [KINDS[operand.kind], sql_value(operand)], parameters)
-        case Contains(field, operand):
-            condition = "is_element = 1 AND kind = ? AND value = ?"
-            values = [KINDS[operand.kind], sql_value(operand)]
+        case Contains(field, operand, elements, ignore_case):
+            branches = ["is_element = 1 AND kind = ? AND value = ?"] if elements else []
             if operand.kind == "string":
-                condition = f"({condition}) OR (is_element = 0 AND kind = ? AND instr(value, ?) > 0)"
-                values *= 2
-            return _rows(field, condition, values, parameters)
+                text = f"{LOWERED}(value)" if ignore_case else "value"
+                branches.append(f"is_element = 0 AND kind = ? AND instr({text}, ?) > 0")
+            values = [KINDS[operand.kind], sql_value(operand)] * len(branches)
+            return _rows(field, _join("OR", branches, empty="0"), values, parameters)
 
 
-def _compile_in(field: str, operands: tuple[FieldValue, ...], parameters: list[Any]) -> str:
+def _compile_in(clause: In, parameters: list[Any]) -> str:
+    field = clause.field
     by_kind: dict[str, list[Any]] = {}
-    for operand in operands:
+    for operand in clause.values:
         by_kind.setdefault(operand.kind, []).append(sql_value(operand))
     branches = []
     for kind, values in by_kind.items():
-        condition = f"kind = ? AND value IN ({', '.join('?' * len(values))})"
+        condition = f"kind = ? AND value IN ({', '.join('?' * len(values))}){_ALONE[clause.elements]}"
         branches.append(_rows(field, condition, [KINDS[kind], *values], parameters))
     if "null" in by_kind:
         branches.append("NOT " + _rows(field, "1", [], parameters))

@@ -30,7 +30,7 @@ OPERANDS = {
     FilterOperator.TEXT_MATCH: WORDS,
     FilterOperator.TEXT_MATCH_INSENSITIVE: WORDS,
     FilterOperator.IS_EMPTY: [None],
-    **{operator: WORDS + NUMBERS for operator in (">", "<", ">=", "<=")},
+    **dict.fromkeys((">", "<", ">=", "<="), WORDS + NUMBERS),
 }
 METADATA = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES))
 LEAVES = st.sampled_from(list(FilterOperator)).flatmap(

@@ -1,7 +1,7 @@
 """The scores of `scoring.CodedQuery` on an accelerator of torch, for indexes opened with ``device="cuda"``.
 
 The compressed columns of a segment are copied to the device when it is first searched and stay there; what was decided
-for the processor to touch little memory (bytes instead of scores, one token before all) is not needed there.
+for the processor to touch little memory (bits instead of scores, one token before all) is not needed there.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Device:
         torch = torch_module()
         try:
             self.torch_device = torch.device(name)
-            torch.empty(1, device=self.torch_device)
-        except (RuntimeError, AssertionError, TypeError) as error:
+            torch.zeros(1, device=self.torch_device).cpu()  # some hold nothing that comes back
+        except (RuntimeError, AssertionError, TypeError, ImportError) as error:
             reason = str(error).splitlines()[0]
             raise InvalidRequestError(f"Torch cannot use device={name!r}: {reason}") from None
         self._columns: WeakKeyDictionary[CodedSegment, tuple[Any, Any, Any]] = WeakKeyDictionary()
@@ -63,9 +63,10 @@ class Device:
 
     def centroids(self, codebook: Codebook) -> Any:
         """The centroids, (centroids, dim) f32, as a tensor on the device."""
-        if self._centroids is None or self._centroids[0] is not codebook:
-            self._centroids = codebook, self.tensor(codebook.centroids)
-        return self._centroids[1]
+        held = self._centroids  # which another thread may replace meanwhile
+        if held is None or held[0] is not codebook:
+            held = self._centroids = codebook, self.tensor(codebook.centroids)
+        return held[1]
 
     def tensor(self, array: NDArray[Any]) -> Any:
         """An array as a tensor on the device."""
@@ -81,9 +82,13 @@ class DeviceQuery:
         self._rotated = device.tensor(query @ rotation(codec.dim).T)
         self._centroid_scores = device.centroids(codebook) @ self._rotated.T
 
-    def approximate(self, segments: Sequence[tuple[CodedSegment, NDArray[np.int64]]]) -> NDArray[np.float32]:
-        """Approximate MaxSim of some documents of each segment, from the centroids of their tokens alone, (n,)."""
-        return np.concatenate([self._scores(*one, with_residuals=False) for one in segments])
+    def sketched(self, segments: Sequence[tuple[CodedSegment, NDArray[np.int64]]]) -> NDArray[np.float32]:
+        """MaxSim of some documents of each segment from the centroids of their tokens alone, (n,)."""
+        return np.concatenate([self.approximate(*one) for one in segments])
+
+    def approximate(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """MaxSim of some documents from the centroids of their tokens alone, (n,)."""
+        return self._scores(segment, positions, with_residuals=False)
 
     def refined(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """MaxSim of some documents, (n,)."""

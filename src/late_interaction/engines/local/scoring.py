@@ -1,8 +1,8 @@
-"""Scores of compressed documents for one query: cheap ones from centroids alone, and those of their residuals too."""
+"""Scores of compressed documents for one query, each kind closer to MaxSim than the one before, and dearer."""
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,16 @@ _REACH = 0.35
 """How much of its norm a residual is expected to add to the score of its centroid, at most: tokens whose centroids lose
 by more are not looked at. Measured by `benchmarks.recall`."""
 
+_FEW = 16  # query tokens
+_LANES = 32
+"""How many query tokens share a mask of 64 bits, at most. Fewer have more levels each, up to so many."""
+_MAX_LEVELS = 8
+
+_FLOOR_DEVIATIONS = 2.5
+"""By how many standard deviations a score is above the mean of all centroids before it counts: the best match of a
+query token in a document that answers is."""
+_EVERY = 8  # a sample of the centroids is enough to know their mean
+
 _BLOCK_TOKENS = 1024  # unpacked at a time: half a megabyte at 128 dimensions, which stays in the cache
 
 
@@ -45,22 +55,35 @@ class CodedQuery:
         self._codec = codec
         self._rotated = np.zeros((len(query), codec.padded_dim), np.float32)
         self._rotated[:, : codec.dim] = query @ rotation(codec.dim).T
-        rotated = torch.from_numpy(self._rotated[:, : codec.dim])
-        # Few rows times many is what BLAS is quick at, a row per centroid what the kernels want.
-        self._centroid_scores = (rotated @ torch.from_numpy(codebook.centroids).T).T.contiguous().numpy()
+        rotated, centroids = torch.from_numpy(self._rotated[:, : codec.dim]), torch.from_numpy(codebook.centroids)
+        if len(query) <= _FEW:  # BLAS is quicker at few rows times many, but turning the result round takes as long
+            scores = rotated @ centroids.T
+            highest, scores = scores.amax(dim=1), scores.T.contiguous()
+        else:
+            scores = centroids @ rotated.T
+            highest = scores.amax(dim=0)
+        self._highest, self._centroid_scores = highest.numpy(), scores.numpy()
         self._reach = np.float32(_REACH) * np.linalg.norm(query, axis=1).astype(np.float32)
 
-    def approximate(self, segments: Sequence[tuple[CodedSegment, NDArray[np.int64]]]) -> NDArray[np.float32]:
-        """Approximate MaxSim of some documents of each segment, from the centroids of their tokens alone, (n,)."""
-        steps = [np.zeros(len(positions), np.int32) for _, positions in segments]
+    def sketched(self, segments: Sequence[tuple[CodedSegment, NDArray[np.int64]]]) -> NDArray[np.float32]:
+        """Coarse MaxSim of some documents of each segment, from a few levels of their centroids' scores, (n,)."""
+        counts = [np.zeros(len(positions), np.int32) for _, positions in segments]
         pieces = [
             (segment, positions[start:end], out[start:end])
-            for (segment, positions), out in zip(segments, steps, strict=True)
+            for (segment, positions), out in zip(segments, counts, strict=True)
             for start, end in threads.pieces(segment.offsets, positions)
         ]
-        tables = self._tables
-        threads.run([partial(self._scan, tables, *piece) for piece in pieces])
-        return np.asarray(np.concatenate(steps) * self._unit + self._floor.sum(), np.float32)
+        floor, step, masks = self._sketch()
+        threads.run([partial(_scan, masks, *piece) for piece in pieces])
+        scores = np.asarray(np.concatenate(counts) * step + floor, np.float32)
+        scores[np.concatenate([segment.lengths(positions) == 0 for segment, positions in segments])] = 0
+        return scores
+
+    def approximate(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """MaxSim of some documents from the centroids of their tokens alone, (n,)."""
+        sums = np.empty(len(positions), np.float32)
+        compiled.centroid_sums(segment.codes, segment.offsets, positions, self._centroid_scores, sums)
+        return sums
 
     def refined(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """MaxSim of some documents, counting the residual of one token for each query token, (n,).
@@ -85,7 +108,7 @@ class CodedQuery:
         dots *= segment.scales[nearest]
         dots += self._centroid_scores[segment.codes[nearest], np.arange(len(self._rotated))]
         scores = np.asarray(dots.sum(axis=1))
-        scores[segment.offsets[positions] == segment.offsets[positions + 1]] = 0
+        scores[segment.lengths(positions) == 0] = 0
         return scores
 
     def exact(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -110,38 +133,29 @@ class CodedQuery:
         compiled.best_sums(codes, scales, dots, bounds, self._centroid_scores, sums)
         return sums
 
-    def _scan(
-        self,
-        tables: Sequence[NDArray[np.uint8]],
-        segment: CodedSegment,
-        positions: NDArray[np.int64],
-        steps: NDArray[np.int32],
-    ) -> None:
-        for table in tables:
-            compiled.scan[table.shape[1]](segment.codes, segment.offsets, positions, table, steps)
-        empty = segment.offsets[positions] == segment.offsets[positions + 1]
-        steps[empty] = np.clip(-self._floor.sum() / self._unit, -(2**30), 2**30)  # what stands for a score of 0
+    def _sketch(self) -> tuple[np.float32, np.float32, list[NDArray[np.uint64]]]:
+        """The score of no levels, what a level adds to it, and masks for as many query tokens as each has room for."""
+        scores = self._centroid_scores
+        some = scores[::_EVERY]
+        floor = np.asarray(some.mean(axis=0) + _FLOOR_DEVIATIONS * some.std(axis=0), np.float32)
+        words = -(-scores.shape[1] // _LANES)
+        lanes = -(-scores.shape[1] // words)
+        levels = min(64 // lanes, _MAX_LEVELS)
+        step = max(np.float32((self._highest - floor).max() / levels), np.finfo(np.float32).tiny)
+        masks = []
+        for first in range(0, scores.shape[1], lanes):
+            part = np.ascontiguousarray(scores[:, first : first + lanes])
+            mask = np.empty(len(scores), np.uint64)
+            compiled.fill_masks(part, floor[first : first + lanes], np.float32(1) / step, levels, mask)
+            masks.append(mask)
+        return floor.sum(), np.float32(step), masks
 
-    @cached_property
-    def _floor(self) -> NDArray[np.float32]:
-        """The score, by query token, that the tables call 0: one that the best match in a document rarely misses."""
-        return np.asarray(self._centroid_scores.mean(axis=0) - 2 * self._centroid_scores.std(axis=0))
 
-    @cached_property
-    def _unit(self) -> np.float32:
-        """What a step of the tables is worth."""
-        highest = (self._centroid_scores.max(axis=0) - self._floor).max()
-        return np.float32(max(highest / 255, np.finfo(np.float32).tiny))
-
-    @cached_property
-    def _tables(self) -> list[NDArray[np.uint8]]:
-        """The centroid scores in bytes, (centroids, lanes), for as many query tokens as `scan` takes at a time."""
-        tables = []
-        for first in range(0, len(self._rotated), compiled.LANES[-1]):
-            chosen = slice(first, first + compiled.LANES[-1])
-            scores, floor = self._centroid_scores[:, chosen], self._floor[chosen]
-            lanes = next(lanes for lanes in compiled.LANES if lanes >= len(floor))
-            table = np.empty((len(scores), lanes), np.uint8)
-            compiled.fill_table(scores, floor, np.float32(1) / self._unit, table)
-            tables.append(table)
-        return tables
+def _scan(
+    masks: Sequence[NDArray[np.uint64]],
+    segment: CodedSegment,
+    positions: NDArray[np.int64],
+    counts: NDArray[np.int32],
+) -> None:
+    for mask in masks:
+        compiled.scan(segment.codes, segment.offsets, positions, mask, counts)

@@ -1,13 +1,16 @@
 """The search plan.
 
-Exact documents are scored exactly. Compressed ones in three rounds: all by the centroids of their tokens alone; the
-best of them again, by what one token adds for each query token; and, best first, by all their tokens, until the rest
-have no chance to be among the k best. Filters and deletions come before: what is not asked for is not looked at.
+Exact documents are scored exactly. Compressed ones coarsely at first, from a few bits for the centroid of each token;
+some of the best better, by those centroids; some of these by what one token adds for each query token; and a few by all
+their tokens. Once that has shown how good the k-th best is, and what a better score adds to a worse one, only documents
+that may still get there are looked at again. Filters and deletions come before all: what is not asked for costs
+nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,13 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = ["search"]
 
-_SCANNED = 8192
-"""Of so many documents of the best approximate scores some may be refined."""
+_FIRST = (256, 64, 32)
+"""How many documents are scored in each of the better ways at first."""
 
-_REFINE_BATCH, _REFINE_RANK, _REFINE_DEVIATIONS = 512, 128, 5.0
-_EXACT_BATCH, _EXACT_DEVIATIONS = 64, 6.0
-"""How many documents a round scores at a time, and by how many standard deviations more than others of the query the
-next may gain for the round to go on. See `benchmarks.recall`."""
+_MOST = 4096
+"""How many more may be scored in each of them, at most."""
+
+_DEVIATIONS = 3.75
+"""By how many standard deviations more than others of the query a document may gain. See `benchmarks.recall`."""
 
 
 def search(
@@ -93,21 +97,40 @@ def _search_coded(
         )
     documents = _Chosen(coded_query, coded, numbers, places)
     order = np.arange(len(places))
-    if len(order) <= max(_EXACT_BATCH, k):
+    if len(order) <= max(2 * _FIRST[-1], k):
         return numbers, places, documents.exact(order)
     with stage("scan"):
-        approximate = coded_query.approximate(list(coded.values()))
-        order = top_k(approximate, max(_SCANNED, 16 * k))
-    with stage("refine"):
-        refined = _round(
-            documents.refined, order, approximate[order], max(_REFINE_RANK, 2 * k), _REFINE_BATCH, _REFINE_DEVIATIONS
-        )
-        best_first = np.argsort(-refined, kind="stable")
-        order, refined = order[best_first], refined[best_first]
-    with stage("rerank"):
-        scores = _round(documents.exact, order, refined, k, _EXACT_BATCH, _EXACT_DEVIATIONS)
-    order = order[: len(scores)]
-    return numbers[order], places[order], scores
+        sketched = coded_query.sketched(list(coded.values()))
+    scores = _best_scores(documents, sketched, k)
+    known = np.flatnonzero(np.isfinite(scores))
+    return numbers[known], places[known], scores[known]
+
+
+def _best_scores(documents: _Chosen, sketched: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """Scores of documents given their coarse scores; minus infinity where they are not worth knowing."""
+    ways = (("approximate", documents.approximate), ("refine", documents.refined), ("rerank", documents.exact))
+    scores = [sketched, *(np.full(len(sketched), -np.inf, np.float32) for _ in ways)]
+
+    def score(way: int, chosen: NDArray[np.int64]) -> None:
+        name, function = ways[way]
+        with stage(name):
+            scores[way + 1][chosen] = function(chosen)
+
+    chosen = np.arange(len(sketched))
+    for way, first in enumerate(_FIRST):
+        chosen = chosen[top_k(scores[way][chosen], max(first, 2 ** (len(ways) - 1 - way) * k))]
+        score(way, chosen)
+    least = np.partition(scores[-1][chosen], -k)[-k]
+    gains = [better[known] - worse[known] for worse, better in pairwise(scores) for known in [np.isfinite(better)]]
+    for way in range(len(ways)):
+        reach = sum(gain.mean() for gain in gains[way:])
+        reach += _DEVIATIONS * np.sqrt(sum(gain.var() for gain in gains[way:]))
+        reach = max(reach, (scores[-1][chosen] - scores[way][chosen]).max())
+        hopeful = np.flatnonzero((scores[way] + reach >= least) & np.isinf(scores[way + 1]))
+        if len(hopeful) > _MOST:
+            hopeful = hopeful[top_k(scores[way][hopeful], _MOST)]
+        score(way, hopeful)
+    return scores[-1]
 
 
 @dataclass(frozen=True)
@@ -118,6 +141,9 @@ class _Chosen:
     coded: Mapping[int, tuple[CodedSegment, NDArray[np.int64]]]
     numbers: NDArray[np.int64]
     places: NDArray[np.int64]
+
+    def approximate(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._scores(self.query.approximate, chosen)
 
     def refined(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._scores(self.query.refined, chosen)
@@ -137,30 +163,6 @@ class _Chosen:
             if len(here):
                 scores[here] = score(segment, self.places[chosen[here]])
         return scores
-
-
-def _round(
-    score: Callable[[NDArray[np.int64]], NDArray[np.float32]],
-    order: NDArray[np.int64],
-    estimates: NDArray[np.float32],
-    k: int,
-    size: int,
-    deviations: float,
-) -> NDArray[np.float32]:
-    """Better scores of documents, best estimates first, as far as one may still be among the k best.
-
-    What the better score adds to the estimate is alike for the documents of a query: its mean and deviation over those
-    last seen say what the next may reach.
-    """
-    scores = np.empty(0, np.float32)
-    while len(scores) < len(order):
-        batch = slice(len(scores), len(scores) + max(size, k))
-        scores = np.concatenate([scores, score(order[batch])])
-        added = scores[batch] - estimates[batch]
-        reach = added.mean() + deviations * added.std()
-        if len(scores) < len(order) and estimates[len(scores)] + reach < np.partition(scores, -k)[-k]:
-            break
-    return scores
 
 
 def _best(

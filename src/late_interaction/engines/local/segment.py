@@ -102,6 +102,10 @@ class Segment(ColumnFolder):
         """
         return self._sound(self._offsets)
 
+    def lengths(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many tokens some documents have, (n,)."""
+        return np.asarray(self.offsets[positions + 1] - self.offsets[positions])
+
     def read(self, positions: NDArray[np.int64], *, once: bool = False) -> tuple[list[int], dict[str, NDArray[Any]]]:
         """The lengths of some documents, given by ascending positions, and the columns of their tokens.
 
@@ -188,7 +192,7 @@ class CodedSegment(Segment):
 def in_blocks(segment: Segment, positions: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
     """Ascending positions in blocks of documents that together have about so many tokens."""
     if len(positions):
-        before = np.cumsum(segment.offsets[positions + 1] - segment.offsets[positions])
+        before = np.cumsum(segment.lengths(positions))
         yield from np.split(positions, np.flatnonzero(np.diff(before // tokens)) + 1)
 
 

@@ -72,8 +72,7 @@ class Snapshot:
 
     def living_tokens(self, number: int) -> int:
         """How many tokens the living documents of a segment have."""
-        offsets, alive = self.segments[number].offsets, self.alive[number]
-        return int((offsets[alive + 1] - offsets[alive]).sum())
+        return int(self.segments[number].lengths(self.alive[number]).sum())
 
     def vectors(self, place: Place) -> NDArray[np.float32]:
         """The token vectors of a document, (tokens, dim): as they came, or as their codes have kept them."""

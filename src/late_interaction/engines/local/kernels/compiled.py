@@ -7,18 +7,21 @@ bounds-checked: callers see to it that codes and offsets are in range (`segment.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numba as nb
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["LANES", "best_sums", "fill_table", "nearest_dots", "promising_tokens", "quantize", "scan", "unpack"]
-
-LANES = (32, 64)
-"""How many query tokens one pass of `scan` takes: a fixed number is what lets LLVM keep them in vector registers."""
+__all__ = [
+    "best_sums",
+    "centroid_sums",
+    "fill_masks",
+    "nearest_dots",
+    "promising_tokens",
+    "quantize",
+    "scan",
+    "unpack",
+]
 
 
 def _can_keep() -> bool:
@@ -32,7 +35,7 @@ def _can_keep() -> bool:
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": _can_keep(), "boundscheck": False}
 
-_u8, _u16, _i32, _i64, _f32 = nb.uint8, nb.uint16, nb.int32, nb.int64, nb.float32
+_u8, _u16, _u64, _i32, _i64, _f32 = nb.uint8, nb.uint16, nb.uint64, nb.int32, nb.int64, nb.float32
 
 
 def _columns(kind: Any, dimensions: int = 1) -> Any:
@@ -81,48 +84,60 @@ def unpack(packed, tokens, bits, points):
                 part[j] = _f32(_u8((row[j] >> right) & mask)) - shift
 
 
-def _make_scan(lanes: int) -> Callable[..., None]:
-    signature = nb.void(_columns(_u16), _columns(_i64), _columns(_i64), _columns(_u8, 2), _i32[::1])
+@nb.njit([nb.void(_columns(_f32, 2), _columns(_f32), _f32, _i64, _u64[::1])], **_OPTIONS)
+def fill_masks(scores, floor, inverse, levels, masks):
+    centroids, lanes = scores.shape
+    for centroid in range(centroids):
+        mask = _u64(0)
+        for lane in range(lanes):
+            value = (scores[centroid, lane] - floor[lane]) * inverse + _f32(0.5)
+            level = _u64(min(max(value, _f32(0)), _f32(levels)))
+            mask |= ((_u64(1) << level) - _u64(1)) << _u64(lane * levels)
+        masks[centroid] = mask
 
-    @nb.njit([signature], **_OPTIONS)
-    def scan(codes, offsets, documents, table, scores):
-        best = np.empty(lanes, np.uint8)
-        for i in range(len(documents)):
-            token, end = offsets[documents[i]], offsets[documents[i] + 1]
-            for lane in range(lanes):
-                best[lane] = 0
-            while token + 4 <= end:  # four rows at a time: fewer trips of `best` through memory
-                row0, row1 = table[codes[token]], table[codes[token + 1]]
-                row2, row3 = table[codes[token + 2]], table[codes[token + 3]]
-                for lane in range(lanes):
-                    best[lane] = max(best[lane], max(max(row0[lane], row1[lane]), max(row2[lane], row3[lane])))
-                token += 4
-            while token < end:
-                row = table[codes[token]]
+
+@nb.njit(**_OPTIONS)
+def _ones(word):
+    """How many bits are set, in the way that LLVM knows for one instruction."""
+    word -= (word >> _u64(1)) & _u64(0x5555555555555555)
+    word = (word & _u64(0x3333333333333333)) + ((word >> _u64(2)) & _u64(0x3333333333333333))
+    word = (word + (word >> _u64(4))) & _u64(0x0F0F0F0F0F0F0F0F)
+    return _i32((word * _u64(0x0101010101010101)) >> _u64(56))
+
+
+@nb.njit([nb.void(_columns(_u16), _columns(_i64), _columns(_i64), _columns(_u64), _i32[::1])], **_OPTIONS)
+def scan(codes, offsets, documents, masks, counts):
+    for i in range(len(documents)):
+        token, end = offsets[documents[i]], offsets[documents[i] + 1]
+        seen0, seen1, seen2, seen3 = _u64(0), _u64(0), _u64(0), _u64(0)
+        while token + 4 <= end:  # four at a time, none of which waits for another
+            seen0 |= masks[codes[token]]
+            seen1 |= masks[codes[token + 1]]
+            seen2 |= masks[codes[token + 2]]
+            seen3 |= masks[codes[token + 3]]
+            token += 4
+        while token < end:
+            seen0 |= masks[codes[token]]
+            token += 1
+        counts[i] += _ones(seen0 | seen1 | seen2 | seen3)
+
+
+@nb.njit([nb.void(_columns(_u16), _columns(_i64), _columns(_i64), _columns(_f32, 2), _f32[::1])], **_OPTIONS)
+def centroid_sums(codes, offsets, documents, centroid_scores, sums):
+    lanes = centroid_scores.shape[1]
+    best = np.empty(lanes, np.float32)
+    for i in range(len(documents)):
+        start, end = offsets[documents[i]], offsets[documents[i] + 1]
+        total = _f32(0)
+        if start < end:
+            best[:] = centroid_scores[codes[start]]
+            for token in range(start + 1, end):
+                row = centroid_scores[codes[token]]
                 for lane in range(lanes):
                     best[lane] = max(best[lane], row[lane])
-                token += 1
-            total = _i32(0)
             for lane in range(lanes):
-                total += _i32(best[lane])
-            scores[i] += total
-
-    return scan
-
-
-scan = {lanes: _make_scan(lanes) for lanes in LANES}
-
-
-@nb.njit([nb.void(nb.types.Array(_f32, 2, "A", readonly=True), _columns(_f32), _f32, _u8[:, ::1])], **_OPTIONS)
-def fill_table(scores, floor, inverse, table):
-    centroids, width = scores.shape
-    lanes = table.shape[1]
-    for centroid in range(centroids):
-        for lane in range(width):
-            value = (scores[centroid, lane] - floor[lane]) * inverse + _f32(0.5)
-            table[centroid, lane] = _u8(min(max(value, _f32(0)), _f32(255)))
-        for lane in range(width, lanes):
-            table[centroid, lane] = 0
+                total += best[lane]
+        sums[i] = total
 
 
 @nb.njit(fastmath=True, **_OPTIONS)

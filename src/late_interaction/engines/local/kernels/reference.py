@@ -13,7 +13,16 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["best_sums", "fill_table", "nearest_dots", "promising_tokens", "quantize", "scan", "unpack"]
+__all__ = [
+    "best_sums",
+    "centroid_sums",
+    "fill_masks",
+    "nearest_dots",
+    "promising_tokens",
+    "quantize",
+    "scan",
+    "unpack",
+]
 
 
 def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -54,43 +63,66 @@ def unpack(packed: NDArray[np.uint8], tokens: NDArray[np.int64], bits: int) -> N
     return np.concatenate(levels, axis=1).astype(np.float32) - np.float32(half - 0.5)
 
 
-def fill_table(
-    scores: NDArray[np.float32], floor: NDArray[np.float32], inverse: float, lanes: int
-) -> NDArray[np.uint8]:
-    """Centroid scores in a byte each, for `scan`: 0 at the floor and below, 255 at ``255 / inverse`` above it.
+def fill_masks(
+    scores: NDArray[np.float32], floor: NDArray[np.float32], inverse: float, levels: int
+) -> NDArray[np.uint64]:
+    """Centroid scores as thermometers: for every query token as many bits, from the lowest, as the score has levels.
+
+    The union of two thermometers is the higher one, so a union over tokens takes the maximum for every query token at
+    once, and the bits set in it are the sum. Two levels make the bit vectors of EMVB (Nardini, Rulli & Venturini, ECIR
+    2024); short queries have room for more.
 
     Args:
-        scores: (centroids, query tokens).
-        floor: By query token, (query tokens,).
-        inverse: Steps per unit of score.
-        lanes: Width of the table; what no query token fills is 0.
+        scores: (centroids, query tokens), query tokens · levels ≤ 64.
+        floor: By query token, the score of level 0, (query tokens,).
+        inverse: Levels per unit of score.
+        levels: The highest.
+
+    Returns:
+        (centroids,).
     """
-    table = np.zeros((len(scores), lanes), np.uint8)
-    table[:, : scores.shape[1]] = np.clip((scores - floor) * np.float32(inverse) + np.float32(0.5), 0, 255)
-    return table
+    reached = np.clip((scores - floor) * np.float32(inverse) + np.float32(0.5), 0, levels).astype(np.uint64)
+    shifts = np.arange(scores.shape[1], dtype=np.uint64) * np.uint64(levels)
+    return np.asarray(np.bitwise_or.reduce(((np.uint64(1) << reached) - np.uint64(1)) << shifts, axis=1), np.uint64)
 
 
 def scan(
+    codes: NDArray[np.uint16], offsets: NDArray[np.int64], documents: NDArray[np.int64], masks: NDArray[np.uint64]
+) -> NDArray[np.int32]:
+    """Coarse MaxSim of some documents: for every query token the level of the best of their tokens' centroids, summed.
+
+    Args:
+        codes: The centroid of each token, (tokens,).
+        offsets: (documents of the segment + 1,).
+        documents: Which of them, (n,).
+        masks: Of `fill_masks`, (centroids,).
+
+    Returns:
+        (n,). A document without tokens gets 0.
+    """
+    unions = [int(np.bitwise_or.reduce(masks[codes[offsets[d] : offsets[d + 1]]])) for d in documents]
+    return np.array([union.bit_count() for union in unions], np.int32)
+
+
+def centroid_sums(
     codes: NDArray[np.uint16],
     offsets: NDArray[np.int64],
     documents: NDArray[np.int64],
-    table: NDArray[np.uint8],
-) -> NDArray[np.int32]:
+    centroid_scores: NDArray[np.float32],
+) -> NDArray[np.float32]:
     """Approximate MaxSim of some documents: for every query token the best of their tokens' centroids, summed.
 
     Args:
         codes: The centroid of each token, (tokens,).
         offsets: (documents of the segment + 1,).
         documents: Which of them, (n,).
-        table: Scores of the centroids against the query tokens, (centroids, lanes).
+        centroid_scores: (centroids, query tokens).
 
     Returns:
         (n,). A document without tokens gets 0.
     """
-    return np.array(
-        [table[codes[offsets[d] : offsets[d + 1]]].max(axis=0, initial=0).sum(dtype=np.int32) for d in documents],
-        np.int32,
-    )
+    scores = [centroid_scores[codes[offsets[d] : offsets[d + 1]]] for d in documents]
+    return np.array([of_one.max(axis=0).sum() if len(of_one) else 0 for of_one in scores], np.float32)
 
 
 def nearest_dots(

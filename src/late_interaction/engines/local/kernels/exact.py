@@ -92,7 +92,7 @@ def maxsim_reference(query: NDArray[np.floating], document: NDArray[np.floating]
 def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     """Positions of the k highest scores, best first; of equal scores the earlier position wins."""
     if k < len(scores):
-        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+        threshold = torch_module().topk(torch_module().from_numpy(scores), k, sorted=False).values.min().numpy()
         above = np.flatnonzero(scores > threshold)
         level = np.flatnonzero(scores == threshold)[: k - len(above)]
         chosen = np.concatenate([above, level])

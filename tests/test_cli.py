@@ -357,3 +357,17 @@ class TestProcess:
         assert done.stdout == b""
         assert done.stderr.decode().startswith("Error: There is no index at nowhere.")
         assert done.stderr.count(b"\n") == 1
+
+
+class TestExplain:
+    def test_shows_which_words_meet(self, indexed, encoder):
+        (hit,) = search("Which river is in eleven countries?", "-k", "1")
+        shown = succeed("explain", "my-index", "Which river is in eleven countries?", hit["id"]).stdout
+        assert "**countries**" in shown
+        assert "similarity" in shown
+        found = json.loads(succeed("explain", "my-index", "eleven countries", hit["id"], "--json").stdout)
+        assert found["id"] == hit["id"]
+        assert {"countries", "eleven"} <= {span["document_word"] for span in found["spans"]}
+
+    def test_an_unknown_id(self, indexed, encoder):
+        assert "atlantis" in fail("explain", "my-index", "river", "atlantis")

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from late_interaction.engines.local.kernels import compiled, reference
 
 STEPS = {1: 1.596, 2: 0.9957, 4: 0.3352, 8: 0.0308}
-NAMES = ("quantize", "unpack", "fill_table", "scan", "nearest_dots", "promising_tokens", "best_sums")
+NAMES = (
+    "quantize",
+    "unpack",
+    "fill_masks",
+    "scan",
+    "centroid_sums",
+    "nearest_dots",
+    "promising_tokens",
+    "best_sums",
+)
 
 
 @dataclass
@@ -33,13 +42,14 @@ class Columns:
     query: Any  # (query tokens, padded dim) f32
     scores: Any  # (centroids, query tokens) f32
     reach: Any  # (query tokens,) f32
+    levels: int  # of a lane of a mask
 
     def frozen(self, freeze):
         """The same, every array passed through a function."""
-        return Columns(self.bits, *(freeze(array) for name, array in vars(self).items() if name != "bits"))
+        return Columns(*(freeze(one) if isinstance(one, np.ndarray) else one for one in vars(self).values()))
 
 
-def columns(lengths, documents, *, bits=4, dim=12, query_tokens=5, centroids=9, seed=0):
+def columns(lengths, documents, *, bits=4, dim=12, query_tokens=5, centroids=9, levels=None, seed=0):
     rng = np.random.default_rng(seed)
     tokens, width = sum(lengths), -(-dim * bits // 8)
     residuals = rng.normal(size=(tokens, dim)) * 10.0 ** rng.integers(-6, 5, (tokens, 1))
@@ -55,19 +65,27 @@ def columns(lengths, documents, *, bits=4, dim=12, query_tokens=5, centroids=9, 
         query=rng.normal(size=(query_tokens, width * 8 // bits)).astype(np.float32),
         scores=rng.normal(size=(centroids, query_tokens)).astype(np.float32),
         reach=rng.random(query_tokens).astype(np.float32),
+        levels=levels or most_levels(query_tokens),
     )
+
+
+def most_levels(query_tokens):
+    """As many as there is room for in 64 bits; all 64 of a single lane are another test's matter."""
+    return min(63, 64 // min(64, query_tokens))
 
 
 @st.composite
 def any_columns(draw):
     lengths = draw(st.lists(st.one_of(st.integers(0, 2), st.integers(3, 20)), min_size=1, max_size=12))
+    query_tokens = draw(st.one_of(st.integers(1, 70), st.sampled_from([1, 2, 8, 31, 32, 33, 64, 65])))
     return columns(
         lengths,
         draw(st.lists(st.integers(0, len(lengths) - 1), max_size=15)),
         bits=draw(st.sampled_from([1, 2, 4, 8])),
         dim=draw(st.one_of(st.integers(1, 20), st.sampled_from([31, 48, 64, 127, 130]))),
-        query_tokens=draw(st.one_of(st.integers(1, 70), st.sampled_from([1, 31, 32, 33, 64, 65]))),
+        query_tokens=query_tokens,
         centroids=draw(st.one_of(st.integers(1, 4), st.integers(5, 300))),
+        levels=draw(st.one_of(st.none(), st.integers(1, most_levels(query_tokens)))),
         seed=draw(st.integers(0, 2**32 - 1)),
     )
 
@@ -84,11 +102,18 @@ def levels_of(packed, bits, dim):
     return ((packed[:, [d % width for d in range(dim)]] >> shifts) & (2**bits - 1)).astype(np.int64)
 
 
-def table_of(case):
-    """A table for `scan` of the first query tokens, and its lanes."""
+def lanes_of(case):
+    """What `fill_masks` takes: the scores of the first query tokens, negative ones among them, and levels for each."""
     scores = np.ascontiguousarray(case.scores[:, :64])
-    lanes = 32 if scores.shape[1] <= 32 else 64
-    return scores, scores.mean(axis=0), np.float32(80), lanes
+    return scores, scores.mean(axis=0), np.float32(case.levels / 2), case.levels
+
+
+def masks_of(case):
+    """Masks for `scan`: thermometers, and a few words of any bits, since a union takes no notice of what they mean."""
+    masks = reference.fill_masks(*lanes_of(case))
+    rng = np.random.default_rng(len(case.codes))
+    masks[::5] = rng.integers(0, 2**64, len(masks[::5]), np.uint64)
+    return masks
 
 
 def run_compiled(name, case):
@@ -100,15 +125,16 @@ def run_compiled(name, case):
     elif name == "unpack":
         out = (np.full((tokens, case.query.shape[1]), np.nan, np.float32),)
         compiled.unpack(case.packed, np.arange(tokens)[::-1].copy(), case.bits, *out)
-    elif name == "fill_table":
-        scores, floor, inverse, lanes = table_of(case)
-        out = (np.full((len(scores), lanes), 0xAA, np.uint8),)
-        compiled.fill_table(scores, floor, inverse, *out)
+    elif name == "fill_masks":
+        out = (np.full(len(case.scores), 0xAA, np.uint64),)
+        compiled.fill_masks(*lanes_of(case), *out)
     elif name == "scan":
-        table = reference.fill_table(*table_of(case))
         out = (np.full(documents, 7, np.int32),)
-        compiled.scan[table.shape[1]](case.codes, case.offsets, case.documents, table, *out)
+        compiled.scan(case.codes, case.offsets, case.documents, masks_of(case), *out)
         out[0][:] -= 7  # it adds to what is there
+    elif name == "centroid_sums":
+        out = (np.full(documents, np.nan, np.float32),)
+        compiled.centroid_sums(case.codes, case.offsets, case.documents, case.scores, *out)
     elif name == "nearest_dots":
         out = np.zeros((documents, query_tokens), np.int64), np.zeros((documents, query_tokens), np.float32)
         compiled.nearest_dots(
@@ -146,12 +172,13 @@ def assert_quantized(case, packed, scales):
 @example(case=columns([0], [0]), freeze=True)
 @example(case=columns([0, 1, 0, 4, 8, 3], [5, 0, 3, 3, 1], query_tokens=64, bits=8), freeze=False)
 @example(case=columns([5], [0], query_tokens=1, dim=1, bits=1, centroids=1), freeze=True)
+@example(case=columns(range(12), range(12), query_tokens=32, levels=2, centroids=300), freeze=True)
+@example(case=columns(range(12), range(12), query_tokens=8, levels=8, centroids=300), freeze=False)
 def test_each_kernel_is_its_reference(case, freeze):
     if freeze:
         case = case.frozen(frozen)
     tokens, bits = np.arange(len(case.codes)), case.bits
-    table = reference.fill_table(*table_of(case))
-    bounds = case.offsets
+    bounds, own = case.offsets, (case.codes, case.offsets, case.documents)
 
     packed, scales = run_compiled("quantize", case)
     assert_quantized(case, packed, scales)
@@ -164,10 +191,11 @@ def test_each_kernel_is_its_reference(case, freeze):
     assert (apart != 0).sum() <= 3
 
     assert np.array_equal(run_compiled("unpack", case)[0], reference.unpack(case.packed, tokens[::-1], bits))
-    assert np.array_equal(run_compiled("fill_table", case)[0], table)
-    assert np.array_equal(
-        run_compiled("scan", case)[0], reference.scan(case.codes, case.offsets, case.documents, table)
-    )
+    assert np.array_equal(run_compiled("fill_masks", case)[0], reference.fill_masks(*lanes_of(case)))
+    assert np.array_equal(run_compiled("scan", case)[0], reference.scan(*own, masks_of(case)))
+    centroid_sums = reference.centroid_sums(*own, case.scores)
+    assert centroid_sums.dtype == np.float32
+    np.testing.assert_allclose(run_compiled("centroid_sums", case)[0], centroid_sums, rtol=1e-5, atol=2e-5)
 
     nearest, dots = run_compiled("nearest_dots", case)
     expected_nearest, expected_dots = reference.nearest_dots(
@@ -186,11 +214,28 @@ def test_each_kernel_is_its_reference(case, freeze):
     )
 
 
+def assert_thermometers(case, masks):
+    """Of every lane, the lowest so many bits: one for every level that the score is no more than half away from."""
+    scores, floor, inverse, levels = lanes_of(case)
+    lanes = scores.shape[1]
+    bits = (masks[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)).astype(bool)
+    assert not bits[:, lanes * levels :].any()
+    bits = bits[:, : lanes * levels].reshape(-1, lanes, levels)
+    beyond = ((scores.astype(np.float64) - floor) * inverse)[:, :, None] - (np.arange(levels) + 0.5)
+    clear = np.abs(beyond) > 1e-4
+    assert np.array_equal(bits[clear], beyond[clear] > 0)
+    assert (bits[:, :, 1:] <= bits[:, :, :-1]).all()
+    return bits.sum(axis=2)
+
+
 @settings(deadline=None, max_examples=40)
 @given(case=any_columns())
 def test_the_reference_is_loops(case):
-    table = reference.fill_table(*table_of(case))
-    scanned = reference.scan(case.codes, case.offsets, case.documents, table)
+    reached = assert_thermometers(case, reference.fill_masks(*lanes_of(case)))
+    scanned = reference.scan(case.codes, case.offsets, case.documents, reference.fill_masks(*lanes_of(case)))
+    anything = masks_of(case)
+    united = reference.scan(case.codes, case.offsets, case.documents, anything)
+    summed = reference.centroid_sums(case.codes, case.offsets, case.documents, case.scores)
     nearest, dots = reference.nearest_dots(
         case.codes, case.packed, case.offsets, case.documents, case.scores, case.query, case.bits
     )
@@ -202,8 +247,13 @@ def test_the_reference_is_loops(case):
     for i, document in enumerate(case.documents):
         tokens = range(case.offsets[document], case.offsets[document + 1])
         assert scanned[i] == sum(
-            max((int(table[case.codes[t], q]) for t in tokens), default=0) for q in range(table.shape[1])
+            max((int(reached[case.codes[t], q]) for t in tokens), default=0) for q in range(reached.shape[1])
         )
+        bits = [{bit for bit in range(64) if int(anything[case.codes[t]]) >> bit & 1} for t in tokens]
+        assert united[i] == len(set().union(*bits))
+        expected = sum(max((float(case.scores[case.codes[t], q]) for t in tokens), default=0)
+                       for q in range(case.scores.shape[1]))  # fmt: skip
+        assert summed[i] == pytest.approx(expected, rel=1e-5, abs=2e-5)
         for q in range(len(case.query)):
             best = max(tokens, key=lambda t: (case.scores[case.codes[t], q], -t), default=0)
             assert nearest[i, q] == best
@@ -245,21 +295,62 @@ def test_quantized_by_hand(of):
     assert packed[:, 0].tolist() == [0, 255]
 
 
+@pytest.mark.parametrize("of", [reference, compiled], ids=["reference", "compiled"])
+@pytest.mark.parametrize("lanes", range(1, 65))
+def test_masks_of_any_number_of_lanes(of, lanes):
+    """All numbers of levels that 64 bits have room for, up to 64 bits exactly; scores on borders go up."""
+    rng = np.random.default_rng(lanes)
+    for levels in range(1, most_levels(lanes) + 1):
+        eighths, floor = rng.integers(-9, 8 * levels + 9, (40, lanes)), rng.integers(-9, 9, lanes)
+        eighths += floor
+        halves = int(rng.choice([1, 2, 4]))  # of a level for a unit of score: all of it is exact in single precision
+        arguments = (eighths / 8).astype(np.float32), (floor / 8).astype(np.float32), np.float32(halves / 2), levels
+        expected = [
+            sum(
+                (1 << min(max((score - zero) * halves + 8, 0) // 16, levels)) - 1 << lane * levels
+                for lane, (score, zero) in enumerate(zip(row, floor.tolist(), strict=True))
+            )
+            for row in eighths.tolist()
+        ]
+        assert filled(of, *arguments).tolist() == expected
+
+
+@pytest.mark.parametrize("of", [reference, compiled], ids=["reference", "compiled"])
+def test_one_lane_of_all_64_levels(of):
+    """Which fill the word: shifting by all its bits is what machines do each in their own way."""
+    scores = np.array([[-3], [0], [1], [62], [63], [64], [99]], np.float32)
+    masks = filled(of, scores, np.zeros(1, np.float32), np.float32(1), 64)
+    assert [mask.bit_count() for mask in masks.tolist()] == [0, 0, 1, 62, 63, 64, 64]
+
+
+def filled(of, scores, *arguments):
+    if of is reference:
+        return reference.fill_masks(scores, *arguments)
+    masks = np.full(len(scores), 0xAA, np.uint64)
+    compiled.fill_masks(scores, *arguments, masks)
+    return masks
+
+
+@pytest.mark.parametrize("of", [reference, compiled], ids=["reference", "compiled"])
+def test_masks_by_hand(of):
+    # A level is half a unit above the floor of 1; the floor is level 0, 3 the most, and halves are rounded up.
+    scores = np.array([[0.0, 1.0], [2.26, 1e9], [1.25, 1.24], [-1e9, 1.8]], np.float32)
+    masks = filled(of, scores, np.array([1.0, 1.0], np.float32), np.float32(2), 3)
+    assert masks.tolist() == [0, 0b111_111, 0b000_001, 0b011_000]
+
+
 def test_scores_by_hand():
     offsets, documents = np.array([0, 2, 2, 3]), np.array([2, 0, 1])
     codes = np.array([0, 2, 1], np.uint16)
-    table = np.zeros((3, 32), np.uint8)
-    table[:, :3] = [[5, 0, 255], [1, 1, 1], [3, 9, 255]]
-    scores = np.array([100, 10, 1], np.int32)
-    compiled.scan[32](codes, offsets, documents, table, scores)
-    assert scores.tolist() == [100 + 3, 10 + 5 + 9 + 255, 1]
+    counts = np.array([100, 10, 1], np.int32)
+    compiled.scan(codes, offsets, documents, np.array([0b0011, 0b1000, 1 << 63 | 0b0110], np.uint64), counts)
+    assert counts.tolist() == [100 + 1, 10 + 4, 1]
+    compiled.scan(codes, offsets, documents, np.array([2**64 - 1, 0, 0], np.uint64), counts)
+    assert counts.tolist() == [101, 14 + 64, 1]
 
-    # The floor is 0, 255 the most; halves are rounded up.
-    filled = np.empty((2, 32), np.uint8)
-    compiled.fill_table(
-        np.array([[0.0, 1.0], [2.26, 1e9]], np.float32), np.array([1.0, 1.0], np.float32), np.float32(2), filled
-    )
-    assert filled[:, :3].tolist() == [[0, 0, 0], [3, 255, 0]]
+    sums = np.full(3, np.nan, np.float32)
+    compiled.centroid_sums(codes, offsets, documents, np.array([[1, -5], [-2, -3], [-4, 2]], np.float32), sums)
+    assert sums.tolist() == [-2 - 3, 1 + 2, 0]
 
     centroid_scores = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0]], np.float32)
     keep, sums = np.zeros(3, np.bool_), np.empty(3, np.float32)
@@ -307,19 +398,21 @@ def test_eight_threads_at_once_get_what_one_gets(name):
                     assert np.array_equal(output, other)
 
 
-@pytest.mark.parametrize("name", ["scan", "nearest_dots", "unpack"])
+@pytest.mark.parametrize("name", ["scan", "centroid_sums", "nearest_dots", "unpack"])
 def test_python_runs_beside_a_kernel(name):
-    case = columns([1000], np.zeros(60 if name == "nearest_dots" else 40_000), dim=64, query_tokens=64, centroids=64)
+    documents = {"nearest_dots": 60, "centroid_sums": 500}.get(name, 40_000)
+    case = columns([1000], np.zeros(documents), dim=64, query_tokens=64, centroids=64)
     if name == "unpack":
         tokens = np.zeros(200_000, np.int64)
         arguments = (case.packed, tokens, 4, np.zeros((len(tokens), 64), np.float32))
     elif name == "scan":
-        table = reference.fill_table(*table_of(case))
-        arguments = (case.codes, case.offsets, case.documents, table, np.zeros(len(case.documents), np.int32))
+        arguments = (case.codes, case.offsets, case.documents, masks_of(case), np.zeros(documents, np.int32))
+    elif name == "centroid_sums":
+        arguments = (case.codes, case.offsets, case.documents, case.scores, np.zeros(documents, np.float32))
     else:
         out = np.zeros((60, 64), np.int64), np.zeros((60, 64), np.float32)
         arguments = (case.codes, case.packed, case.offsets, case.documents, case.scores, case.query, 4, *out)
-    kernel = compiled.scan[64] if name == "scan" else getattr(compiled, name)
+    kernel = getattr(compiled, name)
     span = []
 
     def work():
@@ -344,5 +437,5 @@ def test_python_runs_beside_a_kernel(name):
 
 
 def test_every_kernel_is_made_to_release_the_gil():
-    kernels = [*compiled.scan.values(), *(getattr(compiled, name) for name in NAMES if name != "scan")]
-    assert all(kernel.targetoptions["nogil"] for kernel in kernels)
+    assert sorted(NAMES) == compiled.__all__ == reference.__all__
+    assert all(getattr(compiled, name).targetoptions["nogil"] for name in NAMES)

@@ -13,6 +13,7 @@ from langchain_core.vectorstores import VectorStore
 
 from late_interaction.diversity import diverse
 from late_interaction.documents import Document
+from late_interaction.engines.base import check_k
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index, Mode, as_index
 from late_interaction.langchain.documents import from_langchain, hit_to_langchain, to_langchain
@@ -168,7 +169,7 @@ class LateInteractionVectorStore(VectorStore):
         if not 0 <= lambda_mult <= 1:
             raise InvalidRequestError(f"lambda_mult must be between 0 and 1, not {lambda_mult!r}.")
         with self.index.engine.one_state():
-            hits = self._search(query, max(k, fetch_k), filter, mode, kwargs)
+            hits = self._search(query, max(check_k(k), fetch_k), filter, mode, kwargs)
             vectors = self.index.engine.vectors([hit.id for hit in hits])
         relevances, stored = [hit.relevance for hit in hits], [vectors[hit.id] for hit in hits]
         chosen = diverse(relevances, stored, k, relevance_weight=lambda_mult)

@@ -35,7 +35,7 @@ _MAX_LEVELS = 8
 
 _FLOOR_DEVIATIONS = 2.5
 """By how many standard deviations a score is above the mean of all centroids before it counts: the best match of a
-query token in a document that answers is."""
+query token in a document that answers is. Where hardly any centroid is, half the way to the highest has to do."""
 _EVERY = 8  # a sample of the centroids is enough to know their mean
 
 _BLOCK_TOKENS = 1024  # unpacked at a time: half a megabyte at 128 dimensions, which stays in the cache
@@ -137,7 +137,8 @@ class CodedQuery:
         """The score of no levels, what a level adds to it, and masks for as many query tokens as each has room for."""
         scores = self._centroid_scores
         some = scores[::_EVERY]
-        floor = np.asarray(some.mean(axis=0) + _FLOOR_DEVIATIONS * some.std(axis=0), np.float32)
+        mean, deviation = some.mean(axis=0), some.std(axis=0)
+        floor = np.minimum(mean + np.float32(_FLOOR_DEVIATIONS) * deviation, (mean + self._highest) / 2)
         words = -(-scores.shape[1] // _LANES)
         lanes = -(-scores.shape[1] // words)
         levels = min(64 // lanes, _MAX_LEVELS)

@@ -32,13 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["search"]
 
-_FIRST = (256, 64, 32)
-"""How many documents are scored in each of the better ways at first."""
+_FIRST = (256, 64, 64)
+"""How many documents are scored in each of the better ways at first; four, two and two times k if that is more.
+
+The last two are the same ones: the best of the refined would gain less from exact scores than others do."""
 
 _MOST = 4096
 """How many more may be scored in each of them, at most."""
 
-_DEVIATIONS = 3.75
+_DEVIATIONS = 3.5
 """By how many standard deviations more than others of the query a document may gain. See `benchmarks.recall`."""
 
 
@@ -97,7 +99,7 @@ def _search_coded(
         )
     documents = _Chosen(coded_query, coded, numbers, places)
     order = np.arange(len(places))
-    if len(order) <= max(2 * _FIRST[-1], k):
+    if len(order) <= max(_FIRST[-1], k):
         return numbers, places, documents.exact(order)
     with stage("scan"):
         sketched = coded_query.sketched(list(coded.values()))
@@ -118,7 +120,7 @@ def _best_scores(documents: _Chosen, sketched: NDArray[np.float32], k: int) -> N
 
     chosen = np.arange(len(sketched))
     for way, first in enumerate(_FIRST):
-        chosen = chosen[top_k(scores[way][chosen], max(first, 2 ** (len(ways) - 1 - way) * k))]
+        chosen = chosen[top_k(scores[way][chosen], max(first, (4, 2, 2)[way] * k))]
         score(way, chosen)
     least = np.partition(scores[-1][chosen], -k)[-k]
     gains = [better[known] - worse[known] for worse, better in pairwise(scores) for known in [np.isfinite(better)]]

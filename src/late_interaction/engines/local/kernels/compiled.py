@@ -92,7 +92,8 @@ def fill_masks(scores, floor, inverse, levels, masks):
         for lane in range(lanes):
             value = (scores[centroid, lane] - floor[lane]) * inverse + _f32(0.5)
             level = _u64(min(max(value, _f32(0)), _f32(levels)))
-            mask |= ((_u64(1) << level) - _u64(1)) << _u64(lane * levels)
+            if level:  # a shift by all 64 bits means nothing
+                mask |= (_u64(0xFFFFFFFFFFFFFFFF) >> (_u64(64) - level)) << _u64(lane * levels)
         masks[centroid] = mask
 
 

@@ -1,0 +1,410 @@
+"""Scores of compressed documents on a device of torch: those of the processor, and those of numpy.
+
+Torch's own `cpu` is a device like others, so all of it runs everywhere; where there is a GPU, on that one, too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import sqlite3
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from late_interaction.engines import LocalEngine
+from late_interaction.engines.local import device as device_module
+from late_interaction.engines.local import scoring, search
+from late_interaction.engines.local.codebook import Codebook
+from late_interaction.engines.local.codec import rotation
+from late_interaction.engines.local.device import Device, DeviceQuery
+from late_interaction.engines.local.scoring import CodedQuery
+from late_interaction.engines.local.segment import CodedSegment
+from late_interaction.errors import InvalidRequestError
+from tests.engines.helpers import record, small_thresholds, state_on_disk, unit_vectors
+
+DEVICES = [
+    "cpu:0",  # "cpu" alone means the processor and the compiled kernels
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")),
+]
+BITS = (1, 2, 4, 8)
+DIMS = (5, 13, 64)
+DOCUMENTS = 330
+WHERES = [None, {"group": 1}, {"group": {"$ne": 1}}, {"group": 7}]
+
+
+def made(number, dim):
+    """A document of some tokens, a few of none and a few of many, around the topics that all have in common."""
+    rng = np.random.default_rng(number)
+    length = {0: 0, 1: 90}.get(number % 25, 1 + number % 12)
+    topics = unit_vectors(99, 40, dim)
+    vectors = topics[rng.integers(0, 40, length)] + 0.5 / np.sqrt(dim) * rng.normal(size=(length, dim))
+    return record(f"d{number}", vectors=vectors.astype(np.float32), group=number % 4)
+
+
+def queries(dim, tokens=(1, 7, 40)):
+    return [unit_vectors(1000 + count, count, dim) for count in tokens]
+
+
+def decoded(root, dim, bits):
+    """By id, the centroids and the full vectors of compressed documents, (tokens, dim), rotated; by plain numpy."""
+    with closing(sqlite3.connect(root / "catalog.sqlite")) as connection:
+        setting = connection.execute("SELECT value FROM settings WHERE key = 'codebook'").fetchone()[0]
+        names = dict(connection.execute("SELECT segment, name FROM segments"))
+        rows = connection.execute("SELECT id, segment, position FROM documents").fetchall()
+    folder = root / "codebooks" / json.loads(setting)["name"]
+    centroids = points_of(np.load(folder / "centroids.npy"), 4, dim) * np.load(folder / "scales.npy")[:, None]
+    columns = {
+        number: {path.stem: np.load(path) for path in (root / "segments" / name).iterdir()}
+        for number, name in names.items()
+    }
+    found = {}
+    for name, number, position in rows:
+        if "codes" in (held := columns[number]):
+            own = slice(*held["offsets"][position : position + 2])
+            nearest = centroids[held["codes"][own]]
+            rest = points_of(held["residuals"][own], bits, dim) * held["scales"][own].astype(np.float64)[:, None]
+            found[name] = (nearest, nearest + rest)
+    return found
+
+
+def points_of(packed, bits, dim):
+    """Byte ``j`` of ``width`` holds the dimensions ``j, j + width, …``, the first in its lowest bits."""
+    width = packed.shape[1]
+    levels = [packed[:, d % width] >> (d // width * bits) & (2**bits - 1) for d in range(dim)]
+    return np.stack(levels, axis=1).astype(np.float64) - (2**bits - 1) / 2
+
+
+def near(expected, scores, tokens):
+    """Equal but for the rounding of single precision, in sums over so many query tokens."""
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=2e-5 * tokens)
+
+
+class Anything(float):
+    """By so many deviations of its gain a document may gain anything, even where those seen so far have none."""
+
+    def __mul__(self, deviation):
+        return np.float32(np.inf)
+
+
+def maxsim(rotated_query, vectors):
+    return (rotated_query @ vectors.T).max(axis=1).sum() if len(vectors) else 0.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Many small steps on few cores are slow when several wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _residuals_reach_far(monkeypatch):
+    """In a few dimensions they do; what is left out for that reason is another test's matter."""
+    monkeypatch.setattr(scoring, "_REACH", 1e9)
+
+
+@pytest.fixture(scope="module")
+def indexes(make_directory):
+    """By dimension and bits, where an index is: several compressed segments, an exact one, deleted documents."""
+    directories = {}
+
+    def make(dim, bits):
+        if (dim, bits) not in directories:
+            root = make_directory("device") / "index"
+            documents = [made(number, dim) for number in range(DOCUMENTS)]
+            with small_thresholds(1000, 450), LocalEngine.open(root, dim=dim, bits=bits) as engine:
+                for start in range(0, DOCUMENTS, 30):
+                    engine.upsert(documents[start : start + 30])
+                engine.delete(ids=[f"d{number}" for number in range(3, DOCUMENTS, 11)])
+                info = engine.info()
+                assert info["segments"] >= 4
+                assert 0 < info["exact_tokens"] < 450
+                assert info["deleted_documents"] > 20
+            directories[dim, bits] = root
+        return directories[dim, bits]
+
+    return make
+
+
+@pytest.fixture
+def compared(indexes):
+    """Makes, of an index and a query, the same question to the processor, to a device and to numpy."""
+    engines = []
+
+    def make(dim, bits, query, name):
+        root = indexes(dim, bits)
+        engine = LocalEngine.open(root, read_only=True)
+        engines.append(engine)
+        with engine._reading() as (reader, snapshot):
+            ids = {reader.place_of(document.id): document.id for document in reader.scan()}
+        coded = [
+            (segment, snapshot.alive[number], [ids[number, at] for at in snapshot.alive[number].tolist()])
+            for number, segment in snapshot.segments.items()
+            if isinstance(segment, CodedSegment)
+        ]
+        assert len(coded) >= 3
+        codec, codebook = snapshot.coding
+        return SimpleNamespace(
+            coded=coded,
+            processor=CodedQuery(query, codebook, codec),
+            device=DeviceQuery(query, codebook, codec, Device(name)),
+            rotated=query.astype(np.float64) @ rotation(dim).T,
+            decoded=decoded(root, dim, bits),
+            centroids=codebook.centroids,
+        )
+
+    yield make
+    for engine in engines:
+        engine.close()
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("dim", DIMS)
+def test_scores_are_those_of_the_processor(compared, dim, bits, name):
+    for query in queries(dim):
+        asked = compared(dim, bits, query, name)
+        empty = 0
+        for segment, positions, ids in asked.coded:
+            expected = [maxsim(asked.rotated, asked.decoded[found][1]) for found in ids]
+            exact = asked.device.exact(segment, positions)
+            assert exact.dtype == np.float32
+            near(expected, exact, len(query))
+            near(expected, asked.processor.exact(segment, positions), len(query))
+            # The processor looks at one token for each of the query: that is no more than the exact score.
+            assert np.array_equal(asked.device.refined(segment, positions), exact)
+            refined = asked.processor.refined(segment, positions)
+            assert (refined <= exact + 2e-5 * len(query)).all()
+            lengths = np.array([len(asked.decoded[found][1]) for found in ids])
+            near(exact[lengths < 2], refined[lengths < 2], len(query))
+            assert (exact[lengths == 0] == 0).all()
+            empty += (lengths == 0).sum()
+        assert empty > 5
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("dim", DIMS)
+def test_approximate_scores_are_those_of_centroids(compared, dim, bits, name):
+    for query in queries(dim):
+        asked = compared(dim, bits, query, name)
+        everything = []
+        for segment, positions, ids in asked.coded:
+            expected = [maxsim(asked.rotated, asked.decoded[found][0]) for found in ids]
+            everything.extend(expected)
+            for scored in (asked.device, asked.processor):
+                approximate = scored.approximate(segment, positions)
+                assert approximate.dtype == np.float32
+                near(expected, approximate, len(query))
+        # A device has nothing coarser, and gives what it has of all segments, one after the other.
+        sketched = asked.device.sketched([(segment, positions) for segment, positions, _ in asked.coded])
+        assert sketched.dtype == np.float32
+        near(everything, sketched, len(query))
+
+
+@pytest.mark.parametrize("dim", DIMS)
+@pytest.mark.parametrize("tokens", [1, 7, 8, 9, 16, 17, 31, 32, 33, 64, 65, 130])
+def test_sketches_of_the_processor(compared, dim, tokens):
+    """For each query token a level from 0 to a few: how far the best centroid is above most, summed up."""
+    (query,) = queries(dim, [tokens])
+    asked = compared(dim, 4, query, "cpu:0")
+    scores = asked.centroids.astype(np.float64) @ asked.rotated.T
+    some = scores[:: scoring._EVERY]
+    mean = some.mean(axis=0)
+    floor = np.minimum(mean + scoring._FLOOR_DEVIATIONS * some.std(axis=0), (mean + scores.max(axis=0)) / 2)
+    words = math.ceil(tokens / scoring._LANES)
+    levels = min(64 // math.ceil(tokens / words), scoring._MAX_LEVELS)
+    step = max((scores.max(axis=0) - floor).max() / levels, 0)  # there may be none that is far above
+    sketched = asked.processor.sketched([(segment, positions) for segment, positions, _ in asked.coded])
+    assert sketched.dtype == np.float32
+    counts, clear = [], 0
+    for name, score in zip((one for _, _, ids in asked.coded for one in ids), sketched.tolist(), strict=True):
+        nearest = asked.decoded[name][0]
+        if not len(nearest):
+            assert score == 0
+            continue
+        above = ((nearest @ asked.rotated.T).max(axis=0) - floor) / max(step, 1e-30) + 0.5
+        low, high = (np.clip(np.floor(above + rounding), 0, levels).sum() for rounding in (-1e-3, 1e-3))
+        tolerance = 0.01 * step + 1e-6 * tokens
+        assert low * step - tolerance <= score - floor.sum() <= high * step + tolerance
+        counts.append(low)
+        clear += low == high
+    assert clear > 0.8 * len(counts)
+    assert len(set(counts)) > 2 or not step
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_documents_in_any_number_and_order(compared, name, monkeypatch):
+    """None, those without tokens alone, one after the other, backwards, and in blocks that cut them apart."""
+    (query,) = queries(13, [7])
+    asked = compared(13, 2, query, name)
+    segment, positions, _ = max(asked.coded, key=lambda one: len(one[1]))
+    others = [(other, at) for other, at, _ in asked.coded if other is not segment]
+    lengths = np.diff(segment.offsets)[positions]
+    nothing, backwards = positions[:0], positions[::-1].copy()
+    for scored in (asked.device, asked.processor):
+        for score in (scored.exact, scored.refined, scored.approximate):
+            expected = score(segment, positions)
+            assert score(segment, nothing).shape == (0,)
+            assert (score(segment, positions[lengths == 0]) == 0).all()
+            assert score(segment, backwards) == pytest.approx(expected[::-1], abs=1e-5)
+            for at in range(0, len(positions), 9):
+                assert score(segment, positions[at : at + 1]) == pytest.approx(expected[at : at + 1], abs=1e-5)
+        sketched = scored.sketched([(segment, positions)])
+        assert scored.sketched([(segment, backwards)]) == pytest.approx(sketched[::-1], abs=1e-5)
+        rest = scored.sketched(others)
+        assert len(rest) == sum(len(at) for _, at in others) > 100
+        both = scored.sketched([*others, (segment, positions)])
+        assert both == pytest.approx(np.concatenate([rest, sketched]), abs=1e-5)
+    approximate = asked.device.approximate(segment, positions)
+    exact = asked.device.exact(segment, positions)
+    assert asked.device.sketched([(segment, nothing), (segment, positions)]) == pytest.approx(approximate)
+    for tokens in (8, 64, 100, 1000):  # the longest documents have 90
+        monkeypatch.setattr(device_module, "_BLOCK_TOKENS", tokens)
+        assert asked.device.exact(segment, positions) == pytest.approx(exact, abs=1e-5)
+        assert asked.device.approximate(segment, positions) == pytest.approx(approximate, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("dim", DIMS)
+def test_search_finds_the_same(indexes, dim, bits, name, monkeypatch):
+    """The k best, whatever is asked for; nothing is left out here, since all that is left out is by chance."""
+    monkeypatch.setattr(search, "_DEVIATIONS", Anything())
+    monkeypatch.setattr(search, "_FIRST", (40, 20, 10))
+    root = indexes(dim, bits)
+    candidates = [f"d{number}" for number in range(0, DOCUMENTS, 3)]
+    asked = [{"where": where} for where in WHERES] + [{"candidates": candidates}, {"candidates": candidates[:9]}]
+    with (
+        LocalEngine.open(root, read_only=True) as processor,
+        LocalEngine.open(root, read_only=True, device=name) as on_device,
+    ):
+        vectors = processor.vectors([document.id for document in processor.scan()])
+        for query in queries(dim):
+            truth = {found: maxsim(query.astype(np.float64), own.astype(np.float64)) for found, own in vectors.items()}
+            for arguments, k in itertools.product(asked, (1, 10, 500)):
+                found = [engine.search(query, k, **arguments) for engine in (processor, on_device)]
+                allowed = {match.id for match in processor.search(query, 500, **arguments)}
+                best = np.sort([truth[one] for one in allowed])[::-1][:k]
+                for matches in found:
+                    near(best, [match.score for match in matches], len(query))
+                    near([truth[match.id] for match in matches], [match.score for match in matches], len(query))
+                assert k < 500 or {match.id for match in found[1]} == allowed
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("first", [(256, 64, 32), (60, 30, 15), (4, 2, 1)])
+def test_what_is_left_out_is_not_among_the_best(indexes, bits, first, name, monkeypatch):
+    """On a device, where a document whose centroids are looked at again has its exact score."""
+    monkeypatch.setattr(search, "_FIRST", first)
+    root = indexes(64, bits)
+    with LocalEngine.open(root, read_only=True, device=name) as engine:
+        vectors = engine.vectors([document.id for document in engine.scan()])
+        for query in queries(64, range(1, 20)):
+            truth = {found: maxsim(query.astype(np.float64), own.astype(np.float64)) for found, own in vectors.items()}
+            scores = [match.score for match in engine.search(query, 10)]
+            near(sorted(truth.values(), reverse=True)[:10], scores, len(query))
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_what_changes_is_seen(root, name):
+    """New segments, a larger codebook, deletions and merges: nothing on the device outlives what it was copied from."""
+    with small_thresholds(100, 40), LocalEngine.open(root, dim=8, bits=4, device=name) as engine:
+        centroids = set()
+        for start in range(0, 200, 20):
+            engine.upsert([made(number, 8) for number in range(start, start + 20)])
+            engine.delete(ids=[f"d{start + 1}"])
+            (query,) = queries(8, [5])
+            kept = engine.vectors([document.id for document in engine.scan()])
+            truth = {found: maxsim(query, own) for found, own in kept.items()}
+            matches = engine.search(query, 10)
+            assert [match.score for match in matches] == pytest.approx(sorted(truth.values())[-1:-11:-1], abs=1e-3)
+            centroids.add(engine.info()["centroids"])
+        assert len(centroids) > 3
+        assert len(engine._device._columns) > 1
+        engine.compact()
+        again = engine.search(query, 10)
+        assert [match.id for match in again] == [match.id for match in matches]
+        assert len(engine._device._columns) == 1
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_threads_that_search_different_states(name):
+    """Each gets the centroids of its own state: codes beyond those of another would be followed blindly."""
+    device, few = Device(name), Codebook.rounded(unit_vectors(1, 30))
+    codebooks = [few, few.extended(Codebook.rounded(unit_vectors(2, 20)))]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            ask = [pool.submit(lambda own: {len(device.centroids(own)) for _ in range(5000)}, own) for own in codebooks]
+            assert [asked.result() for asked in ask] == [{30}, {50}]
+    finally:
+        sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_an_index_that_has_nothing_to_score_there(root, name):
+    with LocalEngine.open(root, dim=8, bits=None, device=name) as engine:
+        (query,) = queries(8, [3])
+        assert engine.search(query, 5) == []
+        engine.upsert([made(number, 8) for number in range(30)])
+        assert len(engine.search(query, 5)) == 5
+        assert len(engine.search(query[:0], 5)) == 5
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_queries_without_tokens_and_only_documents_without_tokens(root, name):
+    with small_thresholds(50, 10), LocalEngine.open(root, dim=8, bits=1, device=name) as engine:
+        engine.upsert([made(number, 8) for number in range(60)])
+        assert engine.info()["exact_tokens"] == 0
+        (query,) = queries(8, [3])
+        assert [match.score for match in engine.search(query[:0], 100)] == [0] * 60
+        engine.delete(ids=[f"d{number}" for number in range(60) if number % 25])
+        engine.compact()
+        assert [(match.id, match.score) for match in engine.search(query, 5)] == [("d0", 0), ("d25", 0), ("d50", 0)]
+
+
+def test_cpu_is_the_processor(root):
+    with LocalEngine.open(root, dim=8, device="cpu") as engine:
+        assert engine._device is None
+
+
+NOWHERE = [
+    "nonsense",
+    "",
+    "cuda:-1",
+    "cuda:99",
+    "hpu",
+    "meta",
+    1.5,
+    pytest.param("cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
+]
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_device_that_cannot_be_used(root, name, read_only):
+    """One clear error before anything happens: no lock stays held, no file changes, no directory is made."""
+    with pytest.raises(InvalidRequestError, match="device="):
+        LocalEngine.open(root, dim=8, device=name)
+    assert not root.exists()
+    with small_thresholds(50, 10), LocalEngine.open(root, dim=8) as engine:
+        engine.upsert([made(number, 8) for number in range(30)])
+    before = state_on_disk(root)
+    with pytest.raises(InvalidRequestError, match="device=") as error:
+        LocalEngine.open(root, device=name, read_only=read_only)
+    assert len(str(error.value).splitlines()) == 1
+    assert state_on_disk(root) == before
+    with LocalEngine.open(root) as engine:  # the lock is free
+        assert engine.delete(ids=["d2"]) == 1

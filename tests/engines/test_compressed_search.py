@@ -218,7 +218,7 @@ def test_a_search_looks_at_no_more_than_it_may(k, most, monkeypatch):
     documents.search(k)
     for way, first in enumerate(search_module._FIRST):
         (at_first, later), estimates = documents.asked[way], documents.scores[way]
-        assert len(at_first) == max(first, 2 ** (2 - way) * k)
+        assert len(at_first) == max(first, (4, 2, 2)[way] * k)
         known = documents.asked[way - 1][0] if way else np.arange(5000)
         assert estimates[at_first].min() == np.sort(estimates[known])[-len(at_first)]  # the best of those before
         assert len(later) <= most

@@ -238,7 +238,7 @@ def test_sketches_of_the_processor(compared, dim, tokens):
         assert low * step - tolerance <= score - floor.sum() <= high * step + tolerance
         counts.append(low)
         clear += low == high
-    assert clear > 0.8 * len(counts)
+    assert clear > 0.6 * len(counts)
     assert len(set(counts)) > 2 or not step
 
 

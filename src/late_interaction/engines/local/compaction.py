@@ -7,13 +7,13 @@ the work is done outside of its transactions, so readers and other writers go on
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from late_interaction.engines.local.codebook import Codebook, CodebookEntry, centroids_for, train, write_codebook
-from late_interaction.engines.local.segment import CodedSegment, FlatSegment, SegmentEntry, SegmentWriter, in_blocks
+from late_interaction.engines.local.rows import Replacement
+from late_interaction.engines.local.segment import CodedSegment, FlatSegment, SegmentWriter, in_blocks
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.rows import Place
     from late_interaction.engines.local.snapshot import Snapshot
 
-__all__ = ["Replacement", "compact", "tidy"]
+__all__ = ["compact", "tidy"]
 
 _FIRST_TRAINING_TOKENS = 65_536
 """Exact tokens from which a codebook is trained. Fewer are searched exactly in a few milliseconds."""
@@ -47,23 +47,6 @@ _DRIFT = 1.15
 _BLOCK_TOKENS = 32_768
 _SAMPLE_BYTES = 384 << 20
 _SAMPLE_PER_CENTROID = 64
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """A new segment for old ones.
-
-    Attributes:
-        segments: The old ones.
-        entry: The new one; None if nothing in them lives.
-        origins: Where each document of the new one was.
-        codebook: A new codebook, if there is one.
-    """
-
-    segments: tuple[int, ...]
-    entry: SegmentEntry | None
-    origins: tuple[Place, ...] = ()
-    codebook: CodebookEntry | None = None
 
 
 def tidy(root: Path, snapshot: Snapshot) -> Replacement | None:

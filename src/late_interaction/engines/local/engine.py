@@ -44,8 +44,7 @@ if TYPE_CHECKING:
     import filelock
     from numpy.typing import ArrayLike, NDArray
 
-    from late_interaction.engines.local.compaction import Replacement
-    from late_interaction.engines.local.rows import Place, Reader, Writer
+    from late_interaction.engines.local.rows import Place, Reader, Replacement, Writer
     from late_interaction.filters import Where
 
 __all__ = ["LocalEngine"]

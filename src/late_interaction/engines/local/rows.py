@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
-    from late_interaction.engines.local.compaction import Replacement
+    from late_interaction.engines.local.codebook import CodebookEntry
     from late_interaction.filters import Where
 
-__all__ = ["Place", "Reader", "Writer"]
+__all__ = ["Place", "Reader", "Replacement", "Writer"]
 
 Place = tuple[int, int]
 """Where a document's vectors are: (segment, position)."""
@@ -30,6 +31,23 @@ Place = tuple[int, int]
 _COLUMNS = "documents.id, documents.text, documents.encoded_text, documents.metadata"
 _CHUNK = 500  # ids in one statement
 _MAX_WORDS = 256  # of a lexical query: a pasted page is cut, its first words say what it is about
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A new segment for old ones.
+
+    Attributes:
+        segments: The old ones.
+        entry: The new one; None if nothing in them lives.
+        origins: Where each document of the new one was.
+        codebook: A new codebook, if there is one.
+    """
+
+    segments: tuple[int, ...]
+    entry: SegmentEntry | None
+    origins: tuple[Place, ...] = ()
+    codebook: CodebookEntry | None = None
 
 
 class Reader:

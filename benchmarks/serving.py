@@ -1,0 +1,113 @@
+"""What a server sees: reranking from stored vectors, and an event loop that retrieves.
+
+    python -m benchmarks.serving DOCUMENTS.jsonl.gz QUERIES.jsonl.gz [--json OUT.json]
+
+- rerank: 100 documents of about 150 tokens, ordered by the index that holds them and by encoding them again.
+- loop: eight LangChain and eight LlamaIndex retrievals at once on the whole collection, again and again; the longest
+  that a task which only sleeps a millisecond had to wait for the event loop, and whether the hits are those of plain
+  calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.measure import milliseconds, save, table
+from benchmarks.quality import read
+from late_interaction import Document, Index, load_encoder
+from late_interaction.langchain import LateInteractionRetriever
+from late_interaction.llama_index import LateInteractionRetriever as NodeRetriever
+from late_interaction.reranking import rerank
+
+CANDIDATES, TOKENS = 100, 150
+AT_ONCE, ROUNDS = 8, 20
+
+
+def rerank_stored(index: Index, texts: list[str], queries: list[str]) -> list[dict]:
+    """Both ways on the same candidates, in turns."""
+    words = " ".join(texts).split()
+    long = [Document(" ".join(words[at * 110 : at * 110 + 110]), id=f"long-{at}") for at in range(CANDIDATES)]
+    index.add(long)
+    tokens = [len(vectors) for vectors in index.engine.vectors([document.id for document in long]).values()]
+    encoder = index.encoder
+    stored_ms, encoded_ms, same = [], [], 0
+    index.rerank(queries[0], documents=long)
+    for query in queries[:3]:
+        fast, stored = milliseconds(index.rerank, query, documents=long)
+        slow, encoded = milliseconds(rerank, query, long, encoder=encoder)
+        stored_ms.append(fast)
+        encoded_ms.append(slow)
+        same += [hit.id for hit in stored[:10]] == [hit.id for hit in encoded[:10]]
+    fast, slow = statistics.median(stored_ms), statistics.median(encoded_ms)
+    row = {"documents": CANDIDATES, "median tokens": int(statistics.median(tokens)), "stored ms": fast}
+    return [row | {"encoded ms": slow, "ratio": slow / fast, "same ten best": f"{same} of 3"}]
+
+
+async def stall(call, queries: list[str]) -> tuple[float, list]:
+    """The longest that the loop was held up, in milliseconds, while the queries were answered at once."""
+    longest, done = 0.0, False
+
+    async def watch() -> None:
+        nonlocal longest
+        while not done:
+            start = time.perf_counter()
+            await asyncio.sleep(0.001)
+            longest = max(longest, (time.perf_counter() - start) * 1000 - 1)
+
+    watcher = asyncio.create_task(watch())
+    await asyncio.sleep(0.01)
+    answers = await asyncio.gather(*map(call, queries))
+    done = True
+    await watcher
+    return longest, answers
+
+
+def loop(index: Index, queries: list[str]) -> list[dict]:
+    """Both frameworks' retrievers."""
+    chains, nodes = LateInteractionRetriever(index=index, k=10), NodeRetriever(index=index, similarity_top_k=10)
+    rows = []
+    for name, plain, call in (
+        ("LangChain", chains.invoke, chains.ainvoke),
+        ("LlamaIndex", nodes.retrieve, nodes.aretrieve),
+    ):
+        stalls, equal = [], True
+        for at in range(ROUNDS):
+            asked = queries[at * AT_ONCE : (at + 1) * AT_ONCE]
+            longest, answers = asyncio.run(stall(call, asked))
+            stalls.append(longest)
+            equal &= answers == [plain(query) for query in asked]
+        row = {"retriever": name, "at once": AT_ONCE, "median stall ms": statistics.median(stalls)}
+        rows.append(row | {"longest stall ms": max(stalls), "as plain calls": equal})
+    return rows
+
+
+def main() -> None:
+    """Index, then both parts."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("documents", type=Path)
+    parser.add_argument("queries", type=Path)
+    parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures here")
+    options = parser.parse_args()
+    documents, queries = read(options.documents), [row["query"] for row in read(options.queries)]
+    result = {}
+    with tempfile.TemporaryDirectory() as folder, Index.open(folder, encoder=load_encoder("minilm")) as index:
+        index.add([Document(**row) for row in documents], progress=sys.stderr.isatty())
+        for part, rows in (
+            ("loop", loop(index, queries)),
+            ("rerank", rerank_stored(index, [row["text"] for row in documents], queries)),
+        ):
+            result[part] = rows
+            print(f"\n{part}\n{table(rows)}", flush=True)
+    save(options.json, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from late_interaction.encoders import Encoder, ReducedEncoder, SpanEncoder
 from late_interaction.encoders.reduced import pool
-from late_interaction.errors import InvalidRequestError
+from late_interaction.errors import InvalidRequestError, InvalidVectorsError
 
 
 def unit(vectors):
@@ -79,3 +79,14 @@ def test_has_what_the_encoder_has():
 def test_impossible_settings(settings):
     with pytest.raises(InvalidRequestError):
         ReducedEncoder(Given(), **settings)
+
+
+@pytest.mark.parametrize("width", [5, 7])
+@pytest.mark.parametrize("settings", [{"dim": 4}, {"pooling": 2}])
+def test_an_encoder_that_gives_another_dimension_than_it_declares(width, settings):
+    class Liar(Given):
+        def encode_documents(self, texts):
+            return [np.ones((3, width), np.float32) for _ in texts]
+
+    with pytest.raises(InvalidVectorsError, match=f"{width}.*6"):
+        ReducedEncoder(Liar(), **settings).encode_documents(["three tokens here"])

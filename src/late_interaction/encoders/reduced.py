@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.errors import InvalidRequestError
+from late_interaction.errors import InvalidRequestError, InvalidVectorsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +76,12 @@ class ReducedEncoder:
         return getattr(self.encoder, name)
 
     def _cut(self, vectors: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        return _normalised(np.asarray(vectors)[:, : self.dim]) if self.dim < self.encoder.dim else np.asarray(vectors)
+        vectors = np.asarray(vectors)
+        if vectors.ndim != 2 or vectors.shape[1] != self.encoder.dim:  # cut, they would look right
+            raise InvalidVectorsError(
+                f"The encoder gave vectors of shape {vectors.shape}, not (tokens, {self.encoder.dim}) as it declares."
+            )
+        return _normalised(vectors[:, : self.dim]) if self.dim < self.encoder.dim else vectors
 
 
 def pool(vectors: NDArray[np.floating[Any]], factor: int) -> NDArray[np.floating[Any]]:

@@ -103,6 +103,23 @@ class TestRetriever:
         with pytest.raises(LateInteractionError):
             retriever.batch(["nile", "paris"], k=0)
 
+    async def test_errors_of_the_encoder_are_those_of_its_queries(self, filled):
+        class Broken(WordEncoder):
+            def encode_queries(self, texts):
+                if "nile" in texts:
+                    raise RuntimeError("out of memory")
+                return super().encode_queries(texts)
+
+        retriever = LateInteractionRetriever(index=Index(engine=filled.index.engine, encoder=Broken()), k=1)
+        for found in (
+            retriever.batch(["nile", "paris"], return_exceptions=True),
+            await retriever.abatch(["nile", "paris"], return_exceptions=True),
+        ):
+            assert isinstance(found[0], RuntimeError)
+            assert ids(found[1]) == ["paris"]
+        with pytest.raises(RuntimeError, match="memory"):
+            await retriever.abatch(["nile", "paris"])
+
     def test_traces_name_the_model(self, tmp_path, minilm, filled):
         with Index.open(tmp_path / "real", encoder=minilm) as index:
             params = LateInteractionRetriever(index=index)._get_ls_params()

@@ -11,7 +11,6 @@ from langchain_core.runnables.config import RunnableConfig, get_config_list
 from pydantic import ConfigDict, Field, field_validator
 
 from late_interaction.documents import Hit
-from late_interaction.errors import LateInteractionError
 from late_interaction.index import Index, Mode, as_index
 from late_interaction.langchain.documents import hit_to_langchain
 
@@ -72,7 +71,7 @@ class LateInteractionRetriever(BaseRetriever):
         """The documents of several queries, which are encoded together."""
         try:
             found = self._search_many(inputs, kwargs.get("k"), kwargs.get("where"))
-        except LateInteractionError:  # one by one, so that each call reports its own
+        except Exception:  # noqa: BLE001  # one by one, so that each call reports, and returns or raises, its own
             return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
         configs = get_config_list(config, len(inputs))
         calls = zip(inputs, configs, found, strict=True)
@@ -89,7 +88,7 @@ class LateInteractionRetriever(BaseRetriever):
         """The documents of several queries, which are encoded together; the loop is not blocked."""
         try:
             found = await asyncio.to_thread(self._search_many, inputs, kwargs.get("k"), kwargs.get("where"))
-        except LateInteractionError:
+        except Exception:  # noqa: BLE001  # as above
             return await super().abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
         configs = get_config_list(config, len(inputs))
         calls = zip(inputs, configs, found, strict=True)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["search"]
 
-_FIRST = (256, 64, 64)
-"""How many documents are scored in each of the better ways at first; four, two and two times k if that is more.
+_FIRST, _FIRST_PER_HIT = (256, 64, 64), (4, 2, 2)
+"""How many documents are scored in each of the better ways at first, or so many for each of the k hits if that is more.
 
 The last two are the same ones: the best of the refined would gain less from exact scores than others do."""
 
@@ -98,9 +98,8 @@ def _search_coded(
             CodedQuery(query, codebook, codec) if device is None else DeviceQuery(query, codebook, codec, device)
         )
     documents = _Chosen(coded_query, coded, numbers, places)
-    order = np.arange(len(places))
-    if len(order) <= max(_FIRST[-1], k):
-        return numbers, places, documents.exact(order)
+    if len(places) <= max(_FIRST[-1], k):
+        return numbers, places, documents.exact(np.arange(len(places)))
     with stage("scan"):
         sketched = coded_query.sketched(list(coded.values()))
     scores = _best_scores(documents, sketched, k)
@@ -120,7 +119,7 @@ def _best_scores(documents: _Chosen, sketched: NDArray[np.float32], k: int) -> N
 
     chosen = np.arange(len(sketched))
     for way, first in enumerate(_FIRST):
-        chosen = chosen[top_k(scores[way][chosen], max(first, (4, 2, 2)[way] * k))]
+        chosen = chosen[top_k(scores[way][chosen], max(first, _FIRST_PER_HIT[way] * k))]
         score(way, chosen)
     least = np.partition(scores[-1][chosen], -k)[-k]
     gains = [better[known] - worse[known] for worse, better in pairwise(scores) for known in [np.isfinite(better)]]

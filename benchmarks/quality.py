@@ -1,6 +1,6 @@
 """Ranking quality of the offline encoder on real text, mode by mode, against its own mean-pooled cosine.
 
-    python benchmarks/quality.py DOCUMENTS.jsonl.gz QUERIES.jsonl.gz [--json OUT.json]
+    python benchmarks/quality.py DOCUMENTS.jsonl.gz QUERIES.jsonl.gz [--bits 4] [--json OUT.json]
 
 DOCUMENTS has lines of {"id", "text", "metadata"}, QUERIES of {"query", "relevant"}. Prints nDCG@10, recall@10 and
 MRR@10 of every mode with the median latency of a query (its encoding included), and the gain of ``late`` over the
@@ -76,6 +76,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("documents", type=Path)
     parser.add_argument("queries", type=Path)
+    parser.add_argument(
+        "--bits", type=int, choices=(0, 1, 2, 4, 8), default=4, help="per dimension; 0 keeps vectors exact"
+    )
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     documents, asked = read(arguments.documents), read(arguments.queries)
@@ -87,7 +90,10 @@ def main() -> None:
     runs["pooled cosine"] = pooled_rankings(texts, ids, queries)
     if find_spec("bm25s"):
         runs["bm25s"] = bm25s_rankings(texts, ids, queries)
-    with tempfile.TemporaryDirectory() as folder, Index.open(Path(folder) / "index", encoder="minilm") as index:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Index.open(Path(folder) / "index", encoder="minilm", bits=arguments.bits or None) as index,
+    ):
         start = time.perf_counter()
         index.add([Document(**row) for row in documents])
         built = time.perf_counter() - start

@@ -11,16 +11,21 @@ import os
 from pathlib import Path
 from typing import Any
 
+from late_interaction.encoders.pages import PROCESSORS
 from late_interaction.errors import UnsupportedCheckpointError
 
 __all__ = ["check_checkpoint"]
 
 
-def check_checkpoint(name_or_path: str, *, revision: str | None, local_files_only: bool) -> None:
-    """Raise unless the files are those of a text encoder with trained token vectors.
+def check_checkpoint(name_or_path: str, *, revision: str | None, local_files_only: bool) -> str | None:
+    """Raise unless the files are those of an encoder with trained token vectors.
 
-    Accepted: sentence-transformers' own multi-vector format, PyLate (``modules.json`` with a Dense and no Pooling) and
-    Stanford ColBERT (``architectures: ["HF_ColBERT"]``).
+    Accepted: sentence-transformers' own multi-vector format, PyLate (``modules.json`` with a Dense and no Pooling),
+    Stanford ColBERT (``architectures: ["HF_ColBERT"]``) and the page-image models of transformers that
+    `ColVisionEncoder` knows.
+
+    Returns:
+        The architecture of a page-image model of transformers; None for what `MultiVectorEncoder` loads.
 
     Raises:
         UnsupportedCheckpointError: Says what the checkpoint is instead, and what to do.
@@ -44,14 +49,17 @@ def check_checkpoint(name_or_path: str, *, revision: str | None, local_files_onl
     config = read("config.json", dict) or {}
     architectures = config.get("architectures") or []
     if "HF_ColBERT" in architectures:
-        return
-    if any(architecture.endswith("ForRetrieval") for architecture in architectures):
-        raise UnsupportedCheckpointError(
-            f"{name_or_path} is a page-image model ({architectures[0]}), which this release cannot load. "
-            "Use a text model."
-        )
+        return None
+    for architecture in architectures:
+        if architecture in PROCESSORS:
+            return str(architecture)
     modules = read("modules.json", list)
     if modules is None:
+        if any(architecture.endswith("ForRetrieval") for architecture in architectures):
+            raise UnsupportedCheckpointError(
+                f"{name_or_path} is a {architectures[0]}, which this release cannot load. Page-image models of "
+                f"transformers that it can: {', '.join(PROCESSORS)}."
+            )
         if not config:
             raise UnsupportedCheckpointError(
                 f"{name_or_path} holds no model (no config.json, no modules.json), or cannot be reached. "
@@ -60,12 +68,13 @@ def check_checkpoint(name_or_path: str, *, revision: str | None, local_files_onl
         raise UnsupportedCheckpointError(_no_head(name_or_path, f"a bare transformer ({', '.join(architectures)})"))
     settings = read("config_sentence_transformers.json", dict) or {}
     if settings.get("model_type") == "MultiVectorEncoder":
-        return
+        return None
     types = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
     if "Pooling" in types:
         raise UnsupportedCheckpointError(_no_head(name_or_path, "a single-vector sentence-transformers model"))
     if "Dense" not in types:
         raise UnsupportedCheckpointError(_no_head(name_or_path, f"a model of the modules {', '.join(types)}"))
+    return None
 
 
 def _no_head(name: str, what: str) -> str:

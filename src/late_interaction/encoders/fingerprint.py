@@ -7,6 +7,7 @@ on both sides, the name under which a model was found (``model``, ``revision``) 
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +18,33 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PROBE_TEXT", "differences", "library_versions", "probe"]
+__all__ = ["PROBE_TEXT", "differences", "image_settings", "library_versions", "probe"]
 
 PROBE_TEXT = "Every word of a question, 42 of them, meets every word of an answer."
 _INFORMATIVE = frozenset({"libraries"})
 _NAMES = frozenset({"model", "revision"})
+_CLASS_NAMES = frozenset({"image_processor_type", "feature_extractor_type", "processor_class"})
 _SAME_PROBE = 0.99  # cosine; other weights give far less, another device or precision far more
 
 
-def probe(query_vectors: NDArray[np.floating[Any]], document_vectors: NDArray[np.floating[Any]]) -> list[float]:
-    """The embedding of `PROBE_TEXT` as a query and as a document, (2 * dim,): means of the token vectors."""
-    return [round(float(x), 5) for x in np.concatenate([query_vectors.mean(0), document_vectors.mean(0)])]
+def probe(*vectors: NDArray[np.floating[Any]]) -> list[float]:
+    """The embedding of the probe, (inputs * dim,): for each input the mean of its token vectors.
+
+    Args:
+        vectors: Of each input (`PROBE_TEXT` as a query, as a document…) its token vectors, (tokens, dim).
+    """
+    return [round(float(x), 5) for x in np.concatenate([of_one.mean(0) for of_one in vectors])]
 
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries whose changes could change vectors."""
     return {name: version(name) for name in ("sentence-transformers", "transformers", "torch")}
+
+
+def image_settings(image_processor: Any) -> dict[str, Any]:
+    """The settings of an image processor, as JSON values, without the names of classes, which differ by backend."""
+    settings = json.loads(json.dumps(image_processor.to_dict(), default=_plain))
+    return {key: value for key, value in settings.items() if key not in _CLASS_NAMES}
 
 
 def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
@@ -46,26 +58,33 @@ def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[s
             found.append(f"the probe embedding (cosine {cosine:.3f}: other weights)")
     left, right = _settings(recorded, ignored), _settings(given, ignored)
     for key in sorted(left.keys() | right.keys()):
-        # A setting of a module that only one side knows was added or dropped by a library; the rest are ours.
+        # A setting that only one side knows was added or dropped by the library it is of; the rest are ours.
         known_to_both = key in left and key in right
-        if left.get(key) != right.get(key) and (known_to_both or not _is_of_module(key)):
+        if left.get(key) != right.get(key) and (known_to_both or not _is_of_library(key)):
             found.append(f"{key} ({left.get(key)!r:.80} in the index, {right.get(key)!r:.80} given)")
     return found
 
 
 def _settings(fingerprint: Mapping[str, Any], ignored: frozenset[str]) -> dict[str, Any]:
-    """What is compared, with the settings of each module under a name of its own."""
+    """What is compared, with the settings of each module and of the image processor under names of their own."""
     settings = {key: value for key, value in fingerprint.items() if key not in ignored}
     modules = settings.get("modules")
     if isinstance(modules, list) and all(isinstance(module, dict) for module in modules):
         settings["modules"] = [module.get("type") for module in modules]
         for place, module in enumerate(modules):
             settings |= {f"modules[{place}].{key}": value for key, value in module.items()}
+    if isinstance(images := settings.get("image_processor"), dict):
+        settings["image_processor"] = True
+        settings |= {f"image_processor.{key}": value for key, value in images.items()}
     return settings
 
 
-def _is_of_module(key: str) -> bool:
-    return key.startswith("modules[")
+def _is_of_library(key: str) -> bool:
+    return key.startswith(("modules[", "image_processor."))
+
+
+def _plain(setting: Any) -> Any:
+    return dict(setting) if hasattr(setting, "keys") else str(setting)
 
 
 def _cosine(left: list[float], right: list[float]) -> float:

@@ -1,19 +1,22 @@
-"""Fewer and shorter vectors from any encoder: token pooling, and Matryoshka truncation."""
+"""Fewer and shorter vectors of any encoder: token pooling, and Matryoshka truncation."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from PIL import Image
 
     from late_interaction.encoders.protocol import Encoder
+
+    _EncodeImages: TypeAlias = Callable[[list[Image.Image]], list[NDArray[np.floating[Any]]]]
 
 __all__ = ["ReducedEncoder", "pool"]
 
@@ -21,7 +24,9 @@ __all__ = ["ReducedEncoder", "pool"]
 class ReducedEncoder:
     """An encoder whose vectors are cut to a dimension, and whose documents have fewer of them.
 
-    What else the encoder has (``source``, ``token_spans``…) it has too.
+    What else the encoder has (``source``, ``token_spans``…) it has too, and the methods for images only where the
+    encoder has them. ``token_spans`` and ``patch_boxes`` are the encoder's own: with ``pooling`` above 1 they go with
+    `encode_unpooled` and `encode_images_unpooled`, not with the pooled vectors, each of which stands for several.
 
     Args:
         encoder: The encoder.
@@ -70,6 +75,18 @@ class ReducedEncoder:
         """Token vectors of each passage, one for each token, (tokens, dim)."""
         return [self._cut(vectors) for vectors in self.encoder.encode_documents(texts)]
 
+    @property
+    def encode_images(self) -> _EncodeImages:
+        """``encode_images(images)``: vectors of each image, pooled, (about vectors / pooling, dim)."""
+        unpooled = self.encode_images_unpooled
+        return lambda images: [pool(vectors, self.pooling) for vectors in unpooled(images)]
+
+    @property
+    def encode_images_unpooled(self) -> _EncodeImages:
+        """``encode_images_unpooled(images)``: vectors of each image, one for each patch and marker, (vectors, dim)."""
+        encode: Any = self.encoder.encode_images  # type: ignore[attr-defined]  # AttributeError if it reads none
+        return lambda images: [self._cut(vectors) for vectors in encode(images)]
+
     def __getattr__(self, name: str) -> Any:
         if name == "encoder":  # not set yet, as while being copied: there is nothing to look into
             raise AttributeError(name)
@@ -88,7 +105,8 @@ def pool(vectors: NDArray[np.floating[Any]], factor: int) -> NDArray[np.floating
     """Hierarchical token pooling: Ward clusters of a document's vectors, each replaced by its normalised mean.
 
     Clavié, Chaffin & Adams, "Reducing the Footprint of Multi-Vector Retrieval with Minimal Performance Impact via Token
-    Pooling", 2024 (arXiv 2409.14683): factor 2 halves an index at nearly no loss.
+    Pooling", 2024 (arXiv 2409.14683): factor 2 halves an index at nearly no loss. The time grows with the square of the
+    tokens: about 35 ms for the 1,030 vectors of a ColPali page.
 
     Args:
         vectors: (tokens, dim).

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from late_interaction.encoders.batching import batches
 from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, probe
+from late_interaction.encoders.strings import checked, spans
 from late_interaction.encoders.turns import FairLock
-from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
+from late_interaction.errors import UnsupportedCheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,33 +99,15 @@ class TextEncoder:
 
         None, too, for every vector of a model that pools tokens, where one stands for several.
         """
-        from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling, MultiVectorMask
-
-        if any(isinstance(module, BaseTokenPooling) and module.applies_to(task) for module in self._model):
+        if self._pools(task):
             return [None] * len(self._encode([text], task)[0])
-        prompt = self._model.prompts.get(task) or ""
-        stripped = _checked(text).strip()
-        shift = len(text) - len(text.lstrip()) - len(prompt)
         with self._lock:
-            features: dict[str, Any] = self._model.preprocess(
-                [{"text": stripped}],
-                prompt=prompt,
-                task=task,
-                processing_kwargs={"text": {"return_offsets_mapping": True}},
-            )
+            features = self._preprocessed({"text": self._read(text)}, task, return_offsets_mapping=True)
         offsets = features["offset_mapping"][0].tolist()
-        for module in self._model:
-            if isinstance(module, MultiVectorMask):
-                features = module(features, task=task)
-        kept = features["attention_mask"][0].bool().tolist()
-        return [
-            _trimmed(text, start + shift, end + shift) if start >= len(prompt) and end > start else None
-            for (start, end), keep in zip(offsets, kept, strict=True)
-            if keep
-        ]
+        return spans(text, compress(offsets, self._masked(features, task)), before=self._before(task))
 
     def _encode(self, texts: Sequence[str], task: Task) -> list[NDArray[np.float32]]:
-        stripped = [_checked(text).strip() for text in texts]
+        stripped = [self._read(text) for text in texts]
         encoded: list[NDArray[np.float32]] = [np.empty((0, self._dim), np.float32)] * len(stripped)
         encode = self._model.encode_query if task == "query" else self._model.encode_document
         for batch in batches(self._lengths(stripped, task), self._batch_tokens):
@@ -134,6 +118,39 @@ class TextEncoder:
             for position, array in zip(batch, vectors, strict=True):
                 encoded[position] = np.asarray(array, np.float32)
         return encoded
+
+    def _read(self, text: str) -> str:
+        """What is read of the text."""
+        return checked(text).strip()
+
+    def _before(self, task: Task) -> int:
+        """How many characters the model is given in front of a text."""
+        return len(self._model.prompts.get(task) or "")
+
+    def _preprocessed(self, given: dict[str, Any], task: Task, **text_settings: bool) -> dict[str, Any]:
+        """What the first module makes of one input. The lock must be held."""
+        return self._model.preprocess(
+            [given],
+            prompt=self._model.prompts.get(task) or "",
+            task=task,
+            processing_kwargs={"text": text_settings},
+        )
+
+    def _masked(self, features: dict[str, Any], task: Task) -> list[bool]:
+        """Which tokens of one preprocessed input the model gives vectors of."""
+        from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+        for module in self._model:
+            if isinstance(module, MultiVectorMask):
+                features = module(features, task=task)
+        kept: list[bool] = features["attention_mask"][0].bool().tolist()
+        return kept
+
+    def _pools(self, task: Task) -> bool:
+        """Whether the model itself makes one vector of several tokens."""
+        from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
+
+        return any(isinstance(module, BaseTokenPooling) and module.applies_to(task) for module in self._model)
 
     def _lengths(self, texts: Sequence[str], task: Task) -> list[int]:
         """Tokens the model reads of each text: its marker and query expansion included."""
@@ -162,22 +179,3 @@ def _describe(module: Any) -> dict[str, Any]:
     if "transformer_task" in settings:
         settings = {}
     return {"type": type(module).__name__, **json.loads(json.dumps(settings, default=str))}
-
-
-def _checked(text: object) -> str:
-    if not isinstance(text, str):
-        raise InvalidRequestError(f"Only strings can be encoded as text, not {type(text).__name__}.")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRequestError(f"A text is not valid Unicode and cannot be encoded ({error.reason}).") from None
-    return text
-
-
-def _trimmed(text: str, start: int, end: int) -> Span:
-    """The span without white space at its ends, which byte-level tokenizers count to the token."""
-    while start < end - 1 and text[start].isspace():
-        start += 1
-    while start < end - 1 and text[end - 1].isspace():
-        end -= 1
-    return start, end

@@ -9,7 +9,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 
-from tests.fakes import WordEncoder
+from tests.fakes import ColourEncoder, WordEncoder
 
 # torch and transformers take seconds to import: only the tests that need a checkpoint pay for them.
 
@@ -64,3 +64,25 @@ def minilm():
 def word_encoder():
     """A fast fake with real behaviour: equal words match."""
     return WordEncoder()
+
+
+@pytest.fixture
+def colour_encoder():
+    """A fast fake that reads pages, and text too: colours match their words."""
+    return ColourEncoder()
+
+
+@pytest.fixture
+def report(tmp_path):
+    """A PDF of three pages: a table, then a red and a blue bar, then a green one on a page that lies on its side."""
+    from tests.pdfs import Page, box, table, text, write_pdf
+
+    rows = [["region", "revenue"], ["north", "12"], ["south", "30"]]
+    return write_pdf(
+        tmp_path / "report.pdf",
+        [
+            Page(text("Revenue by region") + table(rows)),
+            Page(text("Rain in spring") + box(100, 100, 100, 100, (1, 0, 0)) + box(400, 600, 80, 150, (0, 0, 1))),
+            Page(text("Forests") + box(20, 20, 100, 50, (0, 0.63, 0)), rotation=90),
+        ],
+    )

@@ -5,30 +5,39 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from late_interaction.errors import InvalidDocumentError
+from late_interaction.errors import ImageUnavailableError, InvalidDocumentError
+from late_interaction.images import PageImage
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["Document", "Hit"]
 
 
 @dataclass(frozen=True, init=False)
 class Document:
-    """A passage of text with its id and metadata.
+    """A passage of text, or a page as an image, with its id and metadata.
 
     Args:
-        text: The passage, as users see it.
-        id: Your own id. Without one, a hash of the content (text, encoded text and metadata), so that adding the same
-            document again replaces it.
+        text: The passage, as users see it. Of a page the text on it, if there is any, for lexical search.
+        image: The page: a `PageImage`, the path of an image file, or an image of Pillow. Where there is one, it is
+            what the encoder sees.
+        id: Your own id. Without one, a hash of the content (text, image, encoded text and metadata), so that adding
+            the same document again replaces it.
         metadata: JSON values under string keys. Filters reach nested values by dotted paths; keys that begin with
             ``_`` are stored but not filterable.
         encoded_text: What the encoder and lexical search see, where that is not the text itself (for example the
             passage under its title). None for the text.
 
     Raises:
-        InvalidDocumentError: A field has the wrong type, or a string or the metadata cannot be stored.
+        InvalidDocumentError: A field has the wrong type, or a string or the metadata cannot be stored; neither text
+            nor image; an image that cannot be read.
 
     Example:
         >>> Document("Paris is the capital of France.", id="paris", metadata={"lang": "en"}).id
@@ -39,15 +48,22 @@ class Document:
     id: str
     metadata: Mapping[str, Any]
     encoded_text: str | None
+    image: PageImage | None
 
     def __init__(
         self,
-        text: str,
+        text: str | None = None,
         *,
+        image: PageImage | Image | str | os.PathLike[str] | None = None,
         id: str | None = None,  # noqa: A002  # the name users know
         metadata: Mapping[str, Any] | None = None,
         encoded_text: str | None = None,
     ) -> None:
+        page = None if image is None else _as_page_image(image)
+        if text is None:
+            if page is None:
+                raise InvalidDocumentError("A document needs a text, an image, or both.")
+            text = ""
         check_string(text, "text")
         if encoded_text is not None:
             check_string(encoded_text, "encoded_text")
@@ -56,10 +72,11 @@ class Document:
             raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
         metadata = plain_json(dict(metadata), "metadata")
         if id is None:
-            id = _content_hash(text, encoded_text, metadata)  # noqa: A001
+            id = _content_hash(text, encoded_text, metadata, page)  # noqa: A001
         else:
             check_id(id)
-        for name, value in (("text", text), ("id", id), ("metadata", metadata), ("encoded_text", encoded_text)):
+        fields = {"text": text, "id": id, "metadata": metadata, "encoded_text": encoded_text, "image": page}
+        for name, value in fields.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
 
     @property
@@ -70,7 +87,17 @@ class Document:
     @property
     def has_content_id(self) -> bool:
         """Whether the id is the hash of the content, so that equal ids mean equal documents."""
-        return self.id == _content_hash(self.text, self.encoded_text, self.metadata)
+        return self.id == _content_hash(self.text, self.encoded_text, self.metadata, self.image)
+
+    def load_image(self) -> Image:
+        """The image of the page, RGB and upright; a page of a PDF at 144 dpi.
+
+        Raises:
+            ImageUnavailableError: There is none, its file is gone or has changed, or it cannot be read.
+        """
+        if self.image is None:
+            raise ImageUnavailableError(f"The document {self.id!r}", "it is a text and has no image")
+        return self.image.load()
 
 
 @dataclass(frozen=True)
@@ -124,9 +151,40 @@ def check_id(value: object) -> None:
         raise InvalidDocumentError("id must not be empty. Leave it out to use a hash of the content.")
 
 
-def _content_hash(text: str, encoded_text: str | None, metadata: Mapping[str, Any]) -> str:
-    content = json.dumps([text, encoded_text, metadata], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
+def _as_page_image(image: object) -> PageImage:
+    """The page image; a file is looked at, and nothing is ever fetched.
+
+    Raises:
+        InvalidDocumentError: It is no image, or a file that cannot be read.
+    """
+    if isinstance(image, PageImage):
+        return image
+    if isinstance(image, (str, os.PathLike)):
+        name = os.fspath(image)
+        if "://" in name or name.startswith("data:"):
+            raise InvalidDocumentError(f"image is an address ({name:.60}), and nothing is fetched. Download it first.")
+        if name.lower().endswith(".pdf"):
+            raise InvalidDocumentError(
+                f"image is a PDF ({name}), which has pages: take one with PageImage.from_file(path, page=1), or all "
+                'with late_interaction.readers.read_paths([path], modalities=["image"]).'
+            )
+        try:
+            return PageImage.from_file(name)
+        except ImageUnavailableError as error:
+            raise InvalidDocumentError(f"image cannot be read: {error}") from None
+    pillow = sys.modules.get("PIL.Image")  # whoever has an image of Pillow has imported it
+    if pillow is not None and isinstance(image, pillow.Image):
+        return PageImage.from_pixels(image)
+    raise InvalidDocumentError(
+        f"image must be a PageImage, the path of an image file or an image of Pillow, not {type(image).__name__}."
+    )
+
+
+def _content_hash(text: str, encoded_text: str | None, metadata: Mapping[str, Any], image: PageImage | None) -> str:
+    content: list[Any] = [text, encoded_text, metadata]
+    if image is not None:
+        content += [image.digest, image.page]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 _MAX_DEPTH = 64  # nesting beyond this is a mistake, and would exhaust the stack of whoever reads it

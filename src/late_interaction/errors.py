@@ -67,6 +67,18 @@ class StorageError(LateInteractionError, OSError):
     """The disk would not take or give what the index needs: full, gone, or not permitted. The last commit stands."""
 
 
+class ImageUnavailableError(LateInteractionError):
+    """A page image cannot be read or given back.
+
+    Attributes:
+        reason: Why, without the name of the file.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}.")
+        self.reason = reason
+
+
 class OptionalDependencyError(LateInteractionError, ImportError):
     """A feature needs a package that is not installed; the message has the pip line."""
 

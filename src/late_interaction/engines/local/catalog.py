@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT_VERSION", "Catalog"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when the meaning of anything on disk changes. A newer version than this is refused, never guessed at.
 
-1: exact vectors alone. 2: also compressed ones; the settings ``bits`` and ``codebook``. An index of an older version
-stays what it is, as long as nothing is written into it that its version does not know.
+1: exact vectors alone. 2: also compressed ones; the settings ``bits`` and ``codebook``. 3: also page images, in the
+table ``images``. An index of an older version stays what it is, as long as nothing is written into it that its version
+does not know; a new one has version 2 until the first page image comes.
 """
 
+_FORMAT_WITHOUT_IMAGES = 2
 _BUSY_TIMEOUT_MS = 30_000
 
 _SCHEMA = """
@@ -116,7 +118,7 @@ class Catalog:
         unfinished.unlink(missing_ok=True)
         with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
             connection.executescript(_SCHEMA)
-            settings = {"format_version": FORMAT_VERSION, "dim": dim, "bits": bits, "generation": 0}
+            settings = {"format_version": _FORMAT_WITHOUT_IMAGES, "dim": dim, "bits": bits, "generation": 0}
             rows = [(key, json.dumps(value)) for key, value in settings.items()]
             connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
             connection.execute("PRAGMA journal_mode = WAL")
@@ -148,6 +150,15 @@ class Catalog:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    def copy(self, root: Path) -> None:
+        """Write a copy of the last commit into another directory. It is made under another name and then renamed."""
+        unfinished = root / f"{CATALOG}.new"
+        with self._connection() as connection, closing(sqlite3.connect(unfinished)) as target:
+            connection.backup(target)
+        sync_file(unfinished)
+        unfinished.replace(root / CATALOG)
+        sync_directory(root)
 
     def integrity_problems(self) -> list[str]:
         """What SQLite finds wrong with the database file."""

@@ -20,7 +20,7 @@ from late_interaction.engines.local.catalog import Catalog
 from late_interaction.engines.local.codec import BITS
 from late_interaction.engines.local.columns import ColumnsMissingError
 from late_interaction.engines.local.device import Device
-from late_interaction.engines.local.files import CATALOG, collect_garbage
+from late_interaction.engines.local.files import CATALOG, collect_garbage, copy_directories
 from late_interaction.engines.local.locking import release_lock, take_lock
 from late_interaction.engines.local.search import search
 from late_interaction.engines.local.segment import SegmentWriter
@@ -347,6 +347,20 @@ class LocalEngine:
         with self._rewriting:
             while self._rewrite(compaction.compact):
                 pass
+
+    def copy(self, path: str | os.PathLike[str]) -> None:
+        """Write a copy into another directory. Writers wait; a crash leaves a whole copy or none that can be opened.
+
+        Raises:
+            InvalidRequestError: The directory has something in it.
+        """
+        self._check_writable()
+        target = Path(path)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise InvalidRequestError(f"{target} has something in it. Name a directory that is empty or new.")
+        with self._write_mutex, self._reading() as (_, snapshot):
+            copy_directories(self._root, target, snapshot.names)
+            self._catalog.copy(target)
 
     def close(self) -> None:
         """Release files and locks. Closing twice is no error."""

@@ -19,12 +19,19 @@ from __future__ import annotations
 import os
 import shutil
 import zlib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["CATALOG", "CODEBOOKS", "LOCK", "SEGMENTS", "checksum", "collect_garbage", "sync_directory", "sync_file"]
+__all__ = [
+    "CATALOG",
+    "CODEBOOKS",
+    "LOCK",
+    "SEGMENTS",
+    "checksum",
+    "collect_garbage",
+    "copy_directories",
+    "sync_directory",
+    "sync_file",
+]
 
 CATALOG = "catalog.sqlite"
 LOCK = "writer.lock"
@@ -56,6 +63,19 @@ def checksum(path: Path) -> int:
         while chunk := file.read(1 << 20):
             crc = zlib.crc32(chunk, crc)
     return crc
+
+
+def copy_directories(root: Path, target: Path, names: set[str]) -> None:
+    """Copy the directories of segments and codebooks of these names, durably."""
+    for parent in (SEGMENTS, CODEBOOKS):
+        (target / parent).mkdir(parents=True, exist_ok=True)
+        for name in sorted(names):
+            if (root / parent / name).is_dir():
+                copied = Path(shutil.copytree(root / parent / name, target / parent / name))
+                for file in copied.iterdir():
+                    sync_file(file)
+                sync_directory(copied)
+        sync_directory(target / parent)
 
 
 def collect_garbage(root: Path, live: set[str]) -> None:

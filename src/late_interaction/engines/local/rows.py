@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from late_interaction.engines.local.segment import SegmentEntry
 from late_interaction.engines.local.where import KINDS, compile_filter, sql_value
 from late_interaction.errors import CorruptIndexError
 from late_interaction.filters import field_values, parse
+from late_interaction.images import PageImage
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,6 +31,11 @@ Place = tuple[int, int]
 """Where a document's vectors are: (segment, position)."""
 
 _COLUMNS = "documents.id, documents.text, documents.encoded_text, documents.metadata"
+_FORMAT_WITH_IMAGES = 3
+_IMAGES = """
+CREATE TABLE images (
+    document INTEGER PRIMARY KEY REFERENCES documents ON DELETE CASCADE, image TEXT NOT NULL, thumbnail BLOB)
+"""
 _CHUNK = 500  # ids in one statement
 _MAX_WORDS = 256  # of a lexical query: a pasted page is cut, its first words say what it is about
 
@@ -110,20 +117,14 @@ class Reader:
 
     def document_at(self, place: Place) -> Document:
         """The document whose vectors are at a place."""
-        row = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM documents WHERE segment = ? AND position = ?",
-            place,
-        ).fetchone()
+        row = self._connection.execute(f"{self._select} WHERE segment = ? AND position = ?", place).fetchone()
         return _document(row)
 
     def documents(self, ids: Sequence[str]) -> list[Document]:
         """The documents of these ids, in this order, without unknown ones."""
         found = {}
         for document_id in dict.fromkeys(ids):
-            row = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM documents WHERE id = ?",
-                (document_id,),
-            ).fetchone()
+            row = self._connection.execute(f"{self._select} WHERE id = ?", (document_id,)).fetchone()
             if row is not None:
                 found[document_id] = _document(row)
         return [found[document_id] for document_id in ids if document_id in found]
@@ -131,10 +132,7 @@ class Reader:
     def scan(self, *, where: Where | None = None) -> Iterator[Document]:
         """All documents that pass, in the order of addition."""
         condition, parameters = _condition(where)
-        rows = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM documents WHERE {condition} ORDER BY row",
-            parameters,
-        )
+        rows = self._connection.execute(f"{self._select} WHERE {condition} ORDER BY row", parameters)
         return map(_document, rows)
 
     def count(self, *, where: Where | None = None) -> int:
@@ -156,11 +154,23 @@ class Reader:
             parameters = [*parameters, json.dumps(list(candidates))]
         expression = " OR ".join(f'"{word}"' for word in words)  # quoted: FTS5's own operators mean nothing here
         rows = self._connection.execute(
-            f"SELECT {_COLUMNS}, -words.rank FROM words JOIN documents ON documents.row = words.rowid "
+            f"SELECT documents.id, -words.rank FROM words JOIN documents ON documents.row = words.rowid "
             f"WHERE words MATCH ? AND {condition} ORDER BY words.rank, documents.row LIMIT ?",
             [expression, *parameters, k],
-        )
-        return [(_document(row[:4]), float(row[4])) for row in rows]
+        ).fetchall()
+        found = self.documents([document_id for document_id, _ in rows])
+        return [(document, float(score)) for document, (_, score) in zip(found, rows, strict=True)]
+
+    @cached_property
+    def _has_images(self) -> bool:
+        return bool(self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'images'").fetchone())
+
+    @property
+    def _select(self) -> str:
+        """The statement that `_document` reads the rows of, up to its condition."""
+        if not self._has_images:
+            return f"SELECT {_COLUMNS}, NULL, NULL FROM documents"
+        return f"SELECT {_COLUMNS}, image, thumbnail FROM documents LEFT JOIN images ON images.document = documents.row"
 
 
 class Writer(Reader):
@@ -215,11 +225,22 @@ class Writer(Reader):
             (document.id, *place, document.text, document.encoded_text, metadata),
         )
         row = cursor.lastrowid
+        if document.image is not None:
+            self._add_images()
+            image = json.dumps(document.image.to_json(), ensure_ascii=False)
+            self._connection.execute("INSERT INTO images VALUES (?, ?, ?)", (row, image, document.image.thumbnail))
         fields = {
             (path, KINDS[value.kind], sql_value(value), value.is_element, row)
             for path, value in field_values(document.metadata)
         }
         self._connection.executemany("INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)", fields)
+
+    def _add_images(self) -> None:
+        """Make the place for page images, which indexes without any do not have."""
+        if not self._has_images:
+            self._connection.execute(_IMAGES)
+            self.set_setting("format_version", _FORMAT_WITH_IMAGES)
+            del self._has_images  # to be looked up again
 
     def delete_ids(self, ids: Iterable[str]) -> int:
         """Delete documents by id; how many there were."""
@@ -242,5 +263,9 @@ def _condition(where: Where | None) -> tuple[str, list[Any]]:
 
 
 def _document(row: Sequence[Any]) -> Document:
-    document_id, text, encoded_text, metadata = row
-    return Document(text, id=document_id, metadata=json.loads(metadata), encoded_text=encoded_text)
+    document_id, text, encoded_text, metadata, image, thumbnail = row
+    try:
+        page = None if image is None else PageImage.from_json(json.loads(image), thumbnail)
+        return Document(text, id=document_id, metadata=json.loads(metadata), encoded_text=encoded_text, image=page)
+    except (TypeError, ValueError) as error:
+        raise CorruptIndexError(f"The document {document_id!r} of the catalog is damaged: {error}") from None

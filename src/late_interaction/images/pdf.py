@@ -1,0 +1,145 @@
+"""Pages of PDF files, read with pypdfium2: their text, their size, their image.
+
+PDFium keeps state of its own and must not be called by two threads at once, so one lock of the process is held around
+every call, and everything it opens is closed under the lock, never by the garbage collector.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from late_interaction.errors import ImageUnavailableError
+from late_interaction.optional import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from PIL.Image import Image
+
+__all__ = ["Pdf", "open_pdf", "rendered_size"]
+
+_pdfium = threading.RLock()  # an abandoned reader may be closed by the garbage collector while its thread holds it
+_MAX_PIXELS = 40_000_000  # of a rendered page: 120 MB
+_MAX_SIDE = 20_000
+
+
+class Pdf:
+    """An open PDF. Any thread may call; pages count from 1.
+
+    Attributes:
+        path: The file.
+        pages: How many pages it has.
+    """
+
+    def __init__(self, path: str, document: Any) -> None:
+        self.path = path
+        self._document = document
+        self.pages = len(document)
+
+    def size(self, page: int) -> tuple[float, float]:
+        """Width and height of a page as it is seen, turned if it is, in points (1/72 inch)."""
+        with self._page(page) as opened:
+            return _size(opened)
+
+    def text(self, page: int) -> str:
+        """The text a page carries, in the order of the file; empty for a scan."""
+        with self._page(page) as opened, closing(opened.get_textpage()) as text_page:
+            return _cleaned(text_page.get_text_bounded())
+
+    def render(self, page: int, scale: float) -> Image:
+        """The image of a page, RGB.
+
+        Args:
+            page: The page.
+            scale: Pixels for one point. Less where the image would be enormous: see `rendered_size`.
+        """
+        with self._page(page) as opened:
+            scale = _bounded(_size(opened), scale)
+            with closing(opened.render(scale=scale, rev_byteorder=True)) as bitmap:
+                image: Image = bitmap.to_pil().convert("RGB")
+                image.load()
+                return image.copy()  # the bitmap's memory is given back
+
+    @contextmanager
+    def _page(self, page: int) -> Iterator[Any]:
+        import pypdfium2
+
+        if not 1 <= page <= self.pages:
+            raise ImageUnavailableError(self.path, f"it has {self.pages} pages, and no page {page}")
+        with _pdfium:
+            try:
+                with closing(self._document[page - 1]) as opened:
+                    yield opened
+            except pypdfium2.PdfiumError as error:
+                raise ImageUnavailableError(self.path, f"page {page} is damaged ({error})") from None
+
+
+@contextmanager
+def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
+    """A PDF for reading.
+
+    Raises:
+        ImageUnavailableError: It is gone, encrypted, damaged, no PDF at all, or without pages.
+        OptionalDependencyError: pypdfium2 is not installed.
+    """
+    require("pypdfium2", package="pypdfium2", feature="Reading PDFs", extra="pages")
+    require("PIL", package="pillow", feature="Reading PDFs", extra="pages")
+    import pypdfium2
+
+    name = os.fspath(path)
+    try:
+        with _pdfium:
+            document = pypdfium2.PdfDocument(name)
+            if len(document):
+                document.init_forms()  # without which what is filled into a form is not drawn
+    except FileNotFoundError:
+        raise ImageUnavailableError(name, "the file is gone") from None
+    except OSError as error:
+        raise ImageUnavailableError(name, error.strerror or str(error)) from None
+    except pypdfium2.PdfiumError as error:
+        raise ImageUnavailableError(name, _reason(error)) from None
+    try:
+        pdf = Pdf(name, document)
+        if not pdf.pages:
+            raise ImageUnavailableError(name, "it has no pages")
+        yield pdf
+    finally:
+        with _pdfium:
+            document.close()
+
+
+def rendered_size(size: tuple[float, float], scale: float) -> tuple[int, int]:
+    """Width and height in pixels of the image that `Pdf.render` makes of a page of this size in points."""
+    scale = _bounded(size, scale)
+    return math.ceil(size[0] * scale), math.ceil(size[1] * scale)
+
+
+def _size(page: Any) -> tuple[float, float]:
+    width, height = page.get_size()
+    return max(float(width), 1.0), max(float(height), 1.0)
+
+
+def _bounded(size: tuple[float, float], scale: float) -> float:
+    width, height = size
+    return min(scale, math.sqrt(_MAX_PIXELS / (width * height)), _MAX_SIDE / max(width, height))
+
+
+def _cleaned(text: str) -> str:
+    """The text without PDFium's marks for hyphens at line ends, NULs and halves of surrogate pairs."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    for mark in ("\ufffe\n", "\x02\n", "\ufffe", "\x02"):  # a word broken over two lines is one word
+        text = text.replace(mark, "")
+    return text.encode("utf-8", "ignore").decode().strip()
+
+
+def _reason(error: Exception) -> str:
+    from pypdfium2 import raw
+
+    # Older releases of pypdfium2 give no code.
+    if getattr(error, "err_code", None) in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY) or "assword" in str(error):
+        return "it is encrypted; save it without a password first"
+    return "it is no PDF, or damaged"

@@ -82,8 +82,7 @@ def indexed(made, folder, encoder):
 
 
 def load_with(patch, load):
-    for module in ("compatibility", "index"):  # one that is named, one that is remembered
-        patch.setattr(f"late_interaction.{module}.load_encoder", load)
+    patch.setattr("late_interaction.compatibility.load_encoder", load)
 
 
 def write_pages(folder):

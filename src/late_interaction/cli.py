@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from rich.console import Console
@@ -15,11 +15,15 @@ from rich.text import Text
 
 from late_interaction import Index, __version__
 from late_interaction.encoders.minilm import MINILM
-from late_interaction.errors import IndexNotFoundError, InvalidFilterError, LateInteractionError
+from late_interaction.errors import IndexNotFoundError, InvalidFilterError, InvalidRequestError, LateInteractionError
 from late_interaction.index import Mode
 from late_interaction.ingestion import update
 from late_interaction.readers import read_paths
+from late_interaction.readers.folders import check_paths
 from late_interaction.terminal import show_explanation, show_hit
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["app"]
 
@@ -65,7 +69,10 @@ def demo() -> None:
 
 @app.command()
 def index(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders: .txt .md .rst .html", metavar="PATH...")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Files and folders: .txt .md .rst .html .pdf .png .jpg .tif .webp", metavar="PATH..."),
+    ],
     directory: Annotated[Path, typer.Option("--index", help="Directory of the index.", metavar="DIR")],
     encoder: Annotated[
         str | None,
@@ -74,8 +81,13 @@ def index(
     bits: Annotated[int | None, typer.Option(help="Of a new index: 1, 2, 4 or 8 per dimension. [default: 4]")] = None,
     pooling: Annotated[int | None, typer.Option(help="Of a new index: tokens that share a vector.")] = None,
     dim: Annotated[int | None, typer.Option(help="Of a new index: leading dimensions to keep.")] = None,
+    keep_images: Annotated[bool, typer.Option("--keep-images", help="Keep thumbnails of page images.")] = False,  # noqa: FBT002
 ) -> None:
-    """Index files, or bring an index up to date with them: only what has changed is encoded."""
+    """Index files, or bring an index up to date with them: only what has changed is encoded.
+
+    What the encoder reads decides: text (of PDFs, the text on their pages), page images (PDFs and image files), or
+    both.
+    """
     with _reported():
         skipped: set[str] = set()
 
@@ -83,9 +95,10 @@ def index(
             skipped.add(path.as_posix())
             errors.print(f"Skipped {path}: {reason}", highlight=False, soft_wrap=True, markup=False)
 
-        passages = read_paths(paths, on_skip=report)  # a mistyped path is an error before an index is made
+        check_paths(paths)  # a mistyped one is an error before an index is made
         settings: dict[str, Any] = {"bits": "default" if bits is None else bits, "pooling": pooling, "dim": dim}
         with _open_for_writing(directory, encoder, settings) as opened:
+            passages = read_paths(paths, modalities=opened.modalities, keep_images=keep_images, on_skip=report)
             changes = update(opened, passages, roots=paths, keep=skipped, progress=True)
             console.print(
                 f"{changes.added} passages added or replaced, {changes.unchanged} unchanged, "
@@ -124,7 +137,8 @@ def search(
             elif not hits:
                 console.print("No hits.")
             else:
-                explained = {} if mode == "lexical" else opened.explain_many(query, [hit.id for hit in hits])
+                texts = [hit.id for hit in hits if hit.document.image is None]
+                explained = {} if mode == "lexical" else opened.explain_many(query, texts)
                 for hit in hits:
                     show_hit(console, hit, explained.get(hit.id))
 
@@ -134,13 +148,16 @@ def explain(
     directory: IndexDirectory,
     query: Annotated[str, typer.Argument(help="What was searched for.")],
     document: Annotated[str, typer.Argument(help="The id of a document.", metavar="ID")],
+    heatmap: Annotated[Path | None, typer.Option(help="Save the page with what matches lit.", metavar="PNG")] = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
-    """Show which words of a document the words of a query meet."""
+    """Show which words of a document, or which patches of a page, the words of a query meet."""
     with _reported(), Index.open(directory, read_only=True) as opened:
         explanation = opened.explain(query, document)
+        if heatmap is not None:
+            _save(explanation.heatmap(), heatmap)
         if as_json:
-            values = {"id": document, "score": explanation.score, "text": explanation.text}
+            values = {"id": document, "score": explanation.score, "text": explanation.document.text_to_encode}
             typer.echo(json.dumps({**values, "spans": explanation.to_dicts()}, ensure_ascii=False, indent=2))
         else:
             show_explanation(console, explanation)
@@ -191,6 +208,13 @@ def _open_for_writing(directory: Path, encoder: str | None, settings: dict[str, 
         return Index.open(directory, encoder=encoder, **settings)
     except IndexNotFoundError:
         return Index.open(directory, encoder=MINILM, **settings)
+
+
+def _save(image: Image, path: Path) -> None:
+    try:
+        image.save(path)
+    except (OSError, ValueError) as error:  # ValueError: no such kind of image
+        raise InvalidRequestError(f"The heatmap cannot be saved as {path}: {error}.") from None
 
 
 def _parse_where(where: str | None) -> dict[str, Any] | None:

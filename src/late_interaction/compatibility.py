@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.encoders import Encoder, ReducedEncoder, load_encoder
 from late_interaction.encoders.fingerprint import differences
-from late_interaction.errors import IncompatibleEncoderError, InvalidRequestError
+from late_interaction.encoders.protocol import reads_images, reads_text
+from late_interaction.errors import IncompatibleEncoderError, InvalidRequestError, MissingEncoderError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from late_interaction.engines import Engine
 
-__all__ = ["accepted", "as_encoder", "check_settings", "fingerprint_of", "reduced"]
+__all__ = ["accepted", "as_encoder", "check_settings", "fingerprint_of", "reduced", "remembered"]
 
 
 def as_encoder(encoder: object) -> Encoder:
@@ -45,14 +48,33 @@ def accepted(engine: Engine, encoder: Encoder) -> Encoder:
         )
     if record is None:
         if not engine.read_only:
-            known = {name: getattr(encoder, name, None) for name in ("source", "revision", "reduction")}
-            engine.record_encoder({**known, "fingerprint": fingerprint})
+            known = {name: getattr(encoder, name, None) for name in ("source", "revision", "options", "reduction")}
+            engine.record_encoder({**known, "modalities": _modalities(encoder), "fingerprint": fingerprint})
     elif different := differences(record["fingerprint"], fingerprint):
         raise IncompatibleEncoderError(
             f"This is not the encoder the index was built with. Different: {'; '.join(different)}. "
             "Open it with that encoder, or build a new index in another directory."
         )
     return encoder
+
+
+def remembered(record: Mapping[str, Any]) -> Encoder:
+    """The encoder that an index remembers, loaded as it was.
+
+    Raises:
+        MissingEncoderError: It remembers none that can be loaded.
+    """
+    if not record.get("source"):
+        raise MissingEncoderError(
+            "This index was built with an encoder it cannot load by itself: one of your own, or one that runs code of "
+            "its checkpoint. Pass it: Index.open(path, encoder=…)."
+        )
+    return load_encoder(record["source"], revision=record.get("revision"), **(record.get("options") or {}))
+
+
+def _modalities(encoder: Encoder) -> list[str]:
+    reads = {"text": reads_text(encoder), "image": reads_images(encoder)}
+    return [modality for modality, known in reads.items() if known]
 
 
 def reduced(encoder: Encoder, pooling: int | None, dim: int | None) -> Encoder:

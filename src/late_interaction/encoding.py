@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from late_interaction.encoders.protocol import reads_images, reads_text
 from late_interaction.engines import Record
 from late_interaction.engines.base import check_vectors
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
@@ -21,18 +21,66 @@ if TYPE_CHECKING:
 __all__ = ["encode_documents", "encode_queries", "is_blank"]
 
 _WINDOW = 128  # documents encoded together: enough to form batches of like length, few enough to bound memory
+_WINDOW_PIXELS = 24_000_000  # of the page images among them, in memory at once as 3 bytes each
 
 
 def encode_documents(
     encoder: Encoder, documents: Iterable[Document], report: Callable[[int], object] | None = None
 ) -> Iterator[Record]:
-    """Each document with its token vectors, in order and unchecked; ``report`` is told how many more are done."""
-    remaining = iter(documents)
-    while window := list(islice(remaining, _WINDOW)):
-        texts = [document.text_to_encode for document in window]
-        yield from map(Record, window, _same_length(encoder.encode_documents(texts), texts))
+    """Each document with its token vectors, in order and unchecked; ``report`` is told how many more are done.
+
+    Raises:
+        InvalidRequestError: The encoder does not read text, or no images.
+        ImageUnavailableError: The image of a page cannot be read.
+    """
+    for window in _windows(encoder, documents):
+        yield from map(Record, window, _encode(encoder, window))
         if report is not None:
             report(len(window))
+
+
+def _windows(encoder: Encoder, documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """The documents in groups that fit into memory with their images."""
+    window: list[Document] = []
+    pixels = 0
+    for document in documents:
+        window.append(document)
+        pixels += _pixels(encoder, document)
+        if len(window) == _WINDOW or pixels >= _WINDOW_PIXELS:
+            yield window
+            window, pixels = [], 0
+    if window:
+        yield window
+
+
+def _pixels(encoder: Encoder, document: Document) -> int:
+    """How many pixels the image of a document has when it is loaded for the encoder, which must read such documents."""
+    if document.image is None:
+        if not reads_text(encoder):
+            raise InvalidRequestError(
+                f"{type(encoder).__name__} reads page images and no text passages: {document.id!r} has no image. "
+                "Keep text in an index of its own, or use an encoder that reads both."
+            )
+        return 0
+    if not reads_images(encoder):
+        raise InvalidRequestError(
+            f"{type(encoder).__name__} reads text and no images, and {document.id!r} is a page image. Use an encoder "
+            "for pages, for example vidore/colqwen2.5-v0.2, or give the text of the page alone."
+        )
+    width, height = document.image.loaded_size(encoder.viewed_size)
+    return width * height
+
+
+def _encode(encoder: Encoder, window: list[Document]) -> Iterator[Any]:
+    texts = [document.text_to_encode for document in window if document.image is None]
+    encoded_texts = iter(_same_length(encoder.encode_documents(texts), texts) if texts else ())
+    pages = [document.image for document in window if document.image is not None]
+    encoded_pages: Iterator[Any] = iter(())
+    if pages and reads_images(encoder):
+        images = [page.load(encoder.viewed_size) for page in pages]
+        encoded_pages = iter(_same_length(encoder.encode_images(images), images))
+    for document in window:
+        yield next(encoded_texts if document.image is None else encoded_pages)
 
 
 def encode_queries(encoder: Encoder, queries: Sequence[str]) -> list[NDArray[np.float32]]:
@@ -54,7 +102,7 @@ def is_blank(query: object) -> bool:
     return not query.strip()
 
 
-def _same_length(encoded: Sequence[Any], texts: Sequence[str]) -> Sequence[Any]:
-    if not hasattr(encoded, "__len__") or len(encoded) != len(texts):
-        raise InvalidVectorsError(f"The encoder was given {len(texts)} texts and did not return as many arrays.")
+def _same_length(encoded: Sequence[Any], given: Sequence[Any]) -> Sequence[Any]:
+    if not hasattr(encoded, "__len__") or len(encoded) != len(given):
+        raise InvalidVectorsError(f"The encoder was given {len(given)} inputs and did not return as many arrays.")
     return encoded

@@ -6,16 +6,19 @@ import html
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from late_interaction.errors import InvalidRequestError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from late_interaction.documents import Document
     from late_interaction.encoders.protocol import Span
 
-__all__ = ["Explanation", "MatchSpan", "explain"]
+__all__ = ["Explanation", "MatchSpan", "explain", "word_around"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,14 @@ class Explanation:
             f'<p style="white-space: pre-wrap">{"".join(parts)}</p></figure>'
         )
 
+    def heatmap(self, word: str | None = None) -> Image:
+        """Pages have one, and this is a text.
+
+        Raises:
+            InvalidRequestError: Always.
+        """
+        raise InvalidRequestError(f"{self.document.id!r} is a text and no page image. `to_html` marks its words.")
+
     def _repr_html_(self) -> str:
         return self.to_html()
 
@@ -122,7 +133,7 @@ def explain(
         column = max(columns, key=lambda at: float(similarities[row, at]))
         document_span = document_spans[column]
         if document_span is not None:
-            words = (_word_around(query, query_span), _word_around(text, document_span))
+            words = (word_around(query, query_span), word_around(text, document_span))
             best[words] = max(float(similarities[row, column]), best.get(words, -1.0))
     spans = tuple(
         MatchSpan(query[slice(*query_word)], text[slice(*word)], *word, similarity)
@@ -131,7 +142,7 @@ def explain(
     return Explanation(query, document, text, score, similarities, spans)
 
 
-def _word_around(text: str, span: Span) -> Span:
+def word_around(text: str, span: Span) -> Span:
     """The whole word that a token is a piece of. Where writing has no spaces between words, the token itself."""
     start, end = span
     while start > 0 and _joins(text[start - 1 : start + 1]):

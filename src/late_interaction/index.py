@@ -10,12 +10,10 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-import numpy as np
 from tqdm import tqdm
 
-from late_interaction.compatibility import accepted, as_encoder, check_settings, fingerprint_of, reduced
+from late_interaction.compatibility import accepted, as_encoder, check_settings, fingerprint_of, reduced, remembered
 from late_interaction.documents import Document, Hit
-from late_interaction.encoders import Encoder, ReducedEncoder, SpanEncoder, load_encoder
 from late_interaction.encoding import encode_documents, encode_queries, is_blank
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.base import check_k
@@ -24,10 +22,9 @@ from late_interaction.errors import (
     IndexNotFoundError,
     InvalidDocumentError,
     InvalidRequestError,
-    MissingEncoderError,
     UnknownIdError,
 )
-from late_interaction.explain import Explanation, explain
+from late_interaction.explaining import explain_documents
 from late_interaction.filters import parse
 from late_interaction.fusion import best_possible, reciprocal_rank_fusion
 from late_interaction.profiling import profile as profiling
@@ -37,10 +34,14 @@ from late_interaction.reranking import late_hit, rank
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
+    from late_interaction.encoders import Encoder
     from late_interaction.engines import Engine, Verification
+    from late_interaction.explain import Explanation
     from late_interaction.filters import Where
+    from late_interaction.heatmap import PageExplanation
 
 __all__ = ["Index", "Mode", "as_index"]
 
@@ -145,14 +146,13 @@ class Index:
         """
         with self._encoder_mutex:  # held while loading, so that many first searches load one model
             if self._encoder is None:
-                record = self._engine.encoder_record or {}
-                if not record.get("source"):
-                    raise MissingEncoderError(
-                        "This index was built with an encoder it cannot load by itself: one of your own, or one that "
-                        "runs code of its checkpoint. Pass it: Index.open(path, encoder=…)."
-                    )
-                self._encoder = accepted(self._engine, load_encoder(record["source"], revision=record.get("revision")))
+                self._encoder = accepted(self._engine, remembered(self._engine.encoder_record or {}))
             return self._encoder
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What documents the encoder reads: ``text``, ``image`` (pages) or both. Known without loading it."""
+        return tuple((self._engine.encoder_record or {}).get("modalities", ["text"]))
 
     def add(self, documents: Iterable[Document | str], *, progress: bool = False) -> list[str]:
         """Add documents; one of an id the index holds replaces it.
@@ -290,44 +290,28 @@ class Index:
             hits = self._rerank_documents(vectors, given)
         return hits[:k]
 
-    def explain(self, query: str, id: str) -> Explanation:  # noqa: A002  # the name users know
-        """Which words of a stored document the words of a query meet.
+    def explain(self, query: str, id: str) -> Explanation | PageExplanation:  # noqa: A002  # the name users know
+        """Which words of a stored document, or which patches of a page, the words of a query meet.
 
         Raises:
             UnknownIdError: The index holds no such document.
-            MissingEncoderError: The encoder cannot say which characters its vectors stand for (see `SpanEncoder`).
+            MissingEncoderError: The encoder cannot say what its vectors stand for (see `SpanEncoder`, `PageEncoder`).
         """
         explanations = self.explain_many(query, [id])
         if id not in explanations:
             raise UnknownIdError(f"The index holds no document {id!r}.")
         return explanations[id]
 
-    def explain_many(self, query: str, ids: Sequence[str]) -> dict[str, Explanation]:
+    def explain_many(self, query: str, ids: Sequence[str]) -> dict[str, Explanation | PageExplanation]:
         """The same for several documents, by id, the query encoded once; unknown ids are left out.
 
         Raises:
-            MissingEncoderError: The encoder cannot say which characters its vectors stand for (see `SpanEncoder`).
+            MissingEncoderError: The encoder cannot say what its vectors stand for (see `SpanEncoder`, `PageEncoder`).
+            ImageUnavailableError: Vectors are pooled, so a page must be encoded again, and its image is gone.
         """
-        encoder = self.encoder
-        if not isinstance(encoder, SpanEncoder):
-            raise MissingEncoderError(f"{type(encoder).__name__} has no token_spans, so there are no words to show.")
         with self._engine.one_state():
             documents, stored = self._engine.get(ids), self._engine.vectors(ids)
-        if isinstance(encoder, ReducedEncoder) and encoder.pooling > 1:  # a stored vector stands for several words
-            unpooled = encoder.encode_unpooled([document.text_to_encode for document in documents])
-            stored = dict(zip((document.id for document in documents), unpooled, strict=True))
-        query_vectors = encode_queries(encoder, [query])[0]
-        query_spans = encoder.token_spans(query, "query")
-        return {
-            document.id: explain(
-                query,
-                document,
-                query_vectors @ np.asarray(stored[document.id], np.float32).T,
-                query_spans,
-                encoder.token_spans(document.text_to_encode, "document"),
-            )
-            for document in documents
-        }
+        return explain_documents(self.encoder, query, documents, stored)
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """The documents of these ids, in this order; unknown ids are left out."""
@@ -356,6 +340,17 @@ class Index:
     def compact(self) -> None:
         """Give back the room of deleted documents and merge what was added in small pieces."""
         self._engine.compact()
+
+    def copy(self, path: str | os.PathLike[str]) -> None:
+        """Write a copy of an index that is in a directory into another one, as a backup for example.
+
+        Raises:
+            InvalidRequestError: The directory has something in it, or the engine is no local one.
+            ReadOnlyIndexError: The index is open for reading, when another process may be changing it.
+        """
+        if not isinstance(self._engine, LocalEngine):
+            raise InvalidRequestError(f"Only an index in a directory can be copied, not one over {self._engine!r}.")
+        self._engine.copy(path)
 
     def close(self) -> None:
         """Release files and locks. Closing twice is no error."""
@@ -417,7 +412,7 @@ class Index:
         unknown = {
             document.id: document
             for document in documents
-            if document.id not in held or not _is_same_text(document, held[document.id])
+            if document.id not in held or not _is_same_content(document, held[document.id])
         }
         return list(unknown.values())
 
@@ -430,7 +425,7 @@ class Index:
         known = {
             position: stored[document.id]
             for position, document in enumerate(documents)
-            if document.id in stored and _is_same_text(document, held[document.id])
+            if document.id in stored and _is_same_content(document, held[document.id])
         }
         return rank(query_vectors, documents, encoder=self.encoder, known=known)
 
@@ -470,9 +465,12 @@ def _as_document(document: object) -> Document:
     raise InvalidDocumentError(f"A document must be a Document or a string, not {type(document).__name__}.")
 
 
-def _is_same_text(document: Document, stored: Document) -> bool:
+def _is_same_content(document: Document, stored: Document) -> bool:
     """Whether stored vectors stand for the document. One that does not say what to encode takes what was encoded."""
-    return document.text == stored.text and document.encoded_text in (None, stored.encoded_text)
+    if document.image is not None and stored.image is not None:
+        return (document.image.digest, document.image.page) == (stored.image.digest, stored.image.page)
+    same_kind = document.image is None and stored.image is None
+    return same_kind and document.text == stored.text and document.encoded_text in (None, stored.encoded_text)
 
 
 def _unique(documents: Iterable[Document | str], ids: list[str]) -> Iterator[Document]:

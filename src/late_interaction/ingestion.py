@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from late_interaction.documents import Document
     from late_interaction.index import Index
 
 __all__ = ["Changes", "update"]
 
-_COMMIT = 512  # documents a crash can lose; the next run goes on from there
+_COMMIT = 512  # passages a crash can lose; the next run goes on from there
+_PAGE = 16  # a page image takes as long to encode as so many passages, or longer
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,8 @@ def update(
 ) -> Changes:
     """Make the index hold these passages of their sources, and no others of the same sources.
 
-    Passages the index holds already are not encoded again. Commits every few hundred passages, so a run that was
-    interrupted goes on where it stopped.
+    Passages the index holds already are not encoded again. Commits every few hundred passages, or few dozen page
+    images, so a run that was interrupted goes on where it stopped.
 
     Args:
         index: The index.
@@ -53,18 +52,19 @@ def update(
         keep: Files and folders in ``roots`` that are left as they are; may be added to while ``documents`` is read.
         progress: Show a progress bar.
     """
-    passages: Counter[str] = Counter()
+    passages: dict[str, int] = {}
     added = unchanged = 0
-    remaining = iter(documents)
     with tqdm(desc="Indexing", unit=" passages", disable=not progress) as bar:
-        while batch := list(islice(remaining, _COMMIT)):
+        for batch in _batches(documents):
             held = {document.id: document for document in index.get([document.id for document in batch])}
             changed = [document for document in batch if held.get(document.id) != document]
             if changed:
                 index.add(changed)
             added += len(changed)
             unchanged += len(batch) - len(changed)
-            passages.update(document.metadata["source"] for document in batch)
+            for document in batch:  # the last number, not how many: a damaged page may be missing between them
+                source, number = document.metadata["source"], document.metadata["passage"]
+                passages[source] = max(number + 1, passages.get(source, 0))
             bar.update(len(batch))
 
     def is_stale(metadata: Mapping[str, Any]) -> bool:
@@ -78,6 +78,19 @@ def update(
     stale = [document.id for document in index.scan() if is_stale(document.metadata)]
     deleted = index.delete(stale) if stale else 0
     return Changes(added, unchanged, deleted)
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    cost = 0
+    for document in documents:
+        batch.append(document)
+        cost += 1 if document.image is None else _PAGE
+        if cost >= _COMMIT:
+            yield batch
+            batch, cost = [], 0
+    if batch:
+        yield batch
 
 
 def _is_in(source: str, places: Collection[str | os.PathLike[str]]) -> bool:

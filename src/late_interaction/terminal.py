@@ -8,36 +8,53 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from late_interaction.explain import Explanation
+from late_interaction.heatmap import PageExplanation
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from late_interaction.documents import Hit
-    from late_interaction.explain import Explanation
+    from late_interaction.encoders.protocol import Box
 
 __all__ = ["show_explanation", "show_hit"]
 
 _STRONG, _WEAK = 0.75, 0.5  # cosines: the same or nearly the same word in a like context; a related one
 
 
-def show_hit(console: Console, hit: Hit, explanation: Explanation | None = None) -> None:
-    """Print a hit, with the words that match the query if they are explained."""
-    text = Text(hit.text) if explanation is None else _highlighted(explanation, in_color=bool(console.color_system))
+def show_hit(console: Console, hit: Hit, explanation: Explanation | PageExplanation | None = None) -> None:
+    """Print a hit, with the words that match the query if they are explained; of a page the text on it."""
+    if isinstance(explanation, Explanation):
+        text = _highlighted(explanation, in_color=bool(console.color_system))
+    else:
+        text = Text(hit.text or "(a page without text)")
     title = Text(f"{hit.id} · score {hit.score:.2f} · relevance {hit.relevance:.2f}")
     console.print(Panel(text, title=title, title_align="left"))
 
 
-def show_explanation(console: Console, explanation: Explanation) -> None:
-    """Print a document with its matched words, and which word of the query each of them meets."""
-    text = _highlighted(explanation, in_color=bool(console.color_system))
+def show_explanation(console: Console, explanation: Explanation | PageExplanation) -> None:
+    """Print a document with its matched words, or a page's text, and what each word of the query meets."""
+    if isinstance(explanation, PageExplanation):
+        text = Text(explanation.document.text or "(a page without text)")
+        rows = [(match.query_word, _place(match.box), match.similarity) for match in explanation.spans]
+    else:
+        text = _highlighted(explanation, in_color=bool(console.color_system))
+        rows = [(span.query_word, span.document_word, span.similarity) for span in explanation.spans]
     title = Text(f"{explanation.document.id} · score {explanation.score:.2f}")
     console.print(Panel(text, title=title, title_align="left"))
     table = Table(box=None)
     table.add_column("query")
-    table.add_column("document")
+    table.add_column("page" if isinstance(explanation, PageExplanation) else "document")
     table.add_column("similarity", justify="right")
-    for span in explanation.spans:
-        table.add_row(Text(span.query_word), Text(span.document_word), f"{span.similarity:.2f}")
+    for query_word, found, similarity in rows:
+        table.add_row(Text(query_word), Text(found), f"{similarity:.2f}")
     console.print(table)
+
+
+def _place(box: Box) -> str:
+    """Where the middle of a patch is on its page."""
+    left, top, right, bottom = box
+    return f"{(left + right) / 2:.0%} from the left, {(top + bottom) / 2:.0%} from the top"
 
 
 def _highlighted(explanation: Explanation, *, in_color: bool) -> Text:

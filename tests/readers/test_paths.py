@@ -185,14 +185,15 @@ class TestRequests:
         [
             ("gone.txt", r"^gone\.txt does not exist\.$"),
             ("x.txt/y.md", "does not exist"),
-            ("image.png", r"^image\.png is not a kind of file that can be read: \.txt \.text \.md "),
+            ("image.bmp", r"^image\.bmp is not a kind of file that can be read: \.txt \.text \.md "),
+            ("image.png", r"^image\.png needs an encoder that reads image, and modalities=\['image'\]"),
             ("README", "not a kind of file"),
             ("", "A path is empty"),
             ("a\0.txt", "cannot be read"),
         ],
     )
     def test_a_wrong_path_is_an_error_before_anything_is_read(self, path, message):
-        for name in ["x.txt", "image.png", "README"]:
+        for name in ["x.txt", "image.bmp", "image.png", "README"]:
             write(name, "x")
 
         with pytest.raises(InvalidRequestError, match=message):

@@ -1,4 +1,4 @@
-"""Files and folders of text, Markdown, reStructuredText and HTML become passages ready to index."""
+"""Files and folders of text, Markdown, reStructuredText, HTML, PDF and images become documents ready to index."""
 
 from late_interaction.readers.documents import split_document
 from late_interaction.readers.passages import split_text

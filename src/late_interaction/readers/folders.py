@@ -9,22 +9,27 @@ from typing import TYPE_CHECKING
 
 from late_interaction.errors import InvalidRequestError
 from late_interaction.readers.decoding import describe
-from late_interaction.readers.sections import SUFFIXES
+from late_interaction.readers.kinds import ALL_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
 __all__ = ["check_paths", "find_files"]
 
 
-def check_paths(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Raise `InvalidRequestError` unless each path is a folder, or a file of a kind that can be read."""
+def check_paths(paths: Iterable[str | os.PathLike[str]], suffixes: Collection[str] = tuple(ALL_SUFFIXES)) -> list[Path]:
+    """Raise `InvalidRequestError` unless each path is a folder, or a file of a kind that can be read.
+
+    Args:
+        paths: The paths.
+        suffixes: The kinds that are wanted.
+    """
     if isinstance(paths, (str, bytes, os.PathLike)):
         raise InvalidRequestError("paths must be a list of paths. For a single one, pass [path].")
-    return [_check_path(path) for path in paths]
+    return [_check_path(path, suffixes) for path in paths]
 
 
-def _check_path(given: str | os.PathLike[str]) -> Path:
+def _check_path(given: str | os.PathLike[str], suffixes: Collection[str]) -> Path:
     if not os.fspath(given):
         raise InvalidRequestError("A path is empty. Use '.' for the current folder.")
     path = Path(given)
@@ -38,35 +43,40 @@ def _check_path(given: str | os.PathLike[str]) -> Path:
         return path
     if not stat.S_ISREG(mode):
         raise InvalidRequestError(f"{path} is neither a file nor a folder.")
-    if path.suffix.lower() not in SUFFIXES:
-        raise InvalidRequestError(f"{path} is not a kind of file that can be read: {' '.join(SUFFIXES)}.")
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        modality = ALL_SUFFIXES.get(suffix)
+        if modality is not None:
+            raise InvalidRequestError(f"{path} needs an encoder that reads {modality}, and modalities=[{modality!r}].")
+        raise InvalidRequestError(f"{path} is not a kind of file that can be read: {' '.join(suffixes)}.")
     return path
 
 
-def find_files(roots: Iterable[Path], report: Callable[[Path, str], None]) -> Iterator[Path]:
-    """Yield the readable kinds of files at and below the roots, each name once, in a fixed order.
+def find_files(roots: Iterable[Path], suffixes: Collection[str], report: Callable[[Path, str], None]) -> Iterator[Path]:
+    """Yield the files of these kinds at and below the roots, each name once, in a fixed order.
 
     Args:
         roots: Paths that `check_paths` returned.
+        suffixes: The kinds that are wanted.
         report: Called with a folder that cannot be listed, and the reason.
     """
     seen: set[str] = set()  # ids are made of these names, so none may come twice
     for root in roots:
-        for path in _walk(root, report):
+        for path in _walk(root, suffixes, report):
             name = path.as_posix()
             if name not in seen:
                 seen.add(name)
                 yield path
 
 
-def _walk(root: Path, report: Callable[[Path, str], None]) -> Iterator[Path]:
+def _walk(root: Path, suffixes: Collection[str], report: Callable[[Path, str], None]) -> Iterator[Path]:
     # A stack instead of recursion, for trees deeper than Python's. Beside each path are the real folders that a link
     # was followed from on the way to it.
     stack: list[tuple[Path, tuple[Path, ...]]] = [(root, ())]
     while stack:
         path, jumps = stack.pop()
         if not _is_folder(path):
-            if path.suffix.lower() in SUFFIXES and not _is_special(path):
+            if path.suffix.lower() in suffixes and not _is_special(path):
                 yield path
             continue
         if path != root and path.is_symlink():

@@ -9,7 +9,8 @@ from late_interaction.optional import require
 require("langchain_core", package="langchain-core", feature="late_interaction.langchain", extra="langchain")
 
 from late_interaction.langchain.document_compressors import LateInteractionReranker  # noqa: E402
+from late_interaction.langchain.documents import image_block  # noqa: E402
 from late_interaction.langchain.retrievers import LateInteractionRetriever  # noqa: E402
 from late_interaction.langchain.vectorstores import LateInteractionVectorStore  # noqa: E402
 
-__all__ = ["LateInteractionReranker", "LateInteractionRetriever", "LateInteractionVectorStore"]
+__all__ = ["LateInteractionReranker", "LateInteractionRetriever", "LateInteractionVectorStore", "image_block"]

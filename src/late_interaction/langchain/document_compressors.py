@@ -10,9 +10,8 @@ from langchain_core.documents import Document as LangChainDocument
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from late_interaction.compatibility import as_encoder
-from late_interaction.documents import Document
 from late_interaction.index import Index, as_index
-from late_interaction.langchain.documents import from_langchain
+from late_interaction.langchain.documents import candidate, from_langchain
 from late_interaction.reranking import rerank
 
 if TYPE_CHECKING:
@@ -67,11 +66,7 @@ class LateInteractionReranker(BaseDocumentCompressor):
         self, documents: Sequence[LangChainDocument], query: str, callbacks: Callbacks | None = None
     ) -> list[LangChainDocument]:
         """The ``top_n`` best documents for the query, best first, as copies."""
-        candidates = [
-            # Reranking needs no metadata, and another store's may not be JSON.
-            from_langchain(document) if self.store else Document(document.page_content, id=document.id)
-            for document in documents
-        ]
+        candidates = [from_langchain(document) if self.store else candidate(document) for document in documents]
         if self.index is not None:
             hits = self.index.rerank(query, documents=candidates, k=self.top_n, store=self.store)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
@@ -10,6 +9,7 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import RunnableConfig, get_config_list
 from pydantic import ConfigDict, Field, field_validator
 
+from late_interaction.asynchronous import in_thread
 from late_interaction.documents import Hit
 from late_interaction.index import Index, Mode, as_index
 from late_interaction.langchain.documents import hit_to_langchain
@@ -87,7 +87,7 @@ class LateInteractionRetriever(BaseRetriever):
     ) -> list[list[LangChainDocument]]:
         """The documents of several queries, which are encoded together; the loop is not blocked."""
         try:
-            found = await asyncio.to_thread(self._search_many, inputs, kwargs.get("k"), kwargs.get("where"))
+            found = await in_thread(self._search_many, inputs, kwargs.get("k"), kwargs.get("where"))
         except Exception:  # noqa: BLE001  # as above
             return await super().abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
         configs = get_config_list(config, len(inputs))
@@ -115,7 +115,7 @@ class LateInteractionRetriever(BaseRetriever):
         found: list[LangChainDocument] | None = None,
     ) -> list[LangChainDocument]:
         if found is None:
-            found = (await asyncio.to_thread(self._search_many, [query], k, where))[0]
+            found = (await in_thread(self._search_many, [query], k, where))[0]
         return found
 
     def _search_many(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.vectorstores import VectorStore
 
+from late_interaction.asynchronous import in_thread
 from late_interaction.diversity import diverse
 from late_interaction.documents import Document
 from late_interaction.engines.base import check_k
@@ -144,6 +144,16 @@ class LateInteractionVectorStore(VectorStore):
         """The same with `Hit.score`: greater is better."""
         return [(hit_to_langchain(hit), hit.score) for hit in self._search(query, k, filter, mode, kwargs)]
 
+    async def asimilarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[LangChainDocument]:
+        """`similarity_search` without blocking the loop."""
+        return await in_thread(self.similarity_search, query, k, **kwargs)
+
+    async def asimilarity_search_with_score(
+        self, query: str, k: int = 4, **kwargs: Any
+    ) -> list[tuple[LangChainDocument, float]]:
+        """`similarity_search_with_score` without blocking the loop."""
+        return await in_thread(self.similarity_search_with_score, query, k, **kwargs)
+
     def max_marginal_relevance_search(
         self,
         query: str,
@@ -179,7 +189,7 @@ class LateInteractionVectorStore(VectorStore):
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[LangChainDocument]:
         """The same without blocking the loop."""
-        return await asyncio.to_thread(self.max_marginal_relevance_search, query, k, fetch_k, lambda_mult, **kwargs)
+        return await in_thread(self.max_marginal_relevance_search, query, k, fetch_k, lambda_mult, **kwargs)
 
     def _similarity_search_with_relevance_scores(
         self,
@@ -195,7 +205,7 @@ class LateInteractionVectorStore(VectorStore):
     async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[LangChainDocument, float]]:
-        return await asyncio.to_thread(self._similarity_search_with_relevance_scores, query, k, **kwargs)
+        return await in_thread(self._similarity_search_with_relevance_scores, query, k, **kwargs)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda relevance: relevance  # a hit knows its relevance

@@ -11,7 +11,7 @@ from llama_index.core.indices.base import BaseIndex
 from llama_index.core.schema import BaseNode, IndexNode
 
 from late_interaction.index import Index, Mode, as_index
-from late_interaction.llama_index.nodes import REF_DOC_ID, from_node, to_node
+from late_interaction.llama_index.nodes import REF_DOC_ID, from_node, to_node, without_object
 from late_interaction.llama_index.retrievers import LateInteractionRetriever
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         **kwargs: Any,
     ) -> None:
         self.index = as_index(index, encoder=encoder)
-        super().__init__(nodes=nodes or [], **kwargs)
+        super().__init__(nodes=list(nodes or []), **kwargs)
+        # Or LlamaIndex would persist what this is not: an index without nodes, which it loads as one of another class.
+        self._storage_context.index_store.delete_index_struct(self.index_id)
 
     @classmethod
     def from_documents(cls, documents: Sequence[Document], **kwargs: Any) -> LateInteractionIndex:  # type: ignore[override]
@@ -72,6 +74,34 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
             **kwargs: ``index=`` and ``encoder=`` as above, and what LlamaIndex's `BaseIndex.from_documents` takes.
         """
         return super().from_documents(documents, replace_documents=True, **kwargs)
+
+    @classmethod
+    def load(
+        cls,
+        persist_dir: str | os.PathLike[str],
+        *,
+        encoder: Encoder | str | os.PathLike[str] | None = None,
+        **kwargs: Any,
+    ) -> LateInteractionIndex:
+        """The index that is in a directory, by `persist` or simply because it was made there.
+
+        Args:
+            persist_dir: The directory.
+            encoder: Only where the index does not remember its own.
+            **kwargs: Passed to LlamaIndex's `BaseIndex`.
+
+        Raises:
+            IndexNotFoundError: There is none.
+        """
+        return cls(index=Index.open(persist_dir, encoder=encoder), **kwargs)
+
+    def persist(self, persist_dir: str | os.PathLike[str]) -> None:
+        """Write a copy of the index into another directory. Its own is always up to date: `insert` is durable.
+
+        Raises:
+            InvalidRequestError: The directory has something in it, or the engine is no local one.
+        """
+        self.index.copy(persist_dir)
 
     def as_retriever(
         self,
@@ -162,6 +192,7 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         for document in self.index.scan(where={REF_DOC_ID: {"$exists": True}}):
             info = found.setdefault(str(document.metadata[REF_DOC_ID]), RefDocInfo())
             info.node_ids.append(document.id)
+            info.metadata = info.metadata or to_node(document).metadata
         return found
 
     def _build_index_from_nodes(
@@ -179,17 +210,15 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         return IndexDict()
 
     def _insert(self, nodes: Sequence[BaseNode], **insert_kwargs: Any) -> None:
-        self.index.add([from_node(self._without_object(node)) for node in nodes], progress=self._show_progress)
+        as_image = "image" in self.index.modalities
+        for node in nodes:
+            if isinstance(node, IndexNode) and node.obj is not None:  # kept here, where it cannot be stored
+                self._object_map[node.index_id] = node.obj
+        documents = [from_node(without_object(node), as_image=as_image) for node in nodes]
+        self.index.add(documents, progress=self._show_progress)
 
     def _delete_node(self, node_id: str, **delete_kwargs: Any) -> None:
         self.index.delete([node_id])
-
-    def _without_object(self, node: BaseNode) -> BaseNode:
-        """The node without an object that cannot be stored, such as a query engine, which this index then keeps."""
-        if isinstance(node, IndexNode) and node.obj is not None and not isinstance(node.obj, BaseNode):
-            self._object_map[node.index_id] = node.obj
-            return node.model_copy(update={"obj": None})
-        return node
 
     def _hash_of(self, ref_doc_id: str) -> str | None:
         """The hash of a source document when its nodes were added, which each of them carries."""

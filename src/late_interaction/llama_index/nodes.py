@@ -2,35 +2,56 @@
 
 A node is encoded as its EMBED text and stored whole, so that it comes back as it was. Its plain text is the document's
 text and its metadata the document's metadata, so filters and other frameworks see what the user gave; ``ref_doc_id``
-is added, for filters and for deleting by source document.
+is added, for filters and for deleting by source document. A node with an image is a page for encoders that read
+images. Pages that came another way, from a PDF for example, become `ImageNode`s with the image in them.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextNode
+from llama_index.core.schema import BaseNode, ImageNode, IndexNode, MetadataMode, NodeWithScore, TextNode
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from late_interaction.documents import Document, Hit
-from late_interaction.errors import InvalidDocumentError
+from late_interaction.errors import ImageUnavailableError, InvalidDocumentError
+from late_interaction.images import PageImage
+from late_interaction.images.pictures import from_base64, to_jpeg
+from late_interaction.images.reference import PAGE_IMAGE, from_metadata, to_metadata
 
 if TYPE_CHECKING:
     from late_interaction.explain import Explanation
+    from late_interaction.heatmap import PageExplanation
 
-__all__ = ["REF_DOC_ID", "candidate", "from_node", "hit_to_node", "to_node", "with_matches"]
+__all__ = [
+    "REF_DOC_ID",
+    "candidate",
+    "from_node",
+    "hit_to_node",
+    "to_node",
+    "with_hidden",
+    "with_matches",
+    "without_object",
+]
 
 REF_DOC_ID = "ref_doc_id"
 MATCH_SPANS = "match_spans"
+_MODEL_SIDE = 2048  # pixels of an image for a model, at most
 _CONTENT, _TYPE = "_node_content", "_node_type"  # the names LlamaIndex's own stores use
+_ADDED = {REF_DOC_ID, _CONTENT, _TYPE}
 
 
-def from_node(node: BaseNode) -> Document:
+def from_node(node: BaseNode, *, as_image: bool = False) -> Document:
     """The document that stands for a node.
 
+    Args:
+        node: The node.
+        as_image: A node that has an image stands for that, as a page; for encoders that read images.
+
     Raises:
-        InvalidDocumentError: The node holds what JSON cannot.
+        InvalidDocumentError: The node holds what JSON cannot, or its image is an address or cannot be read.
     """
     try:
         json.dumps(node.metadata, default=str, allow_nan=False)  # pydantic would write NaN as null
@@ -40,14 +61,38 @@ def from_node(node: BaseNode) -> Document:
     metadata = {**json.loads(dumped[_CONTENT])["metadata"], _CONTENT: dumped[_CONTENT], _TYPE: dumped[_TYPE]}
     if node.ref_doc_id is not None:
         metadata[REF_DOC_ID] = node.ref_doc_id
-    text, encoded_text = _texts(node)
-    return Document(text, id=node.node_id, metadata=metadata, encoded_text=encoded_text)
+    return _document(node, metadata, as_image=as_image)
 
 
-def candidate(node: BaseNode) -> Document:
+def candidate(node: BaseNode, *, as_image: bool = False) -> Document:
     """The document that stands for a node in reranking, which needs no metadata: it may not be JSON."""
+    return _document(node, None, as_image=as_image)
+
+
+def _document(node: BaseNode, metadata: dict[str, Any] | None, *, as_image: bool) -> Document:
+    image = _image_of(node) if as_image else None
     text, encoded_text = _texts(node)
-    return Document(text, id=node.node_id, encoded_text=encoded_text)
+    return Document(text, image=image, id=node.node_id, metadata=metadata, encoded_text=encoded_text)
+
+
+def _image_of(node: BaseNode) -> PageImage | None:
+    """The image of a node: what its metadata refers to, the pixels in it, or the file it names. Nothing is fetched."""
+    if referred := from_metadata(node.metadata):
+        return referred
+    data, path, url = (getattr(node, name, None) for name in ("image", "image_path", "image_url"))
+    try:
+        if data:
+            return PageImage.from_pixels(from_base64(data))
+        if path:
+            return PageImage.from_file(path)
+    except ImageUnavailableError as error:
+        raise InvalidDocumentError(f"The image of the node {node.node_id!r} cannot be read: {error}") from None
+    if url and not node.get_content(MetadataMode.NONE).strip():
+        raise InvalidDocumentError(
+            f"The node {node.node_id!r} has nothing but the address of an image, and nothing is fetched. Download it "
+            "and give image_path."
+        )
+    return None
 
 
 def _texts(node: BaseNode) -> tuple[str, str | None]:
@@ -59,21 +104,55 @@ def _texts(node: BaseNode) -> tuple[str, str | None]:
 def to_node(document: Document) -> BaseNode:
     """The node a document was made from; a `TextNode` for a document that came another way."""
     if _CONTENT in document.metadata:
-        return metadata_dict_to_node(dict(document.metadata))
+        return _as_stored(metadata_dict_to_node(dict(document.metadata)), document)
     metadata = dict(document.metadata)
     # Its metadata was not encoded with it, so it is no part of what LlamaIndex would encode either.
-    return TextNode(text=document.text, id_=document.id, metadata=metadata, excluded_embed_metadata_keys=list(metadata))
+    fields: dict[str, Any] = {"text": document.text, "id_": document.id, "excluded_embed_metadata_keys": list(metadata)}
+    if document.image is None:
+        return TextNode(metadata=metadata, **fields)
+    try:
+        image = base64.b64encode(to_jpeg(document.load_image(), _MODEL_SIDE)).decode()
+    except ImageUnavailableError as error:  # the text is still there, and whoever wants the image is told
+        return TextNode(metadata={**metadata, "image_error": str(error)}, **fields)
+    metadata |= to_metadata(document.image)
+    fields["excluded_embed_metadata_keys"] = list(metadata)
+    hidden = [PAGE_IMAGE]  # from language models, which are shown the image itself
+    return ImageNode(
+        image=image, image_mimetype="image/jpeg", metadata=metadata, excluded_llm_metadata_keys=hidden, **fields
+    )
 
 
-def with_matches(found: NodeWithScore, explanation: Explanation | None) -> NodeWithScore:
-    """The same with the words that match in its metadata, where neither models nor encoders are shown them."""
-    node, spans = found.node, [] if explanation is None else explanation.to_dicts()
+def _as_stored(node: BaseNode, document: Document) -> BaseNode:
+    """The node with the id, text and metadata that are stored beside it, which another framework may have changed."""
+    own = {key: value for key, value in node.metadata.items() if key in _ADDED}
+    changed = {key: value for key, value in document.metadata.items() if key not in _ADDED}
+    node.id_, node.metadata = document.id, {**changed, **own}
+    if node.get_content(MetadataMode.NONE) != document.text:
+        node.set_content(document.text)
+    return node
+
+
+def without_object(node: BaseNode) -> BaseNode:
+    """The node without an object that cannot be stored, such as a query engine."""
+    if isinstance(node, IndexNode) and node.obj is not None and not isinstance(node.obj, BaseNode):
+        return node.model_copy(update={"obj": None})
+    return node
+
+
+def with_hidden(node: BaseNode, key: str, value: object) -> BaseNode:
+    """A copy with something more in its metadata, which neither models nor encoders are shown."""
     changed = {
-        "metadata": {**node.metadata, MATCH_SPANS: spans},
-        "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, MATCH_SPANS],
-        "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, MATCH_SPANS],
+        "metadata": {**node.metadata, key: value},
+        "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, key],
+        "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, key],
     }
-    return NodeWithScore(node=node.model_copy(update=changed), score=found.score)
+    return node.model_copy(update=changed)
+
+
+def with_matches(found: NodeWithScore, explanation: Explanation | PageExplanation | None) -> NodeWithScore:
+    """The same with the words that match in its metadata, where neither models nor encoders are shown them."""
+    spans = [] if explanation is None else explanation.to_dicts()
+    return NodeWithScore(node=with_hidden(found.node, MATCH_SPANS, spans), score=found.score)
 
 
 def hit_to_node(hit: Hit) -> NodeWithScore:

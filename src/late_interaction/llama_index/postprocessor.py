@@ -13,10 +13,10 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from late_interaction.compatibility import as_encoder
-from late_interaction.encoders import Encoder
+from late_interaction.encoders import Encoder, reads_images
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index, as_index
-from late_interaction.llama_index.nodes import candidate, from_node
+from late_interaction.llama_index.nodes import candidate, from_node, with_hidden, without_object
 from late_interaction.reranking import rerank
 
 __all__ = ["LateInteractionRerank"]
@@ -100,7 +100,9 @@ class LateInteractionRerank(BaseNodePostprocessor):
         return reranked
 
     def _rerank(self, nodes: list[NodeWithScore], query: str) -> list[NodeWithScore]:
-        candidates = [from_node(node.node) if self.store else candidate(node.node) for node in nodes]
+        as_image = reads_images(self.encoder) if self.index is None else "image" in self.index.modalities
+        to_document = from_node if self.store else candidate
+        candidates = [to_document(without_object(node.node), as_image=as_image) for node in nodes]
         if self.index is not None:
             hits = self.index.rerank(query, documents=candidates, k=self.top_n, store=self.store)
         else:
@@ -111,7 +113,7 @@ class LateInteractionRerank(BaseNodePostprocessor):
     def _scored(self, given: NodeWithScore, relevance: float) -> NodeWithScore:
         node = given.node
         if self.keep_retrieval_score:
-            node = node.model_copy(update={"metadata": {**node.metadata, "retrieval_score": given.score}})
+            node = with_hidden(node, "retrieval_score", given.score)
         return NodeWithScore(node=node, score=relevance)
 
     @property

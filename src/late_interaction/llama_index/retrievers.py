@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.retrievers import BaseRetriever
 
+from late_interaction.asynchronous import in_thread
 from late_interaction.filters import AllOf, Filter, parse
 from late_interaction.index import Index, Mode, as_index
 from late_interaction.llama_index.filters import to_filter
@@ -79,7 +79,7 @@ class LateInteractionRetriever(BaseRetriever):
         return found
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return await asyncio.to_thread(self._retrieve, query_bundle)
+        return await in_thread(self._retrieve, query_bundle)
 
     def _restriction(self) -> Filter | None:
         """All that restricts the nodes but their ids, as one filter."""

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.page_checkpoints import colqwen2
+from tests.pdfs import Page, text, write_pdf
+
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-HEADINGS = ("LangChain", "LlamaIndex", "Neither")
+HEADINGS = ("LangChain", "LlamaIndex", "Neither", "Pages")
+PAGE_MODEL = "vidore/colqwen2-v1.0-hf"
 PRINTED = (
     "The Nile flows through eleven countries.\n",
     "The Nile flows through eleven countries.\n",
     "paris 0.",
+    "report.pdf ",
 )
 
 
@@ -27,5 +32,10 @@ def test_there_is_a_snippet_for_each_way_of_use():
 def test_snippet_runs(snippet, printed, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    if PAGE_MODEL in snippet:  # there is no network: a tiny model of the same architecture stands in for it
+        write_pdf(tmp_path / "report.pdf", [Page(text("Revenue by region")), Page(text("Rain in spring"))])
+        snippet = snippet.replace(PAGE_MODEL, str(colqwen2(tmp_path / "colqwen2")))
     exec(compile(snippet, "README.md", "exec"), {"__name__": "readme"})
     assert capsys.readouterr().out.startswith(printed)
+    if printed == PRINTED[-1]:
+        assert (tmp_path / "why.png").stat().st_size > 1000

@@ -1,0 +1,92 @@
+"""What bits and pooling cost in recall, and save in bytes, where a document is a page of a thousand vectors.
+
+    python -m benchmarks.pages FOLDER [--pages 1000] [--bits 4 2 1] [--pooling 1 2 3] [--json OUT.json]
+
+FOLDER is what `python -m benchmarks.data` wrote. Each page is made of the token vectors of documents that follow each
+other, cut at VECTORS and projected to 128 dimensions: page models' vectors could not be had without their weights, and
+text has neighbours that are alike, as patches are, but fewer of them. So read the columns against each other rather
+than as what a page model would give. Recall@10 is against exact MaxSim in f32 of all vectors of each page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.data import Vectors, load
+from benchmarks.measure import build, save, table
+from benchmarks.peers.measure import exact_scores, recall
+from benchmarks.peers.protocol import Columns, K
+from late_interaction.encoders.reduced import pool
+from late_interaction.engines import LocalEngine
+
+DIM, VECTORS = 128, 1000
+
+
+def main() -> None:
+    """Pool, build and search every combination."""
+    options = _options()
+    given = load(options.folder).reduced(DIM)
+    count = min(options.pages, len(given.tokens) // VECTORS)
+    pages = Vectors(given.tokens[: count * VECTORS], np.arange(count + 1) * VECTORS, given.queries, count)
+    exact = exact_scores(Columns(pages.tokens, pages.offsets, pages.queries))
+    result = []
+    for factor in options.pooling:
+        start = time.perf_counter()
+        pooled = _pooled(pages, factor)
+        milliseconds = (time.perf_counter() - start) * 1000 / count
+        for bits in options.bits:
+            print(f"… {bits} bits, pooling {factor}", file=sys.stderr, flush=True)
+            with tempfile.TemporaryDirectory() as folder:
+                row = _measured(Path(folder), pooled, bits, exact)
+            result.append({"bits": bits, "pooling": factor, **row, "pooling ms/page": milliseconds})
+            save(options.json, result)
+    print(f"\n{count:,} pages of {VECTORS:,} vectors of {DIM} dimensions, {len(pages.queries)} queries\n")
+    print(table(result))
+
+
+def _pooled(pages: Vectors, factor: int) -> Vectors:
+    if factor == 1:
+        return pages
+    vectors = [pool(pages.document(at).astype(np.float32), factor) for at in range(pages.documents)]
+    offsets = np.concatenate([[0], np.cumsum([len(page) for page in vectors])])
+    return Vectors(np.concatenate(vectors).astype(np.float16), offsets, pages.queries, pages.real)
+
+
+def _measured(folder: Path, pages: Vectors, bits: int, exact: np.ndarray) -> dict:
+    built = build(folder, pages, bits)
+    with LocalEngine.open(folder, read_only=True) as engine:
+        engine.search(pages.queries[0], K)
+        found, times = [], []
+        for query, scores in zip(pages.queries, exact, strict=True):
+            start = time.perf_counter()
+            matches = engine.search(query, K)
+            times.append((time.perf_counter() - start) * 1000)
+            found.append(recall([int(match.id) for match in matches], scores))
+    return {
+        "vectors/page": built["tokens"] / pages.documents,
+        "kB/page": built["vector_bytes"] / pages.documents / 1000,
+        f"recall@{K}": float(np.mean(found)),
+        "ms/query": float(np.median(times)),
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.pages", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pages", type=int, default=1000, metavar="N", help="how many pages")
+    parser.add_argument("--bits", type=int, nargs="+", default=[4, 2, 1], help="bits per dimension")
+    parser.add_argument("--pooling", type=int, nargs="+", default=[1, 2, 3], help="vectors that share one")
+    parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures here")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

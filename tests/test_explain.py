@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from late_interaction import Document, Index
 from late_interaction.errors import MissingEncoderError
-from late_interaction.explain import explain
+from late_interaction.explanations.words import explain
 from tests.fakes import WordEncoder
 
 TEXT = "Cats chase mice; dogs chase Cats. The end"

@@ -16,6 +16,7 @@ import pytest
 import late_interaction
 import late_interaction.encoders
 import late_interaction.engines
+import late_interaction.explanations
 import late_interaction.images
 import late_interaction.langchain
 import late_interaction.llama_index
@@ -32,8 +33,10 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         (late_interaction, ["Document", "Hit", "Index", "load_encoder"]),
         (
             late_interaction.encoders,
-            ["Box", "ColVisionEncoder", "Encoder", "PageEncoder", "ReducedEncoder", "SpanEncoder", "TextEncoder"]
-            + ["TextImageEncoder", "has_spans", "load_encoder", "reads_images", "reads_text"],
+            [
+                *("Box", "ColVisionEncoder", "Encoder", "PageEncoder", "ReducedEncoder", "SpanEncoder", "TextEncoder"),
+                *("TextImageEncoder", "has_spans", "load_encoder", "reads_images", "reads_text"),
+            ],
         ),
         (late_interaction.engines, ["Engine", "LocalEngine", "Match", "Record", "Verification"]),
         (
@@ -44,6 +47,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
             late_interaction.llama_index,
             ["LateInteractionIndex", "LateInteractionRerank", "LateInteractionRetriever"],
         ),
+        (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PatchMatch"]),
         (late_interaction.images, ["PageImage"]),
         (late_interaction.readers, ["read_paths", "split_document", "split_text"]),
     ],

@@ -168,13 +168,14 @@ def _as_page_image(image: object) -> PageImage:
                 f"image is a PDF ({name}), which has pages: take one with PageImage.from_file(path, page=1), or all "
                 'with late_interaction.readers.read_paths([path], modalities=["image"]).'
             )
-        try:
-            return PageImage.from_file(name)
-        except ImageUnavailableError as error:
-            raise InvalidDocumentError(f"image cannot be read: {error}") from None
     pillow = sys.modules.get("PIL.Image")  # whoever has an image of Pillow has imported it
-    if pillow is not None and isinstance(image, pillow.Image):
-        return PageImage.from_pixels(image)
+    try:
+        if isinstance(image, (str, os.PathLike)):
+            return PageImage.from_file(image)
+        if pillow is not None and isinstance(image, pillow.Image):
+            return PageImage.from_pixels(image)
+    except ImageUnavailableError as error:
+        raise InvalidDocumentError(f"image cannot be read: {error}") from None
     raise InvalidDocumentError(
         f"image must be a PageImage, the path of an image file or an image of Pillow, not {type(image).__name__}."
     )

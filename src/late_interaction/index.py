@@ -24,7 +24,7 @@ from late_interaction.errors import (
     InvalidRequestError,
     UnknownIdError,
 )
-from late_interaction.explaining import explain_documents
+from late_interaction.explanations.stored import explain_documents
 from late_interaction.filters import parse
 from late_interaction.fusion import best_possible, reciprocal_rank_fusion
 from late_interaction.profiling import profile as profiling
@@ -39,9 +39,8 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders import Encoder
     from late_interaction.engines import Engine, Verification
-    from late_interaction.explain import Explanation
+    from late_interaction.explanations import Explanation, PageExplanation
     from late_interaction.filters import Where
-    from late_interaction.heatmap import PageExplanation
 
 __all__ = ["Index", "Mode", "as_index"]
 

@@ -8,8 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from late_interaction.explain import Explanation
-from late_interaction.heatmap import PageExplanation
+from late_interaction.explanations import Explanation, PageExplanation
 
 if TYPE_CHECKING:
     from rich.console import Console

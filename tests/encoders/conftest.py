@@ -119,3 +119,41 @@ def case(request):
         # The same model in other files: the oracle reads the files it was made from.
         return Case(load_encoder(folder), _pylate(request.getfixturevalue("pylate_checkpoint")), folder)
     return Case(load_encoder(folder), _ORACLES[request.param](folder), folder)
+
+
+@pytest.fixture(scope="session", params=["colpali", "colqwen2", "colmodernvbert", "packaged"])
+def page_case(request, checkpoints):
+    """Each kind of checkpoint that reads images of pages."""
+    return _page_case(request.param, checkpoints)
+
+
+@pytest.fixture(scope="session", params=["colpali", "colqwen2", "colmodernvbert"])
+def colvision_case(request, checkpoints):
+    """Each checkpoint in the format of transformers."""
+    return _page_case(request.param, checkpoints)
+
+
+@pytest.fixture(scope="session")
+def colqwen2_case(checkpoints):
+    return _page_case("colqwen2", checkpoints)
+
+
+@pytest.fixture(scope="session")
+def packaged_case(checkpoints):
+    return _page_case("packaged", checkpoints)
+
+
+def _page_case(kind, checkpoints):
+    from tests import page_checkpoints
+    from tests.encoders import page_oracle
+
+    build, oracle = {
+        "colpali": (page_checkpoints.colpali, page_oracle.ColPali),
+        "colqwen2": (page_checkpoints.colqwen2, page_oracle.ColQwen2),
+        "colmodernvbert": (page_checkpoints.colmodernvbert, page_oracle.ColModernVBert),
+        "packaged": (page_checkpoints.packaged_modernvbert, page_oracle.Packaged),
+    }[kind]
+    folder = checkpoints / kind
+    if not folder.exists():
+        build(folder)
+    return Case(load_encoder(folder), oracle(folder), folder)

@@ -15,7 +15,12 @@ from safetensors.torch import load_file, save_file
 
 from late_interaction import load_encoder
 from late_interaction.encoders.minilm import minilm_folder
-from late_interaction.errors import LateInteractionError, OptionalDependencyError, UnsupportedCheckpointError
+from late_interaction.errors import (
+    InvalidRequestError,
+    LateInteractionError,
+    OptionalDependencyError,
+    UnsupportedCheckpointError,
+)
 from tests.checkpoints import bare_bert, in_hub_cache, modernbert, page_model, pooled_with_dense, pylate, stanford
 
 ROOT = Path(__file__).parents[2]
@@ -163,12 +168,19 @@ def test_pooling_and_dense(tmp_path):
     assert_no_head(refusal(folder), folder, "single-vector")
 
 
-@pytest.mark.parametrize("architecture", ["ColPaliForRetrieval", "ColQwen2ForRetrieval", "ColModernVBertForRetrieval"])
-def test_a_page_image_model(tmp_path, architecture):
+@pytest.mark.parametrize("architecture", ["NeoMMEForRetrieval", "TheirColPaliForRetrieval", "ColPaliForRetrievalV2"])
+def test_another_model_for_retrieval(tmp_path, architecture):
+    """Architectures are told by their exact names, so one that is like a known one is none."""
     message = refusal(page_model(tmp_path / "pages", architecture))
     assert architecture in message
-    assert "page-image" in message
-    assert "text model" in message
+    assert "no trained projection" in message or "ColPaliForRetrieval, ColQwen2ForRetrieval" in message
+
+
+@pytest.mark.parametrize("kind", ["minilm", "pylate"])
+def test_image_tokens_only_of_a_text_model(kind, request):
+    name = "minilm" if kind == "minilm" else request.getfixturevalue("pylate_checkpoint")
+    with pytest.raises(InvalidRequestError, match=f"image_tokens_only.*{kind} reads none"):
+        load_encoder(name, image_tokens_only=True)
 
 
 # What is not there
@@ -336,6 +348,6 @@ def test_loading_changes_no_file(pylate_checkpoint, tmp_path):
 
 @pytest.mark.parametrize("module", ["late_interaction", "late_interaction.encoders", "tests.fakes"])
 def test_heavy_libraries_are_imported_late(module):
-    heavy = ["torch", "sentence_transformers", "transformers", "langchain_core", "llama_index"]
+    heavy = ["torch", "sentence_transformers", "transformers", "PIL", "langchain_core", "llama_index"]
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     assert python("-c", code).stdout.strip() == "[]"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from late_interaction.encoders import Encoder, ReducedEncoder, SpanEncoder
+from late_interaction.encoders import Encoder, ReducedEncoder, SpanEncoder, has_spans, reads_images, reads_text
 from late_interaction.encoders.reduced import pool
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
 
@@ -64,6 +64,71 @@ def test_pooling_keeps_enough_vectors_of_unit_length(tokens, factor, seed):
 
 def test_equal_vectors_become_one():
     assert len(pool(np.ones((10, 3)) / np.sqrt(3), 2)) == 1
+
+
+class GivenPages(Given):
+    """An encoder that reads images as well: a vector for each number of a list, in place of an image."""
+
+    modalities = frozenset({"image"})
+
+    def encode_images(self, images):
+        return [unit(np.random.default_rng(image).standard_normal((image, 6))) for image in images]
+
+    def token_spans(self, text, task):
+        return [None]
+
+
+def test_images_are_pooled_and_cut_as_passages_are():
+    images = [7, 1, 2, 20]
+    encoder = ReducedEncoder(GivenPages(), pooling=3, dim=4)
+    assert [vectors.shape for vectors in encoder.encode_images(images)] == [(3, 4), (1, 4), (1, 4), (7, 4)]
+    unpooled = encoder.encode_images_unpooled(images)
+    for vectors, cut, pooled in zip(
+        GivenPages().encode_images(images), unpooled, encoder.encode_images(images), strict=True
+    ):
+        np.testing.assert_allclose(cut, unit(vectors[:, :4]), atol=1e-6)
+        np.testing.assert_allclose(pooled, pool(cut, 3), atol=1e-6)
+
+
+def test_reads_what_the_encoder_reads():
+    encoder = ReducedEncoder(GivenPages(), pooling=2)
+    assert (reads_images(encoder), reads_text(encoder), has_spans(encoder)) == (True, False, True)
+    encoder = ReducedEncoder(Given(), pooling=2)
+    assert (reads_images(encoder), reads_text(encoder), has_spans(encoder)) == (False, True, False)
+    for name in ("encode_images", "encode_images_unpooled"):
+        assert not hasattr(encoder, name)
+        with pytest.raises(AttributeError, match="encode_images"):
+            getattr(encoder, name)
+
+
+def test_without_modalities_what_an_encoder_can_do_is_what_it_reads():
+    class Both(GivenPages):
+        modalities = None
+
+    assert (reads_images(Both()), reads_text(Both())) == (True, True)
+    assert (reads_images(Given()), reads_text(Given())) == (False, True)
+
+
+def test_images_of_another_dimension_than_the_encoder_declares():
+    class Liar(GivenPages):
+        def encode_images(self, images):
+            return [np.ones((3, 5), np.float32) for _ in images]
+
+    with pytest.raises(InvalidVectorsError, match=r"5.*6"):
+        ReducedEncoder(Liar(), pooling=2).encode_images([3])
+
+
+def test_pages_of_a_model(page_case):
+    from tests.encoders.pictures import noise
+
+    encoder = ReducedEncoder(page_case.encoder, pooling=3, dim=8)
+    [full] = page_case.encoder.encode_images([noise((90, 60))])
+    [cut] = encoder.encode_images_unpooled([noise((90, 60))])
+    [pooled] = encoder.encode_images([noise((90, 60))])
+    np.testing.assert_allclose(cut, unit(full[:, :8]), atol=1e-5)
+    np.testing.assert_allclose(pooled, pool(cut, 3), atol=1e-5)
+    assert encoder.viewed_size(90, 60) == page_case.encoder.viewed_size(90, 60)
+    assert len(encoder.patch_boxes((90, 60))) == len(cut)
 
 
 def test_has_what_the_encoder_has():

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from late_interaction.errors import InvalidRequestError
+from late_interaction.images.rgb import to_rgb
 from late_interaction.optional import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
     from PIL import Image
 
 __all__ = ["as_rgb", "checked_images", "probe_image", "require_pillow"]
 
 _PROBE_SIZE = 96, 64
-_ORIENTATION = 0x0112  # EXIF
 
 
 def require_pillow() -> None:
@@ -50,24 +49,13 @@ def checked_images(images: Sequence[object]) -> list[Image.Image]:
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """The image as it is shown: turned as its EXIF data says, on white where it is transparent, in RGB.
-
-    16-bit grey (modes ``I;16`` and, where it holds more than 255, ``I``) is scaled to 8 bits.
+    """The image as it is shown, in RGB; see `late_interaction.images.rgb.to_rgb`.
 
     Raises:
         InvalidRequestError: Its file is damaged, or its mode cannot be converted.
     """
-    from PIL import Image, ImageOps
-
     try:
-        if image.getexif().get(_ORIENTATION, 1) != 1:
-            image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):
-            return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
-        if image.has_transparency_data:
-            seen = image.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
-        return image.convert("RGB")
+        return to_rgb(image)
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files and odd modes
         raise InvalidRequestError(f"An image of mode {image.mode} cannot be read: {error}") from error
 
@@ -80,8 +68,3 @@ def probe_image() -> Image.Image:
     down, across = np.mgrid[:height, :width]
     colours = [across * 255 // width, (down * 7) % 256, ((across // 16 + down // 16) % 2) * 255]
     return Image.fromarray(np.stack(colours, axis=-1).astype(np.uint8))
-
-
-def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    sixteen = pixels.dtype.itemsize == 2 or pixels.max() > 255
-    return np.asarray(np.clip(pixels // 257 if sixteen else pixels, 0, 255), np.uint8)

@@ -45,6 +45,7 @@ PROCESSORS = {
 
 _BATCH_PIXELS = 4_194_304  # about 7 pages of ColQwen2, 20 of ColPali, one of ColModernVBert
 _BATCH_CHARACTERS = 16_384
+_AROUND_A_QUERY = 32  # characters, about: the prompt and the query augmentation
 
 
 class ColVisionEncoder:
@@ -128,7 +129,7 @@ class ColVisionEncoder:
         """Vectors of each query, (query tokens, dim), L2-normalised."""
         stripped = [checked(text).strip() for text in texts]
         encoded = [np.empty((0, self.dim), np.float32)] * len(stripped)
-        for batch in batches([len(text) for text in stripped], _BATCH_CHARACTERS):
+        for batch in batches([len(text) + _AROUND_A_QUERY for text in stripped], _BATCH_CHARACTERS):
             with self._lock:
                 inputs = self._processor.process_queries([self._plain(stripped[position]) for position in batch])
                 vectors = self._vectors(inputs)

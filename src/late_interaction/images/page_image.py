@@ -17,9 +17,9 @@ from late_interaction.images.pictures import (
     from_bytes,
     pixel_digest,
     read_frame,
-    to_rgb,
     to_thumbnail,
 )
+from late_interaction.images.rgb import to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,8 +82,17 @@ class PageImage:
 
     @classmethod
     def from_pixels(cls, image: Image) -> PageImage:
-        """An image in memory, of any mode. An index keeps a thumbnail of it, since there is nothing to refer to."""
-        pixels = to_rgb(image)
+        """An image in memory, of any mode. An index keeps a thumbnail of it, since there is nothing to refer to.
+
+        Raises:
+            ImageUnavailableError: Its file is damaged, or it has no pixels.
+        """
+        if not all(image.size):
+            raise ImageUnavailableError("The image", f"it has {image.width} x {image.height} pixels")
+        try:
+            pixels = to_rgb(image)
+        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files and odd modes
+            raise ImageUnavailableError("The image", f"it cannot be read as RGB ({error})") from None
         return cls(pixel_digest(pixels), None, 1, *pixels.size, has_thumbnail=True, _pixels=pixels)
 
     @classmethod

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import ImageUnavailableError
+from late_interaction.images.rgb import ORIENTATION, to_rgb
 from late_interaction.optional import require
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ __all__ = [
     "pixel_digest",
     "read_frame",
     "to_jpeg",
-    "to_rgb",
     "to_thumbnail",
 ]
 
@@ -38,11 +38,6 @@ _JPEG_QUALITY = 85
 
 # What Pillow raises for files that are damaged, cut off or made to harm.
 _DECODING_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, OverflowError, MemoryError)
-
-
-def require_pillow() -> None:
-    """Raise `OptionalDependencyError` unless Pillow is installed."""
-    require("PIL", package="pillow", feature="Reading images", extra="pages")
 
 
 def count_frames(path: str | os.PathLike[str]) -> int:
@@ -83,26 +78,10 @@ def frame_size(path: str | os.PathLike[str], frame: int) -> tuple[int, int]:
             image.seek(frame - 1)
             _check_size(path, image)
         width, height = image.size
-        return (height, width) if image.getexif().get(_ORIENTATION, 1) in _TURNED else (width, height)
+        return (height, width) if image.getexif().get(ORIENTATION, 1) in _TURNED else (width, height)
 
 
-_ORIENTATION = 0x0112  # of EXIF
 _TURNED = frozenset({5, 6, 7, 8})  # values of it that swap width and height
-
-
-def to_rgb(image: Image) -> Image:
-    """A copy as RGB, turned as its EXIF orientation says, what is transparent in it white."""
-    import PIL.Image
-    from PIL import ImageOps
-
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode == "I" or upright.mode.startswith("I;16"):  # Pillow would clip what is beyond 255
-        upright = upright.convert("F").point(lambda value: value * (255 / 65535) + 0)
-    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
-        layer = upright.convert("RGBA")
-        background = PIL.Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return PIL.Image.alpha_composite(background, layer).convert("RGB")
-    return upright.convert("RGB")
 
 
 def pixel_digest(image: Image) -> str:
@@ -153,7 +132,7 @@ def from_base64(data: str) -> Image:
 @contextmanager
 def _opened(file: str | os.PathLike[str] | io.BytesIO) -> Iterator[Image]:
     """An image file, open; whatever Pillow raises while it is read becomes an error that says what is wrong with it."""
-    require_pillow()
+    require("PIL", package="pillow", feature="Reading images", extra="pages")
     import PIL
     import PIL.Image
 

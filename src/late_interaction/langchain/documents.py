@@ -15,8 +15,7 @@ from late_interaction.images.reference import PAGE_IMAGE, from_metadata, to_meta
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from late_interaction.explain import Explanation
-    from late_interaction.heatmap import PageExplanation
+    from late_interaction.explanations import Explanation, PageExplanation
     from late_interaction.index import Index
 
 __all__ = ["candidate", "from_langchain", "hit_to_langchain", "image_block", "to_langchain"]

@@ -22,8 +22,7 @@ from late_interaction.images.pictures import from_base64, to_jpeg
 from late_interaction.images.reference import PAGE_IMAGE, from_metadata, to_metadata
 
 if TYPE_CHECKING:
-    from late_interaction.explain import Explanation
-    from late_interaction.heatmap import PageExplanation
+    from late_interaction.explanations import Explanation, PageExplanation
 
 __all__ = [
     "REF_DOC_ID",

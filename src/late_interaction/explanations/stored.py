@@ -9,8 +9,8 @@ import numpy as np
 from late_interaction.encoders import ReducedEncoder, has_spans, reads_images
 from late_interaction.encoding import encode_queries
 from late_interaction.errors import MissingEncoderError
-from late_interaction.explain import explain
-from late_interaction.heatmap import explain_page
+from late_interaction.explanations.patches import explain_page
+from late_interaction.explanations.words import explain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document
     from late_interaction.encoders import Encoder
-    from late_interaction.explain import Explanation
-    from late_interaction.heatmap import PageExplanation
+    from late_interaction.explanations.patches import PageExplanation
+    from late_interaction.explanations.words import Explanation
 
 __all__ = ["explain_documents"]
 

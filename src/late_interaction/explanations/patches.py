@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.errors import ImageUnavailableError, InvalidRequestError
-from late_interaction.explain import word_around
+from late_interaction.explanations.words import word_around
 from late_interaction.images.pictures import to_jpeg
 
 if TYPE_CHECKING:

@@ -255,7 +255,7 @@ class Index:
     ) -> list[Hit]:
         """Order candidates of another retriever by MaxSim, best first.
 
-        Only the query is encoded, and those documents whose id and text the index does not hold.
+        Only the query is encoded, and those documents whose id and text, or image, the index does not hold.
 
         Args:
             query: The query. A blank one ranks nothing.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from late_interaction.documents import Document
     from late_interaction.index import Index
@@ -49,10 +49,11 @@ def update(
             `late_interaction.readers` makes them.
         roots: Files and folders the passages are all there is of: what the index holds of other sources in them is
             deleted, since those files have gone or are empty now.
-        keep: Files and folders in ``roots`` that are left as they are; may be added to while ``documents`` is read.
+        keep: Files and folders in ``roots`` that are left as they are, of a file that was read in part what was not
+            read; may be added to while ``documents`` is read.
         progress: Show a progress bar.
     """
-    passages: dict[str, int] = {}
+    ends: dict[tuple[str, bool], int] = {}  # by source, and whether as page images: where it ends now
     added = unchanged = 0
     with tqdm(desc="Indexing", unit=" passages", disable=not progress) as bar:
         for batch in _batches(documents):
@@ -63,19 +64,21 @@ def update(
             added += len(changed)
             unchanged += len(batch) - len(changed)
             for document in batch:  # the last number, not how many: a damaged page may be missing between them
-                source, number = document.metadata["source"], document.metadata["passage"]
-                passages[source] = max(number + 1, passages.get(source, 0))
+                kind = document.metadata["source"], document.image is not None
+                ends[kind] = max(document.metadata["passage"] + 1, ends.get(kind, 0))
             bar.update(len(batch))
+    sources = {source for source, _ in ends}
 
-    def is_stale(metadata: Mapping[str, Any]) -> bool:
-        source, passage = metadata.get("source"), metadata.get("passage")
+    def is_stale(document: Document) -> bool:
+        source, passage = document.metadata.get("source"), document.metadata.get("passage")
         if not isinstance(source, str) or not isinstance(passage, int):
             return False
-        if source in passages:
-            return passage >= passages[source]
-        return _is_in(source, roots) and not _is_in(source, keep)
+        if source not in sources:
+            return _is_in(source, roots) and not _is_in(source, keep)
+        end = ends.get((source, document.image is not None))
+        return end is None or (passage >= end and not _is_in(source, keep))
 
-    stale = [document.id for document in index.scan() if is_stale(document.metadata)]
+    stale = [document.id for document in index.scan() if is_stale(document)]
     deleted = index.delete(stale) if stale else 0
     return Changes(added, unchanged, deleted)
 

@@ -157,11 +157,6 @@ def test_a_damaged_file():
         as_rgb(image)
 
 
-def test_a_mode_that_pillow_cannot_convert():
-    with pytest.raises(InvalidRequestError, match="La"):
-        as_rgb(Image.new("La", SIZE))
-
-
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
 def test_an_image_without_pixels(size):
     with pytest.raises(InvalidRequestError, match="shows nothing"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -11,15 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import ImageUnavailableError
 from late_interaction.images.pdf import open_pdf, rendered_size
-from late_interaction.images.pictures import (
-    count_frames,
-    frame_size,
-    from_bytes,
-    pixel_digest,
-    read_frame,
-    to_thumbnail,
-)
-from late_interaction.images.rgb import to_rgb
+from late_interaction.images.pictures import from_bytes, from_memory, open_frames, pixel_digest, to_thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,14 +63,16 @@ class PageImage:
             ImageUnavailableError: It is not there, damaged, encrypted, too large, or has no such page.
         """
         place = os.path.abspath(path)  # noqa: PTH100  # resolve() would follow links, which users have for a reason
+        try:
+            place.encode()
+        except UnicodeEncodeError:
+            raise ImageUnavailableError(repr(place), "its name is not valid UTF-8") from None
         if _is_pdf(place):
             with open_pdf(place) as pdf:
                 width, height = pdf.size(page)
         else:
-            frames = count_frames(place)
-            if not 1 <= page <= frames:
-                raise ImageUnavailableError(place, f"it has {frames} pages, and no page {page}")
-            width, height = frame_size(place, page)
+            with open_frames(place) as frames:
+                width, height = frames.load(page).size  # decoded, since what is cut off shows only then
         return cls(file_digest(place), place, page, width, height)
 
     @classmethod
@@ -85,19 +80,23 @@ class PageImage:
         """An image in memory, of any mode. An index keeps a thumbnail of it, since there is nothing to refer to.
 
         Raises:
-            ImageUnavailableError: Its file is damaged, or it has no pixels.
+            ImageUnavailableError: It has no pixels, is closed, or its file is damaged.
         """
-        if not all(image.size):
-            raise ImageUnavailableError("The image", f"it has {image.width} x {image.height} pixels")
-        try:
-            pixels = to_rgb(image)
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files and odd modes
-            raise ImageUnavailableError("The image", f"it cannot be read as RGB ({error})") from None
+        pixels = from_memory(image)
         return cls(pixel_digest(pixels), None, 1, *pixels.size, has_thumbnail=True, _pixels=pixels)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], thumbnail: bytes | None = None) -> PageImage:
-        """What `to_json` and `thumbnail` gave."""
+        """What `to_json` and `thumbnail` gave.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        if not isinstance(values, dict) or values.keys() != _FIELDS.keys():
+            raise ValueError(f"a page image has the fields {', '.join(_FIELDS)}")
+        for name, is_valid in _FIELDS.items():
+            if not is_valid(values[name]):
+                raise ValueError(f"{name} of a page image cannot be {values[name]!r}")
         return cls(**values, _thumbnail=thumbnail)
 
     def to_json(self) -> dict[str, Any]:
@@ -112,7 +111,7 @@ class PageImage:
         }
 
     def with_thumbnail(self) -> PageImage:
-        """The same, of which an index also keeps the image itself, so that it no longer needs the file."""
+        """The same, of which an index also keeps the image itself, made when it is stored: then the file may go."""
         return replace(self, has_thumbnail=True)
 
     @property
@@ -154,13 +153,29 @@ class PageImage:
         if file_digest(self.path) != self.digest:
             raise ImageUnavailableError(self.path, "the file has changed since it was indexed; index it again")
         if not _is_pdf(self.path):
-            return read_frame(self.path, self.page)
+            with open_frames(self.path) as frames:
+                return frames.load(self.page)
         with open_pdf(self.path) as pdf:
             return pdf.render(self.page, _SHOWN_SCALE if viewed_size is None else self._scale(viewed_size))
 
     def _scale(self, viewed_size: ViewedSize) -> float:
         width, height = viewed_size(self.width, self.height)
         return _OVERSAMPLING * max(width / self.width, height / self.height)
+
+
+def _is_length(value: object) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]  # a number by now
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "digest": lambda value: isinstance(value, str),
+    "path": lambda value: value is None or isinstance(value, str),
+    "page": lambda value: type(value) is int and value > 0,
+    "width": _is_length,
+    "height": _is_length,
+    "has_thumbnail": lambda value: isinstance(value, bool),
+}
+"""What `PageImage.to_json` gives, and a test of each."""
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
@@ -175,8 +190,8 @@ def file_digest(path: str | os.PathLike[str]) -> str:
         return _digest_of(name, status.st_ino, status.st_size, status.st_mtime_ns)
     except FileNotFoundError:
         raise ImageUnavailableError(name, "the file is gone") from None
-    except OSError as error:
-        raise ImageUnavailableError(name, error.strerror or str(error)) from None
+    except (OSError, ValueError) as error:  # ValueError: the name has a NUL
+        raise ImageUnavailableError(name, getattr(error, "strerror", None) or str(error)) from None
 
 
 @lru_cache(maxsize=1024)

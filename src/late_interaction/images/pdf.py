@@ -10,6 +10,7 @@ import math
 import os
 import threading
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import ImageUnavailableError
@@ -92,14 +93,17 @@ def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
 
     name = os.fspath(path)
     try:
+        with Path(name).open("rb"):  # which says exactly why a file cannot be read, as PDFium does not
+            pass
         with _pdfium:
+            pypdfium2.raw.FPDF_LoadMemDocument(b"", 0, None)  # the last error PDFium keeps may be of another file
             document = pypdfium2.PdfDocument(name)
             if len(document):
                 document.init_forms()  # without which what is filled into a form is not drawn
     except FileNotFoundError:
         raise ImageUnavailableError(name, "the file is gone") from None
-    except OSError as error:
-        raise ImageUnavailableError(name, error.strerror or str(error)) from None
+    except (OSError, ValueError) as error:  # ValueError: the name has a NUL
+        raise ImageUnavailableError(name, getattr(error, "strerror", None) or str(error)) from None
     except pypdfium2.PdfiumError as error:
         raise ImageUnavailableError(name, _reason(error)) from None
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import io
 import struct
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import ImageUnavailableError
-from late_interaction.images.rgb import ORIENTATION, to_rgb
+from late_interaction.images.rgb import to_rgb
 from late_interaction.optional import require
 
 if TYPE_CHECKING:
@@ -21,16 +20,18 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = [
-    "count_frames",
-    "frame_size",
+    "Frames",
     "from_base64",
     "from_bytes",
+    "from_memory",
+    "open_frames",
     "pixel_digest",
-    "read_frame",
     "to_jpeg",
     "to_thumbnail",
 ]
 
+# Pillow goes by the content of a file, not its name, and hands PostScript to a program that runs it.
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")
 _MAX_PIXELS = 89_000_000  # of one image: 267 MB as RGB. A0 at 200 dpi has 62 million; beyond 89 Pillow warns
 _THUMBNAIL_SIDE = 1024  # pixels; small print of an A4 page can still be read
 _THUMBNAIL_QUALITY = 80
@@ -40,48 +41,86 @@ _JPEG_QUALITY = 85
 _DECODING_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, OverflowError, MemoryError)
 
 
-def count_frames(path: str | os.PathLike[str]) -> int:
-    """How many images a file holds: the pages of a TIFF; 1 for all other kinds, animated ones among them.
+class Frames:
+    """The images of an open file: the pages of a TIFF, one of any other kind, animated ones among them.
+
+    Attributes:
+        count: How many there are.
+    """
+
+    def __init__(self, name: str, image: Image) -> None:
+        self._name = name
+        self._image = image
+        with _told(name):
+            self.count = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
+
+    def load(self, page: int) -> Image:
+        """One of them, from 1, as RGB and upright.
+
+        Raises:
+            ImageUnavailableError: It is damaged or too large, or there is no such page.
+        """
+        if not 1 <= page <= self.count:
+            raise ImageUnavailableError(self._name, f"it has {self.count} pages, and no page {page}")
+        with _told(self._name):
+            if self.count > 1:
+                self._image.seek(page - 1)
+                _check_size(self._name, self._image)
+            return to_rgb(self._image)
+
+
+@contextmanager
+def open_frames(file: str | os.PathLike[str] | io.BytesIO) -> Iterator[Frames]:
+    """The images of a file.
 
     Raises:
-        ImageUnavailableError: It is no image that can be read.
+        ImageUnavailableError: It is gone, no image of a kind that is read, or too large.
+        OptionalDependencyError: Pillow is not installed.
     """
-    with _opened(path) as image:
-        return int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
+    require("PIL", package="pillow", feature="Reading images", extra="pages")
+    import PIL.Image
+
+    name = "An image" if isinstance(file, io.BytesIO) else str(file)
+    with _told(name):
+        image = PIL.Image.open(file, formats=_FORMATS)
+        _check_size(name, image)
+    with image:  # outside of `_told`: what is raised in the caller's block is none of the image's
+        yield Frames(name, image)
 
 
-def read_frame(path: str | os.PathLike[str], frame: int) -> Image:
-    """One image of a file as RGB, upright.
-
-    Args:
-        path: The file.
-        frame: The page of a TIFF, from 1.
+def from_bytes(data: bytes) -> Image:
+    """The image in the bytes of a file, RGB and upright.
 
     Raises:
-        ImageUnavailableError: It cannot be read, is too large, or there is no such page.
+        ImageUnavailableError: As for `open_frames`.
     """
-    with _opened(path) as image:
-        if frame > 1:
-            image.seek(frame - 1)
-            _check_size(path, image)
+    with open_frames(io.BytesIO(data)) as frames:
+        return frames.load(1)
+
+
+def from_base64(data: str) -> Image:
+    """The same from base64, plain or as a data URI.
+
+    Raises:
+        ImageUnavailableError: It is not base64, or as for `open_frames`.
+    """
+    try:
+        decoded = base64.b64decode(data.rpartition(",")[2] if data.startswith("data:") else data)
+    except ValueError as error:
+        raise ImageUnavailableError("An image", f"it is not base64 ({error})") from None
+    return from_bytes(decoded)
+
+
+def from_memory(image: Image) -> Image:
+    """A copy of an image of Pillow, RGB and upright.
+
+    Raises:
+        ImageUnavailableError: It has no pixels, is closed, or its file is damaged.
+    """
+    if not all(image.size):
+        raise ImageUnavailableError("An image", f"it has {image.width} x {image.height} pixels")
+    with _told("An image"):
         return to_rgb(image)
-
-
-def frame_size(path: str | os.PathLike[str], frame: int) -> tuple[int, int]:
-    """Width and height in pixels of one image of a file, upright, without decoding it.
-
-    Raises:
-        ImageUnavailableError: As for `read_frame`.
-    """
-    with _opened(path) as image:
-        if frame > 1:
-            image.seek(frame - 1)
-            _check_size(path, image)
-        width, height = image.size
-        return (height, width) if image.getexif().get(ORIENTATION, 1) in _TURNED else (width, height)
-
-
-_TURNED = frozenset({5, 6, 7, 8})  # values of it that swap width and height
 
 
 def pixel_digest(image: Image) -> str:
@@ -91,71 +130,43 @@ def pixel_digest(image: Image) -> str:
 
 def to_thumbnail(image: Image) -> bytes:
     """An RGB image as WebP of at most 1,024 pixels a side."""
-    small = image.copy()
-    small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=_THUMBNAIL_QUALITY)
-    return buffer.getvalue()
+    return _encoded(image, _THUMBNAIL_SIDE, "WEBP", _THUMBNAIL_QUALITY)
 
 
 def to_jpeg(image: Image, side: int) -> bytes:
     """An RGB image as JPEG of at most so many pixels a side, for browsers and models."""
+    return _encoded(image, side, "JPEG", _JPEG_QUALITY)
+
+
+def _encoded(image: Image, side: int, kind: str, quality: int) -> bytes:
     small = image.copy()
     small.thumbnail((side, side))
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    small.save(buffer, kind, quality=quality)
     return buffer.getvalue()
 
 
-def from_bytes(data: bytes) -> Image:
-    """The image in the bytes of a file of any kind that Pillow reads, RGB and upright.
-
-    Raises:
-        ImageUnavailableError: The bytes are damaged, or the image is too large.
-    """
-    with _opened(io.BytesIO(data)) as image:
-        return to_rgb(image)
-
-
-def from_base64(data: str) -> Image:
-    """The same from base64, plain or as a data URI.
-
-    Raises:
-        ImageUnavailableError: It is not base64, the bytes are damaged, or the image is too large.
-    """
-    try:
-        return from_bytes(base64.b64decode(data.rpartition(",")[2] if data.startswith("data:") else data))
-    except binascii.Error as error:
-        raise ImageUnavailableError("An image", f"it is not base64 ({error})") from None
-
-
 @contextmanager
-def _opened(file: str | os.PathLike[str] | io.BytesIO) -> Iterator[Image]:
-    """An image file, open; whatever Pillow raises while it is read becomes an error that says what is wrong with it."""
-    require("PIL", package="pillow", feature="Reading images", extra="pages")
+def _told(name: str) -> Iterator[None]:
+    """Whatever Pillow raises while an image is read becomes an error that says what is wrong with it."""
     import PIL
     import PIL.Image
 
-    name = "An image" if isinstance(file, io.BytesIO) else str(file)
     try:
-        with PIL.Image.open(file) as image:
-            _check_size(file, image)
-            yield image
+        yield
     except PIL.UnidentifiedImageError:
-        raise ImageUnavailableError(name, "it is no image, or of a kind that Pillow cannot read") from None
+        raise ImageUnavailableError(name, f"it is none of {', '.join(_FORMATS)}, or damaged") from None
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise ImageUnavailableError(name, f"it is too large ({error})") from None
     except FileNotFoundError:
         raise ImageUnavailableError(name, "the file is gone") from None
     except _DECODING_ERRORS as error:
-        if isinstance(error, ImageUnavailableError):
-            raise
         raise ImageUnavailableError(name, f"it is damaged or cannot be read ({error})") from None
 
 
-def _check_size(file: object, image: Image) -> None:
+def _check_size(name: str, image: Image) -> None:
     width, height = image.size
     if width * height > _MAX_PIXELS:
         raise ImageUnavailableError(
-            str(file), f"it is too large: {width:,} x {height:,} pixels, at most {_MAX_PIXELS:,} in all"
+            name, f"it is too large: {width:,} x {height:,} pixels, at most {_MAX_PIXELS:,} in all"
         )

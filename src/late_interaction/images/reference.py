@@ -15,15 +15,6 @@ __all__ = ["PAGE_IMAGE", "from_metadata", "to_metadata"]
 PAGE_IMAGE = "page_image"
 """The key. What is under it names a file and the hash of its bytes, without which no file is read."""
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "digest": (str,),
-    "path": (str, type(None)),
-    "page": (int,),
-    "width": (int, float),
-    "height": (int, float),
-    "has_thumbnail": (bool,),
-}
-
 
 def to_metadata(image: PageImage) -> dict[str, Any]:
     """What goes into metadata: everything but the pixels."""
@@ -39,13 +30,10 @@ def from_metadata(metadata: Mapping[str, Any]) -> PageImage | None:
     values = metadata.get(PAGE_IMAGE)
     if values is None:
         return None
-    if (
-        not isinstance(values, dict)
-        or values.keys() != _TYPES.keys()
-        or not all(isinstance(values[key], types) for key, types in _TYPES.items())
-    ):
+    try:
+        return PageImage.from_json(values)
+    except ValueError as error:
         raise InvalidDocumentError(
-            f"metadata[{PAGE_IMAGE!r}] must be what PageImage.to_json gives. Make one with PageImage.from_file(path, "
-            f"page=1).to_json(), or use another key for your own."
-        )
-    return PageImage.from_json(values)
+            f"metadata[{PAGE_IMAGE!r}] must be what PageImage.to_json gives ({error}). Make one with "
+            "PageImage.from_file(path, page=1).to_json(), or use another key for your own."
+        ) from None

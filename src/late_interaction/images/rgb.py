@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["ORIENTATION", "to_rgb"]
+__all__ = ["to_rgb"]
 
-ORIENTATION = 0x0112  # the tag of EXIF
+_ORIENTATION = 0x0112  # the tag of EXIF
 
 
 def to_rgb(image: Image) -> Image:
@@ -23,15 +23,18 @@ def to_rgb(image: Image) -> Image:
     import PIL.Image
     from PIL import ImageOps
 
-    upright = image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
+    upright = image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):
-        return PIL.Image.fromarray(_eight_bits(np.asarray(upright))).convert("RGB")
+        return PIL.Image.fromarray(_eight_bits(np.asarray(upright), upright.info.get("transparency"))).convert("RGB")
+    if upright.mode == "La":  # which Pillow turns into nothing else
+        upright = upright.convert("LA")
     if upright.has_transparency_data:
         seen = upright.convert("RGBA")
         return PIL.Image.alpha_composite(PIL.Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
     return upright.convert("RGB")
 
 
-def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def _eight_bits(pixels: NDArray[Any], transparent: int | None) -> NDArray[np.uint8]:
     sixteen = pixels.dtype.itemsize == 2 or pixels.max() > 255
-    return np.asarray(np.clip(pixels // 257 if sixteen else pixels, 0, 255), np.uint8)
+    grey = np.clip(pixels // 257 if sixteen else pixels, 0, 255)
+    return np.where(pixels == transparent, 255, grey).astype(np.uint8)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from functools import partial
+from itertools import groupby
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from late_interaction.errors import ImageUnavailableError, OptionalDependencyErr
 from late_interaction.images import PageImage
 from late_interaction.images.page_image import file_digest
 from late_interaction.images.pdf import open_pdf
-from late_interaction.images.pictures import count_frames
+from late_interaction.images.pictures import open_frames
 from late_interaction.readers.decoding import UnreadableFileError
 from late_interaction.readers.kinds import PDF
 from late_interaction.readers.passages import split_text
@@ -78,24 +80,34 @@ def _pdf_pages(path: Path, report: Callable[[Path, str], None]) -> Iterator[tupl
 
 
 def _texts(pdf: Pdf, path: Path, report: Callable[[Path, str], None]) -> Iterator[tuple[int, str]]:
-    for page in range(1, pdf.pages + 1):
-        try:
-            text = pdf.text(page)
-        except ImageUnavailableError as error:
-            report(path, error.reason)
-        else:
-            yield page, text
+    """The text of each page that can be read. Damaged ones in a row are told at once: a file may claim a million."""
+    for readable, pages in groupby(range(1, pdf.pages + 1), key=partial(_is_readable, pdf)):
+        if readable:
+            yield from ((page, pdf.text(page)) for page in pages)
+            continue
+        first, *others = pages
+        last = others[-1] if others else first
+        report(path, f"page {first} is damaged" if first == last else f"pages {first} to {last} are damaged")
+
+
+def _is_readable(pdf: Pdf, page: int) -> bool:
+    try:
+        pdf.size(page)
+    except ImageUnavailableError:
+        return False
+    return True
 
 
 def _pictures(path: Path, report: Callable[[Path, str], None]) -> Iterator[tuple[PageImage, str]]:
-    for page in range(1, count_frames(path) + 1):
-        try:
-            image = PageImage.from_file(path, page)
-            image.load()  # what is cut off shows only now, and would stop the whole run when it is encoded
-        except ImageUnavailableError as error:
-            report(path, error.reason)
-        else:
-            yield image, ""
+    place, digest = os.path.abspath(path), file_digest(path)  # noqa: PTH100  # keeps links as they are
+    with open_frames(path) as frames:
+        for page in range(1, frames.count + 1):
+            try:
+                width, height = frames.load(page).size  # decoded, since what is cut off shows only then
+            except ImageUnavailableError as error:
+                report(path, f"page {page}: {error.reason}" if frames.count > 1 else error.reason)
+            else:
+                yield PageImage(digest, place, page, width, height), ""
 
 
 def _reason(error: ImageUnavailableError | OptionalDependencyError) -> str:

@@ -329,6 +329,7 @@ class LocalEngine:
                     for folder in snapshot.folders:
                         problems += folder.problems()
                     stored = set(reader.places())
+                    problems += reader.damaged_documents()
             except ColumnsMissingError as error:  # perhaps merged away meanwhile by another process
                 if attempt == _OPEN_ATTEMPTS:
                     return Verification((str(error),))

@@ -135,6 +135,14 @@ class Reader:
         rows = self._connection.execute(f"{self._select} WHERE {condition} ORDER BY row", parameters)
         return map(_document, rows)
 
+    def damaged_documents(self) -> Iterator[str]:
+        """A sentence for each document that cannot be read."""
+        for row in self._connection.execute(f"{self._select} ORDER BY row"):
+            try:
+                _document(row)
+            except CorruptIndexError as error:
+                yield str(error)
+
     def count(self, *, where: Where | None = None) -> int:
         """How many documents pass."""
         condition, parameters = _condition(where)

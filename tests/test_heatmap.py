@@ -183,7 +183,7 @@ class TestOtherEncoders:
         ):
             index.explain("red", f"{report.as_posix()}#page=2")
 
-    @pytest.mark.parametrize("family", ["colpali", "colqwen2", "colmodernvbert"])
+    @pytest.mark.parametrize("family", ["colpali", "colqwen2", "colmodernvbert", "packaged_modernvbert"])
     def test_every_family(self, tmp_path, report, family):
         from tests import page_checkpoints
 
@@ -205,6 +205,18 @@ class TestOtherEncoders:
                 rows = slice(int(top * len(change)), int(bottom * len(change)))
                 columns = slice(int(left * change.shape[1]), int(right * change.shape[1]))
                 assert change[rows, columns].mean() > change.mean()
+
+    def test_one_index_of_texts_and_pages(self, tmp_path, report):
+        from tests.page_checkpoints import packaged_modernvbert
+
+        with Index.open(tmp_path / "index", encoder=packaged_modernvbert(tmp_path / "model")) as index:
+            assert index.modalities == ("text", "image")
+            index.add([*read_paths([report], modalities=["image"]), Document("rain in spring", id="text")])
+            hits = index.search("rain in spring", 4)
+            assert len(hits) == 4
+            words = index.explain("rain in spring", "text").spans
+            assert [span.query_word for span in words] == ["rain", "in", "spring"]
+            assert len(index.explain("rain in spring", f"{report.as_posix()}#page=1").spans) == 3
 
     def test_an_encoder_for_text_explains_texts_as_before(self, tmp_path):
         with Index.open(tmp_path / "text", encoder=WordEncoder()) as index:

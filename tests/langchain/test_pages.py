@@ -141,10 +141,16 @@ class TestReranking:
         best = LateInteractionReranker(encoder=colour_encoder, top_n=1).compress_documents(found, "green")
         assert best[0].id.endswith("#page=3")
 
-    def test_a_text_encoder_refuses_pages(self, pages, word_encoder):
+    def test_a_text_encoder_ranks_the_text_on_the_pages(self, pages, word_encoder):
+        found = LateInteractionVectorStore(index=pages).similarity_search("red", k=3)
+        best = LateInteractionReranker(encoder=word_encoder, top_n=1).compress_documents(found, "forests")
+        assert best[0].page_content == "Forests"
+
+    def test_a_text_index_stores_no_pages(self, pages, index):
         found = LateInteractionVectorStore(index=pages).similarity_search("red", k=1)
         with pytest.raises(InvalidRequestError, match="reads text and no images"):
-            LateInteractionReranker(encoder=word_encoder).compress_documents(found, "green")
+            LateInteractionVectorStore(index=index).add_documents(found)
+        assert len(index) == 0
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from langchain_core.documents import Document as LangChainDocument
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from late_interaction.compatibility import as_encoder
+from late_interaction.encoders import reads_images
 from late_interaction.index import Index, as_index
 from late_interaction.langchain.documents import candidate, from_langchain
 from late_interaction.reranking import rerank
@@ -66,7 +67,10 @@ class LateInteractionReranker(BaseDocumentCompressor):
         self, documents: Sequence[LangChainDocument], query: str, callbacks: Callbacks | None = None
     ) -> list[LangChainDocument]:
         """The ``top_n`` best documents for the query, best first, as copies."""
-        candidates = [from_langchain(document) if self.store else candidate(document) for document in documents]
+        as_image = reads_images(self.encoder) if self.index is None else "image" in self.index.modalities
+        candidates = [
+            from_langchain(document) if self.store else candidate(document, as_image=as_image) for document in documents
+        ]
         if self.index is not None:
             hits = self.index.rerank(query, documents=candidates, k=self.top_n, store=self.store)
         else:

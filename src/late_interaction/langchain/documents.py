@@ -31,9 +31,15 @@ def from_langchain(document: LangChainDocument, *, id: str | None = None) -> Doc
     return Document(document.page_content, id=id or document.id, metadata=metadata, **parts)
 
 
-def candidate(document: LangChainDocument) -> Document:
-    """Our document for reranking, which needs no metadata: another store's may not be JSON."""
-    return Document(document.page_content, id=document.id, **_parts(document))
+def candidate(document: LangChainDocument, *, as_image: bool = True) -> Document:
+    """Our document for reranking, which needs no metadata: another store's may not be JSON.
+
+    Args:
+        document: LangChain's.
+        as_image: A page is ranked by its image; else, for encoders that read text alone, by the text on it.
+    """
+    parts = _parts(document) if as_image else {**_parts(document), "image": None}
+    return Document(document.page_content, id=document.id, **parts)
 
 
 def _parts(document: LangChainDocument) -> dict[str, Any]:

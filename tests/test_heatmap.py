@@ -215,7 +215,7 @@ class TestOtherEncoders:
             hits = index.search("rain in spring", 4)
             assert len(hits) == 4
             words = index.explain("rain in spring", "text").spans
-            assert [span.query_word for span in words] == ["rain", "in", "spring"]
+            assert {span.query_word for span in words} == {"rain", "in", "spring"}  # byte by byte: each meets several
             assert len(index.explain("rain in spring", f"{report.as_posix()}#page=1").spans) == 3
 
     def test_an_encoder_for_text_explains_texts_as_before(self, tmp_path):

@@ -100,6 +100,7 @@ def main() -> None:
     result = {}
     with tempfile.TemporaryDirectory() as folder, Index.open(folder, encoder=load_encoder("minilm")) as index:
         index.add([Document(**row) for row in documents], progress=sys.stderr.isatty())
+        index.warm_up()
         for part, rows in (
             ("loop", loop(index, queries)),
             ("rerank", rerank_stored(index, [row["text"] for row in documents], queries)),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pytest
+
+pytest.importorskip("langchain_core")
+
 from langchain_core.documents import Document as LangChainDocument
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 
-from late_interaction.langchain import (
-    LateInteractionReranker,
-    LateInteractionVectorStore,
-)
+from late_interaction.langchain import LateInteractionReranker, LateInteractionVectorStore
 from late_interaction.langchain import LateInteractionRetriever as LangChainRetriever
-from late_interaction.llama_index import LateInteractionIndex, LateInteractionRerank, LateInteractionRetriever
+from late_interaction.llama_index import (
+    LateInteractionIndex,
+    LateInteractionRerank,
+    LateInteractionRetriever,
+)
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from llama_index.core.schema import QueryBundle, TextNode
-from llama_index.core.vector_stores import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
-from llama_index.core.vector_stores.utils import build_metadata_filter_fn
+from llama_index.core.vector_stores import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters, utils
 
 from late_interaction import Index
 from late_interaction.errors import InvalidFilterError
@@ -59,7 +58,7 @@ def passes(part, metadata):
             return all(answers)
         return any(answers) if part.condition == FilterCondition.OR else not any(answers)
     try:
-        return build_metadata_filter_fn(lambda _: metadata, MetadataFilters(filters=[part]))("id")
+        return utils.build_metadata_filter_fn(lambda _: metadata, MetadataFilters(filters=[part]))("id")
     except TypeError:
         return False
 

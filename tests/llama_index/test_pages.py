@@ -194,6 +194,7 @@ class TestReranking:
 
 
 def test_pages_written_by_one_framework_are_read_by_the_other(pages, report):
+    pytest.importorskip("langchain_core")
     from late_interaction.langchain import LateInteractionVectorStore
 
     store = LateInteractionVectorStore(index=pages)

@@ -40,6 +40,8 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
+from late_interaction.encoders.videos import without_videos
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -162,6 +164,13 @@ Assistant:{%- else -%}<|begin_of_text|>{{ 'Query' if task == 'query' else 'Passa
 '<end_of_utterance>' * 10 if task == 'query' else '' }}{%- endif -%}{%- endfor -%}{%- endfor -%}"""
 
 
+_QWEN_TEMPLATE = """{%- for message in messages -%}{%- for part in message['content'] -%}
+{%- if part['type'] == 'image' -%}<|im_start|>user
+<|vision_start|><|image_pad|><|vision_end|>Describe the image.<|im_end|><|endoftext|>{%- else -%}
+{{ 'Query' if task == 'query' else 'Passage' }}: {{ part['text'] }}{{
+'<|endoftext|>' * 10 + '\\n' if task == 'query' else '' }}{%- endif -%}{%- endfor -%}{%- endfor -%}"""
+
+
 def packaged_modernvbert(folder: Path, *, seed: int = 0, longest: int = 128, only_images: bool = False) -> Path:
     """A page model as sentence-transformers packages it: ModernVBert, a chat template, Dense, mask and Normalize.
 
@@ -191,19 +200,34 @@ def packaged_modernvbert(folder: Path, *, seed: int = 0, longest: int = 128, onl
     return folder
 
 
-def packaged_qwen2(folder: Path) -> Path:
-    """The settings of a packaged Qwen2-VL, as ColQwen2.5 and its kin are; whoever reads them needs torchvision."""
-    colqwen2(folder)
-    _edit(folder / "config.json", lambda data: {**data["vlm_config"], "architectures": ["Qwen2VLModel"]})
+def packaged_qwen2(folder: Path, *, seed: int = 0, most: int = 16) -> Path:
+    """`colqwen2`, of the same weights and prompts, as sentence-transformers packages it and ColQwen2.5 and its kin."""
+    native = colqwen2(folder / "native", seed=seed, most=most)
+    model = ColQwen2ForRetrieval.from_pretrained(native)
+    body = folder / "body"
+    model.vlm.save_pretrained(body)
+    processor = ColQwen2Processor.from_pretrained(native, backend="pil")
+    processor.tokenizer.chat_template = _QWEN_TEMPLATE
+    processor.save_pretrained(body)
+    # What the hub's files say: without torchvision transformers cannot make such a processor, so it cannot save one.
     videos = {"video_processor": {"video_processor_type": "Qwen2VLVideoProcessor"}}
-    _edit(folder / "processor_config.json", lambda data: {**data, **videos, "processor_class": "Qwen2VLProcessor"})
-    kinds = {"": "base.modules.transformer.Transformer", "1_Dense": "base.modules.dense.Dense"}
-    modules = [
-        {"idx": at, "name": str(at), "path": path, "type": f"sentence_transformers.{kind}"}
-        for at, (path, kind) in enumerate(kinds.items())
-    ]
-    (folder / "modules.json").write_text(json.dumps(modules), "utf-8")
-    (folder / "config_sentence_transformers.json").write_text('{"model_type": "MultiVectorEncoder"}', "utf-8")
+    _edit(body / "processor_config.json", lambda data: {**data, **videos, "processor_class": "Qwen2VLProcessor"})
+    with without_videos():
+        transformer = Transformer(str(body))
+    projection = model.embedding_proj_layer
+    dense = Dense(
+        projection.in_features,
+        projection.out_features,
+        activation_function=torch.nn.Identity(),
+        module_input_name="token_embeddings",
+        module_output_name="token_embeddings",
+    )
+    dense.linear.load_state_dict(projection.state_dict())
+    modules = [transformer, dense, MultiVectorMask(), Normalize(module_input_name="token_embeddings")]
+    MultiVectorEncoder(modules=modules, device="cpu").save_pretrained(str(folder))
+    _edit(folder / "processor_config.json", lambda data: {**data, **videos})
+    shutil.rmtree(body)
+    shutil.rmtree(native)
     return folder
 
 

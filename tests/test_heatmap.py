@@ -183,7 +183,9 @@ class TestOtherEncoders:
         ):
             index.explain("red", f"{report.as_posix()}#page=2")
 
-    @pytest.mark.parametrize("family", ["colpali", "colqwen2", "colmodernvbert", "packaged_modernvbert"])
+    @pytest.mark.parametrize(
+        "family", ["colpali", "colqwen2", "colmodernvbert", "packaged_modernvbert", "packaged_qwen2"]
+    )
     def test_every_family(self, tmp_path, report, family):
         from tests import page_checkpoints
 

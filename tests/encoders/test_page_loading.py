@@ -9,6 +9,8 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from transformers.models.auto.video_processing_auto import AutoVideoProcessor
+from transformers.processing_utils import ProcessorMixin
 
 from late_interaction import load_encoder
 from late_interaction.encoders import ColVisionEncoder, TextEncoder, TextImageEncoder
@@ -152,13 +154,31 @@ def test_broken_files(page_case, tmp_path, name, damage):
     assert str(folder) in refusal(folder)
 
 
-def test_a_model_that_needs_torchvision(tmp_path):
-    """Qwen2-VL's own processor has one for videos, which transformers makes of torchvision alone."""
-    if importlib.util.find_spec("torchvision") is not None:
-        pytest.skip("torchvision is installed")
-    message = refusal(packaged_qwen2(tmp_path / "qwen"))
-    assert "torchvision" in message
-    assert "pytorch.org" in message
+def test_a_model_that_also_watches_videos(tmp_path):
+    """Qwen2-VL packaged, as ColQwen2.5: its part for videos needs torchvision, its images do not. The oracle is the
+    native model of the same weights and prompts, which is held to one written by hand elsewhere."""
+    native, packaged = load_encoder(colqwen2(tmp_path / "native")), load_encoder(packaged_qwen2(tmp_path / "packaged"))
+    assert type(packaged) is TextImageEncoder
+    assert packaged.modalities == {"text", "image"}
+    images = [noise((120, 90)), noise((60, 200)), noise((300, 300))]
+    pairs = [*zip(packaged.encode_images(images), native.encode_images(images), strict=True)]
+    queries = ["hello", "what is it?", "https://example.org/a.png"]
+    pairs += zip(packaged.encode_queries(queries), native.encode_queries(queries), strict=True)
+    for found, expected in pairs:
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    for image in images:
+        assert packaged.patch_boxes(image.size) == native.patch_boxes(image.size)
+    assert packaged.token_spans("what is it?", "query") == native.token_spans("what is it?", "query")
+    assert json.loads(json.dumps(packaged.fingerprint))["dim"] == 16
+
+
+def test_transformers_is_left_as_it_was(tmp_path):
+    loaded = ProcessorMixin.check_argument_for_proper_class
+    load_encoder(packaged_qwen2(tmp_path / "packaged"))
+    assert ProcessorMixin.check_argument_for_proper_class is loaded
+    if importlib.util.find_spec("torchvision") is None:
+        with pytest.raises(ImportError, match=r"[Tt]orchvision"):
+            AutoVideoProcessor.from_pretrained(tmp_path / "packaged")
 
 
 # Fingerprints

@@ -14,6 +14,7 @@ from late_interaction.encoders.minilm import MINILM, load_minilm
 from late_interaction.encoders.pages import PROCESSORS, ColVisionEncoder
 from late_interaction.encoders.text import TextEncoder
 from late_interaction.encoders.text_image import TextImageEncoder
+from late_interaction.encoders.videos import without_videos
 from late_interaction.errors import InvalidRequestError, LateInteractionError, UnsupportedCheckpointError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def load_encoder(
 def _load_multi_vector_encoder(name: str, device: str | None, options: dict[str, Any]) -> MultiVectorEncoder:
     from sentence_transformers import MultiVectorEncoder
 
-    with _whole_weights(name):
+    with _whole_weights(name), without_videos():
         return MultiVectorEncoder(name, device=device, **options)
 
 

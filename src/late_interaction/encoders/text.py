@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["TextEncoder"]
 
 _BATCH_TOKENS = 8192
+_NO_LIMIT = 2**31 - 1  # tokens; some checkpoints say 1e30, which no tokenizer can hold
 
 
 class TextEncoder:
@@ -164,7 +165,7 @@ class TextEncoder:
             ids = self._model.tokenizer(
                 [prompt + text for text in texts],
                 truncation=True,
-                max_length=longest or transformer.max_seq_length,
+                max_length=min(longest or transformer.max_seq_length or _NO_LIMIT, _NO_LIMIT),
                 padding=False,
                 return_attention_mask=False,
                 return_token_type_ids=False,

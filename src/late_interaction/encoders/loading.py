@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +102,15 @@ def load_encoder(
 def _load_multi_vector_encoder(name: str, device: str | None, options: dict[str, Any]) -> MultiVectorEncoder:
     from sentence_transformers import MultiVectorEncoder
 
-    with _whole_weights(name), without_videos():
-        return MultiVectorEncoder(name, device=device, **options)
+    load = partial(MultiVectorEncoder, name, device=device, **options)
+    with _whole_weights(name):
+        try:
+            return load()
+        except ImportError as error:
+            if "torchvision" not in str(error).lower():
+                raise
+        with without_videos():
+            return load()
 
 
 def _load_page_model(name: str, architecture: str, device: str | None, options: dict[str, Any]) -> tuple[Any, Any]:

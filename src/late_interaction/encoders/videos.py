@@ -6,7 +6,6 @@ Pillow and nothing more.
 
 from __future__ import annotations
 
-import importlib.util
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -19,14 +18,11 @@ __all__ = ["without_videos"]
 
 @contextmanager
 def without_videos() -> Iterator[None]:
-    """Inside, transformers' processors have a placeholder for videos, if torchvision is not installed.
+    """Inside, transformers' processors have a placeholder for videos. For where torchvision is missing.
 
     It changes transformers for the whole process: whoever else loads a processor meanwhile, and needs its part for
     videos, would have got an error.
     """
-    if importlib.util.find_spec("torchvision") is not None:
-        yield
-        return
     from transformers.image_processing_base import ImageProcessingMixin
     from transformers.models.auto.video_processing_auto import AutoVideoProcessor
     from transformers.processing_utils import ProcessorMixin

@@ -96,10 +96,34 @@ def test_a_text_encoder_indexes_the_text_of_pdfs(folder, report):
     assert "3 passages added" in done.stdout
     (hit, *_) = json.loads(run("search", "my-index", "weather", "--json").stdout)
     assert (hit["text"], hit["metadata"]["page"]) == ("Rain in spring", 2)
+
+
+def test_an_image_for_a_text_encoder_leaves_no_index(folder, checkpoint):
     Image.new("RGB", (30, 20)).save("red.png")
     done = run("index", "red.png", "--index", "my-index")
     assert done.exit_code == 1
     assert "needs an encoder that reads image" in done.stderr
+    assert not (folder / "my-index").exists()
+    assert run("index", "red.png", "--index", "my-index", "--encoder", checkpoint).exit_code == 0
+
+
+def test_what_the_model_refuses_is_skipped(folder, checkpoint):
+    """Qwen's processor takes no image two hundred times as long as wide."""
+    Image.new("RGB", (3000, 10)).save("rule.png")
+    write_pdf(folder / "a.pdf", [Page(text("before")), Page(size=(14400, 20)), Page(text("after"))])
+    done = run("index", "rule.png", "a.pdf", "--index", "my-index", "--encoder", checkpoint)
+    assert done.exit_code == 0, done.stderr
+    assert "2 passages added" in done.stdout
+    assert "Skipped rule.png: rule.png#page=1: The model takes no image" in done.stderr
+    assert "Skipped a.pdf: a.pdf#page=2" in done.stderr
+    assert "0 passages added or replaced, 2 unchanged, 0 deleted" in run("index", ".", "--index", "my-index").stdout
+
+
+def test_thumbnails_stay_when_they_are_not_asked_for_again(folder, report, checkpoint):
+    run("index", report, "--index", "my-index", "--encoder", checkpoint, "--keep-images")
+    assert "0 passages added or replaced, 3 unchanged" in run("index", report, "--index", "my-index").stdout
+    with Index.open("my-index", read_only=True) as index:
+        assert all(page.image.has_thumbnail for page in index.scan())
 
 
 def test_thumbnails_outlive_their_file(folder, report, checkpoint):

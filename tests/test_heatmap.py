@@ -163,6 +163,22 @@ class TestOtherEncoders:
             assert len(index.explain("red", name).boxes) == 65
             assert index.explain("red", name).spans[0].similarity == pytest.approx(1, abs=1e-3)
 
+    def test_pooled_pages_that_are_gone_are_left_out_of_many(self, tmp_path, report):
+        with Index.open(tmp_path / "pooled", encoder=ColourEncoder(), pooling=3) as index:
+            first, *_ = index.add(read_paths([report], modalities=["image"]))
+            index.add([Document("red is a colour", id="text")])
+            report.unlink()
+            assert set(index.explain_many("red", [first, "text"])) == {"text"}
+            with pytest.raises(ImageUnavailableError, match="gone"):
+                index.explain("red", first)
+
+    def test_a_pooled_image_that_is_kept_as_a_thumbnail(self, tmp_path):
+        from tests.page_checkpoints import colqwen2
+
+        with Index.open(tmp_path / "index", encoder=colqwen2(tmp_path / "model", most=768), pooling=3) as index:
+            (name,) = index.add([Document(image=Image.new("RGB", (3329, 1634), WHITE))])
+            assert index.explain("rain", name).spans
+
     def test_an_encoder_without_patches(self, tmp_path, report):
         class Plain(ColourEncoder):
             @property

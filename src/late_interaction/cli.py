@@ -14,12 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from late_interaction import Index, __version__
+from late_interaction.compatibility import as_encoder, modalities
 from late_interaction.encoders.minilm import MINILM
 from late_interaction.errors import IndexNotFoundError, InvalidFilterError, InvalidRequestError, LateInteractionError
 from late_interaction.index import Mode
 from late_interaction.ingestion import update
 from late_interaction.readers import read_paths
 from late_interaction.readers.folders import check_paths
+from late_interaction.readers.kinds import suffixes_of
 from late_interaction.terminal import show_explanation, show_hit
 
 if TYPE_CHECKING:
@@ -95,11 +97,11 @@ def index(
             skipped.add(path.as_posix())
             errors.print(f"Skipped {path}: {reason}", highlight=False, soft_wrap=True, markup=False)
 
-        check_paths(paths)  # a mistyped one is an error before an index is made
+        check_paths(paths)  # a mistyped one is an error before anything is opened
         settings: dict[str, Any] = {"bits": "default" if bits is None else bits, "pooling": pooling, "dim": dim}
-        with _open_for_writing(directory, encoder, settings) as opened:
+        with _open_for_writing(directory, encoder, settings, paths) as opened:
             passages = read_paths(paths, modalities=opened.modalities, keep_images=keep_images, on_skip=report)
-            changes = update(opened, passages, roots=paths, keep=skipped, progress=True)
+            changes = update(opened, passages, roots=paths, keep=skipped, progress=True, on_skip=report)
             console.print(
                 f"{changes.added} passages added or replaced, {changes.unchanged} unchanged, "
                 f"{changes.deleted} deleted; {len(skipped)} files skipped. The index holds {len(opened)}.",
@@ -203,11 +205,17 @@ def compact(directory: IndexDirectory) -> None:
         console.print(f"{before / 1e6:,.1f} MB of vectors are now {after / 1e6:,.1f} MB.", highlight=False)
 
 
-def _open_for_writing(directory: Path, encoder: str | None, settings: dict[str, Any]) -> Index:
+def _open_for_writing(directory: Path, encoder: str | None, settings: dict[str, Any], paths: list[Path]) -> Index:
     try:
-        return Index.open(directory, encoder=encoder, **settings)
+        opened = Index.open(directory, **settings)
     except IndexNotFoundError:
-        return Index.open(directory, encoder=MINILM, **settings)
+        loaded = as_encoder(MINILM if encoder is None else encoder)
+        check_paths(paths, suffixes_of(modalities(loaded)))  # before there is an index that is of the wrong kind
+        return Index.open(directory, encoder=loaded, **settings)
+    if encoder is None:
+        return opened
+    opened.close()
+    return Index.open(directory, encoder=encoder, **settings)
 
 
 def _save(image: Image, path: Path) -> None:

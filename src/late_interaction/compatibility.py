@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from late_interaction.engines import Engine
 
-__all__ = ["accepted", "as_encoder", "check_settings", "fingerprint_of", "reduced", "remembered"]
+__all__ = ["accepted", "as_encoder", "check_settings", "fingerprint_of", "modalities", "reduced", "remembered"]
 
 
 def as_encoder(encoder: object) -> Encoder:
@@ -49,7 +49,7 @@ def accepted(engine: Engine, encoder: Encoder) -> Encoder:
     if record is None:
         if not engine.read_only:
             known = {name: getattr(encoder, name, None) for name in ("source", "revision", "options", "reduction")}
-            engine.record_encoder({**known, "modalities": _modalities(encoder), "fingerprint": fingerprint})
+            engine.record_encoder({**known, "modalities": modalities(encoder), "fingerprint": fingerprint})
     elif different := differences(record["fingerprint"], fingerprint):
         raise IncompatibleEncoderError(
             f"This is not the encoder the index was built with. Different: {'; '.join(different)}. "
@@ -72,7 +72,8 @@ def remembered(record: Mapping[str, Any]) -> Encoder:
     return load_encoder(record["source"], revision=record.get("revision"), **(record.get("options") or {}))
 
 
-def _modalities(encoder: Encoder) -> list[str]:
+def modalities(encoder: Encoder) -> list[str]:
+    """What documents the encoder reads: ``text``, ``image`` or both."""
     reads = {"text": reads_text(encoder), "image": reads_images(encoder)}
     return [modality for modality, known in reads.items() if known]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from late_interaction.documents import Document
     from late_interaction.encoders import Encoder
 
-__all__ = ["encode_documents", "encode_queries", "is_blank"]
+__all__ = ["encode_documents", "encode_queries", "is_blank", "refusal"]
 
 _WINDOW = 128  # documents encoded together: enough to form batches of like length, few enough to bound memory
 _WINDOW_PIXELS = 24_000_000  # of the page images among them, in memory at once as 3 bytes each
@@ -55,20 +55,33 @@ def _windows(encoder: Encoder, documents: Iterable[Document]) -> Iterator[list[D
 
 def _pixels(encoder: Encoder, document: Document) -> int:
     """How many pixels the image of a document has when it is loaded for the encoder, which must read such documents."""
-    if document.image is None:
-        if not reads_text(encoder):
-            raise InvalidRequestError(
-                f"{type(encoder).__name__} reads page images and no text passages: {document.id!r} has no image. "
-                "Keep text in an index of its own, or use an encoder that reads both."
-            )
+    if reason := refusal(encoder, document):
+        raise InvalidRequestError(f"{document.id!r} cannot be encoded: {reason}")
+    if document.image is None or not reads_images(encoder):
         return 0
-    if not reads_images(encoder):
-        raise InvalidRequestError(
-            f"{type(encoder).__name__} reads text and no images, and {document.id!r} is a page image. Use an encoder "
-            "for pages, for example vidore/colqwen2.5-v0.2, or give the text of the page alone."
-        )
     width, height = document.image.loaded_size(encoder.viewed_size)
     return width * height
+
+
+def refusal(encoder: Encoder, document: Document) -> str | None:
+    """Why the encoder cannot encode a document: of another modality, or a page too long and thin. None if it can."""
+    if document.image is None:
+        if reads_text(encoder):
+            return None
+        return (
+            f"it is a text, and {type(encoder).__name__} reads page images and no text passages. Keep text in an index "
+            "of its own, or use an encoder that reads both."
+        )
+    if not reads_images(encoder):
+        return (
+            f"it is a page image, and {type(encoder).__name__} reads text and no images. Use an encoder for pages, for "
+            "example vidore/colqwen2.5-v0.2, or give the text of the page alone."
+        )
+    try:
+        encoder.viewed_size(document.image.width, document.image.height)
+    except InvalidRequestError as error:
+        return str(error)
+    return None
 
 
 def _encode(encoder: Encoder, window: list[Document]) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from tqdm import tqdm
 
 from late_interaction.compatibility import accepted, as_encoder, check_settings, fingerprint_of, reduced, remembered
+from late_interaction.compatibility import modalities as modalities_of
 from late_interaction.documents import Document, Hit
 from late_interaction.encoding import encode_documents, encode_queries, is_blank
 from late_interaction.engines import LocalEngine
@@ -151,6 +152,8 @@ class Index:
     @property
     def modalities(self) -> tuple[str, ...]:
         """What documents the encoder reads: ``text``, ``image`` (pages) or both. Known without loading it."""
+        if self._encoder is not None:
+            return tuple(modalities_of(self._encoder))
         return tuple((self._engine.encoder_record or {}).get("modalities", ["text"]))
 
     def add(self, documents: Iterable[Document | str], *, progress: bool = False) -> list[str]:
@@ -295,22 +298,23 @@ class Index:
         Raises:
             UnknownIdError: The index holds no such document.
             MissingEncoderError: The encoder cannot say what its vectors stand for (see `SpanEncoder`, `PageEncoder`).
+            ImageUnavailableError: Vectors are pooled, so a page must be encoded again, and its image is gone.
         """
-        explanations = self.explain_many(query, [id])
-        if id not in explanations:
+        documents, stored = self._stored([id])
+        if not documents:
             raise UnknownIdError(f"The index holds no document {id!r}.")
-        return explanations[id]
+        return explain_documents(self.encoder, query, documents, stored)[id]
 
     def explain_many(self, query: str, ids: Sequence[str]) -> dict[str, Explanation | PageExplanation]:
-        """The same for several documents, by id, the query encoded once; unknown ids are left out.
+        """The same for several documents, by id, the query encoded once.
+
+        Left out are unknown ids, and pages that would have to be encoded again and whose image is gone.
 
         Raises:
             MissingEncoderError: The encoder cannot say what its vectors stand for (see `SpanEncoder`, `PageEncoder`).
-            ImageUnavailableError: Vectors are pooled, so a page must be encoded again, and its image is gone.
         """
-        with self._engine.one_state():
-            documents, stored = self._engine.get(ids), self._engine.vectors(ids)
-        return explain_documents(self.encoder, query, documents, stored)
+        documents, stored = self._stored(ids)
+        return explain_documents(self.encoder, query, documents, stored, leave_out_lost=True)
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """The documents of these ids, in this order; unknown ids are left out."""
@@ -404,6 +408,11 @@ class Index:
             Hit(documents[found], score, score / best_possible(len(rankings)))
             for found, score in islice(fused.items(), k)
         ]
+
+    def _stored(self, ids: Sequence[str]) -> tuple[list[Document], dict[str, NDArray[np.float32]]]:
+        """Documents and their vectors, of one state."""
+        with self._engine.one_state():
+            return self._engine.get(ids), self._engine.vectors(ids)
 
     def _unknown(self, documents: list[Document]) -> list[Document]:
         """Those documents that are not stored as they are, each id once."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+from late_interaction.documents import Document
+from late_interaction.encoding import refusal
 
-    from late_interaction.documents import Document
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from late_interaction.encoders import Encoder
     from late_interaction.index import Index
 
 __all__ = ["Changes", "update"]
@@ -37,6 +40,7 @@ def update(
     roots: Collection[str | os.PathLike[str]] = (),
     keep: Collection[str] = (),
     progress: bool = False,
+    on_skip: Callable[[Path, str], None] | None = None,
 ) -> Changes:
     """Make the index hold these passages of their sources, and no others of the same sources.
 
@@ -52,17 +56,24 @@ def update(
         keep: Files and folders in ``roots`` that are left as they are, of a file that was read in part what was not
             read; may be added to while ``documents`` is read.
         progress: Show a progress bar.
+        on_skip: Called with the source of a document that the encoder cannot encode, a page too long and thin for
+            example, and the reason; the rest goes on. Without it such a document is an error.
+
+    Raises:
+        InvalidRequestError: Without `on_skip`, a document that the encoder cannot encode.
     """
     ends: dict[tuple[str, bool], int] = {}  # by source, and whether as page images: where it ends now
     added = unchanged = 0
     with tqdm(desc="Indexing", unit=" passages", disable=not progress) as bar:
         for batch in _batches(documents):
             held = {document.id: document for document in index.get([document.id for document in batch])}
-            changed = [document for document in batch if held.get(document.id) != document]
+            changed = [document for document in batch if not _is_held(document, held.get(document.id))]
+            unchanged += len(batch) - len(changed)
+            if changed and on_skip is not None:
+                changed = list(_encodable(index.encoder, changed, on_skip))
             if changed:
                 index.add(changed)
             added += len(changed)
-            unchanged += len(batch) - len(changed)
             for document in batch:  # the last number, not how many: a damaged page may be missing between them
                 kind = document.metadata["source"], document.image is not None
                 ends[kind] = max(document.metadata["passage"] + 1, ends.get(kind, 0))
@@ -81,6 +92,22 @@ def update(
     stale = [document.id for document in index.scan() if is_stale(document)]
     deleted = index.delete(stale) if stale else 0
     return Changes(added, unchanged, deleted)
+
+
+def _is_held(document: Document, held: Document | None) -> bool:
+    """Whether the index holds a document as it is; of a page it may hold a thumbnail, too."""
+    if held is None or held == document:
+        return held is not None
+    has_more = document.image is not None and held.image == document.image.with_thumbnail()
+    return has_more and Document(held.text, image=document.image, id=held.id, metadata=held.metadata) == document
+
+
+def _encodable(encoder: Encoder, documents: list[Document], on_skip: Callable[[Path, str], None]) -> Iterator[Document]:
+    for document in documents:
+        if reason := refusal(encoder, document):
+            on_skip(Path(document.metadata["source"]), f"{document.id}: {reason}")
+        else:
+            yield document
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -176,7 +176,7 @@ class TestUnavailable:
         document = Document(image=PageImage.from_file(tmp_path / name))
         (tmp_path / name).unlink()
         (tmp_path / name).mkdir()
-        self.check(document, "Is a directory")
+        self.check(document, "it is no file")
 
     def test_its_folder_replaced_by_a_file(self, tmp_path):
         document = Document(image=write_picture(tmp_path / "folder" / "a.png"))

@@ -49,7 +49,7 @@ def test_pages_as_they_are_seen(report):
     with open_pdf(report) as pdf:
         assert pdf.pages == 4
         assert [pdf.size(page) for page in (1, 2, 3, 4)] == [(595, 842), (200, 400), (612, 792), (100, 300)]
-        assert [pdf.text(page) for page in (1, 2)] == ["Hello (world)", ""]
+        assert [pdf.read(page)[1] for page in (1, 2)] == ["Hello (world)", ""]
         assert red_corner(pdf.render(1, 1)) == ("left", "below")
         assert red_corner(pdf.render(2, 1)) == ("left", "above")  # turned clockwise
         assert pdf.render(1, 0.5).size == (298, 421)
@@ -147,7 +147,7 @@ class TestErrors:
     def test_encrypted_so_that_anybody_may_read_it(self, tmp_path):
         path = write_pdf(tmp_path / "a.pdf", [Page(pdfs.text("no secret"))], passwords=("", "owner"))
         with open_pdf(path) as pdf:
-            assert pdf.text(1) == "no secret"
+            assert pdf.read(1)[1] == "no secret"
 
     @pytest.mark.parametrize("kids", [b"[]", b"", b"[null]"])
     def test_no_pages(self, tmp_path, kids):
@@ -178,8 +178,8 @@ class TestErrors:
     def test_one_page_is_damaged(self, tmp_path):
         path = write_pdf(tmp_path / "a.pdf", [Page(pdfs.text(str(n))) for n in range(3)], damaged=[2])
         with open_pdf(path) as pdf:
-            assert (pdf.pages, pdf.text(1), pdf.text(3)) == (3, "0", "2")
-            for read in (pdf.text, pdf.size, lambda page: pdf.render(page, 1)):
+            assert (pdf.pages, pdf.read(1)[1], pdf.read(3)[1]) == (3, "0", "2")
+            for read in (pdf.read, pdf.size, lambda page: pdf.render(page, 1)):
                 with pytest.raises(ImageUnavailableError, match="page 2 is damaged"):
                     read(2)
 
@@ -214,7 +214,7 @@ def test_many_threads_at_once(report):
         for step in range(8):
             number = (offset + step) % 4
             with open_pdf(report) as pdf:
-                pdf.text(number + 1)
+                pdf.read(number + 1)
                 if pdf.render(number + 1, 2).tobytes() != expected[number]:
                     wrong.append(number)
 

@@ -286,5 +286,5 @@ def test_thumbnails(size, small):
 
 
 def test_jpegs_for_browsers():
-    kept = Image.open(io.BytesIO(to_jpeg(two_colours("red", "blue", (400, 200)), 100)))
+    kept = Image.open(io.BytesIO(base64.b64decode(to_jpeg(two_colours("red", "blue", (400, 200)), 100))))
     assert (kept.format, kept.size) == ("JPEG", (100, 50))

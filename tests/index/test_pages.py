@@ -212,7 +212,9 @@ class TestRefused:
             before = state(index)
             assert index.modalities == ("text",)
             page_image = Document(image=two_colours("red", "blue"), id="p")
-            with pytest.raises(InvalidRequestError, match=r"WordEncoder reads text and no images.*'p'"):
+            with pytest.raises(
+                InvalidRequestError, match=r"'p' cannot be encoded.*WordEncoder reads text and no images"
+            ):
                 index.add(["more", page_image])
             with pytest.raises(InvalidRequestError, match="'p'"):
                 index.add(iter(["more", page_image]))

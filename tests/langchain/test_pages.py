@@ -14,7 +14,7 @@ from PIL import Image
 
 from late_interaction import Document as OurDocument
 from late_interaction import Index
-from late_interaction.errors import ImageUnavailableError, InvalidDocumentError, InvalidRequestError, UnknownIdError
+from late_interaction.errors import ImageUnavailableError, InvalidDocumentError, UnknownIdError
 from late_interaction.images import PageImage
 from late_interaction.langchain import (
     LateInteractionReranker,
@@ -41,8 +41,8 @@ def test_a_page_comes_with_its_source_page_and_image(pages, report):
     assert found.id == f"{report.as_posix()}#page=2"
     assert found.page_content == "Rain in spring"
     assert (found.metadata["source"], found.metadata["page"]) == (report.as_posix(), 2)
-    assert found.metadata["page_image"]["path"] == str(report)
-    assert PageImage.from_json(found.metadata["page_image"]) == PageImage.from_file(report, 2)
+    assert found.metadata["_page_image"]["path"] == str(report)
+    assert PageImage.from_json(found.metadata["_page_image"]) == PageImage.from_file(report, 2)
 
 
 def test_pages_round_trip_through_the_store(pages, report, tmp_path, colour_encoder):
@@ -146,11 +146,16 @@ class TestReranking:
         best = LateInteractionReranker(encoder=word_encoder, top_n=1).compress_documents(found, "forests")
         assert best[0].page_content == "Forests"
 
-    def test_a_text_index_stores_no_pages(self, pages, index):
-        found = LateInteractionVectorStore(index=pages).similarity_search("red", k=1)
-        with pytest.raises(InvalidRequestError, match="reads text and no images"):
-            LateInteractionVectorStore(index=index).add_documents(found)
-        assert len(index) == 0
+    def test_a_text_index_stores_the_text_of_pages(self, pages, index):
+        found = LateInteractionVectorStore(index=pages).similarity_search("red", k=3)
+        LateInteractionVectorStore(index=index).add_documents(found)
+        assert index.search("forests", 1)[0].text == "Forests"
+        assert index.get([found[0].id])[0].image is None
+        scan = found[0].model_copy(update={"page_content": ""})
+        with pytest.raises(InvalidDocumentError, match="page without text"):
+            LateInteractionVectorStore(index=index).add_documents([scan])
+        reranked = LateInteractionReranker(index=index, store=True).compress_documents(found, "forests")
+        assert reranked[0].page_content == "Forests"
 
 
 @pytest.mark.parametrize(
@@ -158,9 +163,23 @@ class TestReranking:
     ["/etc/passwd", {"path": "/etc/passwd"}, {"digest": "x", "path": "/etc/passwd", "page": 1}, 7, ["a"]],
 )
 def test_metadata_that_is_no_reference_is_refused(pages, values):
-    with pytest.raises(InvalidDocumentError, match="page_image"):
-        LateInteractionVectorStore(index=pages).add_documents([Document("x", metadata={"page_image": values})])
+    with pytest.raises(InvalidDocumentError, match="_page_image"):
+        LateInteractionVectorStore(index=pages).add_documents([Document("x", metadata={"_page_image": values})])
     assert len(pages) == 3
+
+
+def test_a_reference_to_what_is_no_file(pages):
+    """A device has no end: nothing of it is read."""
+    endless = {**PageImage.from_pixels(Image.new("RGB", (4, 4))).to_json(), "path": "/dev/zero"}
+    with pytest.raises(ImageUnavailableError, match="no file"):
+        LateInteractionVectorStore(index=pages).add_documents([Document("x", metadata={"_page_image": endless})])
+
+
+def test_what_others_keep_under_another_key_stays(pages):
+    document = Document("blue whale", id="w", metadata={"page_image": "https://example.org/w.png"})
+    store = LateInteractionVectorStore(index=pages)
+    store.add_documents([document])
+    assert store.get_by_ids(["w"]) == [document]
 
 
 def test_a_reference_reads_no_file_without_its_hash(pages, tmp_path):
@@ -168,5 +187,18 @@ def test_a_reference_reads_no_file_without_its_hash(pages, tmp_path):
     Image.new("RGB", (64, 32), (0, 0, 255)).save(tmp_path / "private.png")
     forged = {**PageImage.from_file(tmp_path / "private.png").to_json(), "digest": "0" * 32}
     with pytest.raises(ImageUnavailableError, match="has changed"):
-        LateInteractionVectorStore(index=pages).add_documents([Document("x", metadata={"page_image": forged})])
+        LateInteractionVectorStore(index=pages).add_documents([Document("x", metadata={"_page_image": forged})])
     assert len(pages) == 3
+
+
+def test_a_text_that_was_shortened_loses_what_was_encoded_with_it(index):
+    """A part of the text is a part of what was encoded, too."""
+    index.add(
+        [OurDocument("The Nile flows. Whales sing.", id="d", encoded_text="Rivers: The Nile flows. Whales sing.")]
+    )
+    store = LateInteractionVectorStore(index=index)
+    (document,) = store.get_by_ids(["d"])
+    store.add_documents([document.model_copy(update={"page_content": "The Nile flows."})])
+    assert index.search("whales", 1)[0].relevance < 0.9
+    store.add_documents([document])
+    assert index.get(["d"])[0].encoded_text == "Rivers: The Nile flows. Whales sing."

@@ -13,7 +13,12 @@ from llama_index.core.schema import IndexNode, QueryBundle, TextNode
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
 from late_interaction import Index
-from late_interaction.errors import DuplicateIdError, IncompatibleEncoderError, InvalidRequestError
+from late_interaction.errors import (
+    DuplicateIdError,
+    IncompatibleEncoderError,
+    InvalidDocumentError,
+    InvalidRequestError,
+)
 from late_interaction.llama_index import LateInteractionIndex, LateInteractionRerank, LateInteractionRetriever
 from tests.fakes import WordEncoder
 
@@ -93,11 +98,12 @@ class TestBuilding:
         llama = LateInteractionIndex.from_documents(BOOKS, index=index)
         assert llama.as_retriever().retrieve("paris")
 
-    def test_images_without_text_are_not_dropped(self, index):
+    @pytest.mark.parametrize("fields", [{"image_url": "https://example.org/i.png"}, {"image_path": "i.png"}])
+    def test_images_without_text_are_not_dropped_in_silence(self, index, fields):
         from llama_index.core.schema import ImageNode
 
-        LateInteractionIndex([ImageNode(id_="i", image_url="https://example.org/i.png")], index=index)
-        assert "i" in index
+        with pytest.raises(InvalidDocumentError, match="nothing but an image"):
+            LateInteractionIndex([ImageNode(id_="i", **fields)], index=index)
 
     def test_a_node_that_leads_to_another_retriever(self, filled, tmp_path):
         with Index.open(tmp_path / "inner", encoder=WordEncoder()) as inner:

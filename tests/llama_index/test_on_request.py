@@ -73,7 +73,6 @@ class TestRetriever:
                 text="a", metadata={"t": [1]}, excluded_llm_metadata_keys=["t"], metadata_template="{key}={value}"
             ),
             ImageNode(text="a picture", image_path="x.png", image_mimetype="image/png"),
-            ImageNode(image_url="http://nowhere/x.png"),
             IndexNode(text="an index", index_id="other"),
             TextNode(
                 text="b",
@@ -83,7 +82,7 @@ class TestRetriever:
                 },
             ),
         ],
-        ids=["text", "image", "image without text", "index", "relations"],
+        ids=["text", "image", "index", "relations"],
     )
     def test_nodes_come_back_as_they_were(self, index, node):
         given = copy.deepcopy(node)

@@ -13,7 +13,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine, SimpleMultiModal
 from llama_index.core.schema import ImageDocument, ImageNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
 from PIL import Image
 
-from late_interaction import Index
+from late_interaction import Document, Index
 from late_interaction.errors import InvalidDocumentError, InvalidRequestError
 from late_interaction.llama_index import LateInteractionIndex, LateInteractionRerank, LateInteractionRetriever
 from late_interaction.readers import read_paths
@@ -93,6 +93,14 @@ class TestNodesIn:
             LateInteractionIndex([ImageNode(id_="broken", image=image)], index=empty)
         assert len(empty) == 0
 
+    def test_documents_with_an_image_of_their_own(self, empty, tmp_path):
+        nodes = [
+            ImageDocument(id_="path", image_path=saved(tmp_path / "red.png", RED)),
+            ImageDocument(id_="pixels", image=in_base64(BLUE)),
+        ]
+        LateInteractionIndex(index=empty).insert_nodes(nodes)
+        assert [found(empty, colour)[0].node_id for colour in ("red", "blue")] == ["path", "pixels"]
+
     def test_a_text_encoder_reads_the_text_of_image_nodes(self, index, tmp_path):
         node = ImageNode(id_="red", image_path=saved(tmp_path / "red.png", RED), text="a caption on whales")
         LateInteractionIndex([node], index=index)
@@ -110,7 +118,7 @@ class TestPagesOut:
 
     def test_models_are_not_shown_the_reference(self, pages):
         (node,) = found(pages, "blue")
-        assert "page_image" in node.metadata
+        assert "_page_image" in node.metadata
         assert "digest" not in node.get_content(MetadataMode.LLM)
         assert node.get_content(MetadataMode.EMBED) == "Rain in spring"
 
@@ -120,6 +128,24 @@ class TestPagesOut:
         assert type(node) is TextNode
         assert node.text == "Rain in spring"
         assert "the file is gone" in node.metadata["image_error"]
+
+    def test_it_is_still_reranked_from_its_vectors_and_shows_models_no_path(self, pages, report, colour_encoder):
+        report.unlink()
+        nodes, before = LateInteractionRetriever(index=pages, similarity_top_k=3).retrieve("red"), 3
+        best = LateInteractionRerank(index=pages, top_n=1).postprocess_nodes(nodes, query_str="green")
+        assert best[0].node.metadata["page"] == 3
+        assert colour_encoder.images_encoded == before
+        for mode in (MetadataMode.LLM, MetadataMode.EMBED):
+            assert "gone" not in best[0].node.get_content(mode)
+
+    def test_pixels_in_a_node_stand_for_an_image_that_came_without_a_file(self, empty, tmp_path, colour_encoder):
+        empty.add([Document(image=Image.new("RGB", (64, 64), BLUE), id="square")])
+        (node,) = found(empty, "blue")
+        best = LateInteractionRerank(encoder=colour_encoder).postprocess_nodes([NodeWithScore(node=node)], None, "blue")
+        assert best[0].score > 0.9
+        with Index.open(tmp_path / "other", encoder=colour_encoder) as other:
+            LateInteractionIndex([node], index=other)
+            assert other.get(["square"])[0].load_image().getpixel((5, 5))[2] > 200
 
     def test_explanations_name_patches(self, pages):
         (node,) = LateInteractionRetriever(index=pages, similarity_top_k=1, explain=True).retrieve("blue")
@@ -202,5 +228,5 @@ def test_pages_written_by_one_framework_are_read_by_the_other(pages, report):
     store.delete([document.id])
     store.add_documents([document])
     (node,) = found(pages, "blue")
-    assert node.metadata["page_image"] == document.metadata["page_image"]
+    assert node.metadata["_page_image"] == document.metadata["_page_image"]
     assert pages.get([document.id]) == list(read_paths([report], modalities=["image"]))[1:2]

@@ -9,7 +9,7 @@ from llama_index.core import Document, MockEmbedding, StorageContext, VectorStor
 from llama_index.core.schema import IndexNode, MetadataMode, NodeWithScore, TextNode
 
 from late_interaction import Index
-from late_interaction.errors import IndexNotFoundError, InvalidRequestError, ReadOnlyIndexError
+from late_interaction.errors import IndexNotFoundError, InvalidRequestError, ReadOnlyIndexError, StorageError
 from late_interaction.llama_index import LateInteractionIndex, LateInteractionRerank
 
 
@@ -60,10 +60,18 @@ class TestPersist:
     def test_a_directory_that_is_in_use(self, llama, tmp_path):
         (tmp_path / "used").mkdir()
         (tmp_path / "used" / "notes.txt").write_text("mine")
-        for used in (tmp_path / "used", tmp_path / "used" / "notes.txt", llama.index.engine.path):
+        for used in (tmp_path / "used", tmp_path / "used" / "notes.txt"):
             with pytest.raises(InvalidRequestError, match="something in it"):
                 llama.persist(used)
+        for inside in (llama.index.engine.path, llama.index.engine.path / "segments" / "copy"):
+            with pytest.raises(InvalidRequestError, match="inside the index"):
+                llama.persist(inside)
         assert (tmp_path / "used" / "notes.txt").read_text() == "mine"
+
+    def test_where_nothing_can_be_written(self, llama, tmp_path):
+        (tmp_path / "file").write_text("in the way")
+        with pytest.raises(StorageError):
+            llama.persist(tmp_path / "file" / "copy")
 
     def test_a_reader_cannot_copy(self, llama, tmp_path, word_encoder):
         with (

@@ -345,3 +345,17 @@ def test_names_that_are_not_utf_8(name):
     assert skipped == [(Path(os.fsdecode(name)), "its name is not valid UTF-8")]
     with pytest.raises(InvalidDocumentError, match=r"^a/caf\\udce9"):
         list(read_paths(["a"], modalities=IMAGES))
+
+
+def test_a_tiff_whose_second_page_is_nonsense():
+    """Pillow raises TypeError and KeyError for those."""
+    path = Path("a/5.tif")
+    pages = [Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8))]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    data = path.read_bytes()
+    for at in range(0, len(data), 3):
+        path.write_bytes(data[:at] + b"\xff" + data[at + 1 :])
+        skipped = []
+        documents = list(read_paths(["a"], modalities=IMAGES, on_skip=lambda *args, to=skipped: to.append(args)))
+        assert len(documents) >= 2
+        assert {told for told, _ in skipped} <= {path}

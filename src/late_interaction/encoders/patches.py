@@ -50,6 +50,9 @@ def viewed_size(image_processor: Any, width: float, height: float) -> tuple[int,
         side = image_processor.max_image_size["longest_edge"]
         _, rows, columns = image_processor.get_number_of_image_patches(size[1], size[0], {})
         return max(columns, 1) * side, max(rows, 1) * side
+    sides = image_processor.size
+    if "height" in sides:
+        return int(sides["width"]), int(sides["height"])
     seen = image_processor(images=[_blank(size)], return_tensors="pt")["pixel_values"].shape
     return int(seen[-1]), int(seen[-2])
 

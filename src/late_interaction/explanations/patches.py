@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import math
 from dataclasses import asdict, dataclass
@@ -170,7 +169,7 @@ def explain_page(
     if len(boxes) != similarities.shape[1]:
         raise InvalidRequestError(
             f"{document.id!r} has {similarities.shape[1]} vectors and the encoder now tells {len(boxes)} patches: it "
-            "was indexed by another version of the encoder or of its image processor. Index it again."
+            "was indexed by another version of the encoder or its image processor, or from a thumbnail. Index it again."
         )
     words: dict[str, tuple[int, ...]] = {}
     for row, span in enumerate(query_spans):
@@ -204,4 +203,4 @@ def _lit(page: Image, boxes: Sequence[Box | None], light: NDArray[np.float32], s
 
 
 def _data_uri(image: Image) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(to_jpeg(image, _SHOWN_SIDE)).decode()}"
+    return f"data:image/jpeg;base64,{to_jpeg(image)}"

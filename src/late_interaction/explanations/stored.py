@@ -8,7 +8,7 @@ import numpy as np
 
 from late_interaction.encoders import ReducedEncoder, has_spans, reads_images
 from late_interaction.encoding import encode_queries
-from late_interaction.errors import MissingEncoderError
+from late_interaction.errors import ImageUnavailableError, MissingEncoderError
 from late_interaction.explanations.patches import explain_page
 from late_interaction.explanations.words import explain
 
@@ -26,7 +26,12 @@ __all__ = ["explain_documents"]
 
 
 def explain_documents(
-    encoder: Encoder, query: str, documents: Sequence[Document], stored: Mapping[str, NDArray[np.floating[Any]]]
+    encoder: Encoder,
+    query: str,
+    documents: Sequence[Document],
+    stored: Mapping[str, NDArray[np.floating[Any]]],
+    *,
+    leave_out_lost: bool = False,
 ) -> dict[str, Explanation | PageExplanation]:
     """By id, which words or patches of each document the words of a query meet.
 
@@ -35,6 +40,7 @@ def explain_documents(
         query: The query.
         documents: The documents.
         stored: Their vectors by id, (tokens, dim).
+        leave_out_lost: Leave out pages whose image is needed and gone, instead of raising.
 
     Raises:
         MissingEncoderError: The encoder cannot say what its vectors stand for.
@@ -42,29 +48,31 @@ def explain_documents(
     """
     if not has_spans(encoder):
         raise MissingEncoderError(f"{type(encoder).__name__} has no token_spans, so there are no words to show.")
-    query_vectors = encode_queries(encoder, [query])[0]
     token_spans = encoder.token_spans
-    query_spans = token_spans(query, "query")
+    query_vectors, query_spans = encode_queries(encoder, [query])[0], token_spans(query, "query")
+    # A stored vector that is pooled stands for several tokens: what it was made of is encoded again.
+    unpooled: Any = encoder if isinstance(encoder, ReducedEncoder) and encoder.pooling > 1 else None
     explained: dict[str, Explanation | PageExplanation] = {}
     for document in documents:
-        vectors = _unpooled(encoder, document, stored[document.id])
-        similarities = query_vectors @ np.asarray(vectors, np.float32).T
+        vectors: Any = stored[document.id]
         if document.image is None:
+            if unpooled:
+                vectors = unpooled.encode_unpooled([document.text_to_encode])[0]
             document_spans = token_spans(document.text_to_encode, "document")
+            similarities = query_vectors @ np.asarray(vectors, np.float32).T
             explained[document.id] = explain(query, document, similarities, query_spans, document_spans)
-        elif reads_images(encoder) and hasattr(encoder, "patch_boxes"):
-            boxes = encoder.patch_boxes(document.image.loaded_size(encoder.viewed_size))
-            explained[document.id] = explain_page(query, document, similarities, query_spans, boxes)
-        else:
+            continue
+        if not (reads_images(encoder) and hasattr(encoder, "patch_boxes")):
             raise MissingEncoderError(f"{type(encoder).__name__} has no patch_boxes, so there are no patches to show.")
+        size = document.image.loaded_size(encoder.viewed_size)
+        if unpooled:
+            try:
+                image = document.image.load(encoder.viewed_size)
+            except ImageUnavailableError:
+                if leave_out_lost:
+                    continue
+                raise
+            size, vectors = image.size, unpooled.encode_images_unpooled([image])[0]
+        similarities = query_vectors @ np.asarray(vectors, np.float32).T
+        explained[document.id] = explain_page(query, document, similarities, query_spans, encoder.patch_boxes(size))
     return explained
-
-
-def _unpooled(encoder: Encoder, document: Document, stored: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """One vector for each token or patch, where a stored one stands for several."""
-    if not (isinstance(encoder, ReducedEncoder) and encoder.pooling > 1):
-        return stored
-    if document.image is None:
-        return encoder.encode_unpooled([document.text_to_encode])[0]
-    unpooled: NDArray[np.float32] = encoder.encode_images_unpooled([document.image.load(encoder.viewed_size)])[0]
-    return unpooled

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
+import stat
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -114,6 +114,10 @@ class PageImage:
         """The same, of which an index also keeps the image itself, made when it is stored: then the file may go."""
         return replace(self, has_thumbnail=True)
 
+    def with_pixels(self, image: Image) -> PageImage:
+        """The same, of which the image is at hand: an RGB image that shows it."""
+        return replace(self, _pixels=image)
+
     @property
     def thumbnail(self) -> bytes | None:
         """The WebP file that an index keeps, made at the first call; None where it keeps a reference alone."""
@@ -164,7 +168,7 @@ class PageImage:
 
 
 def _is_length(value: object) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]  # a number by now
+    return type(value) in (int, float) and 1e-3 < value < 1e7  # type: ignore[operator]  # a number by now
 
 
 _FIELDS: dict[str, Callable[[Any], bool]] = {
@@ -187,6 +191,8 @@ def file_digest(path: str | os.PathLike[str]) -> str:
     name = os.fspath(path)
     try:
         status = Path(name).stat()
+        if not stat.S_ISREG(status.st_mode):  # a device has no end, and a pipe waits
+            raise ImageUnavailableError(name, "it is no file")
         return _digest_of(name, status.st_ino, status.st_size, status.st_mtime_ns)
     except FileNotFoundError:
         raise ImageUnavailableError(name, "the file is gone") from None

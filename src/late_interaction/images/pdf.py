@@ -36,20 +36,20 @@ class Pdf:
         pages: How many pages it has.
     """
 
-    def __init__(self, path: str, document: Any) -> None:
+    def __init__(self, path: str, document: Any, pages: int) -> None:
         self.path = path
+        self.pages = pages
         self._document = document
-        self.pages = len(document)
 
     def size(self, page: int) -> tuple[float, float]:
         """Width and height of a page as it is seen, turned if it is, in points (1/72 inch)."""
         with self._page(page) as opened:
             return _size(opened)
 
-    def text(self, page: int) -> str:
-        """The text a page carries, in the order of the file; empty for a scan."""
+    def read(self, page: int) -> tuple[tuple[float, float], str]:
+        """The size of a page, and the text it carries in the order of the file; empty for a scan."""
         with self._page(page) as opened, closing(opened.get_textpage()) as text_page:
-            return _cleaned(text_page.get_text_bounded())
+            return _size(opened), _cleaned(text_page.get_text_bounded())
 
     def render(self, page: int, scale: float) -> Image:
         """The image of a page, RGB.
@@ -61,9 +61,8 @@ class Pdf:
         with self._page(page) as opened:
             scale = _bounded(_size(opened), scale)
             with closing(opened.render(scale=scale, rev_byteorder=True)) as bitmap:
-                image: Image = bitmap.to_pil().convert("RGB")
-                image.load()
-                return image.copy()  # the bitmap's memory is given back
+                image: Image = bitmap.to_pil()
+                return image.copy() if image.mode == "RGB" else image.convert("RGB")  # the bitmap's memory goes
 
     @contextmanager
     def _page(self, page: int) -> Iterator[Any]:
@@ -98,8 +97,6 @@ def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
         with _pdfium:
             pypdfium2.raw.FPDF_LoadMemDocument(b"", 0, None)  # the last error PDFium keeps may be of another file
             document = pypdfium2.PdfDocument(name)
-            if len(document):
-                document.init_forms()  # without which what is filled into a form is not drawn
     except FileNotFoundError:
         raise ImageUnavailableError(name, "the file is gone") from None
     except (OSError, ValueError) as error:  # ValueError: the name has a NUL
@@ -107,10 +104,13 @@ def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
     except pypdfium2.PdfiumError as error:
         raise ImageUnavailableError(name, _reason(error)) from None
     try:
-        pdf = Pdf(name, document)
-        if not pdf.pages:
+        with _pdfium:
+            pages = len(document)
+            if pages:
+                document.init_forms()  # without which what is filled into a form is not drawn
+        if not pages:
             raise ImageUnavailableError(name, "it has no pages")
-        yield pdf
+        yield Pdf(name, document, pages)
     finally:
         with _pdfium:
             document.close()

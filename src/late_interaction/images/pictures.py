@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -36,9 +35,7 @@ _MAX_PIXELS = 89_000_000  # of one image: 267 MB as RGB. A0 at 200 dpi has 62 mi
 _THUMBNAIL_SIDE = 1024  # pixels; small print of an A4 page can still be read
 _THUMBNAIL_QUALITY = 80
 _JPEG_QUALITY = 85
-
-# What Pillow raises for files that are damaged, cut off or made to harm.
-_DECODING_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, OverflowError, MemoryError)
+_MODEL_SIDE = 2048  # pixels; models that are shown larger images make them smaller themselves
 
 
 class Frames:
@@ -83,8 +80,8 @@ def open_frames(file: str | os.PathLike[str] | io.BytesIO) -> Iterator[Frames]:
     name = "An image" if isinstance(file, io.BytesIO) else str(file)
     with _told(name):
         image = PIL.Image.open(file, formats=_FORMATS)
-        _check_size(name, image)
     with image:  # outside of `_told`: what is raised in the caller's block is none of the image's
+        _check_size(name, image)
         yield Frames(name, image)
 
 
@@ -133,9 +130,9 @@ def to_thumbnail(image: Image) -> bytes:
     return _encoded(image, _THUMBNAIL_SIDE, "WEBP", _THUMBNAIL_QUALITY)
 
 
-def to_jpeg(image: Image, side: int) -> bytes:
-    """An RGB image as JPEG of at most so many pixels a side, for browsers and models."""
-    return _encoded(image, side, "JPEG", _JPEG_QUALITY)
+def to_jpeg(image: Image, side: int = _MODEL_SIDE) -> str:
+    """An RGB image as JPEG in base64, of at most so many pixels a side, for browsers and models."""
+    return base64.b64encode(_encoded(image, side, "JPEG", _JPEG_QUALITY)).decode()
 
 
 def _encoded(image: Image, side: int, kind: str, quality: int) -> bytes:
@@ -160,7 +157,9 @@ def _told(name: str) -> Iterator[None]:
         raise ImageUnavailableError(name, f"it is too large ({error})") from None
     except FileNotFoundError:
         raise ImageUnavailableError(name, "the file is gone") from None
-    except _DECODING_ERRORS as error:
+    except ImageUnavailableError:
+        raise
+    except Exception as error:  # noqa: BLE001  # Pillow raises whatever a damaged file leads its decoders to
         raise ImageUnavailableError(name, f"it is damaged or cannot be read ({error})") from None
 
 

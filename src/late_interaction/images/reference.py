@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PAGE_IMAGE", "from_metadata", "to_metadata"]
 
-PAGE_IMAGE = "page_image"
-"""The key. What is under it names a file and the hash of its bytes, without which no file is read."""
+PAGE_IMAGE = "_page_image"
+"""The key. What is under it names a file and the hash of its bytes: nothing of a file comes back without its hash."""
 
 
 def to_metadata(image: PageImage) -> dict[str, Any]:

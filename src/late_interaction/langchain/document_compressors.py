@@ -68,9 +68,8 @@ class LateInteractionReranker(BaseDocumentCompressor):
     ) -> list[LangChainDocument]:
         """The ``top_n`` best documents for the query, best first, as copies."""
         as_image = reads_images(self.encoder) if self.index is None else "image" in self.index.modalities
-        candidates = [
-            from_langchain(document) if self.store else candidate(document, as_image=as_image) for document in documents
-        ]
+        to_document = from_langchain if self.store else candidate
+        candidates = [to_document(document, as_image=as_image) for document in documents]
         if self.index is not None:
             hits = self.index.rerank(query, documents=candidates, k=self.top_n, store=self.store)
         else:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
 
 from late_interaction.documents import Document, Hit
-from late_interaction.errors import UnknownIdError
+from late_interaction.errors import InvalidDocumentError, UnknownIdError
 from late_interaction.images.pictures import to_jpeg
 from late_interaction.images.reference import PAGE_IMAGE, from_metadata, to_metadata
 
@@ -21,40 +21,49 @@ if TYPE_CHECKING:
 __all__ = ["candidate", "from_langchain", "hit_to_langchain", "image_block", "to_langchain"]
 
 _ENCODED_TEXT = "_encoded_text"
-_MODEL_SIDE = 2048  # pixels; chat models make larger images smaller themselves
 
 
-def from_langchain(document: LangChainDocument, *, id: str | None = None) -> Document:
-    """Our document, as `to_langchain` took it apart; the id given, its own, or the hash of its content."""
+def from_langchain(document: LangChainDocument, *, id: str | None = None, as_image: bool = True) -> Document:
+    """Our document, as `to_langchain` took it apart; the id given, its own, or the hash of its content.
+
+    Args:
+        document: LangChain's.
+        id: Its id.
+        as_image: A page stands for its image; else, for encoders that read text alone, for the text on it.
+
+    Raises:
+        InvalidDocumentError: A page without text, where only text is read.
+    """
     metadata = {key: value for key, value in document.metadata.items() if key not in (PAGE_IMAGE, _ENCODED_TEXT)}
-    parts = _parts(document)
+    if not as_image and PAGE_IMAGE in document.metadata and not document.page_content.strip():
+        raise InvalidDocumentError(f"{id or document.id!r} is a page without text, and the encoder reads text alone.")
+    parts = _parts(document, as_image=as_image)
     return Document(document.page_content, id=id or document.id, metadata=metadata, **parts)
 
 
 def candidate(document: LangChainDocument, *, as_image: bool = True) -> Document:
-    """Our document for reranking, which needs no metadata: another store's may not be JSON.
-
-    Args:
-        document: LangChain's.
-        as_image: A page is ranked by its image; else, for encoders that read text alone, by the text on it.
-    """
-    parts = _parts(document) if as_image else {**_parts(document), "image": None}
-    return Document(document.page_content, id=document.id, **parts)
+    """Our document for reranking, which needs no metadata: another store's may not be JSON."""
+    return Document(document.page_content, id=document.id, **_parts(document, as_image=as_image))
 
 
-def _parts(document: LangChainDocument) -> dict[str, Any]:
+def _parts(document: LangChainDocument, *, as_image: bool) -> dict[str, Any]:
     """What a document of ours has besides text and metadata, for which LangChain's has no fields."""
-    encoded_text = document.metadata.get(_ENCODED_TEXT)
-    if not isinstance(encoded_text, str) or document.page_content not in encoded_text:  # the text has been changed
-        encoded_text = None
-    return {"image": from_metadata(document.metadata), "encoded_text": encoded_text}
+    encoded = document.metadata.get(_ENCODED_TEXT)
+    encoded_text = None
+    if isinstance(encoded, dict) and encoded.get("of") == _hash(document.page_content):  # or the text was changed since
+        encoded_text = encoded.get("text")
+    return {"image": from_metadata(document.metadata) if as_image else None, "encoded_text": encoded_text}
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def to_langchain(document: Document) -> LangChainDocument:
     """LangChain's document, with the id; what it has no field for is in the metadata."""
     metadata = dict(document.metadata)
     if document.encoded_text is not None:
-        metadata[_ENCODED_TEXT] = document.encoded_text
+        metadata[_ENCODED_TEXT] = {"of": _hash(document.text), "text": document.encoded_text}
     if document.image is not None:
         metadata |= to_metadata(document.image)
     return LangChainDocument(page_content=document.text, id=document.id, metadata=metadata)
@@ -79,14 +88,13 @@ def image_block(page: LangChainDocument | Document | Hit, *, index: Index | None
         if index is None:
             document = candidate(page)
         else:
-            held = index.get([page.id or ""])
+            held = index.get([page.id]) if page.id else []
             if not held:
                 raise UnknownIdError(f"The index holds no document {page.id!r}.")
             document = held[0]
     else:
         document = page.document if isinstance(page, Hit) else page
-    data = base64.b64encode(to_jpeg(document.load_image(), _MODEL_SIDE)).decode()
-    return {"type": "image", "base64": data, "mime_type": "image/jpeg"}
+    return {"type": "image", "base64": to_jpeg(document.load_image()), "mime_type": "image/jpeg"}
 
 
 def hit_to_langchain(

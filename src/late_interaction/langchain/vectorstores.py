@@ -101,7 +101,8 @@ class LateInteractionVectorStore(VectorStore):
             raise InvalidRequestError("add_documents takes a list of documents: put the one you have into brackets.")
         ids = _column("ids", kwargs.get("ids"), len(documents))
         pairs = zip(documents, ids, strict=True)
-        return self.index.add([from_langchain(document, id=given) for document, given in pairs])
+        as_image = "image" in self.index.modalities
+        return self.index.add([from_langchain(document, id=given, as_image=as_image) for document, given in pairs])
 
     def delete(self, ids: list[str] | None = None, *, where: Where | None = None, **kwargs: Any) -> bool:
         """Delete by ids or by filter. Unknown ids are no error."""

@@ -8,11 +8,20 @@ images. Pages that came another way, from a PDF for example, become `ImageNode`s
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.schema import BaseNode, ImageNode, IndexNode, MetadataMode, NodeWithScore, TextNode
+from llama_index.core.schema import (
+    BaseNode,
+    ImageDocument,
+    ImageNode,
+    IndexNode,
+    MetadataMode,
+    Node,
+    NodeWithScore,
+    TextNode,
+)
+from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from late_interaction.documents import Document, Hit
@@ -22,6 +31,8 @@ from late_interaction.images.pictures import from_base64, to_jpeg
 from late_interaction.images.reference import PAGE_IMAGE, from_metadata, to_metadata
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from late_interaction.explanations import Explanation, PageExplanation
 
 __all__ = [
@@ -37,8 +48,9 @@ __all__ = [
 
 REF_DOC_ID = "ref_doc_id"
 MATCH_SPANS = "match_spans"
-_MODEL_SIDE = 2048  # pixels of an image for a model, at most
+_IMAGE_ERROR = "image_error"
 _CONTENT, _TYPE = "_node_content", "_node_type"  # the names LlamaIndex's own stores use
+_GENERAL: dict[str, type[BaseNode]] = {kind.class_name(): kind for kind in (Node, LlamaDocument, ImageDocument)}
 _ADDED = {REF_DOC_ID, _CONTENT, _TYPE}
 
 
@@ -71,27 +83,37 @@ def candidate(node: BaseNode, *, as_image: bool = False) -> Document:
 def _document(node: BaseNode, metadata: dict[str, Any] | None, *, as_image: bool) -> Document:
     image = _image_of(node) if as_image else None
     text, encoded_text = _texts(node)
+    if metadata is not None and image is None and not text.strip() and any(_image_fields(node)):  # never to be found
+        raise InvalidDocumentError(
+            f"The node {node.node_id!r} has nothing but an image that cannot be used: the encoder reads text alone, or "
+            "it is an address, and nothing is fetched."
+        )
     return Document(text, image=image, id=node.node_id, metadata=metadata, encoded_text=encoded_text)
 
 
 def _image_of(node: BaseNode) -> PageImage | None:
     """The image of a node: what its metadata refers to, the pixels in it, or the file it names. Nothing is fetched."""
-    if referred := from_metadata(node.metadata):
-        return referred
-    data, path, url = (getattr(node, name, None) for name in ("image", "image_path", "image_url"))
+    data, path, _ = _image_fields(node)
+    referred = from_metadata(node.metadata)
     try:
+        if referred is not None:  # an index alone has the pixels of what came without a file, but for those in the node
+            return referred.with_pixels(from_base64(data)) if data and referred.path is None else referred
         if data:
             return PageImage.from_pixels(from_base64(data))
-        if path:
-            return PageImage.from_file(path)
+        return PageImage.from_file(path) if path else None
     except ImageUnavailableError as error:
         raise InvalidDocumentError(f"The image of the node {node.node_id!r} cannot be read: {error}") from None
-    if url and not node.get_content(MetadataMode.NONE).strip():
-        raise InvalidDocumentError(
-            f"The node {node.node_id!r} has nothing but the address of an image, and nothing is fetched. Download it "
-            "and give image_path."
-        )
-    return None
+
+
+def _image_fields(node: BaseNode) -> tuple[str | None, str | None, str | None]:
+    """The image of a node in base64, the path of its file, its address; each None if there is none."""
+    if isinstance(node, ImageNode):
+        return node.image, node.image_path, node.image_url
+    resource = getattr(node, "image_resource", None)
+    if resource is None:
+        return None, None, None
+    data = None if resource.data is None else resource.data.decode()
+    return data, resource.path and str(resource.path), resource.url and str(resource.url)
 
 
 def _texts(node: BaseNode) -> tuple[str, str | None]:
@@ -103,22 +125,29 @@ def _texts(node: BaseNode) -> tuple[str, str | None]:
 def to_node(document: Document) -> BaseNode:
     """The node a document was made from; a `TextNode` for a document that came another way."""
     if _CONTENT in document.metadata:
-        return _as_stored(metadata_dict_to_node(dict(document.metadata)), document)
+        return _as_stored(_written_node(document.metadata), document)
     metadata = dict(document.metadata)
     # Its metadata was not encoded with it, so it is no part of what LlamaIndex would encode either.
     fields: dict[str, Any] = {"text": document.text, "id_": document.id, "excluded_embed_metadata_keys": list(metadata)}
     if document.image is None:
         return TextNode(metadata=metadata, **fields)
-    try:
-        image = base64.b64encode(to_jpeg(document.load_image(), _MODEL_SIDE)).decode()
-    except ImageUnavailableError as error:  # the text is still there, and whoever wants the image is told
-        return TextNode(metadata={**metadata, "image_error": str(error)}, **fields)
     metadata |= to_metadata(document.image)
-    fields["excluded_embed_metadata_keys"] = list(metadata)
-    hidden = [PAGE_IMAGE]  # from language models, which are shown the image itself
-    return ImageNode(
-        image=image, image_mimetype="image/jpeg", metadata=metadata, excluded_llm_metadata_keys=hidden, **fields
-    )
+    hidden = [PAGE_IMAGE, _IMAGE_ERROR]  # from language models, which are shown the image itself
+    fields |= {"excluded_embed_metadata_keys": [*metadata, _IMAGE_ERROR], "excluded_llm_metadata_keys": hidden}
+    try:
+        image = to_jpeg(document.load_image())
+    except ImageUnavailableError as error:  # the text is still there, and whoever wants the image is told
+        return TextNode(metadata={**metadata, _IMAGE_ERROR: str(error)}, **fields)
+    return ImageNode(image=image, image_mimetype="image/jpeg", metadata=metadata, **fields)
+
+
+def _written_node(metadata: Mapping[str, Any]) -> BaseNode:
+    """The node that was written into metadata; core's own function takes those of general kinds for texts."""
+    kind = _GENERAL.get(str(metadata.get(_TYPE)))
+    if kind is None:
+        return metadata_dict_to_node(dict(metadata))
+    node: BaseNode = kind.from_json(metadata[_CONTENT])
+    return node
 
 
 def _as_stored(node: BaseNode, document: Document) -> BaseNode:

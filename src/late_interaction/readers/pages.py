@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from itertools import groupby
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -58,7 +57,7 @@ def read_page_texts(path: Path, source: str, *, max_chars: int, report: Callable
     documents: list[Document] = []
     try:
         with open_pdf(path) as pdf:
-            for page, text in _texts(pdf, path, report):
+            for page, _, text in _readable(pdf, path, report):
                 for passage in split_text(text, max_chars=max_chars):
                     metadata = {"source": source, "passage": len(documents), "title": title, "page": page}
                     identity = f"{source}#{len(documents)}"
@@ -72,35 +71,40 @@ def read_page_texts(path: Path, source: str, *, max_chars: int, report: Callable
 
 
 def _pdf_pages(path: Path, report: Callable[[Path, str], None]) -> Iterator[tuple[PageImage, str]]:
-    place, digest = os.path.abspath(path), file_digest(path)  # noqa: PTH100  # keeps links as they are
-    with open_pdf(path) as pdf:
-        for page, text in _texts(pdf, path, report):
-            width, height = pdf.size(page)
+    place = os.path.abspath(path)  # noqa: PTH100  # keeps links as they are
+    digest = file_digest(place)
+    with open_pdf(place) as pdf:
+        for page, (width, height), text in _readable(pdf, path, report):
             yield PageImage(digest, place, page, width, height), text
 
 
-def _texts(pdf: Pdf, path: Path, report: Callable[[Path, str], None]) -> Iterator[tuple[int, str]]:
-    """The text of each page that can be read. Damaged ones in a row are told at once: a file may claim a million."""
-    for readable, pages in groupby(range(1, pdf.pages + 1), key=partial(_is_readable, pdf)):
-        if readable:
-            yield from ((page, pdf.text(page)) for page in pages)
-            continue
-        first, *others = pages
-        last = others[-1] if others else first
-        report(path, f"page {first} is damaged" if first == last else f"pages {first} to {last} are damaged")
+def _readable(
+    pdf: Pdf, path: Path, report: Callable[[Path, str], None]
+) -> Iterator[tuple[int, tuple[float, float], str]]:
+    """Number, size and text of each page that can be read.
+
+    Damaged ones in a row are told at once: a small file may claim a million.
+    """
+    pages = ((page, _read(pdf, page)) for page in range(1, pdf.pages + 1))
+    for is_damaged, group in groupby(pages, key=lambda read: read[1] is None):
+        if is_damaged:
+            first, *others = (page for page, _ in group)
+            report(path, f"pages {first} to {others[-1]} are damaged" if others else f"page {first} is damaged")
+        else:
+            yield from ((page, *read) for page, read in group if read is not None)
 
 
-def _is_readable(pdf: Pdf, page: int) -> bool:
+def _read(pdf: Pdf, page: int) -> tuple[tuple[float, float], str] | None:
     try:
-        pdf.size(page)
+        return pdf.read(page)
     except ImageUnavailableError:
-        return False
-    return True
+        return None
 
 
 def _pictures(path: Path, report: Callable[[Path, str], None]) -> Iterator[tuple[PageImage, str]]:
-    place, digest = os.path.abspath(path), file_digest(path)  # noqa: PTH100  # keeps links as they are
-    with open_frames(path) as frames:
+    place = os.path.abspath(path)  # noqa: PTH100  # keeps links as they are
+    digest = file_digest(place)
+    with open_frames(place) as frames:
         for page in range(1, frames.count + 1):
             try:
                 width, height = frames.load(page).size  # decoded, since what is cut off shows only then

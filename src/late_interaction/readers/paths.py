@@ -44,8 +44,8 @@ def read_paths(
         keep_images: The index keeps a thumbnail of each page image and no longer needs the file.
         max_chars: The greatest length of a passage, without the title and headings that `Document.encoded_text` has
             in front of it.
-        on_skip: Called with the path of a file or folder that cannot be read, and the reason; reading goes on. Without
-            it such a path is an error.
+        on_skip: Called with the path of a file or folder that cannot be read, or that has pages which cannot be, and
+            the reason; reading goes on. Without it such a path is an error.
 
     Returns:
         The passages in reading order. Their ids, ``<source>#<passage>``, stay the same from one reading to the next, so

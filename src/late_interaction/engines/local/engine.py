@@ -20,7 +20,7 @@ from late_interaction.engines.local.catalog import Catalog
 from late_interaction.engines.local.codec import BITS
 from late_interaction.engines.local.columns import ColumnsMissingError
 from late_interaction.engines.local.device import Device
-from late_interaction.engines.local.files import CATALOG, collect_garbage, copy_directories
+from late_interaction.engines.local.files import CATALOG, collect_garbage, copy_directories, removed_on_failure
 from late_interaction.engines.local.locking import release_lock, take_lock
 from late_interaction.engines.local.search import search
 from late_interaction.engines.local.segment import SegmentWriter
@@ -353,13 +353,16 @@ class LocalEngine:
         """Write a copy into another directory. Writers wait; a crash leaves a whole copy or none that can be opened.
 
         Raises:
-            InvalidRequestError: The directory has something in it.
+            InvalidRequestError: The directory has something in it, or is inside this one.
+            StorageError: The disk would not take it; what was written is removed.
         """
         self._check_writable()
-        target = Path(path)
+        target = Path(path).absolute()
+        if target.is_relative_to(self._root.absolute()):
+            raise InvalidRequestError(f"{target} is inside the index, which would remove it. Name another directory.")
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise InvalidRequestError(f"{target} has something in it. Name a directory that is empty or new.")
-        with self._write_mutex, self._reading() as (_, snapshot):
+        with self._write_mutex, self._reading() as (_, snapshot), removed_on_failure(target):
             copy_directories(self._root, target, snapshot.names)
             self._catalog.copy(target)
 

@@ -19,7 +19,14 @@ from __future__ import annotations
 import os
 import shutil
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from late_interaction.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "CATALOG",
@@ -29,6 +36,7 @@ __all__ = [
     "checksum",
     "collect_garbage",
     "copy_directories",
+    "removed_on_failure",
     "sync_directory",
     "sync_file",
 ]
@@ -76,6 +84,22 @@ def copy_directories(root: Path, target: Path, names: set[str]) -> None:
                     sync_file(file)
                 sync_directory(copied)
         sync_directory(target / parent)
+
+
+@contextmanager
+def removed_on_failure(directory: Path) -> Iterator[None]:
+    """What is written into a new or empty directory in here goes again if it cannot be finished.
+
+    Raises:
+        StorageError: For an `OSError`.
+    """
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, StorageError):
+            raise StorageError(f"{directory} could not be written: {error}.") from error
+        raise
 
 
 def collect_garbage(root: Path, live: set[str]) -> None:

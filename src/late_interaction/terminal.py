@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["show_explanation", "show_hit"]
 
+_SHOWN_CHARACTERS = 400
 _STRONG, _WEAK = 0.75, 0.5  # cosines: the same or nearly the same word in a like context; a related one
 
 
@@ -26,7 +27,7 @@ def show_hit(console: Console, hit: Hit, explanation: Explanation | PageExplanat
     if isinstance(explanation, Explanation):
         text = _highlighted(explanation, in_color=bool(console.color_system))
     else:
-        text = Text(hit.text or "(a page without text)")
+        text = Text(hit.text if hit.document.image is None else _beginning(hit.text))
     title = Text(f"{hit.id} · score {hit.score:.2f} · relevance {hit.relevance:.2f}")
     console.print(Panel(text, title=title, title_align="left"))
 
@@ -34,7 +35,7 @@ def show_hit(console: Console, hit: Hit, explanation: Explanation | PageExplanat
 def show_explanation(console: Console, explanation: Explanation | PageExplanation) -> None:
     """Print a document with its matched words, or a page's text, and what each word of the query meets."""
     if isinstance(explanation, PageExplanation):
-        text = Text(explanation.document.text or "(a page without text)")
+        text = Text(_beginning(explanation.document.text))
         rows = [(match.query_word, _place(match.box), match.similarity) for match in explanation.spans]
     else:
         text = _highlighted(explanation, in_color=bool(console.color_system))
@@ -48,6 +49,13 @@ def show_explanation(console: Console, explanation: Explanation | PageExplanatio
     for query_word, found, similarity in rows:
         table.add_row(Text(query_word), Text(found), f"{similarity:.2f}")
     console.print(table)
+
+
+def _beginning(text: str) -> str:
+    """The first lines of the text on a page."""
+    if not text:
+        return "(a page without text)"
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS].rstrip()} …"
 
 
 def _place(box: Box) -> str:

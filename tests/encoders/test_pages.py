@@ -289,7 +289,7 @@ def test_concurrent_calls_give_what_sequential_calls_give(page_case):
         for _ in range(96)
     ]
     expected = [call(argument) for call, argument in jobs]
-    encoder._boxes.cache_clear()
+    encoder._boxes.clear()
     start = threading.Barrier(8)
 
     def worker(first):

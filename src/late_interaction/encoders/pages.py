@@ -6,22 +6,16 @@ than they were trained for: ColQwen2 loses the two-dimensional positions of its 
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from late_interaction.encoders.batching import batches
 from late_interaction.encoders.fingerprint import PROBE_TEXT, image_settings, library_versions, probe
-from late_interaction.encoders.images import as_rgb, checked_images, probe_image
-from late_interaction.encoders.patches import (
-    BOXES_KEPT,
-    batch_costs,
-    boxes_of_tokens,
-    image_boxes,
-    processed_pixels,
-    viewed_size,
-)
+from late_interaction.encoders.image_reader import BATCH_PIXELS, ImageReader
+from late_interaction.encoders.images import probe_image
+from late_interaction.encoders.patches import boxes_of_tokens, image_boxes, processed_pixels
 from late_interaction.encoders.strings import checked, spans
 from late_interaction.encoders.turns import FairLock
 from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
@@ -43,12 +37,11 @@ PROCESSORS = {
 }
 """The processor of each architecture, both classes of transformers."""
 
-_BATCH_PIXELS = 4_194_304  # about 7 pages of ColQwen2, 20 of ColPali, one of ColModernVBert
 _BATCH_CHARACTERS = 16_384
 _AROUND_A_QUERY = 32  # characters, about: the prompt and the query augmentation
 
 
-class ColVisionEncoder:
+class ColVisionEncoder(ImageReader):
     """Encodes images of pages, and queries for them, with a ``*ForRetrieval`` model of transformers.
 
     `load_encoder` makes one from a name; wrap a model yourself to use one you have already loaded.
@@ -82,7 +75,7 @@ class ColVisionEncoder:
         source: str | None = None,
         revision: str | None = None,
         image_tokens_only: bool = False,
-        batch_pixels: int = _BATCH_PIXELS,
+        batch_pixels: int = BATCH_PIXELS,
     ) -> None:
         self._architecture = type(model).__name__
         if self._architecture not in PROCESSORS:
@@ -96,22 +89,16 @@ class ColVisionEncoder:
         self._image_tokens_only = image_tokens_only
         self._batch_pixels = batch_pixels
         self._lock = FairLock()
-        self._boxes = lru_cache(maxsize=BOXES_KEPT)(self._computed_boxes)
+        self._boxes = {}
 
     @property
     def dim(self) -> int:
         """Dimension of the vectors."""
         return int(self._model.config.embedding_dim)
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The keyword arguments with which `load_encoder` makes this encoder of its source."""
-        return {"image_tokens_only": True} if self._image_tokens_only else {}
-
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
         """Everything that shapes the vectors, as JSON values, with a probe embedding. Costs two small encodes."""
-        image_processor = self._processor.image_processor
         return {
             "model": self.source,
             "revision": self.revision,
@@ -120,8 +107,8 @@ class ColVisionEncoder:
             "image_tokens_only": self._image_tokens_only,
             "prompts": {"query": self._before_query, "image": self._processor.visual_prompt_prefix},
             "query_augmentation": self._processor.query_augmentation_token,
-            "image_processor": image_settings(image_processor),
-            "libraries": {**library_versions(), "image_processor": type(image_processor).__name__},
+            "image_processor": image_settings(self._image_processor),
+            "libraries": {**library_versions(), "image_processor": type(self._image_processor).__name__},
             "probe": probe(self.encode_queries([PROBE_TEXT])[0], self.encode_images([probe_image()])[0]),
         }
 
@@ -147,42 +134,6 @@ class ColVisionEncoder:
             raise InvalidRequestError(self._no_text)
         return []
 
-    def encode_images(self, images: list[Image.Image]) -> list[NDArray[np.float32]]:
-        """Vectors of each image, (vectors, dim), L2-normalised.
-
-        Raises:
-            InvalidRequestError: Something that is no PIL image, cannot be read or is too long and thin for the model.
-        """
-        given = checked_images(images)
-        encoded = [np.empty((0, self.dim), np.float32)] * len(given)
-        costs = batch_costs(self._processor.image_processor, [image.size for image in given])
-        for batch in batches(costs, self._batch_pixels):
-            seen = [as_rgb(given[position]) for position in batch]
-            with self._lock:
-                vectors = self._vectors(self._processor.process_images(seen))
-            for position, array in zip(batch, vectors, strict=True):
-                encoded[position] = array
-        return encoded
-
-    def viewed_size(self, width: float, height: float) -> tuple[int, int]:
-        """Width and height in pixels to which the model brings an image of this shape, if it is at least that large.
-
-        Raises:
-            InvalidRequestError: A side is not positive, or the model takes no image so long and thin.
-        """
-        return viewed_size(self._processor.image_processor, width, height)
-
-    def patch_boxes(self, size: tuple[int, int]) -> list[Box | None]:
-        """For each vector of an image of this size (width, height; pixels), in order, the part it stands for.
-
-        None for the prompt and for markers.
-
-        Raises:
-            InvalidRequestError: The model takes no image so long and thin.
-        """
-        width, height = size
-        return list(self._boxes((width, height)))
-
     def token_spans(self, text: str, task: Task) -> list[Span | None]:
         """For each vector of a query, in order, its span in the query; None for the prompt and query augmentation.
 
@@ -201,6 +152,14 @@ class ColVisionEncoder:
     @cached_property
     def _image_token_id(self) -> int:
         return int(self._processor.tokenizer.convert_tokens_to_ids(self._processor.image_token))
+
+    @property
+    def _image_processor(self) -> Any:
+        return self._processor.image_processor
+
+    def _encode_batch(self, images: list[Image.Image]) -> list[NDArray[np.float32]]:
+        with self._lock:
+            return self._vectors(self._processor.process_images(images))
 
     @property
     def _before_query(self) -> str:
@@ -252,10 +211,10 @@ class ColVisionEncoder:
         )
         return positions
 
-    def _computed_boxes(self, size: tuple[int, int]) -> list[Box | None]:
+    def _find_boxes(self, size: tuple[int, int]) -> list[Box | None]:
         from PIL import Image
 
-        processed_pixels(self._processor.image_processor, size)  # raises if the shape is refused
+        processed_pixels(self._image_processor, size)  # raises if the shape is refused
         with self._lock:
             ids = self._processor.process_images([Image.new("RGB", size, "white")])["input_ids"][0].tolist()
             boxes = image_boxes(self._processor, size)

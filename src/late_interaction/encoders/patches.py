@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.protocol import Box
 
-__all__ = ["BOXES_KEPT", "batch_costs", "boxes_of_tokens", "image_boxes", "processed_pixels", "viewed_size"]
-
-BOXES_KEPT = 64
-"""Of how many sizes an encoder remembers the boxes; the pages of a file are mostly of one."""
+__all__ = ["batch_costs", "boxes_of_tokens", "image_boxes", "processed_pixels", "viewed_size"]
 
 _WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 _BLANK_SIDE = 1024  # pixels; large enough for processors that never enlarge

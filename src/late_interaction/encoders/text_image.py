@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from late_interaction.encoders.batching import batches
 from late_interaction.encoders.fingerprint import image_settings, probe
-from late_interaction.encoders.images import as_rgb, checked_images, probe_image
-from late_interaction.encoders.patches import (
-    BOXES_KEPT,
-    batch_costs,
-    boxes_of_tokens,
-    image_boxes,
-    processed_pixels,
-    viewed_size,
-)
+from late_interaction.encoders.image_reader import BATCH_PIXELS, ImageReader
+from late_interaction.encoders.images import probe_image
+from late_interaction.encoders.patches import boxes_of_tokens, image_boxes, processed_pixels
 from late_interaction.encoders.text import TextEncoder
 from late_interaction.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
     from sentence_transformers import MultiVectorEncoder
@@ -32,11 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TextImageEncoder"]
 
-_BATCH_PIXELS = 4_194_304  # about 7 pages of ColQwen2.5
 _PLACEHOLDER = "\ue000"  # of the private use area: no chat template has it
 
 
-class TextImageEncoder(TextEncoder):
+class TextImageEncoder(TextEncoder, ImageReader):
     """Encodes text and images of pages with a `sentence_transformers.MultiVectorEncoder` that reads both.
 
     `load_encoder` makes one from a name; wrap a model yourself to use one you have already loaded. All that
@@ -61,7 +52,7 @@ class TextImageEncoder(TextEncoder):
         source: str | None = None,
         revision: str | None = None,
         image_tokens_only: bool = False,
-        batch_pixels: int = _BATCH_PIXELS,
+        batch_pixels: int = BATCH_PIXELS,
     ) -> None:
         super().__init__(model, source=source, revision=revision)
         if not model.supports("image"):
@@ -71,12 +62,7 @@ class TextImageEncoder(TextEncoder):
         self.modalities = frozenset({"text", "image"}.intersection(map(str, model.modalities)))
         self._image_tokens_only = image_tokens_only
         self._batch_pixels = batch_pixels
-        self._boxes = lru_cache(maxsize=BOXES_KEPT)(self._computed_boxes)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The keyword arguments with which `load_encoder` makes this encoder of its source."""
-        return {"image_tokens_only": True} if self._image_tokens_only else {}
+        self._boxes = {}
 
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
@@ -90,48 +76,17 @@ class TextImageEncoder(TextEncoder):
             "probe": [*text["probe"], *probe(*self.encode_images([probe_image()]))],
         }
 
-    def encode_images(self, images: list[Image.Image]) -> list[NDArray[np.float32]]:
-        """Vectors of each image, (vectors, dim), L2-normalised.
-
-        Raises:
-            InvalidRequestError: Something that is no PIL image, cannot be read or is too long and thin for the model.
-        """
-        given = checked_images(images)
-        encoded = [np.empty((0, self.dim), np.float32)] * len(given)
-        costs = batch_costs(self._image_processor, [image.size for image in given])
-        for batch in batches(costs, self._batch_pixels):
-            inputs: Any = [{"image": as_rgb(given[position])} for position in batch]
-            with self._lock:
-                outputs = self._model.encode_document(
-                    inputs, batch_size=len(batch), output_value=None, show_progress_bar=False
-                )
-            for position, output in zip(batch, outputs, strict=True):
-                encoded[position] = self._kept_vectors(output)
-        return encoded
-
-    def viewed_size(self, width: float, height: float) -> tuple[int, int]:
-        """Width and height in pixels to which the model brings an image of this shape, if it is at least that large.
-
-        Raises:
-            InvalidRequestError: A side is not positive, or the model takes no image so long and thin.
-        """
-        return viewed_size(self._image_processor, width, height)
-
-    def patch_boxes(self, size: tuple[int, int]) -> list[Box | None]:
-        """For each vector of an image of this size (width, height; pixels), in order, the part it stands for.
-
-        None for the prompt and for markers; for all vectors where the model pools tokens or cuts images in a way that
-        is not known here.
-
-        Raises:
-            InvalidRequestError: The model takes no image so long and thin.
-        """
-        width, height = size
-        return list(self._boxes((width, height)))
-
     @property
     def _image_processor(self) -> Any:
         return self._model.processor.image_processor
+
+    def _encode_batch(self, images: list[Image.Image]) -> list[NDArray[np.float32]]:
+        inputs: Any = [{"image": image} for image in images]
+        with self._lock:
+            outputs = self._model.encode_document(
+                inputs, batch_size=len(inputs), output_value=None, show_progress_bar=False
+            )
+        return [self._kept_vectors(output) for output in outputs]
 
     @property
     def _image_token_id(self) -> int | None:
@@ -145,7 +100,7 @@ class TextImageEncoder(TextEncoder):
         vectors: NDArray[np.float32] = output["token_embeddings"][kept].float().cpu().numpy()
         return vectors
 
-    def _computed_boxes(self, size: tuple[int, int]) -> list[Box | None]:
+    def _find_boxes(self, size: tuple[int, int]) -> list[Box | None]:
         from PIL import Image
 
         blank = Image.new("RGB", size, "white")

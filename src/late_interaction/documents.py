@@ -158,6 +158,10 @@ def _as_page_image(image: object) -> PageImage:
         InvalidDocumentError: It is no image, or a file that cannot be read.
     """
     if isinstance(image, PageImage):
+        try:
+            PageImage.from_json(image.to_json())  # or what was made by hand could be stored and not read again
+        except ValueError as error:
+            raise InvalidDocumentError(f"image cannot be stored: {error}.") from None
         return image
     if isinstance(image, (str, os.PathLike)):
         name = os.fspath(image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import socket
@@ -342,3 +343,9 @@ class TestMetadata:
     def test_a_wrong_value(self, picture, key, value):
         with pytest.raises(InvalidDocumentError):
             from_metadata({PAGE_IMAGE: {**PageImage.from_file(picture).to_json(), key: value}})
+
+
+@pytest.mark.parametrize("change", [{"page": 0}, {"width": 0}, {"height": float("nan")}, {"digest": 5}, {"path": b"a"}])
+def test_one_made_by_hand_that_could_not_be_read_again(picture, change):
+    with pytest.raises(InvalidDocumentError, match=next(iter(change))):
+        Document(image=dataclasses.replace(PageImage.from_file(picture), **change))

@@ -26,8 +26,8 @@ class Document:
 
     Args:
         text: The passage, as users see it. Of a page the text on it, if there is any, for lexical search.
-        image: The page: a `PageImage`, the path of an image file, or an image of Pillow. Where there is one, it is
-            what the encoder sees.
+        image: The page: a `PageImage`, the path of an image file (of a TIFF with several its first page), or an image
+            of Pillow. Where there is one, it is what the encoder sees.
         id: Your own id. Without one, a hash of the content (text, image, encoded text and metadata), so that adding
             the same document again replaces it.
         metadata: JSON values under string keys. Filters reach nested values by dotted paths; keys that begin with

@@ -156,14 +156,18 @@ class Index:
             return tuple(modalities_of(self._encoder))
         return tuple((self._engine.encoder_record or {}).get("modalities", ["text"]))
 
-    def add(self, documents: Iterable[Document | str], *, progress: bool = False) -> list[str]:
+    def add(
+        self, documents: Iterable[Document | str], *, replacing: Where | None = None, progress: bool = False
+    ) -> list[str]:
         """Add documents; one of an id the index holds replaces it.
 
         All or nothing: if this raises, nothing was added. Takes any iterable and keeps a bounded part in memory. Other
-        threads go on searching; their writes wait.
+        threads search and write meanwhile, and the iterable itself may.
 
         Args:
             documents: Documents, or plain strings.
+            replacing: Delete the stored documents that pass this filter in the same commit, for example all passages
+                of a source that is added anew.
             progress: Show a progress bar.
 
         Returns:
@@ -182,7 +186,7 @@ class Index:
             unique = list(unique)
             total = len(unique)
         with tqdm(total=total, desc="Indexing", unit=" documents", disable=not progress) as bar:
-            self._engine.upsert(encode_documents(self.encoder, unique, bar.update))
+            self._engine.upsert(encode_documents(self.encoder, unique, bar.update), replacing=replacing)
         return ids
 
     def delete(self, ids: Iterable[str] | None = None, *, where: Where | None = None) -> int:

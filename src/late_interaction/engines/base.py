@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Record:
-    """A document with its token vectors, shape (tokens, dim). A document of zero tokens is allowed and scores 0."""
+    """A document with its token vectors.
+
+    Attributes:
+        document: The document.
+        vectors: (tokens, dim). A document of zero tokens is allowed and scores 0.
+        root: The number of the root that the document was read from (see `late_interaction.ingestion`); None for
+            documents that come from elsewhere.
+    """
 
     document: Document
     vectors: NDArray[np.floating[Any]]
+    root: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +91,29 @@ class Engine(Protocol):
         """Remember, as JSON, which encoder made the vectors."""
         ...
 
-    def upsert(self, records: Iterable[Record]) -> list[str]:
-        """Add records, replacing those of the same id; the ids, in order. Consumes the iterable in bounded memory."""
+    @property
+    def roots(self) -> dict[str, Any]:
+        """What `record_roots` wrote, or nothing."""
+        ...
+
+    def record_roots(self, roots: Mapping[str, Any]) -> None:
+        """Remember, as JSON, the roots that documents are read from, by number (see `Record`)."""
+        ...
+
+    def roots_of(self, ids: Sequence[str]) -> dict[str, int | None]:
+        """Return the root of each of these documents, or None; unknown ids are left out."""
+        ...
+
+    def set_root(self, ids: Sequence[str], root: int | None) -> None:
+        """Note that stored documents were read from this root."""
+        ...
+
+    def upsert(self, records: Iterable[Record], *, replacing: Where | None = None) -> list[str]:
+        """Add records, replacing those of the same id; return the ids, in order.
+
+        Consumes the iterable in bounded memory. Stored documents that pass ``replacing`` are deleted in the same
+        commit, before the records are added.
+        """
         ...
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
@@ -120,8 +149,11 @@ class Engine(Protocol):
         """The stored token vectors by id, each (tokens, dim); unknown ids are left out."""
         ...
 
-    def scan(self, *, where: Where | None = None) -> Iterator[Document]:
-        """Every document that passes, in the order of addition, from one consistent state."""
+    def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:
+        """Yield every document that passes, of a root only those read from it, in the order of addition.
+
+        All are of one commit.
+        """
         ...
 
     def count(self, *, where: Where | None = None) -> int:

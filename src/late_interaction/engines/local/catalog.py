@@ -13,64 +13,25 @@ import os
 import queue
 import sqlite3
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from late_interaction.engines.local.files import CATALOG, sync_directory, sync_file
-from late_interaction.engines.local.rows import Reader, Writer
+from late_interaction.engines.local.migration import bring_up_to_date
+from late_interaction.engines.local.rows import Reader
+from late_interaction.engines.local.schema import FORMAT_VERSION, SCHEMA
 from late_interaction.engines.local.where import LOWERED
+from late_interaction.engines.local.writer import Writer
 from late_interaction.errors import CorruptIndexError, IndexClosedError, IndexNotFoundError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["FORMAT_VERSION", "Catalog"]
 
-FORMAT_VERSION = 3
-"""Raised when the meaning of anything on disk changes. A newer version than this is refused, never guessed at.
+_Result = TypeVar("_Result")
 
-1: exact vectors alone. 2: also compressed ones; the settings ``bits`` and ``codebook``. 3: also page images, in the
-table ``images``. An index of an older version stays what it is, as long as nothing is written into it that its version
-does not know; a new one has version 2 until the first page image comes.
-"""
-
-_FORMAT_WITHOUT_IMAGES = 2
 _BUSY_TIMEOUT_MS = 30_000
-
-_SCHEMA = """
-CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-
-CREATE TABLE segments (
-    segment INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, documents INTEGER NOT NULL, tokens INTEGER NOT NULL);
-CREATE TABLE segment_files (
-    segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE, name TEXT NOT NULL,
-    size INTEGER NOT NULL, checksum INTEGER NOT NULL,
-    PRIMARY KEY (segment, name)) WITHOUT ROWID;
-CREATE TABLE tombstones (
-    segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE, position INTEGER NOT NULL,
-    PRIMARY KEY (segment, position)) WITHOUT ROWID;
-
-CREATE TABLE documents (
-    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
-    segment INTEGER NOT NULL REFERENCES segments, position INTEGER NOT NULL,
-    text TEXT NOT NULL, encoded_text TEXT, metadata TEXT NOT NULL,
-    UNIQUE (segment, position));
-CREATE TABLE fields (
-    path TEXT NOT NULL, kind INTEGER NOT NULL, value NOT NULL, is_element INTEGER NOT NULL,
-    document INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
-    PRIMARY KEY (path, kind, value, is_element, document)) WITHOUT ROWID;
-CREATE INDEX fields_of_document ON fields (document);
-
-CREATE VIEW passages (row, text) AS SELECT row, coalesce(encoded_text, text) FROM documents;
-CREATE VIRTUAL TABLE words USING fts5 (
-    text, content='passages', content_rowid='row', tokenize='porter unicode61 remove_diacritics 2');
-CREATE TRIGGER document_added AFTER INSERT ON documents BEGIN
-    INSERT INTO words (rowid, text) VALUES (new.row, coalesce(new.encoded_text, new.text));
-END;
-CREATE TRIGGER document_removed AFTER DELETE ON documents BEGIN
-    INSERT INTO words (words, rowid, text) VALUES ('delete', old.row, coalesce(old.encoded_text, old.text));
-END;
-"""
 
 
 class Catalog:
@@ -117,8 +78,8 @@ class Catalog:
             return
         unfinished.unlink(missing_ok=True)
         with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
-            connection.executescript(_SCHEMA)
-            settings = {"format_version": _FORMAT_WITHOUT_IMAGES, "dim": dim, "bits": bits, "generation": 0}
+            connection.executescript(SCHEMA)
+            settings = {"format_version": FORMAT_VERSION, "dim": dim, "bits": bits, "generation": 0}
             rows = [(key, json.dumps(value)) for key, value in settings.items()]
             connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
             connection.execute("PRAGMA journal_mode = WAL")
@@ -138,18 +99,33 @@ class Catalog:
                     connection.execute("ROLLBACK")
 
     @contextmanager
-    def writing(self) -> Iterator[Writer]:
-        """One transaction: committed when the block ends, undone when it raises. The writer lock must be held."""
+    def gathering(self) -> Iterator[sqlite3.Connection]:
+        """A connection outside of any transaction, for `Incoming` and then `commit`."""
         with self._connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                yield connection
+            except BaseException:
+                connection.close()
+                raise
+
+    def commit(self, change: Callable[[Writer], _Result], connection: sqlite3.Connection | None = None) -> _Result:
+        """Make a change in one transaction, undone when it raises. The writer lock must be held."""
+        if connection is None:
+            with self._connection() as connection:
+                return self.commit(change, connection)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            writer = Writer(connection)
+            if writer.version < FORMAT_VERSION:
+                bring_up_to_date(connection, writer.version)
                 writer = Writer(connection)
-                yield writer
-                writer.set_setting("generation", writer.generation + 1)
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+            result = change(writer)
+            writer.set_setting("generation", writer.generation + 1)
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        return result
 
     def copy(self, root: Path) -> None:
         """Write a copy of the last commit into another directory. It is made under another name and then renamed."""
@@ -196,7 +172,7 @@ class Catalog:
             raise
         finally:
             if connection is not None:
-                if self._closed or self._in_guest_mode():
+                if self._closed or self._in_guest_mode() or not _is_open(connection):
                     connection.close()
                 else:
                     self._idle.put(connection)
@@ -241,3 +217,10 @@ class Catalog:
         What is right for a connection then depends on whether a writer is at work, so each transaction opens its own.
         """
         return self.read_only and not os.access(self.path.parent, os.W_OK)
+
+
+def _is_open(connection: sqlite3.Connection) -> bool:
+    try:
+        return not connection.in_transaction
+    except sqlite3.ProgrammingError:
+        return False

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from late_interaction.engines.local.codebook import Codebook, CodebookEntry, centroids_for, train, write_codebook
-from late_interaction.engines.local.rows import Replacement
 from late_interaction.engines.local.segment import CodedSegment, FlatSegment, SegmentWriter, in_blocks
+from late_interaction.engines.local.writer import Replacement
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:

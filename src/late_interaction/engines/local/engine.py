@@ -6,10 +6,10 @@ import logging
 import sqlite3
 import threading
 from contextlib import contextmanager
-from itertools import chain, groupby
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -21,13 +21,13 @@ from late_interaction.engines.local.codec import BITS
 from late_interaction.engines.local.columns import ColumnsMissingError
 from late_interaction.engines.local.device import Device
 from late_interaction.engines.local.files import CATALOG, collect_garbage, copy_directories, removed_on_failure
+from late_interaction.engines.local.incoming import Incoming
 from late_interaction.engines.local.locking import release_lock, take_lock
 from late_interaction.engines.local.search import search
 from late_interaction.engines.local.segment import SegmentWriter
 from late_interaction.engines.local.snapshot import Snapshot, Snapshots
 from late_interaction.errors import (
     CorruptIndexError,
-    DuplicateIdError,
     IndexNotFoundError,
     InvalidRequestError,
     InvalidVectorsError,
@@ -44,12 +44,15 @@ if TYPE_CHECKING:
     import filelock
     from numpy.typing import ArrayLike, NDArray
 
-    from late_interaction.engines.local.rows import Place, Reader, Replacement, Writer
+    from late_interaction.engines.local.rows import Place, Reader
+    from late_interaction.engines.local.writer import Replacement, Writer
     from late_interaction.filters import Where
 
 __all__ = ["LocalEngine"]
 
 _logger = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 _DEFAULT_BITS = 4
 _REMEMBERED_FILTERS = 64
@@ -81,7 +84,6 @@ class LocalEngine:
         self._device = device
         self._write_mutex = threading.Lock()
         self._rewriting = threading.Lock()
-        self._writing_thread: int | None = None
         self._pinned = threading.local()
         with catalog.reading() as reader:
             self._dim = int(reader.setting("dim"))
@@ -182,40 +184,70 @@ class LocalEngine:
 
     def record_encoder(self, record: Mapping[str, Any]) -> None:
         """Remember, as JSON, which encoder made the vectors."""
-        with self._writing() as writer:
-            writer.set_setting("encoder", dict(record))
+        self._commit(lambda writer: writer.set_setting("encoder", dict(record)))
 
-    def upsert(self, records: Iterable[Record]) -> list[str]:
-        """Add records, replacing those of the same id; the ids, in order.
+    @property
+    def roots(self) -> dict[str, Any]:
+        """What `record_roots` wrote, or nothing."""
+        with self._catalog.reading() as reader:
+            roots: dict[str, Any] | None = reader.setting("roots")
+            return roots or {}
+
+    def record_roots(self, roots: Mapping[str, Any]) -> None:
+        """Remember, as JSON, the roots that documents are read from, by number (see `Record`)."""
+        self._commit(lambda writer: writer.set_setting("roots", dict(roots)))
+
+    def roots_of(self, ids: Sequence[str]) -> dict[str, int | None]:
+        """Return the root of each of these documents, or None; unknown ids are left out."""
+        with self._reading() as (reader, _):
+            return reader.roots_of(_check_ids(ids))
+
+    def set_root(self, ids: Sequence[str], root: int | None) -> None:
+        """Note that stored documents were read from this root."""
+        ids = _check_ids(ids)
+        self._commit(lambda writer: writer.set_root(ids, root))
+
+    def upsert(self, records: Iterable[Record], *, replacing: Where | None = None) -> list[str]:
+        """Add records, replacing those of the same id; return the ids, in order.
 
         All or nothing: an error in any record, or in the iterable itself, leaves the index as it was. The iterable is
-        consumed one record at a time, so memory stays bounded.
+        consumed one record at a time, so memory stays bounded. It may read and write the same index.
+
+        Args:
+            records: Documents with their vectors.
+            replacing: Delete the stored documents that pass this filter in the same commit, before the records are
+                added.
 
         Raises:
             InvalidVectorsError: Vectors of another shape or dimension, or NaN or infinity.
             DuplicateIdError: Two records have the same id.
         """
         self._check_writable()
-        iterator = _shielded(records)
-        ids: dict[str, None] = {}
+        if replacing is not None:
+            parse(replacing)  # a bad filter is an error before anything is encoded
         try:
-            first = next(iterator, None)
-            if first is None:
-                return []
-            with self._writing() as writer, SegmentWriter(self._root, self._dim) as files:
-                segment = writer.add_segment()
-                for record in chain([first], iterator):
-                    document = record.document
-                    if document.id in ids:
-                        raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")
-                    ids[document.id] = None
-                    vectors = check_vectors(record.vectors, self._dim, f"Vectors of {document.id!r}")
-                    writer.put(document, (segment, files.append_documents([len(vectors)], vectors=vectors)))
-                writer.finish_segment(segment, files.finish_segment())
+            with self._catalog.gathering() as connection, SegmentWriter(self._root, self._dim) as files:
+                incoming = Incoming(connection)
+                for record in _shielded(records):
+                    vectors = check_vectors(record.vectors, self._dim, f"Vectors of {record.document.id!r}")
+                    incoming.append(record, files.append_documents([len(vectors)], vectors=vectors))
+                incoming.finish()
+                if not incoming.ids and replacing is None:
+                    return []
+                entry = files.finish_segment()
+
+                def add(writer: Writer) -> None:
+                    if replacing is not None:
+                        writer.delete_where(replacing)
+                    segment = writer.add_segment()
+                    writer.finish_segment(segment, entry)
+                    writer.add_incoming(segment)
+
+                self._commit(add, connection)
         except _SourceError as error:
             raise error.original from None
         self._tidy()
-        return list(ids)
+        return incoming.ids
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
         """Delete by ids or by filter; how many there were. Unknown ids are no error."""
@@ -223,8 +255,9 @@ class LocalEngine:
             raise InvalidRequestError("delete takes either ids or where.")
         if ids is not None:
             ids = _check_ids(ids)
-        with self._writing() as writer:
-            deleted = writer.delete_where(where) if where is not None else writer.delete_ids(ids or ())
+        deleted = self._commit(
+            lambda writer: writer.delete_ids(ids or ()) if where is None else writer.delete_where(where)
+        )
         self._tidy()
         return deleted
 
@@ -288,10 +321,13 @@ class LocalEngine:
             places = {document_id: reader.place_of(document_id) for document_id in _check_ids(ids)}
             return {document_id: snapshot.vectors(place) for document_id, place in places.items() if place is not None}
 
-    def scan(self, *, where: Where | None = None) -> Iterator[Document]:
-        """Every document that passes, in the order of addition, from one consistent state."""
+    def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:
+        """Yield every document that passes, of a root only those read from it, in the order of addition.
+
+        All are of one commit.
+        """
         with self._reading() as (reader, _):
-            yield from reader.scan(where=where)
+            yield from reader.scan(where=where, root=root)
 
     def count(self, *, where: Where | None = None) -> int:
         """How many documents pass."""
@@ -400,22 +436,15 @@ class LocalEngine:
                 yield reader, snapshot
                 return
 
-    @contextmanager
-    def _writing(self) -> Iterator[Writer]:
-        """One transaction on the catalog, one writer at a time."""
+    def _commit(self, change: Callable[[Writer], _Result], connection: sqlite3.Connection | None = None) -> _Result:
+        """Make a change in one transaction on the catalog, one writer at a time."""
         self._check_writable()
-        with self._write_mutex, self._catalog.writing() as writer:
-            self._writing_thread = threading.get_ident()
-            try:
-                yield writer
-            finally:
-                self._writing_thread = None
+        with self._write_mutex:
+            return self._catalog.commit(change, connection)
 
     def _check_writable(self) -> None:
         if self._lock is None:
             raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
-        if self._writing_thread == threading.get_ident():
-            raise InvalidRequestError("The documents being added come from code that writes to the same index.")
         if getattr(self._pinned, "state", None) is not None:
             raise InvalidRequestError("Nothing can be written inside one_state().")
 
@@ -441,8 +470,7 @@ class LocalEngine:
         replacement = step(self._root, snapshot)
         if replacement is None:
             return False
-        with self._writing() as writer:
-            writer.replace_segments(replacement)
+        self._commit(lambda writer: writer.replace_segments(replacement))
         with self._write_mutex, self._reading() as (_, snapshot):
             collect_garbage(self._root, snapshot.names)
         return True

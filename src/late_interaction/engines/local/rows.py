@@ -1,60 +1,38 @@
-"""Reading and writing the rows of the catalog, inside one transaction."""
+"""Reading the rows of the catalog, inside one transaction."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.documents import Document
 from late_interaction.engines.local.columns import ColumnFile
+from late_interaction.engines.local.document_rows import DocumentRow
 from late_interaction.engines.local.segment import SegmentEntry
-from late_interaction.engines.local.where import KINDS, compile_filter, sql_value
+from late_interaction.engines.local.where import compile_filter
 from late_interaction.errors import CorruptIndexError
-from late_interaction.filters import field_values, parse
-from late_interaction.images import PageImage
+from late_interaction.filters import parse
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
-    from late_interaction.engines.local.codebook import CodebookEntry
+    from late_interaction.documents import Document
     from late_interaction.filters import Where
 
-__all__ = ["Place", "Reader", "Replacement", "Writer"]
+__all__ = ["Place", "Reader", "condition_of"]
 
 Place = tuple[int, int]
 """Where a document's vectors are: (segment, position)."""
 
 _COLUMNS = "documents.id, documents.text, documents.encoded_text, documents.metadata"
 _FORMAT_WITH_IMAGES = 3
-_IMAGES = """
-CREATE TABLE images (
-    document INTEGER PRIMARY KEY REFERENCES documents ON DELETE CASCADE, image TEXT NOT NULL, thumbnail BLOB)
-"""
+_FORMAT_WITH_CHECKSUMS = 4
 _CHUNK = 500  # ids in one statement
 _MAX_WORDS = 256  # of a lexical query: a pasted page is cut, its first words say what it is about
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """A new segment for old ones.
-
-    Attributes:
-        segments: The old ones.
-        entry: The new one; None if nothing in them lives.
-        origins: Where each document of the new one was.
-        codebook: A new codebook, if there is one.
-    """
-
-    segments: tuple[int, ...]
-    entry: SegmentEntry | None
-    origins: tuple[Place, ...] = ()
-    codebook: CodebookEntry | None = None
 
 
 class Reader:
@@ -97,7 +75,7 @@ class Reader:
 
     def places(self, *, where: Where | None = None, candidates: Iterable[str] | None = None) -> list[Place]:
         """The places of the documents that pass the filter and are candidates, in order."""
-        condition, parameters = _condition(where)
+        condition, parameters = condition_of(where)
         select = f"SELECT segment, position FROM documents WHERE {condition}"
         if candidates is None:
             return sorted(self._connection.execute(select, parameters))
@@ -118,7 +96,7 @@ class Reader:
     def document_at(self, place: Place) -> Document:
         """The document whose vectors are at a place."""
         row = self._connection.execute(f"{self._select} WHERE segment = ? AND position = ?", place).fetchone()
-        return _document(row)
+        return DocumentRow(*row).document()
 
     def documents(self, ids: Sequence[str]) -> list[Document]:
         """The documents of these ids, in this order, without unknown ones."""
@@ -126,26 +104,40 @@ class Reader:
         for document_id in dict.fromkeys(ids):
             row = self._connection.execute(f"{self._select} WHERE id = ?", (document_id,)).fetchone()
             if row is not None:
-                found[document_id] = _document(row)
+                found[document_id] = DocumentRow(*row).document()
         return [found[document_id] for document_id in ids if document_id in found]
 
-    def scan(self, *, where: Where | None = None) -> Iterator[Document]:
-        """All documents that pass, in the order of addition."""
-        condition, parameters = _condition(where)
+    def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:
+        """All documents that pass, of a root only those that were read from it, in the order of addition."""
+        condition, parameters = condition_of(where)
+        if root is not None:
+            if self.version < _FORMAT_WITH_CHECKSUMS:
+                return iter(())
+            condition, parameters = f"{condition} AND root = ?", [*parameters, root]
         rows = self._connection.execute(f"{self._select} WHERE {condition} ORDER BY row", parameters)
-        return map(_document, rows)
+        return (DocumentRow(*row).document() for row in rows)
+
+    def roots_of(self, ids: Iterable[str]) -> dict[str, int | None]:
+        """The root that each of these documents was read from, or None; without unknown ones."""
+        select = "SELECT root" if self.version >= _FORMAT_WITH_CHECKSUMS else "SELECT NULL"
+        found = {}
+        for document_id in ids:
+            row = self._connection.execute(f"{select} FROM documents WHERE id = ?", (document_id,)).fetchone()
+            if row is not None:
+                found[document_id] = row[0]
+        return found
 
     def damaged_documents(self) -> Iterator[str]:
         """A sentence for each document that cannot be read."""
         for row in self._connection.execute(f"{self._select} ORDER BY row"):
             try:
-                _document(row)
+                DocumentRow(*row).document()
             except CorruptIndexError as error:
                 yield str(error)
 
     def count(self, *, where: Where | None = None) -> int:
         """How many documents pass."""
-        condition, parameters = _condition(where)
+        condition, parameters = condition_of(where)
         row = self._connection.execute(f"SELECT count(*) FROM documents WHERE {condition}", parameters)
         return int(row.fetchone()[0])
 
@@ -156,7 +148,7 @@ class Reader:
         words = list(dict.fromkeys(re.findall(r"\w+", unicodedata.normalize("NFC", query))))[:_MAX_WORDS]
         if not words:
             return []
-        condition, parameters = _condition(where)
+        condition, parameters = condition_of(where)
         if candidates is not None:
             condition += " AND documents.id IN (SELECT value FROM json_each(?))"
             parameters = [*parameters, json.dumps(list(candidates))]
@@ -170,110 +162,22 @@ class Reader:
         return [(document, float(score)) for document, (_, score) in zip(found, rows, strict=True)]
 
     @cached_property
-    def _has_images(self) -> bool:
-        return bool(self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'images'").fetchone())
+    def version(self) -> int:
+        """The format version of the catalog."""
+        return int(self.setting("format_version"))
 
     @property
     def _select(self) -> str:
-        """The statement that `_document` reads the rows of, up to its condition."""
-        if not self._has_images:
-            return f"SELECT {_COLUMNS}, NULL, NULL FROM documents"
-        return f"SELECT {_COLUMNS}, image, thumbnail FROM documents LEFT JOIN images ON images.document = documents.row"
-
-
-class Writer(Reader):
-    """Changes to the catalog, in one transaction."""
-
-    def set_setting(self, key: str, value: Any) -> None:
-        """Write a setting, as JSON."""
-        self._connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value)))
-
-    def add_segment(self) -> int:
-        """Reserve a segment's number, for `finish_segment` to fill in."""
-        cursor = self._connection.execute("INSERT INTO segments (name, documents, tokens) VALUES ('', 0, 0)")
-        return int(cursor.lastrowid or 0)
-
-    def finish_segment(self, segment: int, entry: SegmentEntry) -> None:
-        """Name the files of a segment, which are durable by now."""
-        self._connection.execute(
-            "UPDATE segments SET name = ?, documents = ?, tokens = ? WHERE segment = ?",
-            (entry.name, entry.documents, entry.tokens, segment),
-        )
-        rows = [(segment, file.name, file.size, file.checksum) for file in entry.files]
-        self._connection.executemany("INSERT INTO segment_files VALUES (?, ?, ?, ?)", rows)
-
-    def replace_segments(self, replacement: Replacement) -> None:
-        """Put a new segment in the place of old ones. What was deleted since it was written is deleted in it, too."""
-        if replacement.codebook is not None:
-            self.set_setting("codebook", replacement.codebook.to_json())
-        if replacement.entry is not None:
-            target = self.add_segment()
-            self.finish_segment(target, replacement.entry)
-            moves = [(target, at, *origin) for at, origin in enumerate(replacement.origins)]
-            self._connection.executemany(
-                "UPDATE documents SET segment = ?, position = ? WHERE segment = ? AND position = ?", moves
-            )
-            deleted = set(range(len(moves))) - {
-                position
-                for (position,) in self._connection.execute(
-                    "SELECT position FROM documents WHERE segment = ?", (target,)
-                )
-            }
-            self._connection.executemany("INSERT INTO tombstones VALUES (?, ?)", [(target, at) for at in deleted])
-        self._connection.executemany(
-            "DELETE FROM segments WHERE segment = ?", [(segment,) for segment in replacement.segments]
+        """The statement that gives the columns of `DocumentRow`, up to its condition."""
+        own = "root, checksum" if self.version >= _FORMAT_WITH_CHECKSUMS else "NULL, 0"
+        if self.version < _FORMAT_WITH_IMAGES:
+            return f"SELECT {_COLUMNS}, {own}, NULL, NULL FROM documents"
+        return (
+            f"SELECT {_COLUMNS}, {own}, image, thumbnail "
+            "FROM documents LEFT JOIN images ON images.document = documents.row"
         )
 
-    def put(self, document: Document, place: Place) -> None:
-        """Add a document, or replace the one of the same id."""
-        self.delete_ids([document.id])
-        metadata = json.dumps(document.metadata, ensure_ascii=False)
-        cursor = self._connection.execute(
-            "INSERT INTO documents (id, segment, position, text, encoded_text, metadata) VALUES (?, ?, ?, ?, ?, ?)",
-            (document.id, *place, document.text, document.encoded_text, metadata),
-        )
-        row = cursor.lastrowid
-        if document.image is not None:
-            self._add_images()
-            image = json.dumps(document.image.to_json(), ensure_ascii=False)
-            self._connection.execute("INSERT INTO images VALUES (?, ?, ?)", (row, image, document.image.thumbnail))
-        fields = {
-            (path, KINDS[value.kind], sql_value(value), value.is_element, row)
-            for path, value in field_values(document.metadata)
-        }
-        self._connection.executemany("INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)", fields)
 
-    def _add_images(self) -> None:
-        """Make the place for page images, which indexes without any do not have."""
-        if not self._has_images:
-            self._connection.execute(_IMAGES)
-            self.set_setting("format_version", _FORMAT_WITH_IMAGES)
-            del self._has_images  # to be looked up again
-
-    def delete_ids(self, ids: Iterable[str]) -> int:
-        """Delete documents by id; how many there were."""
-        return sum(self._delete("documents.id = ?", [document_id]) for document_id in ids)
-
-    def delete_where(self, where: Where) -> int:
-        """Delete the documents that pass; how many there were."""
-        return self._delete(*_condition(where))
-
-    def _delete(self, condition: str, parameters: list[Any]) -> int:
-        self._connection.execute(
-            f"INSERT INTO tombstones SELECT segment, position FROM documents WHERE {condition}",
-            parameters,
-        )
-        return self._connection.execute(f"DELETE FROM documents WHERE {condition}", parameters).rowcount
-
-
-def _condition(where: Where | None) -> tuple[str, list[Any]]:
+def condition_of(where: Where | None) -> tuple[str, list[Any]]:
+    """Return a filter as a condition on ``documents`` with its parameters; without one, a condition that holds."""
     return ("1", []) if where is None else compile_filter(parse(where))
-
-
-def _document(row: Sequence[Any]) -> Document:
-    document_id, text, encoded_text, metadata, image, thumbnail = row
-    try:
-        page = None if image is None else PageImage.from_json(json.loads(image), thumbnail)
-        return Document(text, id=document_id, metadata=json.loads(metadata), encoded_text=encoded_text, image=page)
-    except (TypeError, ValueError) as error:
-        raise CorruptIndexError(f"The document {document_id!r} of the catalog is damaged: {error}") from None

@@ -7,6 +7,8 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from late_interaction.forking import renew_in_child
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -14,6 +16,14 @@ __all__ = ["loading_log", "missing_weights"]
 
 _logger = logging.getLogger(__name__)
 _one_at_a_time = threading.Lock()  # the loggers are those of the whole process
+
+
+def _renew_mutex() -> None:
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+renew_in_child(_renew_mutex)
 
 
 class _Collector(logging.Handler):

@@ -1,7 +1,7 @@
-"""What a forked child needs before it can go on: fresh mutexes, and torch in one thread.
+"""Prepare forked children: fresh mutexes, and libraries that use OpenMP in one thread.
 
 A child has one thread, the one that forked. A mutex that another thread of the parent held is never released there, and
-the threads of OpenMP, with which torch works, do not exist there: torch would wait for them for ever.
+the worker threads of OpenMP do not exist there: torch and faiss would wait for them for ever.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import itertools
 import os
 import sys
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["renew_in_child", "torch_is_used"]
+__all__ = ["openmp_is_used", "renew_in_child"]
 
 _numbers = itertools.count()
 _renewals: dict[int, Callable[[], Callable[[], None] | None]] = {}
 """References to what must be called in a child. All access is one operation of a dict, so a fork may come any time."""
 
-_uses_torch = False
+_SET_THREADS = {"torch": "set_num_threads", "faiss": "omp_set_num_threads"}  # each brings an OpenMP of its own
+_used: set[str] = set()
 
 
 def renew_in_child(renew: Callable[[], None]) -> None:
@@ -46,10 +47,9 @@ def renew_in_child(renew: Callable[[], None]) -> None:
         _renewals[number] = lambda: renew
 
 
-def torch_is_used() -> None:
-    """Note that this process has used, or is about to use, torch's threads. Its children will do without them."""
-    global _uses_torch
-    _uses_torch = True
+def openmp_is_used(library: Literal["torch", "faiss"]) -> None:
+    """Note that this process has used, or is about to use, the threads of a library. Its children use one thread."""
+    _used.add(library)
 
 
 def _renew() -> None:
@@ -57,8 +57,8 @@ def _renew() -> None:
         renew = reference()
         if renew is not None:
             renew()
-    if _uses_torch and "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)  # as the workers of torch's own DataLoader do
+    for library in _used:
+        getattr(sys.modules[library], _SET_THREADS[library])(1)  # as the workers of torch's own DataLoader do
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.forking import torch_is_used
+from late_interaction.forking import openmp_is_used
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -73,7 +73,7 @@ def torch_module() -> ModuleType:
     """
     import torch
 
-    torch_is_used()
+    openmp_is_used("torch")
     mapped = np.zeros(1, np.float16)
     mapped.flags.writeable = False
     with warnings.catch_warnings():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.forking import renew_in_child
+from late_interaction.forking import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,15 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["loading_log", "missing_weights"]
 
 _logger = logging.getLogger(__name__)
-_one_at_a_time = threading.Lock()  # the loggers are those of the whole process
-
-
-def _renew_mutex() -> None:
-    global _one_at_a_time
-    _one_at_a_time = threading.Lock()
-
-
-renew_in_child(_renew_mutex)
+_one_at_a_time = Mutex()  # the loggers are those of the whole process
 
 
 class _Collector(logging.Handler):

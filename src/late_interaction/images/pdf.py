@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import ImageUnavailableError
-from late_interaction.forking import renew_in_child
+from late_interaction.forking import Mutex
 from late_interaction.optional import require
 
 if TYPE_CHECKING:
@@ -24,19 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Pdf", "open_pdf", "rendered_size"]
 
-_pdfium = (
-    threading.RLock()
-)  # reentrant: the garbage collector may close an abandoned reader in the thread that holds it
+_pdfium = Mutex()  # reentrant: the garbage collector may close an abandoned reader while its thread holds it
 _MAX_PIXELS = 40_000_000  # of a rendered page: 120 MB
 _MAX_SIDE = 20_000
-
-
-def _renew_mutex() -> None:
-    global _pdfium
-    _pdfium = threading.RLock()
-
-
-renew_in_child(_renew_mutex)
 
 
 class Pdf:

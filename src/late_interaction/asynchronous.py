@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from late_interaction.forking import renew_in_child
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,9 +32,12 @@ async def in_thread(
     For short calls alone: writing, which may take hours, would keep searches waiting.
     """
     call = partial(contextvars.copy_context().run, function, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_pool(os.getpid()), call)
+    return await asyncio.get_running_loop().run_in_executor(_pool(), call)
 
 
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:  # a forked process has none of its parent's threads
+def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="late-interaction-search")
+
+
+renew_in_child(_pool.cache_clear)  # a forked process has none of its parent's threads

@@ -190,8 +190,16 @@ class Index:
         return ids
 
     def delete(self, ids: Iterable[str] | None = None, *, where: Where | None = None) -> int:
-        """Delete documents by ids or by filter; how many there were. Unknown ids are no error."""
+        """Delete documents by ids or by filter and return how many there were. Unknown ids are skipped.
+
+        Raises:
+            InvalidRequestError: Every document matches the filter, as ``{}``. `clear` deletes everything.
+        """
         return self._engine.delete(ids=ids, where=where)
+
+    def clear(self) -> int:
+        """Delete every document and return how many there were. Settings and encoder stay."""
+        return self._engine.clear()
 
     def search(
         self,

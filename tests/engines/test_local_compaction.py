@@ -114,7 +114,7 @@ def test_compacting_twice_does_nothing(scattered, root):
 
 
 def test_compacting_an_index_emptied(scattered):
-    scattered.delete(where={})
+    scattered.clear()
     scattered.compact()
     assert scattered.info()["deleted_documents"] == 0
     assert scattered.search(QUERY) == []

@@ -131,7 +131,7 @@ def shared(make_directory):
 
 
 def check(engine, collection, wheres):
-    engine.delete(where={})
+    engine.clear()
     angles = np.linspace(0.1, 1.4, len(collection))  # distinct scores, so that the order of hits is known
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     names = [str(number) for number in range(len(collection))]

@@ -116,7 +116,7 @@ def test_the_image_is_deleted_with_its_document(root, engine, picture):
     rows = "SELECT documents.id FROM images JOIN documents ON documents.row = images.document ORDER BY 1"
     assert on_disk(root, rows) == [("1",), ("2",)]
     assert on_disk(root, "SELECT count(*) FROM images") == [(2,)]
-    engine.delete(where={})
+    engine.clear()
     assert on_disk(root, "SELECT count(*) FROM images") == [(0,)]
 
 

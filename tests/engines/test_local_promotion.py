@@ -247,7 +247,7 @@ def test_segments_of_which_much_is_dead_are_rewritten_and_stay_coded(engine, roo
 
 def test_emptied_and_filled_again(engine, root):
     fill(engine, 40)
-    engine.delete(where={})
+    engine.clear()
     assert engine.info()["segments"] == 0
     check_sound(engine, root)
     engine.compact()
@@ -427,7 +427,7 @@ def test_everything_deleted_during_a_rewrite(engine, root, monkeypatch):
     work = promotion(engine)
     blocked = Blocked(monkeypatch)
     blocked.start(work)
-    assert engine.delete(where={}) == 15
+    assert engine.clear() == 15
     blocked.release()
     assert engine.search(QUERY) == []
     check_sound(engine, root)

@@ -281,7 +281,7 @@ def test_delete_by_filter(filled):
     assert ids(filled.scan()) == ["d1", "d2", "d5"]
     assert filled.count(where={"n": 0}) == 0
     assert filled.delete(where={"$or": [{"n": 10_000 + n} for n in range(3_000)] + [{"n": 5}]}) == 1
-    assert filled.delete(where={}) == 2
+    assert filled.clear() == 2
     assert filled.count() == 0
     assert filled.search(QUERY) == []
     assert bool(filled.verify())
@@ -340,7 +340,7 @@ def test_read_only_refuses_to_write(filled, root):
         for call in (
             lambda: reader.upsert([record("new")]),
             lambda: reader.delete(ids=["d0"]),
-            lambda: reader.delete(where={}),
+            lambda: reader.clear(),
             lambda: reader.record_encoder({"a": 1}),
         ):
             with pytest.raises(ReadOnlyIndexError, match="read_only"):

@@ -387,7 +387,7 @@ class History(RuleBasedStateMachine):
             with pytest.raises((InvalidRequestError, InvalidFilterError)):
                 index.search("bato", **arguments)
         if (reader := self.reader) is not None:
-            for write in (lambda: reader.add([document]), lambda: reader.delete(where={}), reader.compact):
+            for write in (lambda: reader.add([document]), lambda: reader.clear(), reader.compact):
                 with pytest.raises(ReadOnlyIndexError):
                     write()
         assert state_on_disk(self.root) == before

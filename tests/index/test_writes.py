@@ -142,10 +142,10 @@ class TestDelete:
         assert len(facts) == 3
         assert len(facts.search("capital", k=10)) == 3
         assert facts.delete(where={"kind": "city"}) == 0
-        assert facts.delete(where={}) == 3
+        assert facts.clear() == 3
 
     def test_what_was_deleted_can_be_added_again(self, facts):
-        facts.delete(where={})
+        facts.clear()
         facts.add(FACTS)
         assert list(facts.scan()) == FACTS
         assert facts.search("germany", k=1)[0].id == "berlin"

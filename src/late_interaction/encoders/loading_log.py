@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+
+from late_interaction.forking import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["loading_log", "missing_weights"]
 
 _logger = logging.getLogger(__name__)
-_one_at_a_time = threading.Lock()  # the loggers are those of the whole process
+_one_at_a_time = Mutex()  # the loggers are those of the whole process
 
 
 class _Collector(logging.Handler):

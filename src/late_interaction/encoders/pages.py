@@ -19,6 +19,7 @@ from late_interaction.encoders.patches import boxes_of_tokens, image_boxes, proc
 from late_interaction.encoders.strings import checked, spans
 from late_interaction.encoders.turns import FairLock
 from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
+from late_interaction.forking import openmp_is_used
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -186,6 +187,7 @@ class ColVisionEncoder(ImageReader):
         """The vectors of what the processor made of a batch. The lock must be held."""
         import torch
 
+        openmp_is_used("torch")
         tensors = {name: tensor.to(self._model.device) for name, tensor in inputs.items() if name != "labels"}
         kept = tensors["attention_mask"].bool()
         if self._image_tokens_only and "pixel_values" in tensors:

@@ -14,6 +14,7 @@ from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, 
 from late_interaction.encoders.strings import checked, spans
 from late_interaction.encoders.turns import FairLock
 from late_interaction.errors import UnsupportedCheckpointError
+from late_interaction.forking import openmp_is_used
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,6 +111,7 @@ class TextEncoder:
     def _encode(self, texts: Sequence[str], task: Task) -> list[NDArray[np.float32]]:
         stripped = [self._read(text) for text in texts]
         encoded: list[NDArray[np.float32]] = [np.empty((0, self._dim), np.float32)] * len(stripped)
+        openmp_is_used("torch")
         encode = self._model.encode_query if task == "query" else self._model.encode_document
         for batch in batches(self._lengths(stripped, task), self._batch_tokens):
             # A dict of text, because image-capable models take a bare string for a file or URL if it looks like one.

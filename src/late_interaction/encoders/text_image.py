@@ -11,6 +11,7 @@ from late_interaction.encoders.images import probe_image
 from late_interaction.encoders.patches import boxes_of_tokens, image_boxes, processed_pixels
 from late_interaction.encoders.text import TextEncoder
 from late_interaction.errors import InvalidRequestError
+from late_interaction.forking import openmp_is_used
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +82,7 @@ class TextImageEncoder(TextEncoder, ImageReader):
         return self._model.processor.image_processor
 
     def _encode_batch(self, images: list[Image.Image]) -> list[NDArray[np.float32]]:
+        openmp_is_used("torch")
         inputs: Any = [{"image": image} for image in images]
         with self._lock:
             outputs = self._model.encode_document(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, runtime_checkabl
 import numpy as np
 
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
+from late_interaction.filters import is_always_true, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from late_interaction.documents import Document
-    from late_interaction.filters import Where
+    from late_interaction.filters import Filter, Where
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,15 @@ class Engine(Protocol):
         ...
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
-        """Delete by ids or by filter; how many there were. Unknown ids are no error."""
+        """Delete by ids or by filter and return how many there were. Unknown ids are skipped.
+
+        Raises:
+            InvalidRequestError: Every document matches the filter, as ``{}``. `clear` deletes everything.
+        """
+        ...
+
+    def clear(self) -> int:
+        """Delete every document and return how many there were."""
         ...
 
     def one_state(self) -> AbstractContextManager[None]:
@@ -190,6 +199,22 @@ def check_k(k: SupportsIndex) -> int:
     if not 0 < number < 2**31:
         raise InvalidRequestError(f"k must be a positive integer, not {reprlib.repr(k)}.")
     return number
+
+
+def check_restricting(where: Where) -> Filter:
+    """Return the syntax tree of a filter that decides what is deleted.
+
+    Raises:
+        InvalidRequestError: Every document matches the filter.
+        InvalidFilterError: The filter is malformed.
+    """
+    clause = parse(where)
+    if is_always_true(clause):
+        raise InvalidRequestError(
+            f"The filter {reprlib.repr(where)} matches every document. Nothing was deleted. "
+            "To delete everything, call clear()."
+        )
+    return clause
 
 
 def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import ImageUnavailableError
+from late_interaction.forking import Mutex
 from late_interaction.optional import require
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pdf", "open_pdf", "rendered_size"]
 
-_pdfium = threading.RLock()  # an abandoned reader may be closed by the garbage collector while its thread holds it
+_pdfium = Mutex()  # reentrant: the garbage collector may close an abandoned reader while its thread holds it
 _MAX_PIXELS = 40_000_000  # of a rendered page: 120 MB
 _MAX_SIDE = 20_000
 

@@ -18,6 +18,7 @@ from late_interaction.engines.local.codec import ResidualCodec
 from late_interaction.engines.local.columns import ColumnFile, ColumnFolder, ColumnWriter
 from late_interaction.engines.local.files import CODEBOOKS
 from late_interaction.errors import CorruptIndexError
+from late_interaction.forking import imports, openmp_is_used
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -223,6 +224,8 @@ def _apportion(weights: NDArray[np.float64], limits: NDArray[np.int64], total: i
 
 def _faiss() -> ModuleType:
     """Faiss, imported late: only writers of large collections need it."""
-    import faiss
+    with imports:
+        import faiss
 
+    openmp_is_used("faiss")
     return faiss

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 from late_interaction.documents import Document, check_id
-from late_interaction.engines.base import Match, Record, Verification, check_k, check_vectors
+from late_interaction.engines.base import Match, Record, Verification, check_k, check_restricting, check_vectors
 from late_interaction.engines.local import compaction
 from late_interaction.engines.local.catalog import Catalog
 from late_interaction.engines.local.codec import BITS
@@ -255,9 +255,16 @@ class LocalEngine:
             raise InvalidRequestError("delete takes either ids or where.")
         if ids is not None:
             ids = _check_ids(ids)
+        where = None if where is None else check_restricting(where)
         deleted = self._commit(
             lambda writer: writer.delete_ids(ids or ()) if where is None else writer.delete_where(where)
         )
+        self._tidy()
+        return deleted
+
+    def clear(self) -> int:
+        """Delete every document and return how many there were."""
+        deleted = self._commit(lambda writer: writer.delete_where({}))
         self._tidy()
         return deleted
 

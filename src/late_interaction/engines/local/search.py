@@ -18,6 +18,7 @@ import numpy as np
 from late_interaction.engines.local.device import DeviceQuery
 from late_interaction.engines.local.kernels import maxsim, top_k
 from late_interaction.engines.local.segment import CodedSegment, FlatSegment
+from late_interaction.forking import imports
 from late_interaction.profiling import stage
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def _search_coded(
     device: Device | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Segment numbers, positions and scores of compressed documents, among them the k best."""
-    from late_interaction.engines.local.scoring import CodedQuery  # compiled kernels take a moment to import
+    with imports:  # compiled kernels take a moment to import
+        from late_interaction.engines.local.scoring import CodedQuery
 
     codec, codebook = snapshot.coding
     numbers = np.repeat(list(coded), [len(at) for _, at in coded.values()])

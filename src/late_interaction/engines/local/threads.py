@@ -1,4 +1,4 @@
-"""Work of one query on several cores. Kernels release the GIL, so plain threads do."""
+"""Run the work of one query on several cores. Kernels release the GIL, so plain threads suffice."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from late_interaction.engines.local.kernels.exact import torch_module
+from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["pieces", "run"]
 
-_PIECE_TOKENS = 2**18  # half a millisecond of scanning: fewer are not worth a hand-over
+_PIECE_TOKENS = 2**18  # half a millisecond of scanning: fewer do not pay for the handover
 
 
 def pieces(offsets: NDArray[np.int64], positions: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Ranges of ``positions`` for as many threads as torch may use, of about as many tokens each."""
+    """Divide ``positions`` into one range for each thread that torch may use, with about equally many tokens."""
     tokens = np.cumsum(offsets[positions + 1] - offsets[positions])
     count = min(torch_module().get_num_threads(), max(1, int(tokens[-1]) // _PIECE_TOKENS))
     cuts = np.searchsorted(tokens, np.linspace(0, tokens[-1], count + 1)[1:-1]).tolist()
@@ -32,8 +33,8 @@ def pieces(offsets: NDArray[np.int64], positions: NDArray[np.int64]) -> list[tup
 
 
 def run(tasks: Sequence[Callable[[], None]]) -> None:
-    """Run tasks side by side, the first in this thread."""
-    others = [_pool(os.getpid()).submit(task) for task in tasks[1:]] if len(tasks) > 1 else []
+    """Run tasks concurrently, the first in this thread."""
+    others = [_pool().submit(task) for task in tasks[1:]] if len(tasks) > 1 else []
     for task in tasks[:1]:
         task()
     for other in others:
@@ -41,5 +42,8 @@ def run(tasks: Sequence[Callable[[], None]]) -> None:
 
 
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:  # a forked process has none of its parent's threads
+def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="late-interaction")
+
+
+renew_in_child(_pool.cache_clear)  # a forked process has none of its parent's threads

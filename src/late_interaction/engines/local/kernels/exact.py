@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from late_interaction.forking import imports, openmp_is_used
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -69,8 +71,10 @@ def torch_module() -> ModuleType:
 
     It warns, once in a process, that an array mapped from a file must not be written to, which nobody does here.
     """
-    import torch
+    with imports:
+        import torch
 
+    openmp_is_used("torch")
     mapped = np.zeros(1, np.float16)
     mapped.flags.writeable = False
     with warnings.catch_warnings():

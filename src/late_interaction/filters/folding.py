@@ -1,0 +1,93 @@
+"""Decide whether a filter matches every document, whatever its metadata."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from late_interaction.filters.ast import AllOf, AnyOf, Contains, Exists, FieldValue, Filter, In, Not
+from late_interaction.filters.evaluate import matches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["is_always_true"]
+
+_Literal: TypeAlias = tuple[Filter, bool]
+"""A clause, and whether it must match or must not."""
+
+
+def is_always_true(clause: Filter) -> bool:
+    """Return True only if every document matches the filter.
+
+    Recognized are empty filters, ``$in`` and ``$nin`` of no values, and ``$and``, ``$or`` and ``$not`` of any depth.
+    In an ``$or`` also a clause beside its negation, ``$nin`` beside ``$in`` of at least the same values, and
+    ``{"$exists": True}`` beside a condition that a missing field meets. Other conditions on one field are not compared
+    with each other, so a few filters that every document matches give False, for example
+    ``{"$or": [{"$not": {"a": {"$gt": 1}}}, {"a": {"$gt": 0}}]}``.
+
+    Example:
+        >>> is_always_true(AnyOf((Exists("a"), Not(Exists("a")))))
+        True
+    """
+    return _always(clause, matching=True)
+
+
+def _always(clause: Filter, *, matching: bool) -> bool:
+    literals = set(_alternatives(clause, matching=matching))
+    return any(_is_true(*literal) for literal in literals) or _cover_everything(literals)
+
+
+def _alternatives(clause: Filter, *, matching: bool) -> Iterator[_Literal]:
+    """The literals of which at least one must be true."""
+    match clause:
+        case Not(part):
+            yield from _alternatives(part, matching=not matching)
+        case AllOf((part,)) | AnyOf((part,)):
+            yield from _alternatives(part, matching=matching)
+        case AllOf(parts) if not matching:
+            yield clause, matching
+            for part in parts:
+                yield from _alternatives(part, matching=False)
+        case AnyOf(parts) if matching:
+            yield clause, matching
+            for part in parts:
+                yield from _alternatives(part, matching=True)
+        case _:
+            yield clause, matching
+
+
+def _is_true(clause: Filter, matching: bool) -> bool:  # noqa: FBT001
+    """Whether a literal is true for every document, taken alone."""
+    match clause:
+        case AllOf(parts):
+            return matching and all(_always(part, matching=True) for part in parts)
+        case AnyOf(parts):
+            return not matching and all(_always(part, matching=False) for part in parts)
+        case In(_, ()):
+            return not matching
+        case Contains(_, operand, elements=False) if operand.kind != "string":
+            return not matching
+        case In(field) | Contains(field) | Exists(field) if field.startswith("_"):
+            return matches(clause, {}) is matching  # such fields are not filterable: they are missing to every filter
+    return False
+
+
+def _cover_everything(literals: set[_Literal]) -> bool:
+    """Whether two of the literals are such that one is true wherever the other is not."""
+    sets: dict[tuple[str, FieldValue], list[In]] = {}
+    for clause, matching in literals:
+        if matching and isinstance(clause, In):
+            for value in clause.values:
+                sets.setdefault((clause.field, value), []).append(clause)
+    for clause, matching in literals:
+        if (clause, not matching) in literals:
+            return True
+        if isinstance(clause, (AllOf, AnyOf, Not)):
+            continue
+        if (Exists(clause.field), True) in literals and matches(clause, {}) is matching:
+            return True
+        if isinstance(clause, In) and not matching and clause.values:
+            wider = sets.get((clause.field, clause.values[0]), ())
+            if any(set(clause.values) <= set(other.values) and other.elements >= clause.elements for other in wider):
+                return True
+    return False

@@ -1,0 +1,148 @@
+"""Parse a ``where`` dict to a syntax tree."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from late_interaction.documents import check_string, plain_json
+from late_interaction.errors import InvalidDocumentError, InvalidFilterError
+from late_interaction.filters.ast import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from late_interaction.filters.ast import Where
+
+__all__ = ["parse"]
+
+_MAX_DEPTH = 32  # deeper is a mistake, and SQL compilers have a limit of their own
+
+
+def parse(where: Where) -> Filter:
+    """Parse a ``where`` dict; a syntax tree is one already.
+
+    Raises:
+        InvalidFilterError: An unknown operator or an operand of the wrong type; the message names it.
+
+    Example:
+        >>> parse({"year": {"$gte": 2020}}).operand
+        FieldValue(kind='number', value=2020, is_element=False)
+    """
+    return where if isinstance(where, Filter) else _parse(where, depth=0)
+
+
+def _parse(where: object, depth: int) -> Filter:
+    if not isinstance(where, Mapping):
+        raise InvalidFilterError(f"A filter must be a dict, not {type(where).__name__}.")
+    if depth > _MAX_DEPTH:
+        raise InvalidFilterError(f"The filter is nested more than {_MAX_DEPTH} levels deep.")
+    clauses: list[Filter] = []
+    for key, operand in where.items():
+        if not isinstance(key, str):
+            raise InvalidFilterError(f"A field must be a string, not {key!r}.")
+        if key in ("$and", "$or"):
+            if not isinstance(operand, (list, tuple)) or not operand:
+                raise InvalidFilterError(f"{key} takes a list of one or more filters, not {reprlib.repr(operand)}.")
+            parts = tuple(_parse(part, depth + 1) for part in operand)
+            clauses.append(AllOf(parts) if key == "$and" else AnyOf(parts))
+        elif key == "$not":
+            clauses.append(Not(_parse(operand, depth + 1)))
+        elif key.startswith("$"):
+            raise InvalidFilterError(
+                f"Unknown operator {key!r}. At this place: a field name, $and, $or or $not. "
+                f"Inside a field: {', '.join(_OPERATORS)}."
+            )
+        else:
+            clauses.append(_parse_field(key, operand, depth + 1))
+    return clauses[0] if len(clauses) == 1 else AllOf(tuple(clauses))
+
+
+def _parse_field(field: str, condition: object, depth: int) -> Filter:
+    try:
+        check_string(field, "A field")
+    except InvalidDocumentError as error:
+        raise InvalidFilterError(str(error)) from None
+    if field.startswith("_"):
+        raise InvalidFilterError(f"The field {field!r} begins with '_': such metadata is stored but not filterable.")
+    if depth > _MAX_DEPTH:
+        raise InvalidFilterError(f"The filter is nested more than {_MAX_DEPTH} levels deep.")
+    operators = isinstance(condition, Mapping) and any(str(key).startswith("$") for key in condition)
+    if not operators:
+        return In(field, (_operand(field, "$eq", condition),))
+    clauses: list[Filter] = []
+    for operator, operand in condition.items():  # type: ignore[attr-defined]  # a Mapping, by the line above
+        if operator == "$not":
+            clauses.append(Not(_parse_field(field, operand, depth + 1)))
+        elif operator in _OPERATORS:
+            clauses.append(_OPERATORS[operator](field, operator, operand))
+        else:
+            raise InvalidFilterError(
+                f"Unknown operator {operator!r} for the field {field!r}. Known: {', '.join(_OPERATORS)}, $not."
+            )
+    return clauses[0] if len(clauses) == 1 else AllOf(tuple(clauses))
+
+
+def _operand(field: str, operator: str, value: object) -> FieldValue:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return FieldValue("number", _comparable(field, operator, value))
+    try:
+        return FieldValue.of(plain_json(value, "the operand"))
+    except InvalidDocumentError as error:  # what no document can hold
+        raise InvalidFilterError(f"{operator} of the field {field!r}: {error}") from None
+
+
+def _comparable(field: str, operator: str, number: float) -> float:
+    """The number as SQLite compares it. Unlike a document a filter may name infinity, and integers beyond 64 bits."""
+    try:
+        wide = float(number)
+    except OverflowError:
+        raise InvalidFilterError(f"{operator} of the field {field!r} has an integer beyond all numbers.") from None
+    if math.isnan(wide):
+        raise InvalidFilterError(f"{operator} of the field {field!r} cannot take NaN, which equals nothing.")
+    return number if isinstance(number, float) or -(2**63) <= number < 2**63 else wide
+
+
+def _operands(field: str, operator: str, value: object) -> tuple[FieldValue, ...]:
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise InvalidFilterError(f"{operator} of the field {field!r} takes a list, not {reprlib.repr(value)}.")
+    return tuple(_operand(field, operator, item) for item in value)
+
+
+def _parse_compare(field: str, operator: Any, value: object) -> Filter:
+    operand = _operand(field, operator, value)
+    if operand.kind not in ("number", "string"):
+        raise InvalidFilterError(
+            f"{operator} of the field {field!r} takes a number or a string, not {reprlib.repr(value)}."
+        )
+    return Compare(field, operator, operand)
+
+
+def _parse_exists(field: str, operator: str, value: object) -> Filter:
+    if not isinstance(value, bool):
+        raise InvalidFilterError(f"{operator} of the field {field!r} takes True or False, not {reprlib.repr(value)}.")
+    return Exists(field) if value else Not(Exists(field))
+
+
+def _parse_all(field: str, operator: str, value: object) -> Filter:
+    operands = _operands(field, operator, value)
+    if not operands:
+        raise InvalidFilterError(f"{operator} of the field {field!r} takes a list of one or more values.")
+    return AllOf(tuple(In(field, (operand,)) for operand in operands))
+
+
+_OPERATORS: dict[str, Callable[[str, str, object], Filter]] = {
+    "$eq": lambda field, operator, value: In(field, (_operand(field, operator, value),)),
+    "$ne": lambda field, operator, value: Not(In(field, (_operand(field, operator, value),))),
+    "$in": lambda field, operator, value: In(field, _operands(field, operator, value)),
+    "$nin": lambda field, operator, value: Not(In(field, _operands(field, operator, value))),
+    "$gt": _parse_compare,
+    "$gte": _parse_compare,
+    "$lt": _parse_compare,
+    "$lte": _parse_compare,
+    "$all": _parse_all,
+    "$contains": lambda field, operator, value: Contains(field, _operand(field, operator, value)),
+    "$exists": _parse_exists,
+}

@@ -67,6 +67,10 @@ class StorageError(LateInteractionError, OSError):
     """The disk would not take or give what the index needs: full, gone, or not permitted. The last commit stands."""
 
 
+class IndexReplacedError(StorageError):
+    """The directory of the index was moved, replaced or removed after it was opened. Open it again."""
+
+
 class ImageUnavailableError(LateInteractionError):
     """A page image cannot be read or given back.
 

@@ -2,8 +2,8 @@
 
 A child has one thread, the one that forked. A mutex that another thread of the parent held is never released there. So
 those over state that a child makes anew are replaced (`renew_in_child`), and those over the state of a library, which
-a child inherits as it is, are held across the fork (`Mutex`). The worker threads of OpenMP do not exist in a child:
-torch and faiss would wait for them for ever (`openmp_is_used`).
+a child inherits as it is, are held across the fork (`hold_across_forks`). The worker threads of OpenMP do not exist in
+a child: torch and faiss would wait for them for ever (`openmp_is_used`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import threading
 import time
 import weakref
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Mutex", "imports", "openmp_is_used", "renew_in_child"]
+__all__ = ["Holder", "Mutex", "hold_across_forks", "imports", "openmp_is_used", "renew_in_child"]
 
 _MAX_WAIT_SECONDS = 30.0
 """How long a fork waits, in total, for threads that use a library. After that a child does not wait for them either."""
@@ -32,7 +32,7 @@ _SET_THREADS = {"torch": "set_num_threads", "faiss": "omp_set_num_threads"}  # e
 # Each access to these is one operation on a dict or a set, so a fork may come at any time.
 _numbers = itertools.count()
 _renewals: dict[int, Callable[[], Callable[[], None] | None]] = {}
-_mutexes: dict[int, weakref.ref[Mutex]] = {}
+_holders: dict[tuple[int, int], weakref.ref[Holder]] = {}
 _used: set[str] = set()
 
 
@@ -57,6 +57,31 @@ def renew_in_child(renew: Callable[[], None]) -> None:
         _renewals[number] = lambda: renew
 
 
+class Holder(Protocol):
+    """Something that a fork must hold, so that a child finds it in order."""
+
+    def hold(self, timeout: float) -> bool:
+        """Before a fork: acquire it, within this many seconds; return whether it was."""
+        ...
+
+    def release(self) -> None:
+        """In the parent: release what `hold` acquired."""
+        ...
+
+    def renew(self, *, held: bool) -> None:
+        """In the child: make it free; ``held`` if `hold` acquired it."""
+        ...
+
+
+def hold_across_forks(holder: Holder, *, rank: int = 0) -> None:
+    """Hold this across every fork of the process, in the order of ranks. It is not kept alive.
+
+    Threads acquire holders in the same order: one that has a holder may wait for those of a higher rank.
+    """
+    key = rank, next(_numbers)
+    _holders[key] = weakref.ref(holder, lambda _: _holders.pop(key, None))
+
+
 class Mutex:
     """A reentrant mutex over the state of a library, for calls that end soon.
 
@@ -65,8 +90,7 @@ class Mutex:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        number = next(_numbers)
-        _mutexes[number] = weakref.ref(self, lambda _: _mutexes.pop(number, None))
+        hold_across_forks(self, rank=1)
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -103,7 +127,7 @@ class _Held(threading.local):
     """What this thread holds while it forks."""
 
     def __init__(self) -> None:
-        self.mutexes: list[tuple[Mutex, bool]] = []
+        self.holders: list[tuple[Holder, bool]] = []
 
 
 _held = _Held()
@@ -111,21 +135,21 @@ _held = _Held()
 
 def _before() -> None:
     end = time.monotonic() + _MAX_WAIT_SECONDS
-    mutexes = [mutex for reference in list(_mutexes.values()) if (mutex := reference()) is not None]
-    _held.mutexes = [(mutex, mutex.hold(max(0.0, end - time.monotonic()))) for mutex in mutexes]
+    holders = [holder for _, reference in sorted(_holders.items()) if (holder := reference()) is not None]
+    _held.holders = [(holder, holder.hold(max(0.0, end - time.monotonic()))) for holder in holders]
 
 
 def _after_in_parent() -> None:
-    for mutex, held in _held.mutexes:
+    for holder, held in reversed(_held.holders):
         if held:
-            mutex.release()
-    _held.mutexes = []
+            holder.release()
+    _held.holders = []
 
 
 def _after_in_child() -> None:
-    for mutex, held in _held.mutexes:
-        mutex.renew(held=held)
-    _held.mutexes = []
+    for holder, held in _held.holders:
+        holder.renew(held=held)
+    _held.holders = []
     for reference in list(_renewals.values()):
         renew = reference()
         if renew is not None:

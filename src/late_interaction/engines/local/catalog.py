@@ -9,52 +9,48 @@ index. WAL mode lets any number of readers, in any process, each see one consist
 from __future__ import annotations
 
 import json
-import os
-import queue
+import secrets
 import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from late_interaction.engines.local.connections import Connections
 from late_interaction.engines.local.files import CATALOG, sync_directory, sync_file
 from late_interaction.engines.local.migration import bring_up_to_date
+from late_interaction.engines.local.names import IN_RESERVE
 from late_interaction.engines.local.rows import Reader
 from late_interaction.engines.local.schema import FORMAT_VERSION, SCHEMA
-from late_interaction.engines.local.where import LOWERED
 from late_interaction.engines.local.writer import Writer
-from late_interaction.errors import CorruptIndexError, IndexClosedError, IndexNotFoundError, StorageError
+from late_interaction.errors import CorruptIndexError, LateInteractionError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from late_interaction.engines.local.connections import Connection
+    from late_interaction.engines.local.location import Location
+
 __all__ = ["FORMAT_VERSION", "Catalog"]
 
 _Result = TypeVar("_Result")
 
-_BUSY_TIMEOUT_MS = 30_000
+_GENERATION_BITS = 52  # below 2**53, so that every JSON reader keeps it
 
 
 class Catalog:
-    """The catalog of the index in a directory.
-
-    Connections are pooled: each read or write takes one, so any thread may call.
+    """The catalog of the index in a directory. Any thread may call.
 
     Args:
-        root: The directory of the index.
+        location: Of the index.
         read_only: Open without writing anything, also on a read-only file system.
 
     Raises:
-        IndexNotFoundError: There is no catalog.
         CorruptIndexError: The file is not a catalog, or is of a newer format.
     """
 
-    def __init__(self, root: Path, *, read_only: bool) -> None:
-        self.path = root / CATALOG
-        self.read_only = read_only
-        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
-        self._closed = False
-        if not self.path.is_file():
-            raise IndexNotFoundError(f"There is no index at {root} (no {CATALOG}).")
+    def __init__(self, location: Location, *, read_only: bool) -> None:
+        self.path = location.root / CATALOG
+        self._connections = Connections(location, read_only=read_only)
         try:
             with self.reading() as reader:
                 version = reader.setting("format_version") if reader.has_settings() else None
@@ -69,158 +65,167 @@ class Catalog:
 
     @staticmethod
     def create(root: Path, *, dim: int, bits: int | None) -> None:
-        """Create the catalog of an empty index, unless there is one. The writer lock must be held.
+        """Create the catalog of an empty index. The writer lock must be held.
 
         It is made under another name and then renamed, so that a crash leaves none or a whole one.
         """
-        path, unfinished = root / CATALOG, root / f"{CATALOG}.new"
-        if path.exists():
-            return
-        unfinished.unlink(missing_ok=True)
-        with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
-            connection.executescript(SCHEMA)
-            settings = {"format_version": FORMAT_VERSION, "dim": dim, "bits": bits, "generation": 0}
-            rows = [(key, json.dumps(value)) for key, value in settings.items()]
-            connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
-            connection.execute("PRAGMA journal_mode = WAL")
-        sync_file(unfinished)
-        unfinished.replace(path)
-        sync_directory(root)
+        unfinished = root / f"{CATALOG}.new"
+        with _reported(unfinished):
+            unfinished.unlink(missing_ok=True)
+            with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
+                connection.executescript(SCHEMA)
+                settings = {"format_version": FORMAT_VERSION, "dim": dim, "bits": bits}
+                rows = [(key, json.dumps(value)) for key, value in settings.items()]
+                connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
+                _renew(connection)
+            _put_in_place(unfinished, root)
+
+    def copy(self, root: Path) -> None:
+        """Write a copy of the last commit into another directory, with a generation and names of its own."""
+        unfinished = root / f"{CATALOG}.new"
+        with (
+            self._errors(),
+            _reported(unfinished),
+            closing(sqlite3.connect(unfinished, isolation_level=None)) as target,
+        ):
+            connection = self._connections.take()
+            connection.backup(target)
+            self._connections.give_back(connection)
+            if Reader(target).version == FORMAT_VERSION:
+                _renew(target)
+        _put_in_place(unfinished, root)
 
     @contextmanager
-    def reading(self) -> Iterator[Reader]:
-        """A consistent view of the last commit, for as long as the block lasts."""
-        with self._connection() as connection:
-            connection.execute("BEGIN")
-            try:
+    def reading(self, *, lasting: bool = False) -> Iterator[Reader]:
+        """Give a consistent view of the last commit, for as long as the block lasts.
+
+        Args:
+            lasting: The block is as long as users of this package like.
+        """
+        with self._errors():
+            connection = self.begin_reading(lasting=lasting)
+        try:
+            with self._errors():
                 yield Reader(connection)
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+        except BaseException:
+            self._connections.drop(connection)
+            raise
+        self.end_reading(connection)
 
-    @contextmanager
-    def gathering(self) -> Iterator[sqlite3.Connection]:
-        """A connection outside of any transaction, for `Incoming` and then `commit`."""
-        with self._connection() as connection:
+    def begin_reading(self, *, lasting: bool = False) -> Connection:
+        """Return a connection in a read transaction, for `end_reading`."""
+        connection = self._connections.take(lasting=lasting)
+        try:
+            connection.execute("BEGIN")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def end_reading(self, connection: Connection) -> None:
+        """End the transaction."""
+        self._connections.give_back(connection)
+
+    def commit(
+        self, change: Callable[[Writer], _Result], before_commit: Callable[[], object], *, after: int = 0
+    ) -> tuple[_Result, int]:
+        """Make a change in one transaction, undone when anything raises. The writer lock must be held.
+
+        Args:
+            change: Makes it.
+            before_commit: Called when everything is written: the last chance to raise.
+            after: A number that the commit's own must exceed.
+
+        Returns:
+            What ``change`` returned, and the number of the commit.
+        """
+        with self._errors():
+            connection = self._connections.take()
             try:
-                yield connection
+                connection.execute("BEGIN IMMEDIATE")
+                writer = Writer(connection)
+                if writer.version < FORMAT_VERSION:
+                    bring_up_to_date(connection, writer.version)
+                    writer = Writer(connection)
+                    generation = _new_generation()
+                else:
+                    generation = writer.generation
+                result = change(writer)
+                generation = max(generation, after) + 1
+                writer.finish(generation)
+                before_commit()
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.close()  # and so roll back: by one call that no signal divides
+                raise
+            self._connections.give_back(connection)
+            return result, generation
+
+    def checkpoint(self) -> bool:
+        """Move the log into the database file, durably; return whether nothing is left in it."""
+        with self._errors():
+            connection = self._connections.take()
+            try:
+                _, in_log, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             except BaseException:
                 connection.close()
                 raise
-
-    def commit(self, change: Callable[[Writer], _Result], connection: sqlite3.Connection | None = None) -> _Result:
-        """Make a change in one transaction, undone when it raises. The writer lock must be held."""
-        if connection is None:
-            with self._connection() as connection:
-                return self.commit(change, connection)
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            writer = Writer(connection)
-            if writer.version < FORMAT_VERSION:
-                bring_up_to_date(connection, writer.version)
-                writer = Writer(connection)
-            result = change(writer)
-            writer.set_setting("generation", writer.generation + 1)
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        return result
-
-    def copy(self, root: Path) -> None:
-        """Write a copy of the last commit into another directory. It is made under another name and then renamed."""
-        unfinished = root / f"{CATALOG}.new"
-        with self._connection() as connection, closing(sqlite3.connect(unfinished)) as target:
-            connection.backup(target)
-        sync_file(unfinished)
-        unfinished.replace(root / CATALOG)
-        sync_directory(root)
+            self._connections.give_back(connection)
+            return bool(in_log == moved)
 
     def integrity_problems(self) -> list[str]:
         """What SQLite finds wrong with the database file."""
-        with self._connection() as connection:
+        with self.reading() as reader:
             try:
-                rows = connection.execute("PRAGMA integrity_check").fetchall()
-                rows += [(f"broken reference in {row[0]}",) for row in connection.execute("PRAGMA foreign_key_check")]
+                return [f"{self.path}: {problem}" for problem in reader.integrity_problems()]
             except sqlite3.DatabaseError as error:
                 return [f"{self.path}: {error}"]
-        return [f"{self.path}: {row[0]}" for row in rows if row[0] != "ok"]
 
     def close(self) -> None:
         """Close all idle connections; one in use is closed when its block ends."""
-        self._closed = True
-        while True:
-            try:
-                self._idle.get_nowait().close()
-            except queue.Empty:
-                return
+        self._connections.close()
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        if self._closed:
-            raise IndexClosedError("The index is closed. Open it again.")
-        connection = None
-        try:
-            connection = self._take()
-            yield connection
-        except sqlite3.DatabaseError as error:
-            # SQLite reports damage as plain DatabaseError, and what the system denies it as OperationalError.
-            if type(error) is sqlite3.DatabaseError:
-                raise CorruptIndexError(f"{self.path} is damaged: {error}. Restore the index from a copy.") from error
-            if type(error) is sqlite3.OperationalError:
-                raise StorageError(f"{self.path}: {error}. The last commit stands.") from error
-            raise
-        finally:
-            if connection is not None:
-                if self._closed or self._in_guest_mode() or not _is_open(connection):
-                    connection.close()
-                else:
-                    self._idle.put(connection)
-                    if self._closed:  # meanwhile
-                        self.close()
-
-    def _take(self) -> sqlite3.Connection:
-        try:
-            return self._idle.get_nowait()
-        except queue.Empty:
-            return self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self.path.resolve().as_uri()}?{self._mode()}", uri=True, isolation_level=None, check_same_thread=False
-        )
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.create_function(LOWERED, 1, str.lower, deterministic=True)
-        connection.execute("PRAGMA synchronous = FULL")
-        return connection
-
-    def _mode(self) -> str:
-        """How SQLite may open the file: beside a log of commits it needs a shared-memory file, if need be a new one."""
-        if not self.read_only:
-            return "mode=rw"
-        log, shared_memory = (self.path.with_name(self.path.name + suffix) for suffix in ("-wal", "-shm"))
-        if not self._in_guest_mode():
-            return "mode=ro"
-        if not log.exists() or not log.stat().st_size:
-            return "mode=ro&immutable=1"
-        if shared_memory.exists():  # a writer is at work who may do what we may not
-            return "mode=ro"
-        raise StorageError(
-            f"{self.path} was not closed: its last commits are still in {log.name}, and nothing can be written "
-            "here. Open and close the index once where it can be written, then copy it."
-        )
-
-    def _in_guest_mode(self) -> bool:
-        """Whether this process may not make files beside the catalog, as on a read-only file system.
-
-        What is right for a connection then depends on whether a writer is at work, so each transaction opens its own.
-        """
-        return self.read_only and not os.access(self.path.parent, os.W_OK)
+    def _errors(self) -> Iterator[None]:
+        """Report errors of SQLite and of the operating system as errors of this package."""
+        with _reported(self.path):
+            yield
 
 
-def _is_open(connection: sqlite3.Connection) -> bool:
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
     try:
-        return not connection.in_transaction
-    except sqlite3.ProgrammingError:
-        return False
+        yield
+    except LateInteractionError:
+        raise
+    except sqlite3.ProgrammingError:  # a mistake of this package
+        raise
+    except sqlite3.OperationalError as error:  # what the system denies
+        raise StorageError(f"{path}: {error}. The last commit stands.") from error
+    except sqlite3.DatabaseError as error:
+        raise CorruptIndexError(f"{path} is damaged: {error}. Restore the index from a copy.") from error
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}. The last commit stands.") from error
+
+
+def _new_generation() -> int:
+    """Return the first number of a catalog's commits, unlike that of any other catalog."""
+    return secrets.randbits(_GENERATION_BITS)
+
+
+def _renew(connection: sqlite3.Connection) -> None:
+    """Give a catalog a generation and names of its own, and bring it into WAL mode."""
+    connection.execute("PRAGMA journal_mode = DELETE")  # so that closing it leaves nothing to be done
+    connection.execute("BEGIN")
+    writer = Writer(connection)
+    writer.forget_names(writer.spare_names())
+    writer.reserve_names(IN_RESERVE)
+    writer.finish(_new_generation())
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _put_in_place(unfinished: Path, root: Path) -> None:
+    sync_file(unfinished)
+    unfinished.replace(root / CATALOG)
+    sync_directory(root)

@@ -16,7 +16,7 @@ import numpy as np
 
 from late_interaction.engines.local.codec import ResidualCodec
 from late_interaction.engines.local.columns import ColumnFile, ColumnFolder, ColumnWriter
-from late_interaction.engines.local.files import CODEBOOKS
+from late_interaction.engines.local.files import CODEBOOKS, disk_errors, make_directories
 from late_interaction.errors import CorruptIndexError
 from late_interaction.forking import imports, openmp_is_used
 
@@ -170,12 +170,13 @@ def train(sample: NDArray[np.float32], centroids: int) -> Codebook:
     return Codebook.rounded(np.concatenate(parts))
 
 
-def write_codebook(root: Path, codebook: Codebook, residual_norm: float) -> CodebookEntry:
-    """Make a codebook durable. It exists for readers once the catalog names it."""
+def write_codebook(root: Path, name: str, codebook: Codebook, residual_norm: float) -> CodebookEntry:
+    """Make a codebook durable, in a directory of this name. It exists for readers once the catalog names it."""
     parent = root / CODEBOOKS
-    parent.mkdir(exist_ok=True)
+    with disk_errors(parent):
+        make_directories(parent)
     columns = {"centroids": (np.uint8, codebook.packed.shape[1:]), "scales": (np.float16, ())}
-    with ColumnWriter(parent, columns) as writer:
+    with ColumnWriter(parent, name, columns) as writer:
         writer.append(centroids=codebook.packed, scales=codebook.scales)
         return CodebookEntry(writer.name, len(codebook), residual_norm, writer.finish())
 

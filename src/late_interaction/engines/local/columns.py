@@ -7,15 +7,13 @@ never taken for data.
 from __future__ import annotations
 
 import math
-import secrets
-import shutil
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from late_interaction.engines.local.files import checksum, sync_directory, sync_file
+from late_interaction.engines.local.files import checksum, remove_directory, sync_directory, sync_file
 from late_interaction.errors import CorruptIndexError, StorageError
 
 if TYPE_CHECKING:
@@ -50,12 +48,13 @@ class ColumnWriter:
     As a context manager it removes the directory unless `finish` was reached.
 
     Args:
-        parent: Where the directory is made, under a random name.
+        parent: Where the directory is made.
+        name: Of the directory; recorded in the catalog (see `names.Names`).
         columns: By name, the type of an element and the shape of a row, ``()`` for a plain column.
     """
 
-    def __init__(self, parent: Path, columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
-        self.name = secrets.token_hex(8)
+    def __init__(self, parent: Path, name: str, columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
+        self.name = name
         self._path = parent / self.name
         self._columns = {name: (np.dtype(dtype), row) for name, (dtype, row) in columns.items()}
         self._rows = dict.fromkeys(columns, 0)
@@ -77,7 +76,7 @@ class ColumnWriter:
             for file in self._files.values():
                 with suppress(OSError):  # what is buffered is of no use, and a full disk would not take it
                     file.close()
-            shutil.rmtree(self._path, ignore_errors=True)
+            remove_directory(self._path)
 
     def append(self, **rows: NDArray[Any]) -> None:
         """Append rows to some columns."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.codec import ResidualCodec
+    from late_interaction.engines.local.names import Names
     from late_interaction.engines.local.rows import Place
     from late_interaction.engines.local.snapshot import Snapshot
 
@@ -49,23 +50,23 @@ _SAMPLE_BYTES = 384 << 20
 _SAMPLE_PER_CENTROID = 64
 
 
-def tidy(root: Path, snapshot: Snapshot) -> Replacement | None:
+def tidy(root: Path, snapshot: Snapshot, names: Names) -> Replacement | None:
     """What a writer does after a commit, if there is anything to do."""
     flat = _flat_segments(snapshot)
     enough = _FIRST_TRAINING_TOKENS if snapshot.codebook is None else _BUFFER_TOKENS
     if snapshot.codec is not None and _living_tokens(snapshot, flat) >= enough:
-        return _compress(root, snapshot, snapshot.codec, flat)
-    return _merge(root, snapshot, _crowded(snapshot))
+        return _compress(root, snapshot, names, snapshot.codec, flat)
+    return _merge(root, snapshot, names, _crowded(snapshot))
 
 
-def compact(root: Path, snapshot: Snapshot) -> Replacement | None:
+def compact(root: Path, snapshot: Snapshot, names: Names) -> Replacement | None:
     """The next step towards one segment without deleted documents, if there is one left to take."""
     flat = _flat_segments(snapshot)
     trained = snapshot.codebook is not None
     if snapshot.codec is not None and flat and (trained or _living_tokens(snapshot, flat) >= _FIRST_TRAINING_TOKENS):
-        return _compress(root, snapshot, snapshot.codec, flat)
+        return _compress(root, snapshot, names, snapshot.codec, flat)
     if len(snapshot.segments) > 1 or snapshot.has_deleted:
-        return _merge(root, snapshot, list(snapshot.segments))
+        return _merge(root, snapshot, names, list(snapshot.segments))
     return None
 
 
@@ -108,7 +109,7 @@ def _crowded(snapshot: Snapshot) -> list[int]:
     return []
 
 
-def _merge(root: Path, snapshot: Snapshot, numbers: Sequence[int]) -> Replacement | None:
+def _merge(root: Path, snapshot: Snapshot, names: Names, numbers: Sequence[int]) -> Replacement | None:
     """Copy the living documents of segments of one kind into a new one, in order."""
     if not numbers:
         return None
@@ -117,7 +118,7 @@ def _merge(root: Path, snapshot: Snapshot, numbers: Sequence[int]) -> Replacemen
         return Replacement(tuple(numbers), None)
     _check(snapshot, living)
     is_coded = isinstance(snapshot.segments[living[0]], CodedSegment)
-    with SegmentWriter(root, snapshot.dim, snapshot.codec if is_coded else None) as files:
+    with SegmentWriter(root, names.take(), snapshot.dim, snapshot.codec if is_coded else None) as files:
         for number in living:
             segment = snapshot.segments[number]
             for positions in in_blocks(segment, snapshot.alive[number], _BLOCK_TOKENS):
@@ -126,14 +127,16 @@ def _merge(root: Path, snapshot: Snapshot, numbers: Sequence[int]) -> Replacemen
         return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, living))
 
 
-def _compress(root: Path, snapshot: Snapshot, codec: ResidualCodec, numbers: Sequence[int]) -> Replacement:
+def _compress(
+    root: Path, snapshot: Snapshot, names: Names, codec: ResidualCodec, numbers: Sequence[int]
+) -> Replacement:
     """Write the living documents of flat segments as a coded one, with a larger codebook if they deserve one."""
     living = [number for number in numbers if len(snapshot.alive[number])]
     if not living:
         return Replacement(tuple(numbers), None)
     _check(snapshot, living)
-    codebook, entry = _codebook_for(root, snapshot, living)
-    with SegmentWriter(root, snapshot.dim, codec) as files:
+    codebook, entry = _codebook_for(root, snapshot, names, living)
+    with SegmentWriter(root, names.take(), snapshot.dim, codec) as files:
         for number in living:
             segment = snapshot.segments[number]
             for positions in in_blocks(segment, snapshot.alive[number], _BLOCK_TOKENS):
@@ -145,7 +148,9 @@ def _compress(root: Path, snapshot: Snapshot, codec: ResidualCodec, numbers: Seq
         return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, living), entry)
 
 
-def _codebook_for(root: Path, snapshot: Snapshot, numbers: Sequence[int]) -> tuple[Codebook, CodebookEntry | None]:
+def _codebook_for(
+    root: Path, snapshot: Snapshot, names: Names, numbers: Sequence[int]
+) -> tuple[Codebook, CodebookEntry | None]:
     """The codebook to compress some segments with, and its entry if it is a new one.
 
     It grows with the collection, and where tokens of a new kind lie far from all its centroids.
@@ -155,7 +160,7 @@ def _codebook_for(root: Path, snapshot: Snapshot, numbers: Sequence[int]) -> tup
     if codebook is None or entry is None:
         sample = _sample(snapshot, list(snapshot.segments), deserved)
         codebook = train(sample, deserved)
-        return codebook, write_codebook(root, codebook, _residual_norm(codebook, sample))
+        return codebook, write_codebook(root, names.take(), codebook, _residual_norm(codebook, sample))
     missing = deserved - len(codebook)
     if deserved >= _GROWTH * len(codebook):
         sample = _sample(snapshot, list(snapshot.segments), missing)
@@ -165,7 +170,7 @@ def _codebook_for(root: Path, snapshot: Snapshot, numbers: Sequence[int]) -> tup
             return codebook, None
     codebook = codebook.extended(train(sample, missing))
     norm = max(entry.residual_norm, _residual_norm(codebook, sample))
-    return codebook, write_codebook(root, codebook, norm)
+    return codebook, write_codebook(root, names.take(), codebook, norm)
 
 
 def _sample(snapshot: Snapshot, numbers: Sequence[int], centroids: int) -> NDArray[np.float32]:

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
-import threading
 from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from late_interaction.documents import Document, check_id
 from late_interaction.engines.base import Match, Record, Verification, check_k, check_restricting, check_vectors
-from late_interaction.engines.local import compaction
 from late_interaction.engines.local.catalog import Catalog
 from late_interaction.engines.local.codec import BITS
 from late_interaction.engines.local.columns import ColumnsMissingError
+from late_interaction.engines.local.copying import check_target, copy_folders, reserved
 from late_interaction.engines.local.device import Device
-from late_interaction.engines.local.files import CATALOG, collect_garbage, copy_directories, removed_on_failure
+from late_interaction.engines.local.files import CATALOG, disk_errors
 from late_interaction.engines.local.incoming import Incoming
-from late_interaction.engines.local.locking import release_lock, take_lock
+from late_interaction.engines.local.last_commit import read_last_commit
+from late_interaction.engines.local.location import Location
+from late_interaction.engines.local.locking import WriterLock
+from late_interaction.engines.local.maintenance import Maintenance
+from late_interaction.engines.local.opening import (
+    clean_up,
+    has_catalog,
+    make_root,
+    resolve_root,
+    warn_of_lost_commits,
+)
+from late_interaction.engines.local.rows import Reader
 from late_interaction.engines.local.search import search
 from late_interaction.engines.local.segment import SegmentWriter
 from late_interaction.engines.local.snapshot import Snapshot, Snapshots
+from late_interaction.engines.local.states import OneState, State, pinned_state
+from late_interaction.engines.local.transactions import Transactions
 from late_interaction.errors import (
     CorruptIndexError,
     IndexNotFoundError,
     InvalidRequestError,
     InvalidVectorsError,
-    LateInteractionError,
     ReadOnlyIndexError,
 )
 from late_interaction.filters import parse
@@ -40,12 +49,13 @@ from late_interaction.profiling import stage
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    import filelock
     from numpy.typing import ArrayLike, NDArray
 
-    from late_interaction.engines.local.rows import Place, Reader
-    from late_interaction.engines.local.writer import Replacement, Writer
+    from late_interaction.engines.local.connections import Connection
+    from late_interaction.engines.local.rows import Place
+    from late_interaction.engines.local.writer import Writer
     from late_interaction.filters import Where
 
 __all__ = ["LocalEngine"]
@@ -75,22 +85,21 @@ class LocalEngine:
         >>> engine.close()
     """
 
-    def __init__(
-        self, root: Path, catalog: Catalog, lock: filelock.BaseFileLock | None, device: Device | None = None
-    ) -> None:
-        self._root = root
+    def __init__(self, location: Location, catalog: Catalog, lock: WriterLock | None, device: Device | None) -> None:
+        self._root = location.root
+        self._location = location
         self._catalog = catalog
-        self._lock = lock
         self._device = device
-        self._write_mutex = threading.Lock()
-        self._rewriting = threading.Lock()
-        self._pinned = threading.local()
         with catalog.reading() as reader:
             self._dim = int(reader.setting("dim"))
             self._bits: int | None = reader.setting("bits")
         if self._bits is not None and (type(self._bits) is not int or self._bits not in BITS):
             raise CorruptIndexError(f"The setting 'bits' of {catalog.path} is {self._bits!r}, which no release writes.")
-        self._snapshots = Snapshots(root, self._dim)
+        self._snapshots = Snapshots(self._root, self._dim)
+        self._transactions = None if lock is None else Transactions(location, catalog, lock)
+        self._maintenance = (
+            None if self._transactions is None else Maintenance(self._root, catalog, self._transactions, self._reading)
+        )
 
     @classmethod
     def open(
@@ -105,7 +114,7 @@ class LocalEngine:
         """Open the index in a directory, creating it if ``dim`` is given and there is none.
 
         Args:
-            path: The directory.
+            path: The directory. A new index needs one that is empty or does not exist.
             dim: Dimension of the token vectors; may be left out for an index that exists.
             bits: 1, 2, 4 (the default) or 8 for each dimension of a compressed vector, or None to keep vectors exact.
                 May be left out for an index that exists.
@@ -117,11 +126,13 @@ class LocalEngine:
             IndexNotFoundError: There is no index, and none was asked for.
             IndexLockedError: Another writer has it open.
             InvalidVectorsError: The index has another dimension.
-            InvalidRequestError: The index has other bits, or there are no such bits.
+            InvalidRequestError: The index has other bits, or there are no such bits; a new index in a directory that
+                has something else in it.
             CorruptIndexError: The files are damaged.
+            StorageError: The directory cannot be read or written.
         """
-        root = Path(path).absolute()  # the working directory may change
-        exists = (root / CATALOG).is_file()
+        root = resolve_root(path)
+        exists = has_catalog(root)
         if not exists and (read_only or dim is None):
             raise IndexNotFoundError(
                 f"There is no index at {path}. To create one: Index.open(path, encoder=…), or `late-interaction index`."
@@ -131,29 +142,42 @@ class LocalEngine:
         if bits not in (None, "default") and (type(bits) is not int or bits not in BITS):
             raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, not {bits!r}.")
         on_device = None if device in (None, "cpu") else Device(device)
-        lock = None if read_only else take_lock(root, create=not exists)
+        lock = catalog = location = None
         try:
-            if not exists and dim is not None:
-                Catalog.create(root, dim=dim, bits=_DEFAULT_BITS if bits == "default" else bits)
-            engine = cls(root, Catalog(root, read_only=read_only), lock, on_device)
+            with disk_errors(root):
+                if not exists:
+                    make_root(root)
+                if not read_only:
+                    lock = WriterLock(root)
+                if not has_catalog(root) and dim is not None:
+                    Catalog.create(root, dim=dim, bits=_DEFAULT_BITS if bits == "default" else bits)
+                location = Location(root)
+            catalog = Catalog(location, read_only=read_only)
+            engine = cls(location, catalog, lock, on_device)
+            engine._begin(dim, bits)
         except BaseException:
+            if catalog is not None:
+                catalog.close()
+            if location is not None:
+                location.close()
             if lock is not None:
-                release_lock(root, lock)
-            raise
-        try:
-            if dim is not None and dim != engine.dim:
-                raise InvalidVectorsError(f"The index at {root} holds vectors of dimension {engine.dim}, not {dim}.")
-            if bits not in ("default", engine.bits):
-                raise InvalidRequestError(
-                    f"The index at {root} has bits={engine.bits}, which stays what it was made with, not {bits}."
-                )
-            with engine._reading() as (_, snapshot):
-                if lock is not None:
-                    collect_garbage(root, snapshot.names)
-        except BaseException:
-            engine.close()
+                lock.release()
             raise
         return engine
+
+    def _begin(self, dim: int | None, bits: int | Literal["default"] | None) -> None:
+        """Compare the settings with those asked for, and look at what earlier writers have left."""
+        if dim is not None and dim != self.dim:
+            raise InvalidVectorsError(f"The index at {self._root} holds vectors of dimension {self.dim}, not {dim}.")
+        if bits not in ("default", self.bits):
+            raise InvalidRequestError(f"The index at {self._root} was made with bits={self.bits}, not {bits}.")
+        with disk_errors(self._root):
+            last_commit, _ = read_last_commit(self._root)
+        with self._reading() as (reader, snapshot):
+            if self._transactions is None:
+                warn_of_lost_commits(self._root, last_commit, reader.generation)
+            else:
+                clean_up(self._root, reader, snapshot, self._catalog, self._transactions)
 
     @property
     def path(self) -> Path:
@@ -172,8 +196,8 @@ class LocalEngine:
 
     @property
     def read_only(self) -> bool:
-        """Whether writing is refused."""
-        return self._lock is None
+        """Whether writing is refused: also in a process that was forked from the writer."""
+        return self._transactions is None or self._transactions.is_inherited
 
     @property
     def encoder_record(self) -> dict[str, Any] | None:
@@ -222,32 +246,41 @@ class LocalEngine:
             InvalidVectorsError: Vectors of another shape or dimension, or NaN or infinity.
             DuplicateIdError: Two records have the same id.
         """
-        self._check_writable()
+        transactions = self._writable()
         if replacing is not None:
             parse(replacing)  # a bad filter is an error before anything is encoded
+        name = transactions.names.take()
         try:
-            with self._catalog.gathering() as connection, SegmentWriter(self._root, self._dim) as files:
-                incoming = Incoming(connection)
-                for record in _shielded(records):
-                    vectors = check_vectors(record.vectors, self._dim, f"Vectors of {record.document.id!r}")
-                    incoming.append(record, files.append_documents([len(vectors)], vectors=vectors))
-                incoming.finish()
-                if not incoming.ids and replacing is None:
-                    return []
-                entry = files.finish_segment()
-
-                def add(writer: Writer) -> None:
-                    if replacing is not None:
-                        writer.delete_where(replacing)
-                    segment = writer.add_segment()
-                    writer.finish_segment(segment, entry)
-                    writer.add_incoming(segment)
-
-                self._commit(add, connection)
-        except _SourceError as error:
-            raise error.original from None
+            ids = self._upsert(transactions, name, records, replacing)
+        except BaseException:
+            self._discard(name)
+            raise
+        if not ids:
+            self._discard(name)
         self._tidy()
-        return incoming.ids
+        return ids
+
+    def _upsert(
+        self, transactions: Transactions, name: str, records: Iterable[Record], replacing: Where | None
+    ) -> list[str]:
+        """Write the records into a segment of this name, and commit it unless it is empty."""
+        with Incoming(self._root) as incoming:
+            with SegmentWriter(self._root, name, self._dim) as files:
+                for record in records:
+                    vectors = check_vectors(record.vectors, self._dim, f"Vectors of {record.document.id!r}")
+                    incoming.append(record.document, record.root)
+                    files.append_documents([len(vectors)], vectors=vectors)
+                entry = files.finish_segment() if incoming.ids else None
+
+            def change(writer: Writer) -> None:
+                if replacing is not None:
+                    writer.delete_where(replacing)
+                if entry is not None:
+                    writer.add(incoming, entry)
+
+            if entry is not None or replacing is not None:
+                transactions.commit(change)
+            return incoming.ids
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
         """Delete by ids or by filter; how many there were. Unknown ids are no error."""
@@ -268,16 +301,12 @@ class LocalEngine:
         self._tidy()
         return deleted
 
-    @contextmanager
-    def one_state(self) -> Iterator[None]:
-        """What this thread reads inside the block is of one commit, whatever others write meanwhile."""
-        outer = getattr(self._pinned, "state", None)
-        with self._reading() as state:
-            self._pinned.state = state
-            try:
-                yield
-            finally:
-                self._pinned.state = outer
+    def one_state(self) -> OneState:
+        """Return a context manager: what is read inside the block is of one commit, whatever others write meanwhile.
+
+        Nothing can be written inside of it.
+        """
+        return OneState(self._catalog, self._open_state)
 
     def search(
         self,
@@ -333,7 +362,7 @@ class LocalEngine:
 
         All are of one commit.
         """
-        with self._reading() as (reader, _):
+        with self._reading(lasting=True) as (reader, _):
             yield from reader.scan(where=where, root=root)
 
     def count(self, *, where: Where | None = None) -> int:
@@ -386,35 +415,35 @@ class LocalEngine:
         return Verification(tuple(problems))
 
     def compact(self) -> None:
-        """Give back the room of deleted documents, compress what is still exact and merge all segments into one."""
-        self._check_writable()
-        with self._rewriting:
-            while self._rewrite(compaction.compact):
-                pass
+        """Drop deleted documents, compress what is still exact and merge all segments into one."""
+        self._writable()
+        if self._maintenance is not None:
+            self._maintenance.compact()
 
     def copy(self, path: str | os.PathLike[str]) -> None:
         """Write a copy into another directory. Writers wait; a crash leaves a whole copy or none that can be opened.
 
         Raises:
             InvalidRequestError: The directory has something in it, or is inside this one.
+            IndexLockedError: Another copy is being written there.
             StorageError: The disk would not take it; what was written is removed.
         """
-        self._check_writable()
-        target = Path(path).absolute()
-        if target.is_relative_to(self._root.absolute()):
-            raise InvalidRequestError(f"{target} is inside the index, which would remove it. Name another directory.")
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise InvalidRequestError(f"{target} has something in it. Name a directory that is empty or new.")
-        with self._write_mutex, self._reading() as (_, snapshot), removed_on_failure(target):
-            copy_directories(self._root, target, snapshot.names)
+        transactions = self._writable()
+        target = resolve_root(path)
+        check_target(self._root, target)
+        with transactions.hold(), self._reading() as (_, snapshot), reserved(target, snapshot.names):
+            copy_folders(snapshot.folders, target)
             self._catalog.copy(target)
 
     def close(self) -> None:
         """Release files and locks. Closing twice is no error."""
-        with self._write_mutex:
+        if self._transactions is None:
             self._catalog.close()
-            if self._lock is not None:
-                release_lock(self._root, self._lock)
+        else:
+            with self._transactions.hold():
+                self._catalog.close()
+                self._transactions.close()
+        self._location.close()
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -426,14 +455,14 @@ class LocalEngine:
         return f"LocalEngine({str(self._root)!r}, dim={self._dim}, read_only={self.read_only})"
 
     @contextmanager
-    def _reading(self) -> Iterator[tuple[Reader, Snapshot]]:
-        """The last commit, or that of `one_state`: its rows and its segments, for as long as the block lasts."""
-        pinned: tuple[Reader, Snapshot] | None = getattr(self._pinned, "state", None)
-        if pinned is not None:
-            yield pinned
+    def _reading(self, *, lasting: bool = False) -> Iterator[tuple[Reader, Snapshot]]:
+        """Give the last commit, or that of `one_state`: its rows and its segments, for as long as the block lasts."""
+        state = pinned_state(self._catalog)
+        if state is not None:
+            yield state.reader, state.snapshot
             return
         for attempt in range(1, _OPEN_ATTEMPTS + 1):
-            with self._catalog.reading() as reader:
+            with self._catalog.reading(lasting=lasting) as reader:
                 try:
                     snapshot = self._snapshots.at(reader)
                 except ColumnsMissingError:
@@ -443,59 +472,37 @@ class LocalEngine:
                 yield reader, snapshot
                 return
 
-    def _commit(self, change: Callable[[Writer], _Result], connection: sqlite3.Connection | None = None) -> _Result:
-        """Make a change in one transaction on the catalog, one writer at a time."""
-        self._check_writable()
-        with self._write_mutex:
-            return self._catalog.commit(change, connection)
+    def _open_state(self) -> tuple[Connection, State]:
+        """Return a connection in a read transaction, and what it sees."""
+        for attempt in range(1, _OPEN_ATTEMPTS + 1):
+            connection = self._catalog.begin_reading(lasting=True)
+            try:
+                reader = Reader(connection)
+                return connection, State(self._catalog, reader, self._snapshots.at(reader))
+            except ColumnsMissingError:
+                self._catalog.end_reading(connection)
+                if attempt == _OPEN_ATTEMPTS:
+                    raise
+        raise AssertionError
 
-    def _check_writable(self) -> None:
-        if self._lock is None:
-            raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
-        if getattr(self._pinned, "state", None) is not None:
-            raise InvalidRequestError("Nothing can be written inside one_state().")
+    def _commit(self, change: Callable[[Writer], _Result]) -> _Result:
+        return self._writable().commit(change)
+
+    def _discard(self, name: str) -> None:
+        if self._maintenance is not None:
+            self._maintenance.discard(name)
 
     def _tidy(self) -> None:
-        """Keep segments few and compressed after a write, which is done and durable whatever becomes of this.
+        if self._maintenance is not None:
+            self._maintenance.tidy()
 
-        A thread that finds another at it leaves it to that one.
-        """
-        if not self._rewriting.acquire(blocking=False):
-            return
-        try:
-            while self._rewrite(compaction.tidy):
-                pass
-        except (OSError, LateInteractionError) as error:
-            _logger.warning("Segments could not be merged, the next write tries again: %s", error)
-        finally:
-            self._rewriting.release()
-
-    def _rewrite(self, step: Callable[[Path, Snapshot], Replacement | None]) -> bool:
-        """Take a step of compaction, if there is one. Others read and write while its files are made."""
-        with self._reading() as (_, snapshot):
-            pass  # its files stay mapped, and nobody else removes any
-        replacement = step(self._root, snapshot)
-        if replacement is None:
-            return False
-        self._commit(lambda writer: writer.replace_segments(replacement))
-        with self._write_mutex, self._reading() as (_, snapshot):
-            collect_garbage(self._root, snapshot.names)
-        return True
-
-
-class _SourceError(Exception):
-    """An SQLite error of the code that documents come from, which is none of the catalog's."""
-
-    def __init__(self, original: sqlite3.Error) -> None:
-        super().__init__(str(original))
-        self.original = original
-
-
-def _shielded(records: Iterable[Record]) -> Iterator[Record]:
-    try:
-        yield from records
-    except sqlite3.Error as error:
-        raise _SourceError(error) from None
+    def _writable(self) -> Transactions:
+        if self._transactions is None:
+            raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
+        if pinned_state(self._catalog) is not None:
+            raise InvalidRequestError("Nothing can be written inside one_state().")
+        self._transactions.check()
+        return self._transactions
 
 
 def _check_ids(ids: Iterable[str]) -> list[str]:

@@ -1,60 +1,82 @@
-"""The documents of one upsert, gathered beside the catalog until one short transaction adds them all."""
+"""The documents of one upsert, gathered outside of the catalog until one short transaction adds them all."""
 
 from __future__ import annotations
 
-import sqlite3
-from typing import TYPE_CHECKING
+import marshal
+import tempfile
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from late_interaction.engines.local.document_rows import DocumentRow, field_rows
+from late_interaction.engines.local.files import disk_errors
 from late_interaction.errors import DuplicateIdError
 
 if TYPE_CHECKING:
-    from late_interaction.engines.base import Record
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
 
-__all__ = ["Incoming"]
+    from typing_extensions import Self
 
-# SQLite keeps temporary tables in memory while they are small and in an unlinked file after that. They belong to one
-# connection, take no lock on the catalog, and vanish with the connection.
-_TABLES = """
-CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL, encoded_text TEXT,
-    metadata TEXT NOT NULL, root INTEGER, checksum INTEGER NOT NULL, image TEXT, thumbnail BLOB);
-CREATE TEMPORARY TABLE IF NOT EXISTS incoming_fields (
-    path TEXT NOT NULL, kind INTEGER NOT NULL, value NOT NULL, is_element INTEGER NOT NULL, position INTEGER NOT NULL);
-"""
+    from late_interaction.documents import Document
+
+__all__ = ["Incoming", "IncomingRow"]
+
+_MEMORY_BYTES = 16 << 20  # beyond this the rows go to an unlinked file in the index directory
+_LENGTH_BYTES = 8
+
+
+class IncomingRow(NamedTuple):
+    """A document on its way into the catalog: its row, and what filters see of its metadata."""
+
+    document: DocumentRow
+    fields: list[tuple[str, int, Any, bool]]
 
 
 class Incoming:
-    """Documents on their way into the catalog.
+    """Documents on their way into the catalog, in the order of their vectors in the new segment.
 
     Args:
-        connection: The connection that will add them. It must not be in a transaction.
+        root: The directory of the index, on whose disk many documents are kept.
 
     Attributes:
         ids: Of the documents, in order.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.ids: list[str] = []
-        self._connection = connection
-        connection.executescript(_TABLES)
-        connection.execute("BEGIN")  # of the temporary tables alone: nothing of the catalog is read or written
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._rows = tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(root))  # noqa: SIM115  # closed by `__exit__`
+        self._ids: dict[str, None] = {}
 
-    def append(self, record: Record, position: int) -> None:
-        """Take a document whose vectors are at this position of the new segment.
+    @property
+    def ids(self) -> list[str]:
+        """The ids, in order."""
+        return list(self._ids)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._rows.close()
+
+    def append(self, document: Document, root: int | None) -> None:
+        """Take a document.
 
         Raises:
             DuplicateIdError: A document of the same id was taken before.
+            StorageError: The disk does not take it.
         """
-        row = DocumentRow.of(record.document, record.root)
-        try:
-            self._connection.execute(f"INSERT INTO incoming VALUES (?{', ?' * len(row)})", (position, *row))
-        except sqlite3.IntegrityError:
-            raise DuplicateIdError(f"The id {row.id!r} is given twice in one call. Nothing was added.") from None
-        fields = [(*field, position) for field in field_rows(record.document.metadata)]
-        self._connection.executemany("INSERT INTO incoming_fields VALUES (?, ?, ?, ?, ?)", fields)
-        self.ids.append(row.id)
+        if document.id in self._ids:
+            raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")
+        self._ids[document.id] = None
+        row = marshal.dumps((tuple(DocumentRow.of(document, root)), list(field_rows(document.metadata))))
+        with disk_errors(self._root):
+            self._rows.write(len(row).to_bytes(_LENGTH_BYTES, "little") + row)
 
-    def finish(self) -> None:
-        """End the gathering, so that the connection can begin the transaction that adds the documents."""
-        self._connection.execute("COMMIT")
+    def __iter__(self) -> Iterator[IncomingRow]:
+        """Yield what was taken. The rows come from this process, which wrote them, through a file without a name."""
+        self._rows.seek(0)
+        while length := self._rows.read(_LENGTH_BYTES):
+            row, fields = marshal.loads(self._rows.read(int.from_bytes(length, "little")))  # noqa: S302  # its own
+            yield IncomingRow(DocumentRow(*row), fields)

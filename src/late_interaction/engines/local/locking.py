@@ -1,53 +1,90 @@
-"""The lock of the one writer."""
+"""The lock of the one writer.
+
+It is ``flock`` on ``writer.lock`` (the first byte of it on Windows), taken here and not by a library, for three
+reasons: the lock belongs to the open file, which a forked child inherits, so the child must close it without
+unlocking; the file may be removed or replaced under the writer, who must notice before each commit; and a lock that
+nobody holds any more is released by the garbage collector, also after an interrupt.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-import filelock
-
-from late_interaction.engines.local.files import LOCK, SEGMENTS, sync_directory
-from late_interaction.errors import IndexLockedError, StorageError
+from late_interaction.engines.local.files import LOCK, open_regular
+from late_interaction.errors import IndexLockedError
 
 if TYPE_CHECKING:
+    from io import FileIO
     from pathlib import Path
 
-__all__ = ["release_lock", "take_lock"]
+__all__ = ["WriterLock"]
 
-_open_here: set[Path] = set()  # indexes this process holds the writer lock of, for the message of IndexLockedError
-
-
-def release_lock(root: Path, lock: filelock.BaseFileLock) -> None:
-    """Let others write."""
-    _open_here.discard(root)
-    lock.release()
+_ATTEMPTS = 8  # the file may be removed between opening and locking it, by a copy that failed
 
 
-def take_lock(root: Path, *, create: bool) -> filelock.BaseFileLock:
-    """Become the writer of the index in a directory, which is made if it is to be created.
+class WriterLock:
+    """The right to write in a directory, for as long as the object is held.
+
+    Args:
+        root: The directory, which must exist.
 
     Raises:
-        IndexLockedError: There is one already.
-        StorageError: The directory cannot be written to.
+        IndexLockedError: Another object has it, in this process or another.
+        OSError: The file cannot be made or locked.
     """
-    lock = filelock.FileLock(root / LOCK, timeout=0, thread_local=False)
-    try:
-        if create:
-            missing = [folder for folder in (root, *root.parents) if not folder.exists()]
-            root.mkdir(parents=True, exist_ok=True)
-            for folder in missing:
-                sync_directory(folder.parent)
-        (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
-        lock.acquire()
-    except filelock.Timeout:
-        where = "in this process already: use that object, or close it" if root in _open_here else "by another process"
-        raise IndexLockedError(
-            f"The index at {root} is open for writing {where}. To search beside a writer, open it with read_only=True."
-        ) from None
-    except OSError as error:
-        raise StorageError(
-            f"Nothing can be written in {root} ({error.strerror}). "
-            "To search an index there, open it with read_only=True."
-        ) from error
-    _open_here.add(root)
-    return lock
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / LOCK
+        for _ in range(_ATTEMPTS):
+            self._file: FileIO | None = open_regular(self._path, create=True)
+            if not _locked(self._file):
+                self._file.close()
+                raise IndexLockedError(
+                    f"The index at {root} is open for writing, in this process or another. Use that object, or close "
+                    "it. To search beside a writer, open the index with read_only=True."
+                )
+            if self.is_held:
+                return
+            self._file.close()
+        raise IndexLockedError(f"{self._path} is removed again and again by another process.")
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lock still protects the directory: the file it is on is still the one of that name."""
+        if self._file is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), os.lstat(self._path))
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        """Let others write. Releasing twice is no error."""
+        if self._file is not None:
+            self._file.close()  # no other process has this open file: forked children close theirs
+            self._file = None
+
+    abandon = release
+    """Close the file in a forked child. The parent, which has it open too, keeps the lock."""
+
+
+if os.name == "nt":
+    import msvcrt
+
+    def _locked(file: FileIO) -> bool:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _locked(file: FileIO) -> bool:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -53,6 +53,12 @@ class Reader:
         """Whether this is a catalog at all."""
         return bool(self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'settings'").fetchone())
 
+    def integrity_problems(self) -> list[str]:
+        """What SQLite finds wrong with the database file."""
+        rows = self._connection.execute("PRAGMA integrity_check").fetchall()
+        rows += [(f"broken reference in {row[0]}",) for row in self._connection.execute("PRAGMA foreign_key_check")]
+        return [row[0] for row in rows if row[0] != "ok"]
+
     @property
     def generation(self) -> int:
         """The number of commits so far; it names this state."""
@@ -68,6 +74,13 @@ class Reader:
             segment: SegmentEntry(name, documents, tokens, tuple(files.get(segment, ())))
             for segment, name, documents, tokens in rows
         }
+
+    def spare_names(self) -> dict[str, bool]:
+        """Names of directories that may be removed, and whether one was in use."""
+        if self.version < _FORMAT_WITH_CHECKSUMS:
+            return {}
+        rows = self._connection.execute("SELECT name, is_retired FROM spare_names")
+        return {name: bool(is_retired) for name, is_retired in rows}
 
     def tombstones(self) -> list[Place]:
         """The places of deleted documents."""

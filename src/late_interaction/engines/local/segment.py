@@ -55,11 +55,11 @@ class SegmentEntry:
 class SegmentWriter(ColumnWriter):
     """Streams documents into a new segment: a coded one if there is a codec, else a flat one."""
 
-    def __init__(self, root: Path, dim: int, codec: ResidualCodec | None = None) -> None:
+    def __init__(self, root: Path, name: str, dim: int, codec: ResidualCodec | None = None) -> None:
         vectors: dict[str, Any] = {"vectors": (np.float16, (dim,))}
         if codec is not None:
             vectors = {"codes": (np.uint16, ()), "scales": (np.float16, ()), "residuals": (np.uint8, (codec.width,))}
-        super().__init__(root / SEGMENTS, {**vectors, "offsets": (np.int64, ())})
+        super().__init__(root / SEGMENTS, name, {**vectors, "offsets": (np.int64, ())})
         self._offsets = [0]
 
     def append_documents(self, lengths: Sequence[int], **columns: NDArray[Any]) -> int:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from late_interaction.engines.local.document_rows import DocumentRow
+from late_interaction.engines.local.names import new_name
 from late_interaction.engines.local.rows import Place, Reader, condition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from late_interaction.engines.local.codebook import CodebookEntry
+    from late_interaction.engines.local.incoming import IncomingRow
     from late_interaction.engines.local.segment import SegmentEntry
     from late_interaction.filters import Where
 
 __all__ = ["Replacement", "Writer"]
+
+_CHUNK = 500  # documents added at a time
+_IMAGE_COLUMN = DocumentRow._fields.index("image")
 
 
 @dataclass(frozen=True)
@@ -42,27 +49,31 @@ class Writer(Reader):
         """Write a setting, as JSON."""
         self._connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value)))
 
-    def add_segment(self) -> int:
-        """Reserve a segment's number, for `finish_segment` to fill in."""
-        cursor = self._connection.execute("INSERT INTO segments (name, documents, tokens) VALUES ('', 0, 0)")
-        return int(cursor.lastrowid or 0)
+    def finish(self, generation: int) -> None:
+        """Give the commit its number, as the last thing before it."""
+        self.set_setting("generation", generation)
 
-    def finish_segment(self, segment: int, entry: SegmentEntry) -> None:
-        """Name the files of a segment, which are durable by now."""
-        self._connection.execute(
-            "UPDATE segments SET name = ?, documents = ?, tokens = ? WHERE segment = ?",
-            (entry.name, entry.documents, entry.tokens, segment),
+    def add_segment(self, entry: SegmentEntry) -> int:
+        """Name the files of a new segment, which are durable by now; return the segment's number."""
+        cursor = self._connection.execute(
+            "INSERT INTO segments (name, documents, tokens) VALUES (?, ?, ?)",
+            (entry.name, entry.documents, entry.tokens),
         )
+        segment = int(cursor.lastrowid or 0)
         rows = [(segment, file.name, file.size, file.checksum) for file in entry.files]
         self._connection.executemany("INSERT INTO segment_files VALUES (?, ?, ?, ?)", rows)
+        self._use_name(entry.name)
+        return segment
 
     def replace_segments(self, replacement: Replacement) -> None:
         """Put a new segment in the place of old ones. What was deleted since it was written is deleted in it, too."""
         if replacement.codebook is not None:
+            if (replaced := self.setting("codebook")) is not None:
+                self._retire_names([replaced["name"]])
             self.set_setting("codebook", replacement.codebook.to_json())
+            self._use_name(replacement.codebook.name)
         if replacement.entry is not None:
-            target = self.add_segment()
-            self.finish_segment(target, replacement.entry)
+            target = self.add_segment(replacement.entry)
             moves = [(target, at, *origin) for at, origin in enumerate(replacement.origins)]
             self._connection.executemany(
                 "UPDATE documents SET segment = ?, position = ? WHERE segment = ? AND position = ?", moves
@@ -74,30 +85,52 @@ class Writer(Reader):
                 )
             }
             self._connection.executemany("INSERT INTO tombstones VALUES (?, ?)", [(target, at) for at in deleted])
-        self._connection.executemany(
-            "DELETE FROM segments WHERE segment = ?", [(segment,) for segment in replacement.segments]
-        )
+        for segment in replacement.segments:
+            (name,) = self._connection.execute("SELECT name FROM segments WHERE segment = ?", (segment,)).fetchone()
+            self._retire_names([name])
+            self._connection.execute("DELETE FROM segments WHERE segment = ?", (segment,))
 
-    def add_incoming(self, segment: int) -> None:
-        """Add the documents that `Incoming` has gathered on this connection, replacing those of the same ids."""
-        self._delete("documents.id IN (SELECT id FROM incoming)", [])
-        self._connection.execute(
-            "INSERT INTO documents (id, segment, position, text, encoded_text, metadata, root, checksum) "
-            "SELECT id, ?, position, text, encoded_text, metadata, root, checksum FROM incoming ORDER BY position",
-            (segment,),
-        )
-        self._connection.execute(
-            "INSERT INTO images SELECT row, image, thumbnail FROM incoming "
-            "JOIN documents ON segment = ? AND documents.position = incoming.position WHERE image IS NOT NULL",
-            (segment,),
-        )
-        self._connection.execute(
-            "INSERT OR IGNORE INTO fields SELECT path, kind, value, is_element, row FROM incoming_fields "
-            "JOIN documents ON segment = ? AND documents.position = incoming_fields.position",
-            (segment,),
-        )
-        self._connection.execute("DELETE FROM incoming")
-        self._connection.execute("DELETE FROM incoming_fields")
+    def reserve_names(self, count: int) -> list[str]:
+        """Record names for the directories of coming writes."""
+        names = [new_name() for _ in range(count)]
+        self._connection.executemany("INSERT INTO spare_names VALUES (?, 0)", [(name,) for name in names])
+        return names
+
+    def forget_names(self, names: Iterable[str]) -> None:
+        """Forget names whose directories are removed. None of them is ever used again."""
+        self._connection.executemany("DELETE FROM spare_names WHERE name = ?", [(name,) for name in names])
+
+    def _use_name(self, name: str) -> None:
+        self._connection.execute("DELETE FROM spare_names WHERE name = ?", (name,))
+
+    def _retire_names(self, names: Iterable[str]) -> None:
+        """Record names of directories that nothing needs any more."""
+        self._connection.executemany("INSERT OR REPLACE INTO spare_names VALUES (?, 1)", [(name,) for name in names])
+
+    def add(self, incoming: Iterable[IncomingRow], entry: SegmentEntry) -> None:
+        """Add documents whose vectors are in a new segment, in its order, replacing those of the same ids."""
+        segment = self.add_segment(entry)
+        rows = iter(incoming)
+        number = self._connection.execute("SELECT coalesce(max(row), 0) FROM documents").fetchone()[0] + 1
+        position = 0
+        while chunk := list(islice(rows, _CHUNK)):
+            self.delete_ids(row.document.id for row in chunk)
+            numbered = [(number + at, position + at, *row) for at, row in enumerate(chunk)]
+            self._connection.executemany(
+                "INSERT INTO documents (row, segment, position, id, text, encoded_text, metadata, root, checksum) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                ((row, segment, at, *document[:_IMAGE_COLUMN]) for row, at, document, _ in numbered),
+            )
+            self._connection.executemany(
+                "INSERT INTO images VALUES (?, ?, ?)",
+                ((row, *document[_IMAGE_COLUMN:]) for row, _, document, _ in numbered if document.image is not None),
+            )
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)",
+                ((*field, row) for row, _, _, fields in numbered for field in fields),
+            )
+            number += len(chunk)
+            position += len(chunk)
 
     def set_root(self, ids: Iterable[str], root: int | None) -> int:
         """Note the root that documents were read from; how many there were."""

@@ -1,0 +1,90 @@
+"""Writing a copy of an index into another directory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from late_interaction.engines.local.files import (
+    CATALOG,
+    CODEBOOKS,
+    LOCK,
+    SEGMENTS,
+    copy_file,
+    disk_errors,
+    make_directories,
+    remove_directory,
+    sync_directory,
+)
+from late_interaction.engines.local.locking import WriterLock
+from late_interaction.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from late_interaction.engines.local.columns import ColumnFolder
+
+__all__ = ["check_target", "copy_folders", "reserved"]
+
+
+def check_target(root: Path, target: Path) -> None:
+    """Raise `InvalidRequestError` unless an index can be copied into this directory."""
+    if target.is_relative_to(root) or target.resolve().is_relative_to(root.resolve()):
+        raise InvalidRequestError(f"{target} is inside the index {root}. Name a directory outside of it.")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InvalidRequestError(f"{target} is not an empty directory. Name one that is empty or does not exist.")
+
+
+@contextmanager
+def reserved(target: Path, names: Iterable[str]) -> Iterator[None]:
+    """Hold the writer's lock of a new index while it is written; remove what was written if that fails.
+
+    Args:
+        target: The directory, which exists if this returns.
+        names: Of the segments and codebooks that are written.
+
+    Raises:
+        InvalidRequestError: Something came into the directory meanwhile.
+        IndexLockedError: Another process is writing an index there.
+        StorageError: The disk does not take it.
+    """
+    is_new = not target.exists()
+    with disk_errors(target):
+        make_directories(target)
+        lock = WriterLock(target)
+        try:
+            if any(path.name != LOCK for path in target.iterdir()):
+                raise InvalidRequestError(f"{target} is not an empty directory any more. Nothing was copied.")
+            try:
+                yield
+            except BaseException:
+                _remove(target, names)
+                if is_new:
+                    remove_directory(target, ())
+                raise
+        finally:
+            lock.release()
+
+
+def copy_folders(folders: Iterable[ColumnFolder], target: Path) -> None:
+    """Copy the directories of segments and codebooks, durably."""
+    for parent in (SEGMENTS, CODEBOOKS):
+        make_directories(target / parent)
+    for folder in folders:
+        copied = target / folder.path.parent.name / folder.path.name
+        copied.mkdir()
+        for file in folder.files:
+            copy_file(folder.path / file.name, copied / file.name)
+        sync_directory(copied)
+        sync_directory(copied.parent)
+
+
+def _remove(target: Path, names: Iterable[str]) -> None:
+    for name in (CATALOG, f"{CATALOG}.new", f"{CATALOG}.new-journal", f"{CATALOG}.new-wal", f"{CATALOG}.new-shm"):
+        (target / name).unlink(missing_ok=True)
+    for parent in (SEGMENTS, CODEBOOKS):
+        for name in names:
+            remove_directory(target / parent / name)
+        remove_directory(target / parent, ())
+    (target / LOCK).unlink(missing_ok=True)

@@ -1,0 +1,133 @@
+"""Keeping segments few and compressed, and removing what they were made of."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from late_interaction.engines.local import compaction
+from late_interaction.engines.local.files import CODEBOOKS, SEGMENTS, remove_directory
+from late_interaction.errors import IndexClosedError, InvalidRequestError, LateInteractionError
+from late_interaction.forking import renew_in_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from late_interaction.engines.local.catalog import Catalog
+    from late_interaction.engines.local.names import Names
+    from late_interaction.engines.local.rows import Reader
+    from late_interaction.engines.local.snapshot import Snapshot
+    from late_interaction.engines.local.transactions import Transactions
+    from late_interaction.engines.local.writer import Replacement
+
+__all__ = ["Maintenance", "remove_directories"]
+
+_logger = logging.getLogger(__name__)
+
+
+def remove_directories(root: Path, names: Iterable[str]) -> list[str]:
+    """Remove the segments and codebooks of these names; return the names of which nothing is left."""
+    return [
+        name
+        for name in names
+        if all([remove_directory(root / parent / name) for parent in (SEGMENTS, CODEBOOKS)])  # noqa: C419  # both
+    ]
+
+
+class Maintenance:
+    """Rewrites segments after writes and on request, one thread at a time.
+
+    Args:
+        root: The directory of the index.
+        catalog: Its catalog.
+        transactions: Commit what was rewritten.
+        reading: Gives the last commit.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        catalog: Catalog,
+        transactions: Transactions,
+        reading: Callable[[], AbstractContextManager[tuple[Reader, Snapshot]]],
+    ) -> None:
+        self._root = root
+        self._catalog = catalog
+        self._transactions = transactions
+        self._reading = reading
+        self._thread: int | None = None
+        self._make_mutex()
+        renew_in_child(self._make_mutex)
+
+    def tidy(self) -> None:
+        """Do what is due after a write, which is durable whatever becomes of this.
+
+        A thread that finds another at it leaves it to that one.
+        """
+        if self._mutex.locked():
+            return
+        with self._mutex:
+            self._thread = threading.get_ident()
+            try:
+                while self._rewrite(compaction.tidy):
+                    pass
+            except IndexClosedError:  # meanwhile, by another thread or a signal handler
+                return
+            except (OSError, LateInteractionError) as error:
+                _logger.warning("Segments could not be merged, the next write tries again: %s", error)
+            finally:
+                self._thread = None
+
+    def compact(self) -> None:
+        """Drop deleted documents, compress what is still exact and merge all segments into one.
+
+        Raises:
+            InvalidRequestError: A signal handler interrupted this very work.
+        """
+        if self._thread == threading.get_ident():
+            raise InvalidRequestError("A signal handler or a finalizer cannot compact an index that it interrupts.")
+        with self._mutex:
+            self._thread = threading.get_ident()
+            try:
+                while self._rewrite(compaction.compact):
+                    pass
+                self._remove_retired()
+            finally:
+                self._thread = None
+
+    def discard(self, name: str) -> None:
+        """Remove what a failed write has left under a name, unless it was committed all the same."""
+        with suppress(LateInteractionError):  # the next open for writing tries again
+            with self._reading() as (reader, _):
+                if reader.spare_names().get(name) is not False:
+                    return
+            self._transactions.names.add(remove_directories(self._root, [name]))
+
+    def _rewrite(self, step: Callable[[Path, Snapshot, Names], Replacement | None]) -> bool:
+        """Take a step of compaction, if there is one. Others read and write while its files are made."""
+        with self._reading() as (_, snapshot):
+            pass  # its files stay mapped, and nobody else removes any
+        replacement = step(self._root, snapshot, self._transactions.names)
+        if replacement is None:
+            return False
+        self._transactions.commit(lambda writer: writer.replace_segments(replacement))
+        self._remove_retired()
+        return True
+
+    def _remove_retired(self) -> None:
+        """Remove the directories that were replaced, once the commit that did it is no longer in the log alone.
+
+        Otherwise a log that is damaged later would bring back the state that needs them.
+        """
+        with self._reading() as (reader, _):
+            retired = [name for name, is_retired in reader.spare_names().items() if is_retired]
+        if retired and self._catalog.checkpoint():
+            self._transactions.forget(remove_directories(self._root, retired))
+
+    def _make_mutex(self) -> None:
+        self._mutex = threading.Lock()
+        self._thread = None

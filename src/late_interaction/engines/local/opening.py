@@ -1,0 +1,143 @@
+"""Opening and creating: which directory, whether it is an index, and what an earlier writer has left in it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from late_interaction.engines.local.files import (
+    CATALOG,
+    CODEBOOKS,
+    LAST_COMMIT,
+    LOCK,
+    SEGMENTS,
+    SET_ASIDE,
+    disk_errors,
+    is_directory,
+    is_name,
+    make_directories,
+)
+from late_interaction.engines.local.last_commit import read_last_commit
+from late_interaction.engines.local.maintenance import remove_directories
+from late_interaction.engines.local.names import exists
+from late_interaction.engines.local.recovery import lost_commits_problem, set_aside
+from late_interaction.errors import CorruptIndexError, IndexNotFoundError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from late_interaction.engines.local.catalog import Catalog
+    from late_interaction.engines.local.rows import Reader
+    from late_interaction.engines.local.snapshot import Snapshot
+    from late_interaction.engines.local.transactions import Transactions
+
+__all__ = ["clean_up", "has_catalog", "make_root", "resolve_root", "warn_of_lost_commits"]
+
+_logger = logging.getLogger(__name__)
+
+_UNFINISHED = {LOCK, LAST_COMMIT, *(f"{CATALOG}.new{suffix}" for suffix in ("", "-journal", "-wal", "-shm"))}
+"""What a crash during creation may leave, beside empty directories."""
+
+
+def resolve_root(path: str | os.PathLike[str]) -> Path:
+    """Return the directory as an absolute path, since the working directory may change.
+
+    Raises:
+        InvalidRequestError: It is no path.
+    """
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidRequestError(f"The path of an index must be the name of a directory, not {path!r}.")
+    if "\0" in name:
+        raise InvalidRequestError(f"The path of an index contains a NUL character: {name!r}.")
+    return Path(name).absolute()
+
+
+def has_catalog(root: Path) -> bool:
+    """Return whether there is an index in the directory.
+
+    Raises:
+        CorruptIndexError: There are segments, but no catalog; or the catalog is not a regular file.
+        IndexNotFoundError: There is a file of this name.
+        StorageError: The directory cannot be read.
+    """
+    with disk_errors(root):
+        if root.exists() and not root.is_dir():
+            raise IndexNotFoundError(f"{root} is a file. The path of an index is the directory that it is in.")
+        if os.path.lexists(root / CATALOG):
+            if (root / CATALOG).is_symlink() or not (root / CATALOG).is_file():
+                raise CorruptIndexError(f"{root / CATALOG} is not a regular file. Restore the index from a copy.")
+            return True
+        for parent, column in ((SEGMENTS, "offsets.npy"), (CODEBOOKS, "centroids.npy")):
+            for path in (root / parent).iterdir() if is_directory(root / parent) else ():
+                if is_name(path.name) and (path / column).is_file():
+                    raise CorruptIndexError(
+                        f"{root} has {parent} of an index, and {CATALOG} is missing. Nothing was changed. Restore "
+                        f"{CATALOG} from a copy of the index, or name another directory."
+                    )
+        return False
+
+
+def make_root(root: Path) -> None:
+    """Make the directory of a new index, which must be absent or empty.
+
+    Raises:
+        InvalidRequestError: There is something in it.
+        StorageError: It cannot be made.
+    """
+    with disk_errors(root):
+        if root.is_dir():
+            others = sorted(path.name for path in root.iterdir() if not _is_unfinished(path))
+            if others:
+                raise InvalidRequestError(
+                    f"{root} is not empty and not an index: it contains {', '.join(map(repr, others[:3]))}. "
+                    "Name a directory that is empty or does not exist."
+                )
+        make_directories(root)
+
+
+def _is_unfinished(path: Path) -> bool:
+    if path.name in (SEGMENTS, CODEBOOKS):
+        return is_directory(path) and not any(path.iterdir())
+    return path.name in _UNFINISHED
+
+
+def warn_of_lost_commits(root: Path, last_commit: int | None, generation: int) -> bool:
+    """Log that commits are lost, if they are; return whether they are.
+
+    Args:
+        root: The directory of the index.
+        last_commit: The number of the last commit, read before the generation; None if it is not known.
+        generation: The number of the catalog's last commit.
+    """
+    is_lost = last_commit is not None and last_commit > generation
+    if is_lost:
+        _logger.warning("%s", lost_commits_problem(root, last_commit or 0, generation))
+    return is_lost
+
+
+def clean_up(root: Path, reader: Reader, snapshot: Snapshot, catalog: Catalog, transactions: Transactions) -> None:
+    """Remove what earlier writers have left, and only that; keep what a damaged log has left.
+
+    Raises:
+        CorruptIndexError: ``segments`` or ``codebooks`` is not a directory.
+        StorageError: The disk does not take it.
+    """
+    for parent in (SEGMENTS, CODEBOOKS):
+        if os.path.lexists(root / parent) and not is_directory(root / parent):
+            raise CorruptIndexError(f"{root / parent} is not a directory. Restore the index from a copy.")
+    with disk_errors(root):
+        (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
+        last_commit, _ = read_last_commit(root)
+    spare = reader.spare_names()
+    generation = reader.generation
+    if warn_of_lost_commits(root, last_commit, generation):
+        with disk_errors(root / SET_ASIDE):
+            set_aside(root, last_commit or 0, snapshot.names)
+        transactions.commit(lambda writer: writer.forget_names(spare), after=last_commit or 0)
+        return
+    existing = [name for name in spare if exists(root, name)]
+    transactions.names.add(name for name, is_retired in spare.items() if not is_retired and name not in existing)
+    transactions.forget(name for name, is_retired in spare.items() if is_retired and name not in existing)
+    if existing and (not any(spare[name] for name in existing) or catalog.checkpoint()):
+        transactions.forget(remove_directories(root, existing))

@@ -1,0 +1,146 @@
+"""Write transactions: who may write, and what every commit does beside its change."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from late_interaction.engines.local.files import disk_errors
+from late_interaction.engines.local.last_commit import LastCommit
+from late_interaction.engines.local.names import Names
+from late_interaction.errors import (
+    IndexClosedError,
+    IndexLockedError,
+    IndexReplacedError,
+    InvalidRequestError,
+)
+from late_interaction.forking import renew_in_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+    from late_interaction.engines.local.catalog import Catalog
+    from late_interaction.engines.local.location import Location
+    from late_interaction.engines.local.locking import WriterLock
+    from late_interaction.engines.local.writer import Writer
+
+__all__ = ["Transactions"]
+
+_Result = TypeVar("_Result")
+
+
+class Transactions:
+    """The write transactions of the process that holds the lock. Any thread may commit; they take turns.
+
+    Nothing of a caller's runs inside a transaction, but a signal handler may. It is refused what would wait for the
+    very thread that it interrupts.
+
+    Args:
+        location: Of the index.
+        catalog: What is written.
+        lock: The right to write.
+
+    Attributes:
+        names: For new directories.
+    """
+
+    def __init__(self, location: Location, catalog: Catalog, lock: WriterLock) -> None:
+        self.names = Names(location.root, lambda: self.commit(lambda _: None))
+        self._location = location
+        self._catalog = catalog
+        self._lock = lock
+        self._last_commit = LastCommit(location.root)
+        self._process = os.getpid()
+        self._removed: list[str] = []
+        self._is_committing = False
+        self._is_closed = False
+        self._make_mutex()
+        renew_in_child(self._leave_to_parent)
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process was forked from the one that may write."""
+        return os.getpid() != self._process
+
+    def check(self) -> None:
+        """Raise an error unless this process may write now.
+
+        Raises:
+            IndexLockedError: It was forked from the writer, or the lock file was removed or replaced.
+            IndexClosedError: The index is closed.
+            IndexReplacedError: The path leads to another index now.
+        """
+        if self.is_inherited:
+            raise IndexLockedError(
+                f"The index at {self._location.root} is open for writing in the process {self._process}, from which "
+                "this one was forked. Here it can only be read: write there, or close it before the fork."
+            )
+        if self._is_closed:
+            raise IndexClosedError("The index is closed. Open it again.")
+        self._location.check()
+        if not self._lock.is_held:
+            raise IndexReplacedError(
+                f"The lock file of the index at {self._location.root} was removed or replaced, so another process may "
+                "be writing. Nothing was written. Open the index again."
+            )
+
+    def commit(self, change: Callable[[Writer], _Result], *, after: int = 0) -> _Result:
+        """Make a change in one transaction, undone when it raises; durable and noted once this has returned.
+
+        Args:
+            change: Makes it.
+            after: A number that the commit's own must exceed.
+
+        Raises:
+            InvalidRequestError: A signal handler interrupted a commit of its own thread.
+            StorageError: The disk does not take it.
+        """
+        self.check()
+        removed = list(self._removed)
+
+        def change_and_names(writer: Writer) -> tuple[_Result, list[str]]:
+            result = change(writer)
+            writer.forget_names(removed)
+            return result, writer.reserve_names(self.names.missing)
+
+        with self._mutex:
+            if self._is_committing:
+                raise InvalidRequestError(
+                    "A signal handler or a finalizer cannot write to an index while it interrupts a write to it."
+                )
+            try:
+                self._is_committing = True
+                (result, names), number = self._catalog.commit(change_and_names, self.check, after=after)
+                with disk_errors(self._location.root):
+                    self._last_commit.write(number)
+            finally:
+                self._is_committing = False
+            self.names.add(names)
+            self._removed = [name for name in self._removed if name not in removed]
+        return result
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget names whose directories are removed, in the next commit."""
+        self._removed.extend(names)
+
+    def hold(self) -> AbstractContextManager[bool]:
+        """Return the mutex that keeps other threads from committing, for a ``with`` block."""
+        return self._mutex
+
+    def close(self) -> None:
+        """Let others write, when the commit of another thread is done. Closing twice is no error."""
+        with self._mutex:
+            self._is_closed = True
+            self._last_commit.close()
+            self._lock.release()
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: neither write nor hold what the parent holds."""
+        self._make_mutex()
+        self._lock.abandon()
+        self._last_commit.close()
+
+    def _make_mutex(self) -> None:
+        self._mutex = threading.RLock()  # reentrant, so that a signal handler may close the index

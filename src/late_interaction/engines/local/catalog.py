@@ -84,7 +84,7 @@ class Catalog:
         """Write a copy of the last commit into another directory, with a generation and names of its own."""
         unfinished = root / f"{CATALOG}.new"
         with (
-            self._errors(),
+            self.errors(),
             _reported(unfinished),
             closing(sqlite3.connect(unfinished, isolation_level=None)) as target,
         ):
@@ -102,10 +102,10 @@ class Catalog:
         Args:
             lasting: The block is as long as users of this package like.
         """
-        with self._errors():
+        with self.errors():
             connection = self.begin_reading(lasting=lasting)
         try:
-            with self._errors():
+            with self.errors():
                 yield Reader(connection)
         except BaseException:
             self._connections.drop(connection)
@@ -139,7 +139,7 @@ class Catalog:
         Returns:
             What ``change`` returned, and the number of the commit.
         """
-        with self._errors():
+        with self.errors():
             connection = self._connections.take()
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -163,7 +163,7 @@ class Catalog:
 
     def checkpoint(self) -> bool:
         """Move the log into the database file, durably; return whether nothing is left in it."""
-        with self._errors():
+        with self.errors():
             connection = self._connections.take()
             try:
                 _, in_log, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -186,7 +186,7 @@ class Catalog:
         self._connections.close()
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
         """Report errors of SQLite and of the operating system as errors of this package."""
         with _reported(self.path):
             yield

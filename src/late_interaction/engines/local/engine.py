@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-
-import numpy as np
 
 from late_interaction.documents import Document, check_id
 from late_interaction.engines.base import Match, Record, Verification, check_k, check_restricting, check_vectors
-from late_interaction.engines.local.catalog import Catalog
 from late_interaction.engines.local.codec import BITS
 from late_interaction.engines.local.columns import ColumnsMissingError
 from late_interaction.engines.local.copying import check_target, copy_folders, reserved
 from late_interaction.engines.local.device import Device
-from late_interaction.engines.local.files import CATALOG, disk_errors
-from late_interaction.engines.local.incoming import Incoming
-from late_interaction.engines.local.last_commit import read_last_commit
-from late_interaction.engines.local.location import Location
-from late_interaction.engines.local.locking import WriterLock
+from late_interaction.engines.local.files import CATALOG
+from late_interaction.engines.local.incoming import add_records
 from late_interaction.engines.local.maintenance import Maintenance
-from late_interaction.engines.local.opening import (
-    clean_up,
-    has_catalog,
-    make_root,
-    resolve_root,
-    warn_of_lost_commits,
-)
-from late_interaction.engines.local.rows import Reader
+from late_interaction.engines.local.opening import look_around, open_directory, resolve_root
+from late_interaction.engines.local.positions import positions_of
 from late_interaction.engines.local.search import search
-from late_interaction.engines.local.segment import SegmentWriter
-from late_interaction.engines.local.snapshot import Snapshot, Snapshots
-from late_interaction.engines.local.states import OneState, State, pinned_state
+from late_interaction.engines.local.states import States
 from late_interaction.engines.local.transactions import Transactions
 from late_interaction.errors import (
     CorruptIndexError,
-    IndexNotFoundError,
     InvalidRequestError,
     InvalidVectorsError,
     ReadOnlyIndexError,
@@ -51,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from late_interaction.engines.local.connections import Connection
-    from late_interaction.engines.local.rows import Place
+    from late_interaction.engines.local.opening import Opened
+    from late_interaction.engines.local.states import OneState
     from late_interaction.engines.local.writer import Writer
     from late_interaction.filters import Where
 
@@ -65,7 +48,6 @@ _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 _DEFAULT_BITS = 4
-_REMEMBERED_FILTERS = 64
 _OPEN_ATTEMPTS = 8  # a reader may meet a merge between reading the catalog and mapping the files; rarely twice
 
 
@@ -85,21 +67,23 @@ class LocalEngine:
         >>> engine.close()
     """
 
-    def __init__(self, location: Location, catalog: Catalog, lock: WriterLock | None, device: Device | None) -> None:
-        self._root = location.root
-        self._location = location
-        self._catalog = catalog
+    def __init__(self, opened: Opened, device: Device | None) -> None:
+        self._opened = opened
+        self._root = opened.location.root
         self._device = device
-        with catalog.reading() as reader:
+        with opened.catalog.reading() as reader:
             self._dim = int(reader.setting("dim"))
             self._bits: int | None = reader.setting("bits")
         if self._bits is not None and (type(self._bits) is not int or self._bits not in BITS):
-            raise CorruptIndexError(f"The setting 'bits' of {catalog.path} is {self._bits!r}, which no release writes.")
-        self._snapshots = Snapshots(self._root, self._dim)
-        self._transactions = None if lock is None else Transactions(location, catalog, lock)
-        self._maintenance = (
-            None if self._transactions is None else Maintenance(self._root, catalog, self._transactions, self._reading)
-        )
+            raise CorruptIndexError(
+                f"The setting 'bits' of {opened.catalog.path} is {self._bits!r}, which no release writes."
+            )
+        self._states = States(opened.catalog, self._dim)
+        self._transactions: Transactions | None = None
+        self._maintenance: Maintenance | None = None
+        if opened.lock is not None:
+            self._transactions = Transactions(opened.location, opened.catalog, opened.lock)
+            self._maintenance = Maintenance(opened.catalog, self._transactions, self._states)
 
     @classmethod
     def open(
@@ -131,53 +115,25 @@ class LocalEngine:
             CorruptIndexError: The files are damaged.
             StorageError: The directory cannot be read or written.
         """
-        root = resolve_root(path)
-        exists = has_catalog(root)
-        if not exists and (read_only or dim is None):
-            raise IndexNotFoundError(
-                f"There is no index at {path}. To create one: Index.open(path, encoder=…), or `late-interaction index`."
-            )
         if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 1):
             raise InvalidVectorsError(f"dim must be a positive integer, not {dim!r}.")
         if bits not in (None, "default") and (type(bits) is not int or bits not in BITS):
             raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, not {bits!r}.")
         on_device = None if device in (None, "cpu") else Device(device)
-        lock = catalog = location = None
+        opened = open_directory(path, dim=dim, bits=_DEFAULT_BITS if bits == "default" else bits, read_only=read_only)
         try:
-            with disk_errors(root):
-                if not exists:
-                    make_root(root)
-                if not read_only:
-                    lock = WriterLock(root)
-                if not has_catalog(root) and dim is not None:
-                    Catalog.create(root, dim=dim, bits=_DEFAULT_BITS if bits == "default" else bits)
-                location = Location(root)
-            catalog = Catalog(location, read_only=read_only)
-            engine = cls(location, catalog, lock, on_device)
-            engine._begin(dim, bits)
+            engine = cls(opened, on_device)
+            if dim is not None and dim != engine.dim:
+                raise InvalidVectorsError(
+                    f"The index at {engine.path} holds vectors of dimension {engine.dim}, not {dim}."
+                )
+            if bits not in ("default", engine.bits):
+                raise InvalidRequestError(f"The index at {engine.path} was made with bits={engine.bits}, not {bits}.")
+            look_around(opened, engine._states, engine._transactions)
         except BaseException:
-            if catalog is not None:
-                catalog.close()
-            if location is not None:
-                location.close()
-            if lock is not None:
-                lock.release()
+            opened.close()
             raise
         return engine
-
-    def _begin(self, dim: int | None, bits: int | Literal["default"] | None) -> None:
-        """Compare the settings with those asked for, and look at what earlier writers have left."""
-        if dim is not None and dim != self.dim:
-            raise InvalidVectorsError(f"The index at {self._root} holds vectors of dimension {self.dim}, not {dim}.")
-        if bits not in ("default", self.bits):
-            raise InvalidRequestError(f"The index at {self._root} was made with bits={self.bits}, not {bits}.")
-        with disk_errors(self._root):
-            last_commit, _ = read_last_commit(self._root)
-        with self._reading() as (reader, snapshot):
-            if self._transactions is None:
-                warn_of_lost_commits(self._root, last_commit, reader.generation)
-            else:
-                clean_up(self._root, reader, snapshot, self._catalog, self._transactions)
 
     @property
     def path(self) -> Path:
@@ -202,7 +158,7 @@ class LocalEngine:
     @property
     def encoder_record(self) -> dict[str, Any] | None:
         """What `record_encoder` wrote, or None."""
-        with self._catalog.reading() as reader:
+        with self._opened.catalog.reading() as reader:
             record: dict[str, Any] | None = reader.setting("encoder")
             return record
 
@@ -213,7 +169,7 @@ class LocalEngine:
     @property
     def roots(self) -> dict[str, Any]:
         """What `record_roots` wrote, or nothing."""
-        with self._catalog.reading() as reader:
+        with self._opened.catalog.reading() as reader:
             roots: dict[str, Any] | None = reader.setting("roots")
             return roots or {}
 
@@ -223,7 +179,7 @@ class LocalEngine:
 
     def roots_of(self, ids: Sequence[str]) -> dict[str, int | None]:
         """Return the root of each of these documents, or None; unknown ids are left out."""
-        with self._reading() as (reader, _):
+        with self._states.reading() as (reader, _):
             return reader.roots_of(_check_ids(ids))
 
     def set_root(self, ids: Sequence[str], root: int | None) -> None:
@@ -251,7 +207,7 @@ class LocalEngine:
             parse(replacing)  # a bad filter is an error before anything is encoded
         name = transactions.names.take()
         try:
-            ids = self._upsert(transactions, name, records, replacing)
+            ids = add_records(self._root, self._dim, transactions, name, records, replacing)
         except BaseException:
             self._discard(name)
             raise
@@ -259,28 +215,6 @@ class LocalEngine:
             self._discard(name)
         self._tidy()
         return ids
-
-    def _upsert(
-        self, transactions: Transactions, name: str, records: Iterable[Record], replacing: Where | None
-    ) -> list[str]:
-        """Write the records into a segment of this name, and commit it unless it is empty."""
-        with Incoming(self._root) as incoming:
-            with SegmentWriter(self._root, name, self._dim) as files:
-                for record in records:
-                    vectors = check_vectors(record.vectors, self._dim, f"Vectors of {record.document.id!r}")
-                    incoming.append(record.document, record.root)
-                    files.append_documents([len(vectors)], vectors=vectors)
-                entry = files.finish_segment() if incoming.ids else None
-
-            def change(writer: Writer) -> None:
-                if replacing is not None:
-                    writer.delete_where(replacing)
-                if entry is not None:
-                    writer.add(incoming, entry)
-
-            if entry is not None or replacing is not None:
-                transactions.commit(change)
-            return incoming.ids
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
         """Delete by ids or by filter; how many there were. Unknown ids are no error."""
@@ -306,7 +240,7 @@ class LocalEngine:
 
         Nothing can be written inside of it.
         """
-        return OneState(self._catalog, self._open_state)
+        return self._states.one_state()
 
     def search(
         self,
@@ -328,9 +262,9 @@ class LocalEngine:
         query = check_vectors(query_vectors, self._dim, "Query vectors")
         if candidates is not None:
             candidates = _check_ids(candidates)
-        with self._reading() as (reader, snapshot):
+        with self._states.reading() as (reader, snapshot):
             with stage("filter"):
-                positions = _asked_for(reader, snapshot, where, candidates)
+                positions = positions_of(reader, snapshot, where, candidates)
             found = search(query, snapshot, positions, k, self._device)
             with stage("fetch"):
                 return [Match(reader.document_at(place), score) for place, score in found]
@@ -342,18 +276,18 @@ class LocalEngine:
         k = check_k(k)
         if candidates is not None:
             candidates = _check_ids(candidates)
-        with self._reading() as (reader, _):
+        with self._states.reading() as (reader, _):
             found = reader.search_words(query, k, where=where, candidates=candidates)
             return [Match(document, score) for document, score in found]
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """The documents of these ids, in this order; unknown ids are left out."""
-        with self._reading() as (reader, _):
+        with self._states.reading() as (reader, _):
             return reader.documents(_check_ids(ids))
 
     def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The token vectors by id, as they are stored, each (tokens, dim); unknown ids are left out."""
-        with self._reading() as (reader, snapshot):
+        with self._states.reading() as (reader, snapshot):
             places = {document_id: reader.place_of(document_id) for document_id in _check_ids(ids)}
             return {document_id: snapshot.vectors(place) for document_id, place in places.items() if place is not None}
 
@@ -362,17 +296,17 @@ class LocalEngine:
 
         All are of one commit.
         """
-        with self._reading(lasting=True) as (reader, _):
+        with self._states.reading(lasting=True) as (reader, _):
             yield from reader.scan(where=where, root=root)
 
     def count(self, *, where: Where | None = None) -> int:
         """How many documents pass."""
-        with self._reading() as (reader, _):
+        with self._states.reading() as (reader, _):
             return reader.count(where=where)
 
     def info(self) -> dict[str, Any]:
         """Size, layout and settings, as JSON values."""
-        with self._reading() as (reader, snapshot):
+        with self._states.reading() as (reader, snapshot):
             entries = [segment.entry for segment in snapshot.segments.values()]
             return {
                 "engine": "local",
@@ -392,12 +326,12 @@ class LocalEngine:
 
     def verify(self) -> Verification:
         """Read every byte back and compare it with its checksum, and every document with its place."""
-        problems = self._catalog.integrity_problems()
+        problems = self._opened.catalog.integrity_problems()
         if problems:  # what a damaged catalog says about the segments means nothing
             return Verification(tuple(problems))
         for attempt in range(1, _OPEN_ATTEMPTS + 1):
             try:
-                with self._reading() as (reader, snapshot):
+                with self._states.reading() as (reader, snapshot):
                     for folder in snapshot.folders:
                         problems += folder.problems()
                     stored = set(reader.places())
@@ -431,19 +365,18 @@ class LocalEngine:
         transactions = self._writable()
         target = resolve_root(path)
         check_target(self._root, target)
-        with transactions.hold(), self._reading() as (_, snapshot), reserved(target, snapshot.names):
+        with transactions.hold(), self._states.reading() as (_, snapshot), reserved(target, snapshot.names):
             copy_folders(snapshot.folders, target)
-            self._catalog.copy(target)
+            self._opened.catalog.copy(target)
 
     def close(self) -> None:
         """Release files and locks. Closing twice is no error."""
         if self._transactions is None:
-            self._catalog.close()
+            self._opened.close()
         else:
             with self._transactions.hold():
-                self._catalog.close()
                 self._transactions.close()
-        self._location.close()
+                self._opened.close()
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -453,37 +386,6 @@ class LocalEngine:
 
     def __repr__(self) -> str:
         return f"LocalEngine({str(self._root)!r}, dim={self._dim}, read_only={self.read_only})"
-
-    @contextmanager
-    def _reading(self, *, lasting: bool = False) -> Iterator[tuple[Reader, Snapshot]]:
-        """Give the last commit, or that of `one_state`: its rows and its segments, for as long as the block lasts."""
-        state = pinned_state(self._catalog)
-        if state is not None:
-            yield state.reader, state.snapshot
-            return
-        for attempt in range(1, _OPEN_ATTEMPTS + 1):
-            with self._catalog.reading(lasting=lasting) as reader:
-                try:
-                    snapshot = self._snapshots.at(reader)
-                except ColumnsMissingError:
-                    if attempt == _OPEN_ATTEMPTS:
-                        raise
-                    continue
-                yield reader, snapshot
-                return
-
-    def _open_state(self) -> tuple[Connection, State]:
-        """Return a connection in a read transaction, and what it sees."""
-        for attempt in range(1, _OPEN_ATTEMPTS + 1):
-            connection = self._catalog.begin_reading(lasting=True)
-            try:
-                reader = Reader(connection)
-                return connection, State(self._catalog, reader, self._snapshots.at(reader))
-            except ColumnsMissingError:
-                self._catalog.end_reading(connection)
-                if attempt == _OPEN_ATTEMPTS:
-                    raise
-        raise AssertionError
 
     def _commit(self, change: Callable[[Writer], _Result]) -> _Result:
         return self._writable().commit(change)
@@ -499,7 +401,7 @@ class LocalEngine:
     def _writable(self) -> Transactions:
         if self._transactions is None:
             raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
-        if pinned_state(self._catalog) is not None:
+        if self._states.is_pinned:
             raise InvalidRequestError("Nothing can be written inside one_state().")
         self._transactions.check()
         return self._transactions
@@ -512,28 +414,3 @@ def _check_ids(ids: Iterable[str]) -> list[str]:
     for document_id in ids:
         check_id(document_id)
     return ids
-
-
-def _asked_for(
-    reader: Reader, snapshot: Snapshot, where: Where | None, candidates: Iterable[str] | None
-) -> Mapping[int, NDArray[np.int64]]:
-    """Positions by segment of the documents that pass a filter, remembered for the next query, and are candidates."""
-    if candidates is not None:
-        return _by_segment(reader.places(where=where, candidates=candidates))
-    if where is None:
-        return snapshot.alive
-    key = repr(parse(where))
-    positions = snapshot.filtered.get(key)
-    if positions is None:
-        positions = _by_segment(reader.places(where=where))
-        if len(snapshot.filtered) < _REMEMBERED_FILTERS:
-            snapshot.filtered[key] = positions
-    return positions
-
-
-def _by_segment(places: list[Place]) -> dict[int, NDArray[np.int64]]:
-    """Sorted places as ascending positions by segment."""
-    return {
-        number: np.array([position for _, position in group], np.int64)
-        for number, group in groupby(places, key=itemgetter(0))
-    }

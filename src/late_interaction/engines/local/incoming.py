@@ -6,20 +6,26 @@ import marshal
 import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from late_interaction.engines.base import check_vectors
 from late_interaction.engines.local.document_rows import DocumentRow, field_rows
 from late_interaction.engines.local.files import disk_errors
+from late_interaction.engines.local.segment import SegmentWriter
 from late_interaction.errors import DuplicateIdError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
 
     from late_interaction.documents import Document
+    from late_interaction.engines.base import Record
+    from late_interaction.engines.local.transactions import Transactions
+    from late_interaction.engines.local.writer import Writer
+    from late_interaction.filters import Where
 
-__all__ = ["Incoming", "IncomingRow"]
+__all__ = ["Incoming", "IncomingRow", "add_records"]
 
 _MEMORY_BYTES = 16 << 20  # beyond this the rows go to an unlinked file in the index directory
 _LENGTH_BYTES = 8
@@ -80,3 +86,34 @@ class Incoming:
         while length := self._rows.read(_LENGTH_BYTES):
             row, fields = marshal.loads(self._rows.read(int.from_bytes(length, "little")))  # noqa: S302  # its own
             yield IncomingRow(DocumentRow(*row), fields)
+
+
+def add_records(
+    root: Path,
+    dim: int,
+    transactions: Transactions,
+    name: str,
+    records: Iterable[Record],
+    replacing: Where | None,
+) -> list[str]:
+    """Write records into a new segment of this name and commit them; return the ids, in order.
+
+    Without any record there is no segment. See `LocalEngine.upsert`.
+    """
+    with Incoming(root) as incoming:
+        with SegmentWriter(root, name, dim) as files:
+            for record in records:
+                vectors = check_vectors(record.vectors, dim, f"Vectors of {record.document.id!r}")
+                incoming.append(record.document, record.root)
+                files.append_documents([len(vectors)], vectors=vectors)
+            entry = files.finish_segment() if incoming.ids else None
+
+        def change(writer: Writer) -> None:
+            if replacing is not None:
+                writer.delete_where(replacing)
+            if entry is not None:
+                writer.add(incoming, entry)
+
+        if entry is not None or replacing is not None:
+            transactions.commit(change)
+        return incoming.ids

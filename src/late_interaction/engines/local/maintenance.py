@@ -14,13 +14,12 @@ from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from late_interaction.engines.local.catalog import Catalog
     from late_interaction.engines.local.names import Names
-    from late_interaction.engines.local.rows import Reader
     from late_interaction.engines.local.snapshot import Snapshot
+    from late_interaction.engines.local.states import States
     from late_interaction.engines.local.transactions import Transactions
     from late_interaction.engines.local.writer import Replacement
 
@@ -42,23 +41,16 @@ class Maintenance:
     """Rewrites segments after writes and on request, one thread at a time.
 
     Args:
-        root: The directory of the index.
-        catalog: Its catalog.
+        catalog: Of the index.
         transactions: Commit what was rewritten.
-        reading: Gives the last commit.
+        states: Give the last commit.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        catalog: Catalog,
-        transactions: Transactions,
-        reading: Callable[[], AbstractContextManager[tuple[Reader, Snapshot]]],
-    ) -> None:
-        self._root = root
+    def __init__(self, catalog: Catalog, transactions: Transactions, states: States) -> None:
+        self._root = catalog.path.parent
         self._catalog = catalog
         self._transactions = transactions
-        self._reading = reading
+        self._states = states
         self._thread: int | None = None
         self._make_mutex()
         renew_in_child(self._make_mutex)
@@ -102,14 +94,14 @@ class Maintenance:
     def discard(self, name: str) -> None:
         """Remove what a failed write has left under a name, unless it was committed all the same."""
         with suppress(LateInteractionError):  # the next open for writing tries again
-            with self._reading() as (reader, _):
+            with self._states.reading() as (reader, _):
                 if reader.spare_names().get(name) is not False:
                     return
             self._transactions.names.add(remove_directories(self._root, [name]))
 
     def _rewrite(self, step: Callable[[Path, Snapshot, Names], Replacement | None]) -> bool:
         """Take a step of compaction, if there is one. Others read and write while its files are made."""
-        with self._reading() as (_, snapshot):
+        with self._states.reading() as (_, snapshot):
             pass  # its files stay mapped, and nobody else removes any
         replacement = step(self._root, snapshot, self._transactions.names)
         if replacement is None:
@@ -123,7 +115,7 @@ class Maintenance:
 
         Otherwise a log that is damaged later would bring back the state that needs them.
         """
-        with self._reading() as (reader, _):
+        with self._states.reading() as (reader, _):
             retired = [name for name, is_retired in reader.spare_names().items() if is_retired]
         if retired and self._catalog.checkpoint():
             self._transactions.forget(remove_directories(self._root, retired))

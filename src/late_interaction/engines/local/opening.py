@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from late_interaction.engines.local.catalog import Catalog
 from late_interaction.engines.local.files import (
     CATALOG,
     CODEBOOKS,
@@ -20,23 +22,80 @@ from late_interaction.engines.local.files import (
     make_directories,
 )
 from late_interaction.engines.local.last_commit import read_last_commit
+from late_interaction.engines.local.location import Location
+from late_interaction.engines.local.locking import WriterLock
 from late_interaction.engines.local.maintenance import remove_directories
 from late_interaction.engines.local.names import exists
 from late_interaction.engines.local.recovery import lost_commits_problem, set_aside
 from late_interaction.errors import CorruptIndexError, IndexNotFoundError, InvalidRequestError
 
 if TYPE_CHECKING:
-    from late_interaction.engines.local.catalog import Catalog
-    from late_interaction.engines.local.rows import Reader
-    from late_interaction.engines.local.snapshot import Snapshot
+    from late_interaction.engines.local.states import States
     from late_interaction.engines.local.transactions import Transactions
 
-__all__ = ["clean_up", "has_catalog", "make_root", "resolve_root", "warn_of_lost_commits"]
+__all__ = ["Opened", "look_around", "open_directory", "resolve_root"]
 
 _logger = logging.getLogger(__name__)
 
 _UNFINISHED = {LOCK, LAST_COMMIT, *(f"{CATALOG}.new{suffix}" for suffix in ("", "-journal", "-wal", "-shm"))}
 """What a crash during creation may leave, beside empty directories."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The directory of an index, open.
+
+    Attributes:
+        location: Where it is.
+        catalog: What is in it.
+        lock: The right to write; None for a reader.
+    """
+
+    location: Location
+    catalog: Catalog
+    lock: WriterLock | None
+
+    def close(self) -> None:
+        """Close everything, and let others write. Closing twice is no error."""
+        self.catalog.close()
+        if self.lock is not None:
+            self.lock.release()
+        self.location.close()
+
+
+def open_directory(path: str | os.PathLike[str], *, dim: int | None, bits: int | None, read_only: bool) -> Opened:
+    """Open the index in a directory; with ``dim``, make one with these settings if there is none.
+
+    Raises:
+        IndexNotFoundError: There is no index, and none is to be made.
+        IndexLockedError: Another writer has it open.
+        InvalidRequestError: It is to be made where something else is.
+        CorruptIndexError: The files are damaged.
+        StorageError: The directory cannot be read or written.
+    """
+    root = resolve_root(path)
+    exists = _has_catalog(root)
+    if not exists and (read_only or dim is None):
+        raise IndexNotFoundError(
+            f"There is no index at {path}. To create one: Index.open(path, encoder=…), or `late-interaction index`."
+        )
+    lock = location = None
+    try:
+        with disk_errors(root):
+            if not exists:
+                _make_root(root)
+            if not read_only:
+                lock = WriterLock(root)
+            if dim is not None and not _has_catalog(root):
+                Catalog.create(root, dim=dim, bits=bits)
+            location = Location(root)
+        return Opened(location, Catalog(location, read_only=read_only), lock)
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        if location is not None:
+            location.close()
+        raise
 
 
 def resolve_root(path: str | os.PathLike[str]) -> Path:
@@ -53,7 +112,7 @@ def resolve_root(path: str | os.PathLike[str]) -> Path:
     return Path(name).absolute()
 
 
-def has_catalog(root: Path) -> bool:
+def _has_catalog(root: Path) -> bool:
     """Return whether there is an index in the directory.
 
     Raises:
@@ -78,7 +137,7 @@ def has_catalog(root: Path) -> bool:
         return False
 
 
-def make_root(root: Path) -> None:
+def _make_root(root: Path) -> None:
     """Make the directory of a new index, which must be absent or empty.
 
     Raises:
@@ -88,7 +147,7 @@ def make_root(root: Path) -> None:
     with disk_errors(root):
         if root.is_dir():
             others = sorted(path.name for path in root.iterdir() if not _is_unfinished(path))
-            if others:
+            if others and CATALOG not in others:  # another process may have made it meanwhile
                 raise InvalidRequestError(
                     f"{root} is not empty and not an index: it contains {', '.join(map(repr, others[:3]))}. "
                     "Name a directory that is empty or does not exist."
@@ -102,42 +161,38 @@ def _is_unfinished(path: Path) -> bool:
     return path.name in _UNFINISHED
 
 
-def warn_of_lost_commits(root: Path, last_commit: int | None, generation: int) -> bool:
-    """Log that commits are lost, if they are; return whether they are.
+def look_around(opened: Opened, states: States, transactions: Transactions | None) -> None:
+    """Look at what earlier writers have left in an index that was just opened.
 
-    Args:
-        root: The directory of the index.
-        last_commit: The number of the last commit, read before the generation; None if it is not known.
-        generation: The number of the catalog's last commit.
-    """
-    is_lost = last_commit is not None and last_commit > generation
-    if is_lost:
-        _logger.warning("%s", lost_commits_problem(root, last_commit or 0, generation))
-    return is_lost
-
-
-def clean_up(root: Path, reader: Reader, snapshot: Snapshot, catalog: Catalog, transactions: Transactions) -> None:
-    """Remove what earlier writers have left, and only that; keep what a damaged log has left.
+    A reader is told of lost commits. A writer removes what a crash has left, and only that; what a damaged log has
+    left it sets aside.
 
     Raises:
         CorruptIndexError: ``segments`` or ``codebooks`` is not a directory.
         StorageError: The disk does not take it.
     """
-    for parent in (SEGMENTS, CODEBOOKS):
-        if os.path.lexists(root / parent) and not is_directory(root / parent):
-            raise CorruptIndexError(f"{root / parent} is not a directory. Restore the index from a copy.")
+    root = opened.location.root
     with disk_errors(root):
-        (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
-        last_commit, _ = read_last_commit(root)
-    spare = reader.spare_names()
-    generation = reader.generation
-    if warn_of_lost_commits(root, last_commit, generation):
-        with disk_errors(root / SET_ASIDE):
-            set_aside(root, last_commit or 0, snapshot.names)
-        transactions.commit(lambda writer: writer.forget_names(spare), after=last_commit or 0)
-        return
-    existing = [name for name in spare if exists(root, name)]
-    transactions.names.add(name for name, is_retired in spare.items() if not is_retired and name not in existing)
-    transactions.forget(name for name, is_retired in spare.items() if is_retired and name not in existing)
-    if existing and (not any(spare[name] for name in existing) or catalog.checkpoint()):
-        transactions.forget(remove_directories(root, existing))
+        for parent in (SEGMENTS, CODEBOOKS):
+            if os.path.lexists(root / parent) and not is_directory(root / parent):
+                raise CorruptIndexError(f"{root / parent} is not a directory. Restore the index from a copy.")
+        if transactions is not None:
+            (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
+        last_commit, _ = read_last_commit(root)  # before the catalog, which may change meanwhile
+    with states.reading() as (reader, snapshot):
+        generation, spare = reader.generation, reader.spare_names()
+        is_lost = last_commit is not None and last_commit > generation
+        if is_lost:
+            _logger.warning("%s", lost_commits_problem(root, last_commit or 0, generation))
+        if transactions is None:
+            return
+        if is_lost:
+            with disk_errors(root / SET_ASIDE):
+                set_aside(root, last_commit or 0, snapshot.names)
+            transactions.commit(lambda writer: writer.forget_names(spare), after=last_commit or 0)
+            return
+        existing = [name for name in spare if exists(root, name)]
+        transactions.names.add(name for name, is_retired in spare.items() if not is_retired and name not in existing)
+        transactions.forget(name for name, is_retired in spare.items() if is_retired and name not in existing)
+        if existing and (not any(spare[name] for name in existing) or opened.catalog.checkpoint()):
+            transactions.forget(remove_directories(root, existing))

@@ -1,20 +1,25 @@
-"""One state of the index for several reads."""
+"""The last commit, and one commit for several reads."""
 
 from __future__ import annotations
 
 import contextvars
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from late_interaction.engines.local.columns import ColumnsMissingError
+from late_interaction.engines.local.rows import Reader
+from late_interaction.engines.local.snapshot import Snapshot, Snapshots
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from late_interaction.engines.local.catalog import Catalog
     from late_interaction.engines.local.connections import Connection
-    from late_interaction.engines.local.rows import Reader
-    from late_interaction.engines.local.snapshot import Snapshot
 
-__all__ = ["OneState", "State", "pinned_state"]
+__all__ = ["OneState", "States"]
+
+_ATTEMPTS = 8  # a reader may meet a merge between reading the catalog and mapping the files; rarely twice
 
 
 class State:
@@ -31,13 +36,72 @@ class State:
 _pinned: contextvars.ContextVar[tuple[weakref.ref[State], ...]] = contextvars.ContextVar("pinned", default=())
 
 
-def pinned_state(catalog: Catalog) -> State | None:
+def _pinned_state(catalog: Catalog) -> State | None:
     """Return the state that the caller's context reads, if it is inside of `OneState` of this catalog."""
     for reference in reversed(_pinned.get()):
         state = reference()
         if state is not None and state.is_current and state.catalog is catalog:
             return state
     return None
+
+
+class States:
+    """Gives the last commit of a catalog with its segments.
+
+    Args:
+        catalog: The catalog.
+        dim: Dimension of the token vectors.
+    """
+
+    def __init__(self, catalog: Catalog, dim: int) -> None:
+        self._catalog = catalog
+        self._snapshots = Snapshots(catalog.path.parent, dim)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the caller is inside of `one_state`."""
+        return _pinned_state(self._catalog) is not None
+
+    @contextmanager
+    def reading(self, *, lasting: bool = False) -> Iterator[tuple[Reader, Snapshot]]:
+        """Give the last commit, or that of `one_state`: its rows and its segments, for as long as the block lasts.
+
+        Args:
+            lasting: The block is as long as users of this package like.
+        """
+        state = _pinned_state(self._catalog)
+        if state is not None:
+            with self._catalog.errors():
+                yield state.reader, state.snapshot
+            return
+        for attempt in range(1, _ATTEMPTS + 1):
+            with self._catalog.reading(lasting=lasting) as reader:
+                try:
+                    snapshot = self._snapshots.at(reader)
+                except ColumnsMissingError:
+                    if attempt == _ATTEMPTS:
+                        raise
+                    continue
+                yield reader, snapshot
+                return
+
+    def one_state(self) -> OneState:
+        """Return a context manager inside of which `reading` gives one commit."""
+        return OneState(self._catalog, self._open)
+
+    def _open(self) -> tuple[Connection, State]:
+        """Return a connection in a read transaction, and what it sees."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            connection = self._catalog.begin_reading(lasting=True)
+            try:
+                with self._catalog.errors():
+                    reader = Reader(connection)
+                    return connection, State(self._catalog, reader, self._snapshots.at(reader))
+            except ColumnsMissingError:
+                self._catalog.end_reading(connection)
+                if attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError
 
 
 class OneState:
@@ -59,7 +123,7 @@ class OneState:
 
     def __enter__(self) -> None:
         self._outer = _pinned.get()
-        outer_state = pinned_state(self._catalog)
+        outer_state = _pinned_state(self._catalog)
         if outer_state is None:
             self._connection, self._state = self._open_state()
             _pinned.set((*self._outer, weakref.ref(self._state)))

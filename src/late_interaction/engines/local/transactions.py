@@ -130,11 +130,10 @@ class Transactions:
         return self._mutex
 
     def close(self) -> None:
-        """Let others write, when the commit of another thread is done. Closing twice is no error."""
+        """Refuse further commits, when that of another thread is done. Closing twice is no error."""
         with self._mutex:
             self._is_closed = True
             self._last_commit.close()
-            self._lock.release()
 
     def _leave_to_parent(self) -> None:
         """In a forked child: neither write nor hold what the parent holds."""

@@ -92,6 +92,12 @@ def left_over(root):
     return sorted(named ^ set(directories))
 
 
+def spare_names(root):
+    """The names of directories that the next writer may remove."""
+    with closing(sqlite3.connect(Path(root) / "catalog.sqlite")) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM spare_names ORDER BY name")]
+
+
 def column_files(root):
     """The files of all segments and codebooks, by path."""
     return sorted(path for kind in KINDS for path in (Path(root) / kind).rglob("*") if path.is_file())

@@ -197,7 +197,7 @@ def test_rounding_moves_centroids_little():
 @pytest.mark.parametrize(("centroids", "dim"), [(1, 1), (7, 3), (300, DIM)])
 def test_what_is_written_is_read(tmp_path, centroids, dim):
     codebook = Codebook.rounded(clustered(centroids, 60, dim=dim))
-    entry = write_codebook(tmp_path, "00000000000000aa", codebook, 0.25)
+    entry = write_codebook(tmp_path, "0000000000000001", codebook, 0.25)
     assert entry.centroids == centroids
     assert entry.residual_norm == 0.25
     folder, opened = open_codebook(tmp_path, entry, dim)
@@ -207,14 +207,14 @@ def test_what_is_written_is_read(tmp_path, centroids, dim):
     assert np.array_equal(opened.centroids, codebook.centroids)
     vectors = clustered(50, 60, dim=dim, seed=1)
     assert np.array_equal(opened.assign(vectors), codebook.assign(vectors))
-    second = write_codebook(tmp_path, "00000000000000aa", opened.extended(codebook), 0.5)
+    second = write_codebook(tmp_path, "0000000000000002", opened.extended(codebook), 0.5)
     assert second.name != entry.name
     assert same(open_codebook(tmp_path, second, dim)[1], codebook.extended(codebook))
 
 
 def test_the_columns_are_plain_files(tmp_path):
     codebook = Codebook.rounded(clustered(9, 60))
-    entry = write_codebook(tmp_path, "00000000000000aa", codebook, 0.25)
+    entry = write_codebook(tmp_path, "0000000000000003", codebook, 0.25)
     (folder,) = (path.parent for path in tmp_path.rglob("centroids.npy"))
     assert folder.name == entry.name
     assert np.array_equal(np.load(folder / "centroids.npy"), codebook.packed)
@@ -253,7 +253,7 @@ def _other_type(path):
     "damage", [_truncate, _lengthen, _empty, _remove_folder, _other_type, lambda path: path.unlink()]
 )
 def test_a_damaged_codebook_is_not_opened(tmp_path, name, damage):
-    entry = write_codebook(tmp_path, "00000000000000aa", Codebook.rounded(clustered(30, 60)), 0.25)
+    entry = write_codebook(tmp_path, "0000000000000004", Codebook.rounded(clustered(30, 60)), 0.25)
     (path,) = tmp_path.rglob(f"{name}.npy")
     damage(path)
     with pytest.raises(CorruptIndexError, match=entry.name):
@@ -262,7 +262,7 @@ def test_a_damaged_codebook_is_not_opened(tmp_path, name, damage):
 
 @pytest.mark.parametrize("change", [{"centroids": 29}, {"centroids": 31}])
 def test_a_catalog_that_says_something_else(tmp_path, change):
-    entry = write_codebook(tmp_path, "00000000000000aa", Codebook.rounded(clustered(30, 60)), 0.25)
+    entry = write_codebook(tmp_path, "0000000000000005", Codebook.rounded(clustered(30, 60)), 0.25)
     with pytest.raises(CorruptIndexError):
         open_codebook(tmp_path, CodebookEntry(**{**vars(entry), **change}), DIM)
     with pytest.raises(CorruptIndexError):
@@ -270,7 +270,7 @@ def test_a_catalog_that_says_something_else(tmp_path, change):
 
 
 def test_a_changed_byte_is_a_problem(tmp_path):
-    entry = write_codebook(tmp_path, "00000000000000aa", Codebook.rounded(clustered(30, 60)), 0.25)
+    entry = write_codebook(tmp_path, "0000000000000006", Codebook.rounded(clustered(30, 60)), 0.25)
     folder, _ = open_codebook(tmp_path, entry, DIM)
     (path,) = tmp_path.rglob("centroids.npy")
     content = bytearray(path.read_bytes())

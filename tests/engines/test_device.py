@@ -144,7 +144,7 @@ def compared(indexes):
         root = indexes(dim, bits)
         engine = LocalEngine.open(root, read_only=True)
         engines.append(engine)
-        with engine._reading() as (reader, snapshot):
+        with engine._states.reading() as (reader, snapshot):
             ids = {reader.place_of(document.id): document.id for document in reader.scan()}
         coded = [
             (segment, snapshot.alive[number], [ids[number, at] for at in snapshot.alive[number].tolist()])

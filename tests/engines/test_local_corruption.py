@@ -27,6 +27,7 @@ from tests.engines.helpers import (
     record,
     segment_files,
     small_thresholds,
+    spare_names,
     unit_vectors,
 )
 
@@ -342,9 +343,10 @@ def test_a_catalog_that_contradicts_the_files(index, statement, named):
 
 
 def test_orphans_are_removed_by_the_next_writer(index):
-    orphan = index / "segments" / "0123456789abcdef"
+    whole, torn, *_ = spare_names(index)
+    orphan = index / "segments" / whole
     shutil.copytree(segment_files(index)[0].parent, orphan)
-    half = index / "segments" / "half"
+    half = index / "segments" / torn
     half.mkdir()
     (half / "vectors.npy").write_bytes(b"torn")
     living = set(segment_files(index)) - set(orphan.iterdir()) - set(half.iterdir())

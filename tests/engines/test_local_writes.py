@@ -350,16 +350,16 @@ def test_read_only_refuses_to_write(filled, root):
     assert state_on_disk(root) == before
 
 
-@pytest.mark.parametrize("failing", ["finish_segment", "put"])
+@pytest.mark.parametrize("failing", ["add_segment", "add", "finish"])
 def test_a_full_disk_leaves_the_last_state(filled, root, monkeypatch, failing):
-    from late_interaction.engines.local import rows
+    from late_interaction.engines.local import writer
 
     def no_room(*_):
         raise OSError(28, "No space left on device")
 
     before = state_on_disk(root)
     with monkeypatch.context() as patch:
-        patch.setattr(rows.Writer, failing, no_room)
+        patch.setattr(writer.Writer, failing, no_room)
         with pytest.raises(OSError, match="No space"):
             filled.upsert([record("new"), record("d1", seed=3)])
     after = state_on_disk(root)

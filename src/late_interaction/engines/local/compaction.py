@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.codec import ResidualCodec
-    from late_interaction.engines.local.names import Names
+    from late_interaction.engines.local.names import Taken
     from late_interaction.engines.local.rows import Place
     from late_interaction.engines.local.snapshot import Snapshot
 
@@ -50,7 +50,7 @@ _SAMPLE_BYTES = 384 << 20
 _SAMPLE_PER_CENTROID = 64
 
 
-def tidy(root: Path, snapshot: Snapshot, names: Names) -> Replacement | None:
+def tidy(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
     """What a writer does after a commit, if there is anything to do."""
     flat = _flat_segments(snapshot)
     enough = _FIRST_TRAINING_TOKENS if snapshot.codebook is None else _BUFFER_TOKENS
@@ -59,7 +59,7 @@ def tidy(root: Path, snapshot: Snapshot, names: Names) -> Replacement | None:
     return _merge(root, snapshot, names, _crowded(snapshot))
 
 
-def compact(root: Path, snapshot: Snapshot, names: Names) -> Replacement | None:
+def compact(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
     """The next step towards one segment without deleted documents, if there is one left to take."""
     flat = _flat_segments(snapshot)
     trained = snapshot.codebook is not None
@@ -109,7 +109,7 @@ def _crowded(snapshot: Snapshot) -> list[int]:
     return []
 
 
-def _merge(root: Path, snapshot: Snapshot, names: Names, numbers: Sequence[int]) -> Replacement | None:
+def _merge(root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int]) -> Replacement | None:
     """Copy the living documents of segments of one kind into a new one, in order."""
     if not numbers:
         return None
@@ -128,7 +128,7 @@ def _merge(root: Path, snapshot: Snapshot, names: Names, numbers: Sequence[int])
 
 
 def _compress(
-    root: Path, snapshot: Snapshot, names: Names, codec: ResidualCodec, numbers: Sequence[int]
+    root: Path, snapshot: Snapshot, names: Taken, codec: ResidualCodec, numbers: Sequence[int]
 ) -> Replacement:
     """Write the living documents of flat segments as a coded one, with a larger codebook if they deserve one."""
     living = [number for number in numbers if len(snapshot.alive[number])]
@@ -149,7 +149,7 @@ def _compress(
 
 
 def _codebook_for(
-    root: Path, snapshot: Snapshot, names: Names, numbers: Sequence[int]
+    root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int]
 ) -> tuple[Codebook, CodebookEntry | None]:
     """The codebook to compress some segments with, and its entry if it is a new one.
 

@@ -375,6 +375,8 @@ class LocalEngine:
             self._opened.close()
         else:
             with self._transactions.hold():
+                if self._maintenance is not None and not self.read_only:
+                    self._maintenance.close()
                 self._transactions.close()
                 self._opened.close()
 

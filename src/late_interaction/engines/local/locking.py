@@ -9,6 +9,7 @@ nobody holds any more is released by the garbage collector, also after an interr
 from __future__ import annotations
 
 import os
+import weakref
 from typing import TYPE_CHECKING
 
 from late_interaction.engines.local.files import LOCK, open_regular
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["WriterLock"]
 
 _ATTEMPTS = 8  # the file may be removed between opening and locking it, by a copy that failed
+
+
+_held_here: weakref.WeakSet[WriterLock] = weakref.WeakSet()  # for the message of IndexLockedError
 
 
 class WriterLock:
@@ -36,17 +40,22 @@ class WriterLock:
 
     def __init__(self, root: Path) -> None:
         self._path = root / LOCK
+        self._file: FileIO | None = None
         for _ in range(_ATTEMPTS):
-            self._file: FileIO | None = open_regular(self._path, create=True)
-            if not _locked(self._file):
-                self._file.close()
+            file = open_regular(self._path, create=True)
+            if not _locked(file):
+                is_here = any(lock.is_on(file) for lock in list(_held_here))
+                file.close()
+                where = "in this process already: use that object, or close it" if is_here else "by another process"
                 raise IndexLockedError(
-                    f"The index at {root} is open for writing, in this process or another. Use that object, or close "
-                    "it. To search beside a writer, open the index with read_only=True."
+                    f"The index at {root} is open for writing {where}. To search beside a writer, open it with "
+                    "read_only=True."
                 )
+            self._file = file
             if self.is_held:
+                _held_here.add(self)
                 return
-            self._file.close()
+            self.release()
         raise IndexLockedError(f"{self._path} is removed again and again by another process.")
 
     @property
@@ -58,6 +67,10 @@ class WriterLock:
             return os.path.samestat(os.fstat(self._file.fileno()), os.lstat(self._path))
         except OSError:
             return False
+
+    def is_on(self, file: FileIO) -> bool:
+        """Return whether this is the lock on an open file."""
+        return self._file is not None and os.path.samestat(os.fstat(self._file.fileno()), os.fstat(file.fileno()))
 
     def release(self) -> None:
         """Let others write. Releasing twice is no error."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from late_interaction.engines.local import compaction
 from late_interaction.engines.local.files import CODEBOOKS, SEGMENTS, remove_directory
+from late_interaction.engines.local.names import Taken
 from late_interaction.errors import IndexClosedError, InvalidRequestError, LateInteractionError
 from late_interaction.forking import renew_in_child
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from late_interaction.engines.local.catalog import Catalog
-    from late_interaction.engines.local.names import Names
     from late_interaction.engines.local.snapshot import Snapshot
     from late_interaction.engines.local.states import States
     from late_interaction.engines.local.transactions import Transactions
@@ -52,6 +52,7 @@ class Maintenance:
         self._transactions = transactions
         self._states = states
         self._thread: int | None = None
+        self._has_retired = False
         self._make_mutex()
         renew_in_child(self._make_mutex)
 
@@ -67,6 +68,8 @@ class Maintenance:
             try:
                 while self._rewrite(compaction.tidy):
                     pass
+                if self._has_retired:
+                    self._remove_retired()
             except IndexClosedError:  # meanwhile, by another thread or a signal handler
                 return
             except (OSError, LateInteractionError) as error:
@@ -99,26 +102,40 @@ class Maintenance:
                     return
             self._transactions.names.add(remove_directories(self._root, [name]))
 
-    def _rewrite(self, step: Callable[[Path, Snapshot, Names], Replacement | None]) -> bool:
+    def close(self) -> None:
+        """Remove what can be removed now."""
+        if self._has_retired and not self._mutex.locked():
+            with suppress(LateInteractionError):
+                self._remove_retired()
+
+    def _rewrite(self, step: Callable[[Path, Snapshot, Taken], Replacement | None]) -> bool:
         """Take a step of compaction, if there is one. Others read and write while its files are made."""
         with self._states.reading() as (_, snapshot):
             pass  # its files stay mapped, and nobody else removes any
-        replacement = step(self._root, snapshot, self._transactions.names)
-        if replacement is None:
-            return False
-        self._transactions.commit(lambda writer: writer.replace_segments(replacement))
-        self._remove_retired()
+        names = Taken(self._transactions.names)
+        try:
+            replacement = step(self._root, snapshot, names)
+            if replacement is None:
+                return False
+            self._has_retired = True
+            self._transactions.commit(lambda writer: writer.replace_segments(replacement))
+        except BaseException:
+            for name in names.taken:
+                self.discard(name)
+            raise
         return True
 
     def _remove_retired(self) -> None:
         """Remove the directories that were replaced, once the commit that did it is no longer in the log alone.
 
-        Otherwise a log that is damaged later would bring back the state that needs them.
+        Otherwise a log that is damaged later would bring back the state that needs them. While others read an older
+        state, the log cannot be emptied; the next write tries again.
         """
         with self._states.reading() as (reader, _):
             retired = [name for name, is_retired in reader.spare_names().items() if is_retired]
-        if retired and self._catalog.checkpoint():
+        if not retired or self._catalog.checkpoint():
             self._transactions.forget(remove_directories(self._root, retired))
+            self._has_retired = False
 
     def _make_mutex(self) -> None:
         self._mutex = threading.Lock()

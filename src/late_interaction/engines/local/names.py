@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-__all__ = ["IN_RESERVE", "Names", "exists", "new_name"]
+__all__ = ["IN_RESERVE", "Names", "Taken", "exists", "new_name"]
 
 IN_RESERVE = 4
 
@@ -59,6 +59,23 @@ class Names:
                 continue
             if not exists(self._root, name):  # a writer that has lost its lock may still be at it
                 return name
+
+
+class Taken:
+    """Names of one piece of work, so that none is forgotten when it fails.
+
+    Args:
+        names: Where they are taken from.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self.taken: list[str] = []
+
+    def take(self) -> str:
+        """Return a recorded name, for one directory."""
+        self.taken.append(self._names.take())
+        return self.taken[-1]
 
 
 def exists(root: Path, name: str) -> bool:

@@ -27,7 +27,7 @@ from late_interaction.engines.local.locking import WriterLock
 from late_interaction.engines.local.maintenance import remove_directories
 from late_interaction.engines.local.names import exists
 from late_interaction.engines.local.recovery import lost_commits_problem, set_aside
-from late_interaction.errors import CorruptIndexError, IndexNotFoundError, InvalidRequestError
+from late_interaction.errors import CorruptIndexError, IndexNotFoundError, InvalidRequestError, StorageError
 
 if TYPE_CHECKING:
     from late_interaction.engines.local.states import States
@@ -81,11 +81,10 @@ def open_directory(path: str | os.PathLike[str], *, dim: int | None, bits: int |
         )
     lock = location = None
     try:
+        if not exists:
+            _make_root(root)
+        lock = None if read_only else _locked(root)
         with disk_errors(root):
-            if not exists:
-                _make_root(root)
-            if not read_only:
-                lock = WriterLock(root)
             if dim is not None and not _has_catalog(root):
                 Catalog.create(root, dim=dim, bits=bits)
             location = Location(root)
@@ -96,6 +95,18 @@ def open_directory(path: str | os.PathLike[str], *, dim: int | None, bits: int |
         if location is not None:
             location.close()
         raise
+
+
+def _locked(root: Path) -> WriterLock:
+    try:
+        return WriterLock(root)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"Nothing can be written in {root} ({error.strerror}). "
+            "To search an index there, open it with read_only=True."
+        ) from error
 
 
 def resolve_root(path: str | os.PathLike[str]) -> Path:

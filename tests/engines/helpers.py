@@ -92,10 +92,11 @@ def left_over(root):
     return sorted(named ^ set(directories))
 
 
-def spare_names(root):
-    """The names of directories that the next writer may remove."""
+def spare_names(root, *, retired=False):
+    """Names that have not been used yet, or of directories that a reader of an older state may need."""
     with closing(sqlite3.connect(Path(root) / "catalog.sqlite")) as connection:
-        return [name for (name,) in connection.execute("SELECT name FROM spare_names ORDER BY name")]
+        rows = connection.execute("SELECT name FROM spare_names WHERE is_retired = ? ORDER BY name", (retired,))
+        return [name for (name,) in rows]
 
 
 def column_files(root):

@@ -129,7 +129,7 @@ class LocalEngine:
                 )
             if bits not in ("default", engine.bits):
                 raise InvalidRequestError(f"The index at {engine.path} was made with bits={engine.bits}, not {bits}.")
-            look_around(opened, engine._states, engine._transactions)
+            look_around(opened, engine._states, engine._transactions, engine._maintenance)
         except BaseException:
             opened.close()
             raise

@@ -53,6 +53,7 @@ class Maintenance:
         self._states = states
         self._thread: int | None = None
         self._has_retired = False
+        self._discarded: list[str] = []
         self._make_mutex()
         renew_in_child(self._make_mutex)
 
@@ -70,6 +71,8 @@ class Maintenance:
                     pass
                 if self._has_retired:
                     self._remove_retired()
+                if self._discarded:
+                    self._remove_discarded()
             except IndexClosedError:  # meanwhile, by another thread or a signal handler
                 return
             except (OSError, LateInteractionError) as error:
@@ -95,12 +98,17 @@ class Maintenance:
                 self._thread = None
 
     def discard(self, name: str) -> None:
-        """Remove what a failed write has left under a name, unless it was committed all the same."""
-        with suppress(LateInteractionError):  # the next open for writing tries again
-            with self._states.reading() as (reader, _):
-                if reader.spare_names().get(name) is not False:
-                    return
-            self._transactions.names.add(remove_directories(self._root, [name]))
+        """Remove what a failed write has left under a name, unless it was committed all the same.
+
+        If that is not possible now, the next write tries again, or the next open for writing.
+        """
+        self._discarded.append(name)
+        with suppress(LateInteractionError):
+            self._remove_discarded()
+
+    def remove_later(self) -> None:
+        """Remove directories that were replaced at the next write, since it was not possible before."""
+        self._has_retired = True
 
     def close(self) -> None:
         """Remove what can be removed now."""
@@ -136,6 +144,14 @@ class Maintenance:
         if not retired or self._catalog.checkpoint():
             self._transactions.forget(remove_directories(self._root, retired))
             self._has_retired = False
+
+    def _remove_discarded(self) -> None:
+        with self._states.reading() as (reader, _):
+            spare = reader.spare_names()
+        while self._discarded:
+            name = self._discarded.pop()
+            if spare.get(name) is False:
+                self._transactions.names.add(remove_directories(self._root, [name]))
 
     def _make_mutex(self) -> None:
         self._mutex = threading.Lock()

@@ -24,7 +24,7 @@ from late_interaction.engines.local.files import (
 from late_interaction.engines.local.last_commit import read_last_commit
 from late_interaction.engines.local.location import Location
 from late_interaction.engines.local.locking import WriterLock
-from late_interaction.engines.local.maintenance import remove_directories
+from late_interaction.engines.local.maintenance import Maintenance, remove_directories
 from late_interaction.engines.local.names import exists
 from late_interaction.engines.local.recovery import lost_commits_problem, set_aside
 from late_interaction.errors import CorruptIndexError, IndexNotFoundError, InvalidRequestError, StorageError
@@ -172,7 +172,9 @@ def _is_unfinished(path: Path) -> bool:
     return path.name in _UNFINISHED
 
 
-def look_around(opened: Opened, states: States, transactions: Transactions | None) -> None:
+def look_around(
+    opened: Opened, states: States, transactions: Transactions | None, maintenance: Maintenance | None
+) -> None:
     """Look at what earlier writers have left in an index that was just opened.
 
     A reader is told of lost commits. A writer removes what a crash has left, and only that; what a damaged log has
@@ -195,7 +197,7 @@ def look_around(opened: Opened, states: States, transactions: Transactions | Non
         is_lost = last_commit is not None and last_commit > generation
         if is_lost:
             _logger.warning("%s", lost_commits_problem(root, last_commit or 0, generation))
-        if transactions is None:
+        if transactions is None or maintenance is None:
             return
         if is_lost:
             with disk_errors(root / SET_ASIDE):
@@ -205,5 +207,8 @@ def look_around(opened: Opened, states: States, transactions: Transactions | Non
         existing = [name for name in spare if exists(root, name)]
         transactions.names.add(name for name, is_retired in spare.items() if not is_retired and name not in existing)
         transactions.forget(name for name, is_retired in spare.items() if is_retired and name not in existing)
-        if existing and (not any(spare[name] for name in existing) or opened.catalog.checkpoint()):
-            transactions.forget(remove_directories(root, existing))
+        retired = [name for name in existing if spare[name]]
+        if retired and not opened.catalog.checkpoint():
+            maintenance.remove_later()
+            existing = [name for name in existing if not spare[name]]
+        transactions.forget(remove_directories(root, existing))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.torture.driver import KINDS, kind_module, run_kind
+from tests.torture.driver import KINDS, UnavailableError, kind_module, run_kind
 from tests.torture.report import print_table
 
 
@@ -27,18 +27,20 @@ def main():
         parser.error(f"unknown kinds: {', '.join(sorted(unknown))}. Allowed: {', '.join(KINDS)}.")
     reports = []
     for kind in kinds:
-        trials = max(1, round(arguments.scale * kind_module(kind).TRIALS))
-        reports.append(
-            run_kind(
+        try:
+            report = run_kind(
                 kind,
                 seed=arguments.seed,
-                trials=trials,
+                trials=max(1, round(arguments.scale * kind_module(kind).TRIALS)),
                 numbers=arguments.trial,
                 jobs=1 if arguments.trial else arguments.jobs,
                 most_faults=arguments.most_faults,
                 progress=_progress if sys.stderr.isatty() else None,
             )
-        )
+        except UnavailableError as error:
+            sys.stderr.write(f"{kind} left out: {error}\n")
+            continue
+        reports.append(report)
         if sys.stderr.isatty():
             sys.stderr.write("\n")
     print_table(reports)

@@ -4,7 +4,8 @@ A kind of fault is a module with
 
     TRIALS          how many trials there are at scale 1,
     SECONDS         how long one may take before it counts as hanging,
-    ENVIRONMENT     environment variables of its processes,
+    ENVIRONMENT     environment variables of its processes, if it needs any,
+    prepare         a function of a folder, if it needs one: makes something there and returns further variables,
     Trials          a class: ``Trials(folder, seed)`` prepares, ``total`` is the number of different trials or None if
                     each number gives another one, and ``run(number)`` gives an `Outcome`.
 
@@ -34,6 +35,10 @@ from tests.torture.report import Report
 KINDS = ("kills", "syscalls", "interrupts", "flips", "forks", "renames")
 _START_SECONDS = 300
 _LINES_OF_STDERR = 60
+
+
+class UnavailableError(Exception):
+    """A kind cannot be tried on this machine; the message says why."""
 
 
 @dataclass
@@ -69,7 +74,8 @@ class _Child:
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",
-            **module.ENVIRONMENT,
+            **getattr(module, "ENVIRONMENT", {}),
+            **(module.prepare(self.folder) if hasattr(module, "prepare") else {}),
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.torture.child", kind, str(seed), str(self.folder)],

@@ -20,7 +20,6 @@ from tests.torture.samples import encoder
 
 TRIALS = 6_000
 SECONDS = 30
-ENVIRONMENT = {}
 
 _KINDS = ("closed", "killed")
 _WAYS = ("read", "read", "read", "open for writing", "add", "compact")

@@ -28,7 +28,7 @@ from tests.torture.driver import Outcome
 
 TRIALS = 300
 SECONDS = 90
-ENVIRONMENT = {"OMP_NUM_THREADS": "2"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "2"}  # so that there are threads, which a fork loses
 
 _CHILD_SECONDS = 10
 _COUNT, _WORDS = 1000, 40  # below what is compressed, and enough for torch to use its threads

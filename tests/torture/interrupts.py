@@ -19,7 +19,6 @@ from tests.torture.driver import Outcome
 
 TRIALS = 100_000  # more than there are: every point
 SECONDS = 10
-ENVIRONMENT = {}
 
 _FIRST, _BUFFER = 50, 50
 _QUERY = "common number7"

@@ -23,7 +23,6 @@ from tests.torture.driver import Outcome
 
 TRIALS = 400
 SECONDS = 60
-ENVIRONMENT = {}
 
 _ENCODER = WordEncoder(dim=8)
 _COUNT = 20

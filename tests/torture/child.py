@@ -13,7 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from tests.torture.driver import Outcome, kind_module
+from tests.torture.driver import BEGINS, Outcome, kind_module
 
 
 def main():
@@ -29,6 +29,8 @@ def main():
     trials = kind_module(kind).Trials(Path(folder), int(seed))
     answer({"total": trials.total})
     for line in sys.stdin:
+        sys.stderr.write(f"{BEGINS}\n")
+        sys.stderr.flush()
         try:
             outcome = trials.run(int(line))
         except Exception:  # noqa: BLE001  # a raw error where none was foreseen is a fault as well

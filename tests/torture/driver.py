@@ -34,7 +34,8 @@ from tests.torture.report import Report
 
 KINDS = ("kills", "syscalls", "interrupts", "flips", "forks", "renames")
 _START_SECONDS = 300
-_LINES_OF_STDERR = 60
+_CHARACTERS_OF_STDERR = 8_000
+BEGINS = "--- a trial begins ---"
 
 
 class UnavailableError(Exception):
@@ -124,16 +125,17 @@ class _Child:
             self._process.send_signal(signal.SIGABRT)  # faulthandler writes where every thread is
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(10)
-            raise _LostError(f"hangs: no answer in {seconds} seconds\n{self._stderr()}") from None
+            raise _LostError(f"hangs for {seconds} seconds: {self._stderr()}") from None
         if line is None:
             status = self._process.wait()
-            raise _LostError(f"the process ended with status {status}\n{self._stderr()}")
+            raise _LostError(f"the process ended with status {status}: {self._stderr()}")
         return json.loads(line)
 
     def _stderr(self):
+        """What the trial has written there: what it was about, and where its threads are."""
         self._errors.seek(0)
-        lines = deque(self._errors, _LINES_OF_STDERR)
-        return "".join(line for line in lines if not line.startswith("Extension modules"))
+        text = self._errors.read().rpartition(f"{BEGINS}\n")[2]
+        return text.partition("\nExtension modules")[0][:_CHARACTERS_OF_STDERR]
 
 
 class _LostError(Exception):

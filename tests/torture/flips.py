@@ -14,7 +14,7 @@ from collections import Counter
 from late_interaction import Document, Index
 from late_interaction.errors import LateInteractionError
 from tests.engines.helpers import CHILD_ENVIRONMENT
-from tests.torture.answers import ERROR, ask, raw_error, wrong
+from tests.torture.answers import ERROR, ask, ask_more, raw_error, wrong
 from tests.torture.driver import Outcome
 from tests.torture.samples import encoder
 
@@ -106,7 +106,10 @@ class _Trial:
         """Use the index in some way and look at all answers; the last ones."""
         if way == "read":
             with Index.open(self._root, encoder=encoder(), read_only=True) as index:
-                return self._look_at(index)
+                answers = self._look_at(index)
+                if not self.noted:  # then all the more
+                    answers |= self._look_at(index, ask_more)
+                return answers
         try:
             index = Index.open(self._root, encoder=encoder())
         finally:
@@ -144,7 +147,7 @@ class _Trial:
         except Exception:  # noqa: BLE001  # reported
             self.faults.append(raw_error("a write", traceback.format_exc()))
 
-    def _look_at(self, index):
+    def _look_at(self, index, ask=ask):
         """Ask everything; what is wrong must be known to `verify`."""
         answers = ask(index, self.faults)
         mistakes = min((wrong(answers, expected) for expected in self._expected), key=len, default=[])

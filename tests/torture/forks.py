@@ -15,6 +15,7 @@ import select
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -173,12 +174,12 @@ class _Forked:
     """A child, and what it says by a pipe: each action before it begins, and each fault."""
 
     def __init__(self, index, root, how, actions, end, acknowledged):
-        self._how, self._end = how, end
         self._said, said = os.pipe()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the child has ended
         sys.stderr.flush()
         if how == "multiprocessing":
             process = multiprocessing.get_context("fork").Process(
-                target=_child, args=(index, root, actions, end, acknowledged, said)
+                target=_child, args=(index, root, actions, end, acknowledged, said, self._errors)
             )
             process.start()
             self._pid = process.pid
@@ -187,7 +188,7 @@ class _Forked:
             if self._pid == 0:
                 if how == "os.fork twice" and (grandchild := os.fork()):
                     os._exit(os.waitpid(grandchild, 0)[1] != 0)
-                _child(index, root, actions, end, acknowledged, said)
+                _child(index, root, actions, end, acknowledged, said, self._errors)
                 os._exit(0)
         os.close(said)
 
@@ -211,21 +212,27 @@ class _Forked:
         if hangs:
             for pid in [entry["pid"] for entry in said if "pid" in entry]:
                 with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGABRT)  # faulthandler writes where its threads are
+                    time.sleep(0.3)
                     os.kill(pid, signal.SIGKILL)
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
         with suppress(ChildProcessError):
             status = os.waitpid(self._pid, 0)[1]
         last = [entry["begins"] for entry in said if "begins" in entry][-1:]
+        self._errors.seek(0)
+        errors = self._errors.read().decode(errors="replace").partition("\nExtension modules")[0]
+        self._errors.close()
         if hangs:
-            return [f"the child hangs in {last}"]
+            return [f"the child hangs in {last}\n{errors}"]
         if os.WIFSIGNALED(status):
             return [f"the child died of signal {os.WTERMSIG(status)} in {last}"]
         return [entry["fault"] for entry in said if "fault" in entry]
 
 
-def _child(index, root, actions, end, acknowledged, said):
+def _child(index, root, actions, end, acknowledged, said, errors):
     """What a forked process does."""
+    os.dup2(errors.fileno(), 2)
 
     def say(**entry):
         os.write(said, (json.dumps(entry) + "\n").encode())

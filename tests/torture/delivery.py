@@ -49,8 +49,8 @@ class Delivery:
             return
         if event not in ("call", "c_return") or frame.f_code.co_filename in self._outside:
             return
-        if event == "call" and (throwing or _is_delegating(frame)):
-            return  # no signal is looked for where an exception is thrown in, or where "yield from" goes on
+        if event == "call" and (throwing or not _looks_for_signals(frame)):
+            return
         if self.place is None and self.count == self._point:
             what = f"return of {argument.__qualname__} in" if event == "c_return" else "entry of"
             code = frame.f_code
@@ -59,9 +59,12 @@ class Delivery:
         self.count += 1
 
 
-def _is_delegating(frame):
-    """Whether a generator goes on in the middle of a "yield from" or an "await"."""
+def _looks_for_signals(frame):
+    """Whether a signal can be delivered where the frame is entered.
+
+    None is where an exception is thrown into a generator, nor where one goes on inside a "yield from" or an "await".
+    """
     if _RESUME is None or not frame.f_code.co_flags & inspect.CO_GENERATOR or frame.f_lasti < 0:
-        return False
-    instruction = frame.f_code.co_code[frame.f_lasti : frame.f_lasti + 2]
-    return len(instruction) == 2 and instruction[0] == _RESUME and instruction[1] & 3 >= 2
+        return True
+    code, argument = frame.f_code.co_code[frame.f_lasti : frame.f_lasti + 2]
+    return code == _RESUME and argument & 3 < 2

@@ -44,6 +44,7 @@ static int fails(const char *call, const char *path) {
     if (number == first) snprintf(what, sizeof what, "%s %s", call, path + strlen(below));
     int error = error_number;
     if (error == EMFILE && strcmp(call, "open")) error = EIO; /* only what opens can run out of descriptors */
+    if (error == ENOSPC && (!strcmp(call, "read") || !strcmp(call, "unlink"))) error = EIO;
     if (!strcmp(call, "mmap")) error = ENOMEM;
     errno = error;
     return 1;

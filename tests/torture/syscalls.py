@@ -22,7 +22,7 @@ from tests.engines.helpers import small_thresholds
 from tests.fakes import WordEncoder
 from tests.torture.driver import Outcome, UnavailableError
 
-TRIALS = 1_200
+TRIALS = 2_400
 SECONDS = 60
 
 _ERRORS = (errno.ENOSPC, errno.EIO, errno.EMFILE)

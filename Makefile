@@ -11,7 +11,7 @@ FLOOR_TESTS := $(addprefix tests/,encoders/test_spans.py encoders/test_vectors.p
 test_floor = NUMBA_CACHE_DIR=$(CURDIR)/.floors/numba .floors/$(1)/bin/python -m pytest --quiet
 FLOORS_PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints-floors.txt
 
-.PHONY: demo test test-slow test-floors lint types format clean
+.PHONY: demo test test-slow torture test-floors lint types format clean
 
 demo: .venv/installed  ## index the Python language reference and ask it questions in both frameworks
 	$(BIN)/late-interaction demo
@@ -21,6 +21,9 @@ test: lint types  ## everything CI asks for
 
 test-slow: .venv/developed  ## the long tests alone
 	$(BIN)/python -m pytest -m slow
+
+torture: .venv/developed  ## kills, failing system calls, interrupts, flipped bits, forks, renames: thousands of each
+	$(BIN)/python -m tests.torture $(TORTURE)
 
 test-floors: $(FLOORS:%=.floors/%/installed)  ## the lowest versions we admit: no framework, each alone, both
 	$(call test_floor,core) $(FLOOR_TESTS)

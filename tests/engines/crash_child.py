@@ -8,7 +8,7 @@ extended and segments merged every few writes.
     A worker does random things, writing down each intent before and each acknowledgement after, until it is killed at
     a random moment. What the index then holds must be the last acknowledged state, or the one intended after it.
     Meanwhile a reader, in a process of its own, asks the index everything: each answer must be of one state.
-    `tests.engines.crash` does so for as long as one likes.
+    `python -m tests.torture --only kills` does so for as long as one likes.
 
 ``python -m tests.engines.crash_child lines ROOT ACTION POINTS``
     A worker does one thing and is killed before a certain line of the engine's code, for many lines in turn.

@@ -1,0 +1,35 @@
+"""A small part of `make torture`: whatever happens around the process, the promises of the index hold."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.torture.driver import KINDS, UnavailableError, kind_module, run_kind
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals, forks and renames of open files are those of POSIX")
+
+_TRIALS = {"kills": 5, "syscalls": 150, "interrupts": 250, "flips": 70, "forks": 12, "renames": 60}
+_MOST_FAULTS = 5  # enough to see what is wrong
+
+
+def _survives(kind, seed, trials):
+    try:
+        report = run_kind(kind, seed=seed, trials=trials, most_faults=_MOST_FAULTS)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    if report.faults:
+        pytest.fail(str(report), pytrace=False)
+    assert report.tried >= trials
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_some_trials(kind):
+    _survives(kind, seed=1, trials=_TRIALS[kind])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_trials(kind):
+    _survives(kind, seed=2, trials=kind_module(kind).TRIALS // 20)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CodedQuery"]
 
-_REACH = 0.35
+_REACH = 0.3
 """Share of its norm that a residual is expected to add to the score of its centroid, at most, in `_REACH_DIM` or more
 dimensions: tokens whose centroids lose by more are pruned. Measured by `benchmarks.recall`."""
 

@@ -1,7 +1,7 @@
 """The scores of `scoring.CodedQuery` on an accelerator of torch, for indexes opened with ``device="cuda"``.
 
-The compressed columns of a segment are copied to the device when it is first searched and stay there; what was decided
-for the processor to touch little memory (bits instead of scores, one token before all) is not needed there.
+The compressed columns of a segment are copied to the device when it is first searched and stay there. What saves memory
+traffic on the processor (bits instead of scores, one token before all, pruning) is not needed there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Device", "DeviceQuery"]
 
-_BLOCK_TOKENS = 2**20  # centroid scores of so many tokens at a time: 128 MB for 32 query tokens
+_BLOCK_TOKENS = 2**20  # tokens whose centroid scores are gathered at a time: 128 MB for 32 query tokens
 
 
 class Device:
@@ -91,6 +91,10 @@ class DeviceQuery:
         return self._scores(segment, positions, with_residuals=False)
 
     def refined(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """MaxSim of some documents, (n,)."""
+        return self.exact(segment, positions)
+
+    def pruned(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """MaxSim of some documents, (n,)."""
         return self.exact(segment, positions)
 

@@ -1,7 +1,8 @@
-"""Scores of compressed documents for one query, each kind closer to MaxSim than the one before, and dearer."""
+"""Scores of compressed documents for one query, in stages: each is more accurate and more expensive than the last."""
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from late_interaction.engines.local import threads
 from late_interaction.engines.local.codec import rotation
 from late_interaction.engines.local.kernels import compiled
 from late_interaction.engines.local.kernels.exact import torch_module
-from late_interaction.engines.local.segment import tokens_of
+from late_interaction.engines.local.segment import in_blocks, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,21 +25,26 @@ if TYPE_CHECKING:
 
 __all__ = ["CodedQuery"]
 
-_REACH = 0.35
-"""How much of its norm a residual is expected to add to the score of its centroid, at most: tokens whose centroids lose
-by more are not looked at. Measured by `benchmarks.recall`."""
+_REACH = 0.3
+"""Share of its norm that a residual is expected to add to the score of its centroid, at most, in `_REACH_DIM` or more
+dimensions: tokens whose centroids lose by more are pruned. Measured by `benchmarks.recall`."""
+
+_REACH_DIM = 64
+"""In fewer dimensions the share grows with one over the square root of the dimension, as the dot product of random
+unit vectors does."""
 
 _FEW = 16  # query tokens
 _LANES = 32
-"""How many query tokens share a mask of 64 bits, at most. Fewer have more levels each, up to so many."""
+"""Query tokens that share a mask of 64 bits, at most. Fewer have more levels each, up to `_MAX_LEVELS`."""
 _MAX_LEVELS = 8
 
 _FLOOR_DEVIATIONS = 2.5
-"""By how many standard deviations a score is above the mean of all centroids before it counts: the best match of a
-query token in a document that answers is. Where hardly any centroid is, half the way to the highest has to do."""
+"""Standard deviations above the mean of all centroids from which a score counts: the best match of a query token in a
+relevant document is that high. Where hardly any centroid is, the midpoint between mean and maximum is used."""
 _EVERY = 8  # a sample of the centroids is enough to know their mean
 
 _BLOCK_TOKENS = 1024  # unpacked at a time: half a megabyte at 128 dimensions, which stays in the cache
+_BLOCK_DOCUMENT_TOKENS = 2**18  # tokens of the documents scored exactly at a time: 32 MB for 32 query tokens
 
 
 class CodedQuery:
@@ -56,14 +62,15 @@ class CodedQuery:
         self._rotated = np.zeros((len(query), codec.padded_dim), np.float32)
         self._rotated[:, : codec.dim] = query @ rotation(codec.dim).T
         rotated, centroids = torch.from_numpy(self._rotated[:, : codec.dim]), torch.from_numpy(codebook.centroids)
-        if len(query) <= _FEW:  # BLAS is quicker at few rows times many, but turning the result round takes as long
+        if len(query) <= _FEW:  # BLAS is faster with few rows, but transposing the result costs as much
             scores = rotated @ centroids.T
             highest, scores = scores.amax(dim=1), scores.T.contiguous()
         else:
             scores = centroids @ rotated.T
             highest = scores.amax(dim=0)
         self._highest, self._centroid_scores = highest.numpy(), scores.numpy()
-        self._reach = np.float32(_REACH) * np.linalg.norm(query, axis=1).astype(np.float32)
+        reach = _REACH * max(1.0, math.sqrt(_REACH_DIM / codec.dim))
+        self._reach = np.float32(reach) * np.linalg.norm(query, axis=1).astype(np.float32)
 
     def sketched(self, segments: Sequence[tuple[CodedSegment, NDArray[np.int64]]]) -> NDArray[np.float32]:
         """Coarse MaxSim of some documents of each segment, from a few levels of their centroids' scores, (n,)."""
@@ -86,9 +93,9 @@ class CodedQuery:
         return sums
 
     def refined(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """MaxSim of some documents, counting the residual of one token for each query token, (n,).
+        """MaxSim of some documents from the residual of one token for each query token, (n,).
 
-        It is the token of the best centroid: a little less than the exact score, and nearly in its order.
+        It is the token of the best centroid. A little less than the exact score, and nearly in its order.
         """
         if not segment.entry.tokens:
             return np.zeros(len(positions), np.float32)
@@ -111,30 +118,49 @@ class CodedQuery:
         scores[segment.lengths(positions) == 0] = 0
         return scores
 
-    def exact(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """MaxSim of some documents from all that is stored of them, (n,)."""
-        torch = torch_module()
-        starts = segment.offsets[positions]
-        lengths = segment.offsets[positions + 1] - starts
-        bounds = np.concatenate([[0], np.cumsum(lengths)])
-        tokens = tokens_of(starts, lengths)
+    def pruned(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """MaxSim of some documents without the tokens whose residuals are unlikely to matter, (n,).
+
+        Never more than the exact score, and nearly always equal to it.
+        """
+        tokens, bounds = _tokens(segment, positions)
         codes, scales = segment.codes[tokens], segment.scales[tokens].astype(np.float32)
         keep = np.empty(len(tokens), np.bool_)
         norms = self._codec.norms(scales)
         compiled.promising_tokens(codes, norms, bounds, self._centroid_scores, self._reach, keep)
         bounds = np.concatenate([[0], np.cumsum(keep)])[bounds]
-        tokens, codes, scales = tokens[keep], codes[keep], scales[keep]
+        return self._best_sums(segment, tokens[keep], codes[keep], scales[keep], bounds)
+
+    def exact(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """MaxSim of some documents, given by ascending positions, from all that is stored of them, (n,)."""
+        sums = []
+        for block in in_blocks(segment, positions, _BLOCK_DOCUMENT_TOKENS):
+            tokens, bounds = _tokens(segment, block)
+            codes, scales = segment.codes[tokens], segment.scales[tokens].astype(np.float32)
+            sums.append(self._best_sums(segment, tokens, codes, scales, bounds))
+        return np.concatenate(sums) if sums else np.empty(0, np.float32)
+
+    def _best_sums(
+        self,
+        segment: CodedSegment,
+        tokens: NDArray[np.int64],
+        codes: NDArray[np.uint16],
+        scales: NDArray[np.float32],
+        bounds: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """MaxSim over some tokens of documents, of which each begins at one of the bounds, (documents,)."""
+        torch = torch_module()
         dots = np.empty((len(self._rotated), len(tokens)), np.float32)
         query = torch.from_numpy(self._rotated)
         for start in range(0, len(tokens), _BLOCK_TOKENS):
             points = self._codec.points(segment.residuals, tokens[start : start + _BLOCK_TOKENS])
             dots[:, start : start + _BLOCK_TOKENS] = torch.mm(query, torch.from_numpy(points).T).numpy()
-        sums = np.empty(len(positions), np.float32)
+        sums = np.empty(len(bounds) - 1, np.float32)
         compiled.best_sums(codes, scales, dots, bounds, self._centroid_scores, sums)
         return sums
 
     def _sketch(self) -> tuple[np.float32, np.float32, list[NDArray[np.uint64]]]:
-        """The score of no levels, what a level adds to it, and masks for as many query tokens as each has room for."""
+        """Return the score of no levels, what a level adds to it, and masks, each for up to `_LANES` query tokens."""
         scores = self._centroid_scores
         some = scores[::_EVERY]
         mean, deviation = some.mean(axis=0), some.std(axis=0)
@@ -150,6 +176,13 @@ class CodedQuery:
             compiled.fill_masks(part, floor[first : first + lanes], np.float32(1) / step, levels, mask)
             masks.append(mask)
         return floor.sum(), np.float32(step), masks
+
+
+def _tokens(segment: CodedSegment, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The numbers of the tokens of some documents, and where each document begins and the last ends among them."""
+    starts = segment.offsets[positions]
+    lengths = segment.offsets[positions + 1] - starts
+    return tokens_of(starts, lengths), np.concatenate([[0], np.cumsum(lengths)])
 
 
 def _scan(

@@ -1,9 +1,10 @@
 """The search plan.
 
-Exact documents are scored exactly. Compressed ones coarsely at first, from a few bits for the centroid of each token;
-some of the best better, by those centroids; some of these by what one token adds for each query token; and a few by all
-their tokens. Once that has shown how good the k-th best is, and what a better score adds to a worse one, only documents
-that may still get there are looked at again. Filters and deletions come before all: what is not asked for costs
+Uncompressed documents are scored exactly. Compressed ones are scored in stages, each more accurate and more expensive:
+coarsely, from a few bits for the centroid of each token; by these centroids; by what one token adds for each query
+token; and by all tokens whose residuals are likely to matter. The scores of the k-th best document, and the corrections
+from one stage to the next, tell which others may still be among the k best; only these are rescored. The k best are
+scored exactly at the end. Filters and deletions come before all stages, so documents that are not asked for cost
 nothing.
 """
 
@@ -34,15 +35,15 @@ if TYPE_CHECKING:
 __all__ = ["search"]
 
 _FIRST, _FIRST_PER_HIT = (256, 64, 64), (4, 2, 2)
-"""How many documents are scored in each of the better ways at first, or so many for each of the k hits if that is more.
+"""Documents scored first in each stage after the coarse one: at least this many, or this many for each of the k hits.
 
-The last two are the same ones: the best of the refined would gain less from exact scores than others do."""
+The last two stages score the same ones: the best of the refined would gain less from the last stage than others do."""
 
-_MOST = 4096
-"""How many more may be scored in each of them, at most."""
+_MAX_RESCORED_DOCUMENTS = 4096
+"""Documents scored after these in each stage, at most."""
 
 _DEVIATIONS = 3.5
-"""By how many standard deviations more than others of the query a document may gain. See `benchmarks.recall`."""
+"""Margin, in standard deviations of the score correction, for rescoring a candidate. See `benchmarks.recall`."""
 
 
 def search(
@@ -52,9 +53,9 @@ def search(
     k: int,
     device: Device | None = None,
 ) -> list[tuple[Place, float]]:
-    """The k best of the documents at some positions of each segment, best first; of equal ones the older is first.
+    """Return the k best of the documents at some positions of each segment, with their exact scores, best first.
 
-    Compressed ones are scored on the device, if there is one.
+    Of equal documents the older is first. Compressed ones are scored on the device, if there is one.
     """
     numbers: list[NDArray[np.int64]] = []
     places: list[NDArray[np.int64]] = []
@@ -86,7 +87,7 @@ def _search_coded(
     k: int,
     device: Device | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Segment numbers, positions and scores of compressed documents, among them the k best."""
+    """Return segment numbers, positions and exact scores of the k best compressed documents, not in order."""
     with imports:  # compiled kernels take a moment to import
         from late_interaction.engines.local.scoring import CodedQuery
 
@@ -100,39 +101,45 @@ def _search_coded(
             CodedQuery(query, codebook, codec) if device is None else DeviceQuery(query, codebook, codec, device)
         )
     documents = _Chosen(coded_query, coded, numbers, places)
-    if len(places) <= max(_FIRST[-1], k):
+    if len(places) <= k:
         return numbers, places, documents.exact(np.arange(len(places)))
-    with stage("scan"):
-        sketched = coded_query.sketched(list(coded.values()))
-    scores = _best_scores(documents, sketched, k)
-    known = np.flatnonzero(np.isfinite(scores))
-    return numbers[known], places[known], scores[known]
+    if len(places) <= _FIRST[-1]:
+        scores = documents.pruned(np.arange(len(places)))
+    else:
+        with stage("scan"):
+            sketched = coded_query.sketched(list(coded.values()))
+        scores = _best_scores(documents, sketched, k)
+    best = top_k(scores, k)
+    if device is not None:  # which prunes nothing
+        return numbers[best], places[best], scores[best]
+    with stage("exact scores"):
+        return numbers[best], places[best], documents.exact(best)
 
 
 def _best_scores(documents: _Chosen, sketched: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """Scores of documents given their coarse scores; minus infinity where they are not worth knowing."""
-    ways = (("approximate", documents.approximate), ("refine", documents.refined), ("rerank", documents.exact))
-    scores = [sketched, *(np.full(len(sketched), -np.inf, np.float32) for _ in ways)]
+    """Return the scores of the last stage, given the coarse ones; minus infinity for documents out of reach."""
+    stages = (("approximate", documents.approximate), ("refine", documents.refined), ("rerank", documents.pruned))
+    scores = [sketched, *(np.full(len(sketched), -np.inf, np.float32) for _ in stages)]
 
-    def score(way: int, chosen: NDArray[np.int64]) -> None:
-        name, function = ways[way]
+    def score(number: int, chosen: NDArray[np.int64]) -> None:
+        name, function = stages[number]
         with stage(name):
-            scores[way + 1][chosen] = function(chosen)
+            scores[number + 1][chosen] = function(chosen)
 
     chosen = np.arange(len(sketched))
-    for way, first in enumerate(_FIRST):
-        chosen = chosen[top_k(scores[way][chosen], max(first, _FIRST_PER_HIT[way] * k))]
-        score(way, chosen)
+    for number, first in enumerate(_FIRST):
+        chosen = chosen[top_k(scores[number][chosen], max(first, _FIRST_PER_HIT[number] * k))]
+        score(number, chosen)
     least = np.partition(scores[-1][chosen], -k)[-k]
     gains = [better[known] - worse[known] for worse, better in pairwise(scores) for known in [np.isfinite(better)]]
-    for way in range(len(ways)):
-        reach = sum(gain.mean() for gain in gains[way:])
-        reach += _DEVIATIONS * np.sqrt(sum(gain.var() for gain in gains[way:]))
-        reach = max(reach, (scores[-1][chosen] - scores[way][chosen]).max())
-        hopeful = np.flatnonzero((scores[way] + reach >= least) & np.isinf(scores[way + 1]))
-        if len(hopeful) > _MOST:
-            hopeful = hopeful[top_k(scores[way][hopeful], _MOST)]
-        score(way, hopeful)
+    for number in range(len(stages)):
+        reach = sum(gain.mean() for gain in gains[number:])
+        reach += _DEVIATIONS * np.sqrt(sum(gain.var() for gain in gains[number:]))
+        reach = max(reach, (scores[-1][chosen] - scores[number][chosen]).max())
+        candidates = np.flatnonzero((scores[number] + reach >= least) & np.isinf(scores[number + 1]))
+        if len(candidates) > _MAX_RESCORED_DOCUMENTS:
+            candidates = candidates[top_k(scores[number][candidates], _MAX_RESCORED_DOCUMENTS)]
+        score(number, candidates)
     return scores[-1]
 
 
@@ -150,6 +157,9 @@ class _Chosen:
 
     def refined(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._scores(self.query.refined, chosen)
+
+    def pruned(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._scores(self.query.pruned, chosen)
 
     def exact(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._scores(self.query.exact, chosen)

@@ -1,16 +1,20 @@
 """The kernels compiled by numba. Each equals the function of the same name in `reference`, which documents it.
 
-Compiled once per machine, with the types given here, when this module is first imported: numba keeps the result on disk
-beside the source, or in the user's cache directory where that cannot be written. All release the GIL. Arrays are not
-bounds-checked: callers see to it that codes and offsets are in range (`segment.CodedSegment.codes`).
+They are compiled once per machine, with the types given here, when this module is first imported. numba keeps the
+result on disk (see `cache`), beside the source or, where that cannot be written, in the user's cache directory. What is
+damaged there, or cannot be written, is compiled again. All kernels release the GIL. Arrays are not bounds-checked:
+callers ensure that codes and offsets are in range (`segment.CodedSegment.codes`).
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numba as nb
 import numpy as np
+
+from late_interaction.engines.local.kernels.cache import KernelCache
 
 __all__ = [
     "best_sums",
@@ -24,16 +28,31 @@ __all__ = [
 ]
 
 
-def _can_keep() -> bool:
-    """Whether numba finds a place to keep compiled code in."""
+def _cache_directory() -> str | None:
+    """Where numba keeps compiled code of this file; None if it finds no place."""
     try:
-        nb.njit(cache=True)(lambda: None)
-    except RuntimeError:
-        return False
-    return True
+        return nb.njit(cache=True)(lambda: None).stats.cache_path
+    except (RuntimeError, OSError):
+        return None
 
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": _can_keep(), "boundscheck": False}
+_cache = KernelCache(_cache_directory(), Path(__file__).stem)
+_OPTIONS: dict[str, Any] = {"nogil": True, "boundscheck": False}
+
+
+def _kernel(signature: Any, **options: Any) -> Any:
+    """Compile a function for one signature, or load what was compiled before."""
+
+    def compiled(function):
+        if _cache.helps(function.__name__):
+            try:
+                return nb.njit([signature], cache=True, **_OPTIONS, **options)(function)
+            except OSError as error:  # the disk is full, for example
+                _cache.write_failed(error)
+        return nb.njit([signature], **_OPTIONS, **options)(function)
+
+    return compiled
+
 
 _u8, _u16, _u64, _i32, _i64, _f32 = nb.uint8, nb.uint16, nb.uint64, nb.int32, nb.int64, nb.float32
 
@@ -43,7 +62,7 @@ def _columns(kind: Any, dimensions: int = 1) -> Any:
     return nb.types.Array(kind, dimensions, "C", readonly=True)
 
 
-@nb.njit([nb.void(_columns(_f32, 2), _i64, _f32, _u8[:, ::1], _f32[::1])], fastmath=True, **_OPTIONS)
+@_kernel(nb.void(_columns(_f32, 2), _i64, _f32, _u8[:, ::1], _f32[::1]), fastmath=True)
 def quantize(residuals, bits, step, packed, scales):
     tokens, dim = residuals.shape
     width = packed.shape[1]
@@ -70,7 +89,7 @@ def quantize(residuals, bits, step, packed, scales):
         scales[token] = norm / along if along > 0 else _f32(0)
 
 
-@nb.njit([nb.void(_columns(_u8, 2), _columns(_i64), _i64, _f32[:, ::1])], **_OPTIONS)
+@_kernel(nb.void(_columns(_u8, 2), _columns(_i64), _i64, _f32[:, ::1]))
 def unpack(packed, tokens, bits, points):
     width = packed.shape[1]
     mask = _u8((1 << bits) - 1)
@@ -84,7 +103,7 @@ def unpack(packed, tokens, bits, points):
                 part[j] = _f32(_u8((row[j] >> right) & mask)) - shift
 
 
-@nb.njit([nb.void(_columns(_f32, 2), _columns(_f32), _f32, _i64, _u64[::1])], **_OPTIONS)
+@_kernel(nb.void(_columns(_f32, 2), _columns(_f32), _f32, _i64, _u64[::1]))
 def fill_masks(scores, floor, inverse, levels, masks):
     centroids, lanes = scores.shape
     for centroid in range(centroids):
@@ -106,7 +125,7 @@ def _ones(word):
     return _i32((word * _u64(0x0101010101010101)) >> _u64(56))
 
 
-@nb.njit([nb.void(_columns(_u16), _columns(_i64), _columns(_i64), _columns(_u64), _i32[::1])], **_OPTIONS)
+@_kernel(nb.void(_columns(_u16), _columns(_i64), _columns(_i64), _columns(_u64), _i32[::1]))
 def scan(codes, offsets, documents, masks, counts):
     for i in range(len(documents)):
         token, end = offsets[documents[i]], offsets[documents[i] + 1]
@@ -123,7 +142,7 @@ def scan(codes, offsets, documents, masks, counts):
         counts[i] += _ones(seen0 | seen1 | seen2 | seen3)
 
 
-@nb.njit([nb.void(_columns(_u16), _columns(_i64), _columns(_i64), _columns(_f32, 2), _f32[::1])], **_OPTIONS)
+@_kernel(nb.void(_columns(_u16), _columns(_i64), _columns(_i64), _columns(_f32, 2), _f32[::1]))
 def centroid_sums(codes, offsets, documents, centroid_scores, sums):
     lanes = centroid_scores.shape[1]
     best = np.empty(lanes, np.float32)
@@ -186,7 +205,7 @@ _nearest_dots_types = nb.void(
 )
 
 
-@nb.njit([_nearest_dots_types], fastmath=True, **_OPTIONS)
+@_kernel(_nearest_dots_types, fastmath=True)
 def nearest_dots(codes, packed, offsets, documents, centroid_scores, query, bits, nearest, dots):
     lanes = len(query)
     middle = np.zeros(lanes, np.float32)  # what shifting the grid to its middle takes from every dot product
@@ -214,10 +233,7 @@ def nearest_dots(codes, packed, offsets, documents, centroid_scores, query, bits
             dots[i, lane] = _dot_levels(packed[token], query[lane], bits) - middle[lane]
 
 
-@nb.njit(
-    [nb.void(_columns(_u16), _columns(_f32), _columns(_i64), _columns(_f32, 2), _columns(_f32), nb.boolean[::1])],
-    **_OPTIONS,
-)
+@_kernel(nb.void(_columns(_u16), _columns(_f32), _columns(_i64), _columns(_f32, 2), _columns(_f32), nb.boolean[::1]))
 def promising_tokens(codes, norms, bounds, centroid_scores, reach, keep):
     lanes = centroid_scores.shape[1]
     best = np.empty(lanes, np.float32)
@@ -238,10 +254,7 @@ def promising_tokens(codes, norms, bounds, centroid_scores, reach, keep):
             keep[token] = hopeful > 0
 
 
-@nb.njit(
-    [nb.void(_columns(_u16), _columns(_f32), _columns(_f32, 2), _columns(_i64), _columns(_f32, 2), _f32[::1])],
-    **_OPTIONS,
-)
+@_kernel(nb.void(_columns(_u16), _columns(_f32), _columns(_f32, 2), _columns(_i64), _columns(_f32, 2), _f32[::1]))
 def best_sums(codes, scales, dots, bounds, centroid_scores, sums):
     lanes = len(dots)
     best = np.empty(lanes, np.float32)
@@ -260,3 +273,6 @@ def best_sums(codes, scales, dots, bounds, centroid_scores, sums):
         for lane in range(lanes):
             total += best[lane]
         sums[document] = total
+
+
+_cache.record()

@@ -59,6 +59,36 @@ class Document:
         metadata: Mapping[str, Any] | None = None,
         encoded_text: str | None = None,
     ) -> None:
+        self._fill(text, image, id, metadata, encoded_text, _MAX_DEPTH)
+
+    @classmethod
+    def restored(
+        cls,
+        text: str,
+        *,
+        image: PageImage | None,
+        id: str,  # noqa: A002
+        metadata: Mapping[str, Any],
+        encoded_text: str | None,
+    ) -> Document:
+        """Return a document that an index holds. Earlier releases stored metadata nested deeper than is allowed now.
+
+        Raises:
+            InvalidDocumentError: No release stores such a document.
+        """
+        document = cls.__new__(cls)
+        document._fill(text, image, id, metadata, encoded_text, _MAX_STORED_DEPTH)
+        return document
+
+    def _fill(
+        self,
+        text: str | None,
+        image: PageImage | Image | str | os.PathLike[str] | None,
+        id: str | None,  # noqa: A002
+        metadata: Mapping[str, Any] | None,
+        encoded_text: str | None,
+        max_depth: int,
+    ) -> None:
         page = None if image is None else _as_page_image(image)
         if text is None:
             if page is None:
@@ -70,7 +100,7 @@ class Document:
         metadata = {} if metadata is None else metadata
         if not isinstance(metadata, Mapping):
             raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
-        metadata = plain_json(dict(metadata), "metadata")
+        metadata = plain_json(dict(metadata), "metadata", max_depth=max_depth)
         if id is None:
             id = _content_hash(text, encoded_text, metadata, page)  # noqa: A001
         else:
@@ -192,17 +222,20 @@ def _content_hash(text: str, encoded_text: str | None, metadata: Mapping[str, An
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
-_MAX_DEPTH = 64  # nesting beyond this is a mistake, and would exhaust the stack of whoever reads it
+_MAX_DEPTH = 16  # of metadata; filters see each level on its own, so an index keeps deep metadata many times
+_MAX_STORED_DEPTH = 64  # of metadata that earlier releases stored
 
 
-def plain_json(value: Any, name: str, depth: int = 0) -> Any:
-    """A copy of a JSON value, made of plain dicts, lists, strings, numbers, booleans and None.
+def plain_json(value: Any, name: str, depth: int = 0, *, max_depth: int = _MAX_STORED_DEPTH) -> Any:
+    """Return a copy of a JSON value, made of plain dicts, lists, strings, numbers, booleans and None.
 
     Raises:
         InvalidDocumentError: JSON or the catalog cannot hold it; the message names the place inside ``name``.
     """
-    if depth > _MAX_DEPTH:
-        raise InvalidDocumentError(f"{name} is nested more than {_MAX_DEPTH} levels deep.")
+    if depth > max_depth:
+        raise InvalidDocumentError(
+            f"{name:.200} is nested more than {max_depth} levels deep. Flatten it, or use a string."
+        )
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -219,9 +252,14 @@ def plain_json(value: Any, name: str, depth: int = 0) -> Any:
     if isinstance(value, dict):
         for key in value:
             check_string(key, f"{name}: the key {key!r}")
-        return {str(key): plain_json(item, f"{name}[{key!r}]", depth + 1) for key, item in value.items()}
+        return {
+            str(key): plain_json(item, f"{name}[{key!r}]", depth + 1, max_depth=max_depth)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [plain_json(item, f"{name}[{place}]", depth + 1) for place, item in enumerate(value)]
+        return [
+            plain_json(item, f"{name}[{place}]", depth + 1, max_depth=max_depth) for place, item in enumerate(value)
+        ]
     raise InvalidDocumentError(
         f"{name} is a {type(value).__name__}, which JSON cannot hold. "
         "Use strings, numbers, booleans, None, lists and dicts."

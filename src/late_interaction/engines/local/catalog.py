@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from late_interaction.engines.local.files import CATALOG, sync_directory, sync_file
 from late_interaction.engines.local.migration import bring_up_to_date
+from late_interaction.engines.local.regular_files import check_catalog_files
 from late_interaction.engines.local.rows import Reader
 from late_interaction.engines.local.schema import FORMAT_VERSION, SCHEMA
+from late_interaction.engines.local.sqlite_errors import index_error
 from late_interaction.engines.local.where import LOWERED
 from late_interaction.engines.local.writer import Writer
-from late_interaction.errors import CorruptIndexError, IndexClosedError, IndexNotFoundError, StorageError
+from late_interaction.errors import IndexClosedError, IndexNotFoundError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,13 +58,10 @@ class Catalog:
         if not self.path.is_file():
             raise IndexNotFoundError(f"There is no index at {root} (no {CATALOG}).")
         try:
+            check_catalog_files(self.path)
             with self.reading() as reader:
-                version = reader.setting("format_version") if reader.has_settings() else None
-            if version not in range(1, FORMAT_VERSION + 1):
-                raise CorruptIndexError(
-                    f"{self.path} is no catalog that this release can read (format version {version!r}, known up to "
-                    f"{FORMAT_VERSION}). Upgrade late-interaction if a newer release has made it."
-                )
+                reader.check_schema(self.path)
+                reader.check_settings()
         except BaseException:
             self.close()
             raise
@@ -82,6 +81,7 @@ class Catalog:
             settings = {"format_version": FORMAT_VERSION, "dim": dim, "bits": bits, "generation": 0}
             rows = [(key, json.dumps(value)) for key, value in settings.items()]
             connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
+            Writer(connection).seal()
             connection.execute("PRAGMA journal_mode = WAL")
         sync_file(unfinished)
         unfinished.replace(path)
@@ -121,6 +121,7 @@ class Catalog:
                 writer = Writer(connection)
             result = change(writer)
             writer.set_setting("generation", writer.generation + 1)
+            writer.seal()
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:
@@ -164,12 +165,10 @@ class Catalog:
             connection = self._take()
             yield connection
         except sqlite3.DatabaseError as error:
-            # SQLite reports damage as plain DatabaseError, and what the system denies it as OperationalError.
-            if type(error) is sqlite3.DatabaseError:
-                raise CorruptIndexError(f"{self.path} is damaged: {error}. Restore the index from a copy.") from error
-            if type(error) is sqlite3.OperationalError:
-                raise StorageError(f"{self.path}: {error}. The last commit stands.") from error
-            raise
+            meaning = index_error(error, self.path)
+            if meaning is None:
+                raise
+            raise meaning from error
         finally:
             if connection is not None:
                 if self._closed or self._in_guest_mode() or not _is_open(connection):

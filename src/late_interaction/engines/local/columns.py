@@ -7,15 +7,21 @@ never taken for data.
 from __future__ import annotations
 
 import math
+import mmap
+import os
+import re
 import secrets
 import shutil
+import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from late_interaction.engines.local.files import checksum, sync_directory, sync_file
+from late_interaction.engines.local.regular_files import opened_folder
 from late_interaction.errors import CorruptIndexError, StorageError
 
 if TYPE_CHECKING:
@@ -26,9 +32,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-__all__ = ["ColumnFile", "ColumnFolder", "ColumnWriter", "ColumnsMissingError"]
+__all__ = ["ColumnFile", "ColumnFolder", "ColumnWriter", "ColumnsMissingError", "is_count", "is_directory_name"]
 
 _HEADER_BYTES = 128
+_DIRECTORY_NAME = re.compile("[0-9a-f]{16}")
+_MAX_COUNT = 2**48
 
 
 class ColumnsMissingError(CorruptIndexError):
@@ -42,6 +50,21 @@ class ColumnFile:
     name: str
     size: int
     checksum: int
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether its size and checksum can be those of a file."""
+        return is_count(self.size) and is_count(self.checksum) and self.checksum < 2**32
+
+
+def is_directory_name(name: object) -> bool:
+    """Whether this is a name that `ColumnWriter` gives; no other leads to a directory of columns."""
+    return isinstance(name, str) and _DIRECTORY_NAME.fullmatch(name) is not None
+
+
+def is_count(value: object) -> bool:
+    """Whether this is a number of things that a file can have."""
+    return type(value) is int and 0 <= value < _MAX_COUNT
 
 
 class ColumnWriter:
@@ -114,79 +137,104 @@ class ColumnWriter:
 class ColumnFolder:
     """A directory of columns open for reading.
 
+    Args:
+        path: The directory.
+        files: What the catalog knows of its files.
+        columns: By name, the type of an element and the shape that the catalog expects. These are all files there are.
+
+    Attributes:
+        columns: By name, mapped from their files.
+
     Raises:
         ColumnsMissingError: A file is missing.
-        CorruptIndexError: A file has another size than the catalog says.
+        CorruptIndexError: A file is not a regular file, or has another size, type or shape than the catalog says.
     """
 
-    def __init__(self, path: Path, files: tuple[ColumnFile, ...]) -> None:
+    def __init__(
+        self, path: Path, files: tuple[ColumnFile, ...], columns: Mapping[str, tuple[Any, tuple[int, ...]]]
+    ) -> None:
         self.path = path
         self.files = files
-        self._mapped: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
-        for file in files:
-            self._check_size(file)
-
-    def column(self, name: str, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-        """A column of this type and shape, mapped from its file.
-
-        Raises:
-            CorruptIndexError: The file holds something else.
-        """
-        path = self.path / f"{name}.npy"
-        dtype = np.dtype(dtype)
-        self._mapped[name] = dtype, shape[1:]
-        header = npy_header(shape, dtype)
-        try:
-            with path.open("rb") as file:
-                found = file.read(len(header))
-                if found == header and 0 not in shape:
-                    column = np.memmap(file, dtype, mode="r", offset=len(header), shape=shape)
-                    return column.view(np.ndarray)
-        except FileNotFoundError:
-            raise _missing(path) from None
-        if found != header:
+        self._shapes = {name: (np.dtype(dtype), shape) for name, (dtype, shape) in columns.items()}
+        by_name = {file.name: file for file in files}
+        if by_name.keys() != {f"{name}.npy" for name in columns}:
             raise CorruptIndexError(
-                f"{path} is no column of {dtype} {shape}, which the catalog expects. Restore the index from a copy."
+                f"The catalog names other files of {path} than it has. Restore the index from a copy."
             )
-        return np.empty(shape, dtype)  # an empty file cannot be mapped
+        with _missing_files(path), opened_folder(path) as open_file:
+            self.columns = {}
+            for name in self._shapes:
+                file = by_name[f"{name}.npy"]
+                with FileIO(open_file(file.name)) as stream:
+                    self.columns[name] = self._mapped(name, file, stream)
 
     def rows(self, name: str, first: int, last: int) -> NDArray[Any]:
-        """Rows of a column that `column` has mapped, read from its file."""
-        dtype, row = self._mapped[name]
+        """Return rows of a column, read from its file."""
+        dtype, (_, *row) = self._shapes[name]
         size = math.prod(row)
-        offset = _HEADER_BYTES + first * size * dtype.itemsize
-        values = np.fromfile(self.path / f"{name}.npy", dtype, (last - first) * size, offset=offset)
+        with self._opened(f"{name}.npy") as stream:
+            stream.seek(_HEADER_BYTES + first * size * dtype.itemsize)
+            values = np.fromfile(stream, dtype, (last - first) * size)
+        if values.size != (last - first) * size:
+            raise CorruptIndexError(f"{self.path / name}.npy ends too soon. Restore the index from a copy.")
         return values.reshape(last - first, *row)
 
     def problems(self) -> list[str]:
-        """What is wrong with the files, byte by byte.
+        """Say what is wrong with the files, byte by byte.
 
         Raises:
             ColumnsMissingError: A file is not there.
+            StorageError: The system does not let a file be read.
         """
         try:
             for file in self.files:
-                self._check_size(file)
-                if checksum(self.path / file.name) != file.checksum:
-                    return [f"{self.path / file.name} is damaged: its checksum is not the one the catalog recorded."]
-        except FileNotFoundError:
-            raise _missing(self.path) from None
+                with self._opened(file.name) as stream:
+                    self._check_size(file, stream)  # of another size: what is mapped must not be touched
+                    if checksum_of(stream) != file.checksum:
+                        return [
+                            f"{self.path / file.name} is damaged: its checksum is not the one the catalog recorded."
+                        ]
         except ColumnsMissingError:
             raise
-        except CorruptIndexError as error:  # of another size: what is mapped must not be touched
+        except CorruptIndexError as error:
             return [str(error)]
         return []
 
-    def _check_size(self, file: ColumnFile) -> None:
-        path = self.path / file.name
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            raise _missing(path) from None
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[FileIO]:
+        with _missing_files(self.path), opened_folder(self.path) as open_file, FileIO(open_file(name)) as stream:
+            yield stream
+
+    def _mapped(self, name: str, file: ColumnFile, stream: FileIO) -> NDArray[Any]:
+        self._check_size(file, stream)
+        dtype, shape = self._shapes[name]
+        header = npy_header(shape, dtype)
+        if stream.read(len(header)) != header or file.size != len(header) + math.prod(shape) * dtype.itemsize:
+            raise CorruptIndexError(
+                f"{self.path / file.name} is no column of {dtype} {shape}, which the catalog expects. "
+                "Restore the index from a copy."
+            )
+        if 0 in shape:
+            return np.empty(shape, dtype)  # an empty file cannot be mapped
+        # By its descriptor: np.memmap would look for the path of the file, and takes longer.
+        mapped = mmap.mmap(stream.fileno(), file.size, access=mmap.ACCESS_READ)
+        return np.frombuffer(mapped, dtype, offset=len(header)).reshape(shape)
+
+    def _check_size(self, file: ColumnFile, stream: FileIO) -> None:
+        size = os.fstat(stream.fileno()).st_size
         if size != file.size:
             raise CorruptIndexError(
-                f"{path} has {size} bytes, the catalog expects {file.size}. Restore the index from a copy."
+                f"{self.path / file.name} has {size} bytes, the catalog expects {file.size}. "
+                "Restore the index from a copy."
             )
+
+
+def checksum_of(stream: FileIO) -> int:
+    """Return the CRC-32 of what is left in a file: finds flipped bits and torn writes, not an adversary."""
+    crc = 0
+    while chunk := stream.read(1 << 20):
+        crc = zlib.crc32(chunk, crc)
+    return crc
 
 
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
@@ -200,5 +248,15 @@ def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     )
 
 
-def _missing(path: Path) -> ColumnsMissingError:
-    return ColumnsMissingError(f"{path} is missing. Restore the index from a copy.")
+@contextmanager
+def _missing_files(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        name = error.filename
+        path = path if name is None else path / os.path.basename(name)  # noqa: PTH119
+        raise ColumnsMissingError(f"{path} is missing. Restore the index from a copy.") from None
+    except (StorageError, CorruptIndexError):
+        raise
+    except OSError as error:
+        raise StorageError(f"{path} could not be read: {error}.") from error

@@ -6,12 +6,8 @@ import logging
 import sqlite3
 import threading
 from contextlib import contextmanager
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-
-import numpy as np
 
 from late_interaction.documents import Document, check_id
 from late_interaction.engines.base import Match, Record, Verification, check_k, check_vectors
@@ -23,11 +19,13 @@ from late_interaction.engines.local.device import Device
 from late_interaction.engines.local.files import CATALOG, collect_garbage, copy_directories, removed_on_failure
 from late_interaction.engines.local.incoming import Incoming
 from late_interaction.engines.local.locking import release_lock, take_lock
+from late_interaction.engines.local.schema import FORMAT_VERSION
 from late_interaction.engines.local.search import search
 from late_interaction.engines.local.segment import SegmentWriter
+from late_interaction.engines.local.settings import check_dim
 from late_interaction.engines.local.snapshot import Snapshot, Snapshots
+from late_interaction.engines.local.verify import verify
 from late_interaction.errors import (
-    CorruptIndexError,
     IndexNotFoundError,
     InvalidRequestError,
     InvalidVectorsError,
@@ -42,9 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import filelock
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from late_interaction.engines.local.rows import Place, Reader
+    from late_interaction.engines.local.rows import Reader
     from late_interaction.engines.local.writer import Replacement, Writer
     from late_interaction.filters import Where
 
@@ -88,8 +87,6 @@ class LocalEngine:
         with catalog.reading() as reader:
             self._dim = int(reader.setting("dim"))
             self._bits: int | None = reader.setting("bits")
-        if self._bits is not None and (type(self._bits) is not int or self._bits not in BITS):
-            raise CorruptIndexError(f"The setting 'bits' of {catalog.path} is {self._bits!r}, which no release writes.")
         self._snapshots = Snapshots(root, self._dim)
 
     @classmethod
@@ -126,10 +123,10 @@ class LocalEngine:
             raise IndexNotFoundError(
                 f"There is no index at {path}. To create one: Index.open(path, encoder=…), or `late-interaction index`."
             )
-        if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 1):
-            raise InvalidVectorsError(f"dim must be a positive integer, not {dim!r}.")
         if bits not in (None, "default") and (type(bits) is not int or bits not in BITS):
             raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, not {bits!r}.")
+        if dim is not None:
+            check_dim(dim, compressed=not exists and bits is not None)
         on_device = None if device in (None, "cpu") else Device(device)
         lock = None if read_only else take_lock(root, create=not exists)
         try:
@@ -355,32 +352,16 @@ class LocalEngine:
             }
 
     def verify(self) -> Verification:
-        """Read every byte back and compare it with its checksum, and every document with its place."""
-        problems = self._catalog.integrity_problems()
-        if problems:  # what a damaged catalog says about the segments means nothing
-            return Verification(tuple(problems))
-        for attempt in range(1, _OPEN_ATTEMPTS + 1):
-            try:
-                with self._reading() as (reader, snapshot):
-                    for folder in snapshot.folders:
-                        problems += folder.problems()
-                    stored = set(reader.places())
-                    problems += reader.damaged_documents()
-            except ColumnsMissingError as error:  # perhaps merged away meanwhile by another process
-                if attempt == _OPEN_ATTEMPTS:
-                    return Verification((str(error),))
-            except CorruptIndexError as error:
-                return Verification((str(error),))
-            else:
-                break
-        living = {(number, at) for number, alive in snapshot.alive.items() for at in alive.tolist()}
-        problems += [f"The document at {place} of the catalog has no vectors." for place in sorted(stored - living)]
-        problems += [f"The vectors at {place} belong to no document." for place in sorted(living - stored)]
-        return Verification(tuple(problems))
+        """Read everything back and compare it: with checksums, and words and filter rows with the documents."""
+        return Verification(verify(self._catalog, self._reading))
 
     def compact(self) -> None:
         """Give back the room of deleted documents, compress what is still exact and merge all segments into one."""
         self._check_writable()
+        with self._catalog.reading() as reader:
+            is_current = reader.version == FORMAT_VERSION
+        if not is_current:
+            self._commit(lambda _: None)  # brings the catalog up to date
         with self._rewriting:
             while self._rewrite(compaction.compact):
                 pass
@@ -505,21 +486,13 @@ def _asked_for(
 ) -> Mapping[int, NDArray[np.int64]]:
     """Positions by segment of the documents that pass a filter, remembered for the next query, and are candidates."""
     if candidates is not None:
-        return _by_segment(reader.places(where=where, candidates=candidates))
+        return snapshot.positions(reader.places(where=where, candidates=candidates))
     if where is None:
         return snapshot.alive
     key = repr(parse(where))
     positions = snapshot.filtered.get(key)
     if positions is None:
-        positions = _by_segment(reader.places(where=where))
+        positions = snapshot.positions(reader.places(where=where))
         if len(snapshot.filtered) < _REMEMBERED_FILTERS:
             snapshot.filtered[key] = positions
     return positions
-
-
-def _by_segment(places: list[Place]) -> dict[int, NDArray[np.int64]]:
-    """Sorted places as ascending positions by segment."""
-    return {
-        number: np.array([position for _, position in group], np.int64)
-        for number, group in groupby(places, key=itemgetter(0))
-    }

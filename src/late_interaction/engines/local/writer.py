@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.engines.local.rows import Place, Reader, condition_of
+from late_interaction.engines.local.document_rows import DocumentRow
+from late_interaction.engines.local.rows import Place, Reader
+from late_interaction.engines.local.settings import CHECKSUM, settings_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +26,7 @@ class Replacement:
 
     Attributes:
         segments: The old ones.
-        entry: The new one; None if nothing in them lives.
+        entry: The new one; None if every document was deleted.
         origins: Where each document of the new one was.
         codebook: A new codebook, if there is one.
     """
@@ -41,6 +43,11 @@ class Writer(Reader):
     def set_setting(self, key: str, value: Any) -> None:
         """Write a setting, as JSON."""
         self._connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value)))
+
+    def seal(self) -> None:
+        """Write the checksum of all settings, at the end of each transaction."""
+        rows = self._connection.execute("SELECT key, value FROM settings").fetchall()
+        self.set_setting(CHECKSUM, settings_checksum(rows))
 
     def add_segment(self) -> int:
         """Reserve a segment's number, for `finish_segment` to fill in."""
@@ -100,11 +107,23 @@ class Writer(Reader):
         self._connection.execute("DELETE FROM incoming_fields")
 
     def set_root(self, ids: Iterable[str], root: int | None) -> int:
-        """Note the root that documents were read from; how many there were."""
-        cursor = self._connection.executemany(
-            "UPDATE documents SET root = ? WHERE id = ?", ((root, document_id) for document_id in ids)
-        )
-        return cursor.rowcount
+        """Note the root that documents were read from; how many there were.
+
+        Raises:
+            CorruptIndexError: A document is damaged, which a new checksum would conceal.
+        """
+        changed = 0
+        for document_id in ids:
+            row = self._connection.execute(f"{self._select} WHERE id = ?", (document_id,)).fetchone()
+            if row is not None:
+                stored = DocumentRow(*row)
+                stored.document()
+                new = stored._replace(root=root).with_checksum()
+                self._connection.execute(
+                    "UPDATE documents SET root = ?, checksum = ? WHERE id = ?", (root, new.checksum, document_id)
+                )
+                changed += 1
+        return changed
 
     def delete_ids(self, ids: Iterable[str]) -> int:
         """Delete documents by id; how many there were."""
@@ -112,7 +131,7 @@ class Writer(Reader):
 
     def delete_where(self, where: Where) -> int:
         """Delete the documents that pass; how many there were."""
-        return self._delete(*condition_of(where))
+        return self._delete(*self.condition(where))
 
     def _delete(self, condition: str, parameters: list[Any]) -> int:
         self._connection.execute(

@@ -20,7 +20,7 @@ from late_interaction.engines.local.migration import bring_up_to_date
 from late_interaction.engines.local.regular_files import check_catalog_files
 from late_interaction.engines.local.rows import Reader
 from late_interaction.engines.local.schema import FORMAT_VERSION, SCHEMA
-from late_interaction.engines.local.sqlite_errors import index_error
+from late_interaction.engines.local.sqlite_errors import index_error, readable_schema
 from late_interaction.engines.local.where import LOWERED
 from late_interaction.engines.local.writer import Writer
 from late_interaction.errors import IndexClosedError, IndexNotFoundError, StorageError
@@ -188,10 +188,11 @@ class Catalog:
         connection = sqlite3.connect(
             f"{self.path.resolve().as_uri()}?{self._mode()}", uri=True, isolation_level=None, check_same_thread=False
         )
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.create_function(LOWERED, 1, str.lower, deterministic=True)
-        connection.execute("PRAGMA synchronous = FULL")
+        with readable_schema(self.path):
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.create_function(LOWERED, 1, str.lower, deterministic=True)
+            connection.execute("PRAGMA synchronous = FULL")
         return connection
 
     def _mode(self) -> str:

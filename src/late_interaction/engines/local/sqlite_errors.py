@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import CorruptIndexError, LateInteractionError, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["index_error"]
+__all__ = ["index_error", "readable_schema"]
 
 # The primary result codes of what the system denies: PERM, BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL,
 # CANTOPEN, PROTOCOL, NOLFS, AUTH. What else goes wrong with the statements of this package is damage.
@@ -41,6 +43,15 @@ def index_error(error: sqlite3.Error, path: Path) -> LateInteractionError | None
     if _is_denied(error):
         return StorageError(f"{path}: {error}. The last commit stands.")
     return CorruptIndexError(f"{path} is damaged: {error}. Restore the index from a copy.")
+
+
+@contextmanager
+def readable_schema(path: Path) -> Iterator[None]:
+    """Catch what Python raises where SQLite quotes the text of a damaged schema in its error, and it is not UTF-8."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise CorruptIndexError(f"{path} is damaged: {error.object!r}. Restore the index from a copy.") from None
 
 
 def _is_denied(error: sqlite3.Error) -> bool:

@@ -231,12 +231,19 @@ class Reader:
             parameters = [*parameters, json.dumps(list(candidates))]
         expression = " OR ".join(f'"{word}"' for word in words)  # quoted: FTS5's own operators mean nothing here
         rows = self._connection.execute(
-            f"SELECT documents.id, -words.rank FROM words JOIN documents ON documents.row = words.rowid "
+            f"SELECT documents.row, -words.rank FROM words JOIN documents ON documents.row = words.rowid "
             f"WHERE words MATCH ? AND {condition} ORDER BY words.rank, documents.row LIMIT ?",
             [expression, *parameters, k],
         ).fetchall()
-        found = self.documents([document_id for document_id, _ in rows])
-        return [(document, float(score)) for document, (_, score) in zip(found, rows, strict=True)]
+        return [(self._document_in(row), float(score)) for row, score in rows]
+
+    def _document_in(self, row: int) -> Document:
+        columns = self._connection.execute(f"{self._select} WHERE row = ?", (row,)).fetchone()
+        if columns is None:
+            raise CorruptIndexError(
+                f"The catalog lacks the document in row {row!r:.80}. Restore the index from a copy."
+            )
+        return DocumentRow(*columns).document()
 
     @cached_property
     def version(self) -> int:

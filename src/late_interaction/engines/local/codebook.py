@@ -154,7 +154,7 @@ class Codebook:
 
 
 def centroids_for(tokens: int, dim: int) -> int:
-    """How many centroids a collection of so many tokens deserves, and can afford."""
+    """Return the target number of centroids for this many tokens, within the size budget."""
     affordable = int(_BYTES_PER_TOKEN * tokens / (dim * _CENTROID_BITS / 8 + 2))
     return max(1, min(int(_PER_ROOT_TOKEN * math.sqrt(tokens)), affordable, _MAX_CENTROIDS))
 

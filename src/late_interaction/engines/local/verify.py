@@ -5,6 +5,7 @@ Each check is a generator of problems that reads rows and files as streams, so m
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from late_interaction.engines.local.word_checks import word_problems
 from late_interaction.errors import CorruptIndexError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
 
     from late_interaction.engines.local.catalog import Catalog
@@ -52,13 +53,14 @@ def verify(catalog: Catalog, reading: Callable[[], AbstractContextManager[State]
         return (str(error),)
 
 
-def _first(problems: Iterator[str]) -> tuple[str, ...]:
+def _first(problems: Generator[str, None, None]) -> tuple[str, ...]:
     """Return the first problems. An error of this package is the last."""
     found: list[str] = []
     try:
-        found += islice(problems, _MAX_PROBLEMS)
-        if next(problems, None) is not None:
-            found.append("There are more problems, which are not listed.")
+        with closing(problems):
+            found += islice(problems, _MAX_PROBLEMS)
+            if next(problems, None) is not None:
+                found.append("There are more problems, which are not listed.")
     except ColumnsMissingError:
         raise
     except (CorruptIndexError, StorageError) as error:
@@ -66,7 +68,7 @@ def _first(problems: Iterator[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _catalog_problems(catalog: Catalog) -> Iterator[str]:
+def _catalog_problems(catalog: Catalog) -> Generator[str, None, None]:
     """Check the database file. Checks of the log of commits beside it belong here, too."""
     yield from catalog.integrity_problems()
     with catalog.reading() as reader:
@@ -75,7 +77,7 @@ def _catalog_problems(catalog: Catalog) -> Iterator[str]:
         yield from _misfits(reader)
 
 
-def _state_problems(reading: Callable[[], AbstractContextManager[State]]) -> Iterator[str]:
+def _state_problems(reading: Callable[[], AbstractContextManager[State]]) -> Generator[str, None, None]:
     """Check the rows of the last commit, and the files that they name."""
     with reading() as (reader, snapshot):
         for folder in snapshot.folders:

@@ -59,36 +59,6 @@ class Document:
         metadata: Mapping[str, Any] | None = None,
         encoded_text: str | None = None,
     ) -> None:
-        self._fill(text, image, id, metadata, encoded_text, _MAX_DEPTH)
-
-    @classmethod
-    def restored(
-        cls,
-        text: str,
-        *,
-        image: PageImage | None,
-        id: str,  # noqa: A002
-        metadata: Mapping[str, Any],
-        encoded_text: str | None,
-    ) -> Document:
-        """Return a document that an index holds. Earlier releases stored metadata nested deeper than is allowed now.
-
-        Raises:
-            InvalidDocumentError: No release stores such a document.
-        """
-        document = cls.__new__(cls)
-        document._fill(text, image, id, metadata, encoded_text, _MAX_STORED_DEPTH)
-        return document
-
-    def _fill(
-        self,
-        text: str | None,
-        image: PageImage | Image | str | os.PathLike[str] | None,
-        id: str | None,  # noqa: A002
-        metadata: Mapping[str, Any] | None,
-        encoded_text: str | None,
-        max_depth: int,
-    ) -> None:
         page = None if image is None else _as_page_image(image)
         if text is None:
             if page is None:
@@ -100,12 +70,45 @@ class Document:
         metadata = {} if metadata is None else metadata
         if not isinstance(metadata, Mapping):
             raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
-        metadata = plain_json(dict(metadata), "metadata", max_depth=max_depth)
+        metadata = plain_json(dict(metadata), "metadata", max_depth=_MAX_DEPTH)
         if id is None:
             id = _content_hash(text, encoded_text, metadata, page)  # noqa: A001
         else:
             check_id(id)
-        fields = {"text": text, "id": id, "metadata": metadata, "encoded_text": encoded_text, "image": page}
+        self._set(text, id, metadata, encoded_text, page)
+
+    @classmethod
+    def restored(
+        cls,
+        text: str,
+        *,
+        id: str,  # noqa: A002
+        metadata: object,
+        encoded_text: str | None,
+        image: PageImage | None,
+    ) -> Document:
+        """Return a document that an index holds, whose texts UTF-8 has held.
+
+        Raises:
+            InvalidDocumentError: No release stores such a document. Earlier ones stored metadata nested deeper than new
+                documents may have it.
+        """
+        if not isinstance(metadata, dict):
+            raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
+        check_id(id)
+        document = cls.__new__(cls)
+        document._set(text, id, plain_json(metadata, "metadata"), encoded_text, image)
+        return document
+
+    def _set(
+        self,
+        text: str,
+        id: str,  # noqa: A002
+        metadata: Mapping[str, Any],
+        encoded_text: str | None,
+        image: PageImage | None,
+    ) -> None:
+        fields = {"text": text, "id": id, "metadata": metadata, "encoded_text": encoded_text, "image": image}
         for name, value in fields.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
 

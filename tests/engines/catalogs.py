@@ -39,11 +39,12 @@ def seal(connection):
 
 def document_checksum(document_id, text, encoded_text, metadata, root, image, thumbnail):
     """The checksum that format 4 defines for a document."""
+    optional = [encoded_text, image, thumbnail]
     parts = [document_id, text, encoded_text, metadata, image, thumbnail]
-    encoded = [part.encode() if isinstance(part, str) else part for part in parts]
-    lengths = ["None" if part is None else str(len(part)) for part in encoded]
-    head = f"{root} [{', '.join(lengths)}]".encode()
-    return zlib.crc32(head + b"".join(part for part in encoded if part is not None))
+    encoded = [b"" if part is None else part.encode() if isinstance(part, str) else part for part in parts]
+    present = ", ".join(str(part is not None) for part in optional)
+    head = f"{root} ({present}) [{', '.join(str(len(part)) for part in encoded)}]".encode()
+    return zlib.crc32(head + b"".join(encoded))
 
 
 def seal_documents(root):

@@ -61,7 +61,6 @@ class Catalog:
             check_catalog_files(self.path)
             with self.reading() as reader:
                 reader.check_schema(self.path)
-                reader.check_settings()
         except BaseException:
             self.close()
             raise

@@ -16,6 +16,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -26,7 +27,6 @@ from late_interaction.errors import CorruptIndexError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -253,9 +253,9 @@ def _missing_files(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        name = error.filename
-        path = path if name is None else path / os.path.basename(name)  # noqa: PTH119
-        raise ColumnsMissingError(f"{path} is missing. Restore the index from a copy.") from None
+        name = Path(error.filename or path).name  # of a file, of the directory, or of the one that it is in
+        missing = path / name if name.endswith(".npy") else path
+        raise ColumnsMissingError(f"{missing} is missing. Restore the index from a copy.") from None
     except (StorageError, CorruptIndexError):
         raise
     except OSError as error:

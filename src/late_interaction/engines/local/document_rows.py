@@ -56,12 +56,18 @@ class DocumentRow(NamedTuple):
 
     def content_checksum(self) -> int:
         """Return the CRC-32 of everything but the checksum itself, each part preceded by its length."""
-        document_id, text, metadata = self.id.encode(), self.text.encode(), self.metadata.encode()
-        encoded_text = None if self.encoded_text is None else self.encoded_text.encode()
-        image = None if self.image is None else self.image.encode()
-        parts = (document_id, text, encoded_text, metadata, image, self.thumbnail)
-        lengths = [None if part is None else len(part) for part in parts]
-        return zlib.crc32(b"".join([f"{self.root} {lengths}".encode(), *(part for part in parts if part is not None)]))
+        encoded_text = b"" if self.encoded_text is None else self.encoded_text.encode()
+        image = b"" if self.image is None else self.image.encode()
+        parts = (
+            self.id.encode(),
+            self.text.encode(),
+            encoded_text,
+            self.metadata.encode(),
+            image,
+            self.thumbnail or b"",
+        )
+        present = (self.encoded_text is not None, self.image is not None, self.thumbnail is not None)
+        return zlib.crc32(b"".join((f"{self.root} {present} {[*map(len, parts)]}".encode(), *parts)))
 
     def document(self) -> Document:
         """Return the document.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import CorruptIndexError, StorageError
@@ -64,13 +64,19 @@ def check_catalog_files(path: Path) -> None:
     Raises:
         CorruptIndexError: One is a symlink, a pipe or anything else that is not a regular file, or a sparse file.
     """
-    for name in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
-        with suppress(FileNotFoundError), _explained(name, "regular file"):
-            status = name.lstat()
-            _check_kind(name, status, stat.S_ISREG, "regular file")
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        name = f"{path}{suffix}"
+        try:
+            status = os.lstat(name)
+            if not stat.S_ISREG(status.st_mode):
+                raise _other_kind(name, "regular file")
             if _claims_more(status):
-                with name.open("rb") as file:
+                with open(name, "rb") as file:  # noqa: PTH123  # a string here, since opening an index should take no time
                     _check_holes(name, file.fileno(), status)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StorageError(f"{name} could not be opened: {error.strerror or error}.") from error
 
 
 def _open_file(path: Path, folder: int | None) -> int:
@@ -102,7 +108,7 @@ def _claims_more(status: os.stat_result) -> bool:
     return blocks is not None and status.st_size > max(_SPARSE_BYTES, _SPARSE_FACTOR * 512 * blocks)
 
 
-def _check_holes(path: Path, descriptor: int, status: os.stat_result) -> None:
+def _check_holes(path: Path | str, descriptor: int, status: os.stat_result) -> None:
     if hasattr(os, "SEEK_HOLE") and os.lseek(descriptor, 0, os.SEEK_HOLE) < status.st_size:
         raise CorruptIndexError(
             f"{path} is sparse: it claims {status.st_size} bytes and {512 * status.st_blocks} are stored. "
@@ -111,7 +117,7 @@ def _check_holes(path: Path, descriptor: int, status: os.stat_result) -> None:
     os.lseek(descriptor, 0, os.SEEK_SET)
 
 
-def _other_kind(path: Path, kind: str) -> CorruptIndexError:
+def _other_kind(path: Path | str, kind: str) -> CorruptIndexError:
     return CorruptIndexError(
         f"{path} is not a {kind}, but a symlink, pipe or something else that no index has. Restore the index from a "
         "copy."

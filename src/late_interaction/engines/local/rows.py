@@ -13,7 +13,7 @@ from late_interaction.engines.local.columns import ColumnFile
 from late_interaction.engines.local.document_rows import DocumentRow, field_rows, is_root
 from late_interaction.engines.local.schema import check_schema
 from late_interaction.engines.local.segment import SegmentEntry
-from late_interaction.engines.local.settings import check_settings, parse_setting
+from late_interaction.engines.local.settings import parse_setting, parse_settings
 from late_interaction.engines.local.where import compile_filter
 from late_interaction.errors import CorruptIndexError
 from late_interaction.filters import parse
@@ -73,13 +73,13 @@ class Reader:
         """
         check_schema(self._connection, path)
 
-    def check_settings(self) -> None:
-        """Check all settings, and their checksum.
+    def settings(self) -> dict[str, Any]:
+        """Return all settings, by key.
 
         Raises:
             CorruptIndexError: One is missing or not what releases write, or their checksum is another.
         """
-        check_settings(self._connection.execute("SELECT key, value FROM settings").fetchall(), self.version)
+        return parse_settings(self._connection.execute("SELECT key, value FROM settings").fetchall())
 
     @property
     def generation(self) -> int:

@@ -13,7 +13,7 @@ from late_interaction.errors import CorruptIndexError, InvalidVectorsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["CHECKSUM", "check_dim", "check_settings", "parse_setting", "settings_checksum"]
+__all__ = ["CHECKSUM", "check_dim", "parse_setting", "parse_settings", "settings_checksum"]
 
 CHECKSUM = "checksum"
 """The setting that has the checksum of all others, since format 4."""
@@ -38,7 +38,7 @@ def settings_checksum(rows: Iterable[tuple[str, str]]) -> int:
     return zlib.crc32(json.dumps(others).encode())
 
 
-def parse_setting(key: str, stored: object) -> Any:
+def parse_setting(key: str, stored: Any) -> Any:
     """Return the value of a setting as the catalog keeps it, JSON or None if it is missing.
 
     Raises:
@@ -49,8 +49,8 @@ def parse_setting(key: str, stored: object) -> Any:
         valid = _VALID.get(key)
         if valid is not None and not valid(value):
             raise ValueError(f"it is {value!r:.80}")
-        if isinstance(value, (dict, list, str)):
-            json.dumps(value, ensure_ascii=False).encode()
+        if value is not None and "\\u" in stored:
+            json.dumps(value, ensure_ascii=False).encode()  # halves of surrogates cannot be written anywhere
     except (ValueError, RecursionError) as error:
         raise CorruptIndexError(
             f"The setting {key!r} of the catalog is damaged: {error}. Restore the index from a copy."
@@ -58,8 +58,8 @@ def parse_setting(key: str, stored: object) -> Any:
     return value
 
 
-def check_settings(rows: Iterable[tuple[Any, Any]], version: int) -> None:
-    """Check all settings of a catalog of this format version.
+def parse_settings(rows: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+    """Return all settings of a catalog, by key, from its (key, JSON).
 
     Raises:
         CorruptIndexError: One is missing or not what releases write, or their checksum is another.
@@ -68,6 +68,9 @@ def check_settings(rows: Iterable[tuple[Any, Any]], version: int) -> None:
     if not all(isinstance(text, str) for row in stored.items() for text in row):
         raise CorruptIndexError("The settings of the catalog are damaged: not all are text. Restore it from a copy.")
     values = {key: parse_setting(key, stored.get(key)) for key in {*stored, *_REQUIRED}}
+    version = values["format_version"]
+    if version is None or values["generation"] is None:
+        raise CorruptIndexError("Settings of the catalog are missing. Restore the index from a copy.")
     if "bits" not in values and version >= _FORMAT_WITH_BITS:
         raise CorruptIndexError("The setting 'bits' of the catalog is missing. Restore the index from a copy.")
     try:
@@ -79,6 +82,7 @@ def check_settings(rows: Iterable[tuple[Any, Any]], version: int) -> None:
             "The settings of the catalog (dim, bits, encoder and others) are damaged: their checksum is not the one "
             "recorded with them. Restore the index from a copy."
         )
+    return values
 
 
 def _is_count(value: Any) -> bool:

@@ -73,7 +73,7 @@ def _catalog_problems(catalog: Catalog) -> Generator[str, None, None]:
     yield from catalog.integrity_problems()
     with catalog.reading() as reader:
         reader.check_schema(catalog.path)
-        reader.check_settings()
+        reader.settings()
         yield from _misfits(reader)
 
 

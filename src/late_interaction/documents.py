@@ -70,12 +70,45 @@ class Document:
         metadata = {} if metadata is None else metadata
         if not isinstance(metadata, Mapping):
             raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
-        metadata = plain_json(dict(metadata), "metadata")
+        metadata = plain_json(dict(metadata), "metadata", max_depth=_MAX_DEPTH)
         if id is None:
             id = _content_hash(text, encoded_text, metadata, page)  # noqa: A001
         else:
             check_id(id)
-        fields = {"text": text, "id": id, "metadata": metadata, "encoded_text": encoded_text, "image": page}
+        self._set(text, id, metadata, encoded_text, page)
+
+    @classmethod
+    def restored(
+        cls,
+        text: str,
+        *,
+        id: str,  # noqa: A002
+        metadata: object,
+        encoded_text: str | None,
+        image: PageImage | None,
+    ) -> Document:
+        """Return a document that an index holds, whose texts UTF-8 has held.
+
+        Raises:
+            InvalidDocumentError: No release stores such a document. Earlier ones stored metadata nested deeper than new
+                documents may have it.
+        """
+        if not isinstance(metadata, dict):
+            raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
+        check_id(id)
+        document = cls.__new__(cls)
+        document._set(text, id, plain_json(metadata, "metadata"), encoded_text, image)
+        return document
+
+    def _set(
+        self,
+        text: str,
+        id: str,  # noqa: A002
+        metadata: Mapping[str, Any],
+        encoded_text: str | None,
+        image: PageImage | None,
+    ) -> None:
+        fields = {"text": text, "id": id, "metadata": metadata, "encoded_text": encoded_text, "image": image}
         for name, value in fields.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
 
@@ -192,17 +225,20 @@ def _content_hash(text: str, encoded_text: str | None, metadata: Mapping[str, An
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
-_MAX_DEPTH = 64  # nesting beyond this is a mistake, and would exhaust the stack of whoever reads it
+_MAX_DEPTH = 16  # of metadata; filters see each level on its own, so an index keeps deep metadata many times
+_MAX_STORED_DEPTH = 64  # of metadata that earlier releases stored
 
 
-def plain_json(value: Any, name: str, depth: int = 0) -> Any:
-    """A copy of a JSON value, made of plain dicts, lists, strings, numbers, booleans and None.
+def plain_json(value: Any, name: str, depth: int = 0, *, max_depth: int = _MAX_STORED_DEPTH) -> Any:
+    """Return a copy of a JSON value, made of plain dicts, lists, strings, numbers, booleans and None.
 
     Raises:
         InvalidDocumentError: JSON or the catalog cannot hold it; the message names the place inside ``name``.
     """
-    if depth > _MAX_DEPTH:
-        raise InvalidDocumentError(f"{name} is nested more than {_MAX_DEPTH} levels deep.")
+    if depth > max_depth:
+        raise InvalidDocumentError(
+            f"{name:.200} is nested more than {max_depth} levels deep. Flatten it, or use a string."
+        )
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -219,9 +255,14 @@ def plain_json(value: Any, name: str, depth: int = 0) -> Any:
     if isinstance(value, dict):
         for key in value:
             check_string(key, f"{name}: the key {key!r}")
-        return {str(key): plain_json(item, f"{name}[{key!r}]", depth + 1) for key, item in value.items()}
+        return {
+            str(key): plain_json(item, f"{name}[{key!r}]", depth + 1, max_depth=max_depth)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [plain_json(item, f"{name}[{place}]", depth + 1) for place, item in enumerate(value)]
+        return [
+            plain_json(item, f"{name}[{place}]", depth + 1, max_depth=max_depth) for place, item in enumerate(value)
+        ]
     raise InvalidDocumentError(
         f"{name} is a {type(value).__name__}, which JSON cannot hold. "
         "Use strings, numbers, booleans, None, lists and dicts."

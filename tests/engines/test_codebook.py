@@ -283,10 +283,15 @@ def test_a_changed_byte_is_a_problem(tmp_path):
 @given(
     entry=st.builds(
         CodebookEntry,
-        name=st.text(max_size=20),
+        name=st.text("0123456789abcdef", min_size=16, max_size=16),
         centroids=st.integers(1, 65_536),
         residual_norm=st.floats(0, 1e9),
-        files=st.lists(st.builds(ColumnFile, st.text(max_size=9), st.integers(0), st.integers(0, 2**64))).map(tuple),
+        files=st.tuples(
+            *(
+                st.builds(ColumnFile, st.just(name), st.integers(0, 2**40), st.integers(0, 2**32 - 1))
+                for name in ("centroids.npy", "scales.npy")
+            )
+        ),
     )
 )
 def test_an_entry_survives_json(entry):

@@ -168,7 +168,7 @@ def test_two_compactions_at_once_make_one_segment(scattered, root, monkeypatch):
     assert state_on_disk(root)[0] == before + 1
 
 
-@pytest.mark.parametrize("hook", ["_check_size", "column"])
+@pytest.mark.parametrize("hook", ["__init__", "_mapped"])
 def test_a_merge_between_reading_the_catalog_and_mapping_the_files(scattered, root, monkeypatch, hook):
     """A reader has read the catalog, and perhaps seen the files; then the writer merges and removes them."""
     original = getattr(ColumnFolder, hook)
@@ -191,19 +191,19 @@ def test_a_merge_between_reading_the_catalog_and_mapping_the_files(scattered, ro
 
 
 def test_a_merge_while_another_verifies(scattered, root, monkeypatch):
-    checksum = columns.checksum
+    checksum = columns.checksum_of
     merged = []
 
-    def merge_first(path):
+    def merge_first(stream):
         if not merged:
             merged.append(True)
             with monkeypatch.context() as patch:
-                patch.setattr(columns, "checksum", checksum)
+                patch.setattr(columns, "checksum_of", checksum)
                 scattered.compact()
-        return checksum(path)
+        return checksum(stream)
 
     with LocalEngine.open(root, read_only=True) as reader:
-        monkeypatch.setattr(columns, "checksum", merge_first)
+        monkeypatch.setattr(columns, "checksum_of", merge_first)
         assert reader.verify().problems == ()
     assert merged
 

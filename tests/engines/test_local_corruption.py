@@ -20,6 +20,7 @@ from late_interaction.engines import LocalEngine
 from late_interaction.engines.local.catalog import FORMAT_VERSION
 from late_interaction.engines.local.columns import npy_header
 from late_interaction.errors import CorruptIndexError
+from tests.engines.catalogs import change, read_setting, set_setting
 from tests.engines.helpers import (
     CHILD_ENVIRONMENT,
     DIM,
@@ -292,17 +293,6 @@ def test_a_catalog_with_a_destroyed_page(index, page):
                 call()
 
 
-def set_setting(root, key, value):
-    with closing(sqlite3.connect(root / "catalog.sqlite")) as connection:
-        connection.execute("UPDATE settings SET value = ? WHERE key = ?", (value, key))
-        connection.commit()
-
-
-def read_setting(root, key):
-    with closing(sqlite3.connect(root / "catalog.sqlite")) as connection:
-        return connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()[0]
-
-
 @pytest.mark.parametrize("read_only", [True, False])
 @pytest.mark.parametrize("version", [0, FORMAT_VERSION + 1, 99, "1.5", None, "newer"])
 def test_a_newer_format_is_refused(index, version, read_only):
@@ -333,9 +323,7 @@ def test_a_setting_that_is_no_json(index):
     ],
 )
 def test_a_catalog_that_contradicts_the_files(index, statement, named):
-    with closing(sqlite3.connect(index / "catalog.sqlite")) as connection:
-        connection.execute(statement)
-        connection.commit()
+    change(index, statement)
     assert named in what_is_found(index, read_only=True)
 
 
@@ -569,12 +557,10 @@ def test_damage_is_not_copied_into_files_of_good_checksums(coded, name):
 @pytest.mark.parametrize("read_only", [True, False])
 @pytest.mark.parametrize("value", ["missing", "{", "null", "3", "0", "16", "8", "true", '"4"', "4.5", "[4]"])
 def test_bits_that_make_no_sense(coded, value, read_only):
-    with closing(sqlite3.connect(coded / "catalog.sqlite")) as connection:
-        if value == "missing":
-            connection.execute("DELETE FROM settings WHERE key = 'bits'")
-        else:
-            connection.execute("UPDATE settings SET value = ? WHERE key = 'bits'", (value,))
-        connection.commit()
+    if value == "missing":
+        change(coded, "DELETE FROM settings WHERE key = 'bits'")
+    else:
+        set_setting(coded, "bits", value)
     for _ in range(2):  # and not IndexLockedError
         with pytest.raises(CorruptIndexError):
             LocalEngine.open(coded, read_only=read_only)
@@ -592,12 +578,10 @@ def test_bits_of_an_empty_index_that_make_no_sense(root, value):
     "value", ["missing", "null", "{", "{}", "[]", "7", '"x"', '{"name": "a", "centroids": "x", "files": [[1]]}']
 )
 def test_a_codebook_setting_that_makes_no_sense(coded, value):
-    with closing(sqlite3.connect(coded / "catalog.sqlite")) as connection:
-        if value == "missing":
-            connection.execute("DELETE FROM settings WHERE key = 'codebook'")
-        else:
-            connection.execute("UPDATE settings SET value = ? WHERE key = 'codebook'", (value,))
-        connection.commit()
+    if value == "missing":
+        change(coded, "DELETE FROM settings WHERE key = 'codebook'")
+    else:
+        set_setting(coded, "codebook", value)
     before = set(column_files(coded))
     for read_only in (True, False):
         found = what_is_found(coded, read_only=read_only)

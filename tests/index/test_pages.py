@@ -221,7 +221,6 @@ class TestRefused:
             with pytest.raises(InvalidRequestError, match="no images"):
                 index.rerank("red", documents=[page_image])
             assert state(index) == before
-            assert index.info()["format_version"] == 2
 
     def test_a_page_encoder_refuses_texts(self, path):
         encoder = ColourEncoder(modalities={"image"})

@@ -38,6 +38,10 @@ class Record:
     root: int | None = None
 
 
+LEGACY_ROOT = 0
+"""The root of documents that an earlier release of the command line read from a folder that it did not record."""
+
+
 @dataclass(frozen=True)
 class Match:
     """A stored document with the score an engine gave it."""

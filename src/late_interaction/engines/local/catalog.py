@@ -18,10 +18,12 @@ from late_interaction.engines.local.connections import Connections
 from late_interaction.engines.local.files import CATALOG, sync_directory, sync_file
 from late_interaction.engines.local.migration import bring_up_to_date
 from late_interaction.engines.local.names import IN_RESERVE
+from late_interaction.engines.local.regular_files import check_catalog_files
 from late_interaction.engines.local.rows import Reader
 from late_interaction.engines.local.schema import FORMAT_VERSION, SCHEMA
+from late_interaction.engines.local.sqlite_errors import index_error
 from late_interaction.engines.local.writer import Writer
-from late_interaction.errors import CorruptIndexError, LateInteractionError, StorageError
+from late_interaction.errors import LateInteractionError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,13 +54,9 @@ class Catalog:
         self.path = location.root / CATALOG
         self._connections = Connections(location, read_only=read_only)
         try:
+            check_catalog_files(self.path)
             with self.reading() as reader:
-                version = reader.setting("format_version") if reader.has_settings() else None
-            if version not in range(1, FORMAT_VERSION + 1):
-                raise CorruptIndexError(
-                    f"{self.path} is no catalog that this release can read (format version {version!r}, known up to "
-                    f"{FORMAT_VERSION}). Upgrade late-interaction if a newer release has made it."
-                )
+                reader.check_schema(self.path)
         except BaseException:
             self.close()
             raise
@@ -198,12 +196,11 @@ def _reported(path: Path) -> Iterator[None]:
         yield
     except LateInteractionError:
         raise
-    except sqlite3.ProgrammingError:  # a mistake of this package
-        raise
-    except sqlite3.OperationalError as error:  # what the system denies
-        raise StorageError(f"{path}: {error}. The last commit stands.") from error
-    except sqlite3.DatabaseError as error:
-        raise CorruptIndexError(f"{path} is damaged: {error}. Restore the index from a copy.") from error
+    except sqlite3.Error as error:
+        meaning = index_error(error, path)
+        if meaning is None:
+            raise
+        raise meaning from error
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}. The last commit stands.") from error
 

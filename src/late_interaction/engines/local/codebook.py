@@ -16,7 +16,7 @@ import numpy as np
 
 from late_interaction.engines.local.codec import ResidualCodec
 from late_interaction.engines.local.columns import ColumnFile, ColumnFolder, ColumnWriter
-from late_interaction.engines.local.files import CODEBOOKS, disk_errors, make_directories
+from late_interaction.engines.local.files import CODEBOOKS, disk_errors, is_name, make_directories
 from late_interaction.errors import CorruptIndexError
 from late_interaction.forking import imports, openmp_is_used
 
@@ -32,6 +32,7 @@ _MAX_CENTROIDS = 2**16  # what a code of two bytes can name
 _PER_ROOT_TOKEN = 10
 _BYTES_PER_TOKEN = 1.7  # the room that a codebook may take on disk, as a share of each token
 _CENTROID_BITS = 4
+_FILES = ["centroids.npy", "scales.npy"]
 
 _ITERATIONS = 6
 _POINTS_PER_CENTROID = 128
@@ -64,14 +65,27 @@ class CodebookEntry:
         """
         try:
             found = cls(**{**entry, "files": tuple(ColumnFile(*file) for file in entry["files"])})
-            if not isinstance(found.name, str) or type(found.centroids) is not int or found.centroids < 1:
-                raise TypeError("no name, or no number of centroids")
+            if problem := found._problem():
+                raise ValueError(problem)
             return replace(found, residual_norm=float(found.residual_norm))
-        except (TypeError, KeyError, ValueError) as error:
-            raise CorruptIndexError(f"The setting 'codebook' of the catalog describes no codebook: {error}.") from None
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
+            raise CorruptIndexError(
+                f"The setting 'codebook' of the catalog describes no codebook: {error}. Restore the index from a copy."
+            ) from None
+
+    def _problem(self) -> str | None:
+        if not is_name(self.name):
+            return f"the name {self.name!r:.80}"
+        if [file.name for file in self.files] != _FILES or not all(file.is_sound for file in self.files):
+            return f"the files {self.files!r:.200}"
+        if type(self.centroids) is not int or not 1 <= self.centroids <= _MAX_CENTROIDS:
+            return f"{self.centroids!r:.80} centroids"
+        if type(self.residual_norm) not in (int, float) or not 0 <= self.residual_norm < math.inf:
+            return f"the residual_norm {self.residual_norm!r:.80}"
+        return None
 
     def to_json(self) -> dict[str, Any]:
-        """The entry as JSON values."""
+        """Return the entry as JSON values."""
         files = [[file.name, file.size, file.checksum] for file in self.files]
         return {"name": self.name, "centroids": self.centroids, "residual_norm": self.residual_norm, "files": files}
 
@@ -141,7 +155,7 @@ class Codebook:
 
 
 def centroids_for(tokens: int, dim: int) -> int:
-    """How many centroids a collection of so many tokens deserves, and can afford."""
+    """Return the target number of centroids for this many tokens, within the size budget."""
     affordable = int(_BYTES_PER_TOKEN * tokens / (dim * _CENTROID_BITS / 8 + 2))
     return max(1, min(int(_PER_ROOT_TOKEN * math.sqrt(tokens)), affordable, _MAX_CENTROIDS))
 
@@ -187,9 +201,10 @@ def open_codebook(root: Path, entry: CodebookEntry, dim: int) -> tuple[ColumnFol
     Raises:
         CorruptIndexError: A file is missing, has another size than the catalog says, or is not a column.
     """
-    folder = ColumnFolder(root / CODEBOOKS / entry.name, entry.files)
-    packed = folder.column("centroids", np.uint8, (entry.centroids, ResidualCodec(dim, _CENTROID_BITS).width))
-    return folder, Codebook(dim, packed, folder.column("scales", np.float16, (entry.centroids,)))
+    width = ResidualCodec(dim, _CENTROID_BITS).width
+    columns = {"centroids": (np.uint8, (entry.centroids, width)), "scales": (np.float16, (entry.centroids,))}
+    folder = ColumnFolder(root / CODEBOOKS / entry.name, entry.files, columns)
+    return folder, Codebook(dim, *(folder.columns[name] for name in columns))
 
 
 def _kmeans(

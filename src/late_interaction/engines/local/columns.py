@@ -7,26 +7,31 @@ never taken for data.
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager, suppress
+import mmap
+import os
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.files import checksum, remove_directory, sync_directory, sync_file
+from late_interaction.engines.local.files import checksum, checksum_of, remove_directory, sync_directory
+from late_interaction.engines.local.regular_files import opened_folder
 from late_interaction.errors import CorruptIndexError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-__all__ = ["ColumnFile", "ColumnFolder", "ColumnWriter", "ColumnsMissingError"]
+__all__ = ["ColumnFile", "ColumnFolder", "ColumnWriter", "ColumnsMissingError", "is_count"]
 
 _HEADER_BYTES = 128
+_MAX_COUNT = 2**48
 
 
 class ColumnsMissingError(CorruptIndexError):
@@ -41,11 +46,22 @@ class ColumnFile:
     size: int
     checksum: int
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether its size and checksum can be those of a file."""
+        return is_count(self.size) and is_count(self.checksum) and self.checksum < 2**32
+
+
+def is_count(value: object) -> bool:
+    """Whether this is a number of things that a file can have."""
+    return type(value) is int and 0 <= value < _MAX_COUNT
+
 
 class ColumnWriter:
     """Streams columns into a new directory; memory stays that of what is appended.
 
-    As a context manager it removes the directory unless `finish` was reached.
+    As a context manager it removes the directory unless `finish` was reached. A forked child that inherits one leaves
+    the files to its parent, so nothing is buffered here that the child could write a second time.
 
     Args:
         parent: Where the directory is made.
@@ -58,13 +74,14 @@ class ColumnWriter:
         self._path = parent / self.name
         self._columns = {name: (np.dtype(dtype), row) for name, (dtype, row) in columns.items()}
         self._rows = dict.fromkeys(columns, 0)
-        self._files: dict[str, BinaryIO] = {}
+        self._files: dict[str, FileIO] = {}
         self._finished = False
+        self._process = os.getpid()
         with self._disk_errors():
             self._path.mkdir()
             for name, (dtype, row) in self._columns.items():
-                self._files[name] = (self._path / f"{name}.npy").open("wb")
-                self._files[name].write(npy_header((0, *row), dtype))
+                self._files[name] = FileIO(self._path / f"{name}.npy", "xb")
+                _write(self._files[name], npy_header((0, *row), dtype))
 
     def __enter__(self) -> Self:
         return self
@@ -72,17 +89,19 @@ class ColumnWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._finished:
+        if not self._finished and os.getpid() == self._process:
             for file in self._files.values():
-                with suppress(OSError):  # what is buffered is of no use, and a full disk would not take it
-                    file.close()
+                file.close()
             remove_directory(self._path)
 
     def append(self, **rows: NDArray[Any]) -> None:
         """Append rows to some columns."""
         with self._disk_errors():
             for name, values in rows.items():
-                self._files[name].write(np.ascontiguousarray(values, dtype=self._columns[name][0]).data)
+                _write(
+                    self._files[name],
+                    np.ascontiguousarray(values, self._columns[name][0]).reshape(-1).view(np.uint8).data,
+                )
                 self._rows[name] += len(values)
 
     def finish(self) -> tuple[ColumnFile, ...]:
@@ -92,10 +111,10 @@ class ColumnWriter:
             for name, (dtype, row) in self._columns.items():
                 file = self._files[name]
                 file.seek(0)
-                file.write(npy_header((self._rows[name], *row), dtype))
+                _write(file, npy_header((self._rows[name], *row), dtype))
+                os.fsync(file.fileno())
                 file.close()
                 path = self._path / f"{name}.npy"
-                sync_file(path)
                 written.append(ColumnFile(path.name, path.stat().st_size, checksum(path)))
             sync_directory(self._path)
             sync_directory(self._path.parent)
@@ -110,81 +129,105 @@ class ColumnWriter:
             raise StorageError(f"{self._path} could not be written: {error}. The last commit stands.") from error
 
 
+def _write(file: FileIO, content: bytes | memoryview) -> None:
+    """Write everything, which one system call may not do."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
+
+
 class ColumnFolder:
     """A directory of columns open for reading.
 
+    Args:
+        path: The directory.
+        files: What the catalog knows of its files.
+        columns: By name, the type of an element and the shape that the catalog expects. These are all files there are.
+
+    Attributes:
+        columns: By name, mapped from their files.
+
     Raises:
         ColumnsMissingError: A file is missing.
-        CorruptIndexError: A file has another size than the catalog says.
+        CorruptIndexError: A file is not a regular file, or has another size, type or shape than the catalog says.
     """
 
-    def __init__(self, path: Path, files: tuple[ColumnFile, ...]) -> None:
+    def __init__(
+        self, path: Path, files: tuple[ColumnFile, ...], columns: Mapping[str, tuple[Any, tuple[int, ...]]]
+    ) -> None:
         self.path = path
         self.files = files
-        self._mapped: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
-        for file in files:
-            self._check_size(file)
-
-    def column(self, name: str, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-        """A column of this type and shape, mapped from its file.
-
-        Raises:
-            CorruptIndexError: The file holds something else.
-        """
-        path = self.path / f"{name}.npy"
-        dtype = np.dtype(dtype)
-        self._mapped[name] = dtype, shape[1:]
-        header = npy_header(shape, dtype)
-        try:
-            with path.open("rb") as file:
-                found = file.read(len(header))
-                if found == header and 0 not in shape:
-                    column = np.memmap(file, dtype, mode="r", offset=len(header), shape=shape)
-                    return column.view(np.ndarray)
-        except FileNotFoundError:
-            raise _missing(path) from None
-        if found != header:
+        self._shapes = {name: (np.dtype(dtype), shape) for name, (dtype, shape) in columns.items()}
+        by_name = {file.name: file for file in files}
+        if by_name.keys() != {f"{name}.npy" for name in columns}:
             raise CorruptIndexError(
-                f"{path} is no column of {dtype} {shape}, which the catalog expects. Restore the index from a copy."
+                f"The catalog names other files of {path} than it has. Restore the index from a copy."
             )
-        return np.empty(shape, dtype)  # an empty file cannot be mapped
+        with _missing_files(path), opened_folder(path) as open_file:
+            self.columns = {}
+            for name in self._shapes:
+                file = by_name[f"{name}.npy"]
+                with FileIO(open_file(file.name)) as stream:
+                    self.columns[name] = self._mapped(name, file, stream)
 
     def rows(self, name: str, first: int, last: int) -> NDArray[Any]:
-        """Rows of a column that `column` has mapped, read from its file."""
-        dtype, row = self._mapped[name]
+        """Return rows of a column, read from its file."""
+        dtype, (_, *row) = self._shapes[name]
         size = math.prod(row)
-        offset = _HEADER_BYTES + first * size * dtype.itemsize
-        values = np.fromfile(self.path / f"{name}.npy", dtype, (last - first) * size, offset=offset)
+        with self._opened(f"{name}.npy") as stream:
+            stream.seek(_HEADER_BYTES + first * size * dtype.itemsize)
+            values = np.fromfile(stream, dtype, (last - first) * size)
+        if values.size != (last - first) * size:
+            raise CorruptIndexError(f"{self.path / name}.npy ends too soon. Restore the index from a copy.")
         return values.reshape(last - first, *row)
 
     def problems(self) -> list[str]:
-        """What is wrong with the files, byte by byte.
+        """Say what is wrong with the files, byte by byte.
 
         Raises:
             ColumnsMissingError: A file is not there.
+            StorageError: The system does not let a file be read.
         """
         try:
             for file in self.files:
-                self._check_size(file)
-                if checksum(self.path / file.name) != file.checksum:
-                    return [f"{self.path / file.name} is damaged: its checksum is not the one the catalog recorded."]
-        except FileNotFoundError:
-            raise _missing(self.path) from None
+                with self._opened(file.name) as stream:
+                    self._check_size(file, stream)  # of another size: what is mapped must not be touched
+                    if checksum_of(stream) != file.checksum:
+                        return [
+                            f"{self.path / file.name} is damaged: its checksum is not the one the catalog recorded."
+                        ]
         except ColumnsMissingError:
             raise
-        except CorruptIndexError as error:  # of another size: what is mapped must not be touched
+        except CorruptIndexError as error:
             return [str(error)]
         return []
 
-    def _check_size(self, file: ColumnFile) -> None:
-        path = self.path / file.name
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            raise _missing(path) from None
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[FileIO]:
+        with _missing_files(self.path), opened_folder(self.path) as open_file, FileIO(open_file(name)) as stream:
+            yield stream
+
+    def _mapped(self, name: str, file: ColumnFile, stream: FileIO) -> NDArray[Any]:
+        self._check_size(file, stream)
+        dtype, shape = self._shapes[name]
+        header = npy_header(shape, dtype)
+        if stream.read(len(header)) != header or file.size != len(header) + math.prod(shape) * dtype.itemsize:
+            raise CorruptIndexError(
+                f"{self.path / file.name} is no column of {dtype} {shape}, which the catalog expects. "
+                "Restore the index from a copy."
+            )
+        if 0 in shape:
+            return np.empty(shape, dtype)  # an empty file cannot be mapped
+        # By its descriptor: np.memmap would look for the path of the file, and takes longer.
+        mapped = mmap.mmap(stream.fileno(), file.size, access=mmap.ACCESS_READ)
+        return np.frombuffer(mapped, dtype, offset=len(header)).reshape(shape)
+
+    def _check_size(self, file: ColumnFile, stream: FileIO) -> None:
+        size = os.fstat(stream.fileno()).st_size
         if size != file.size:
             raise CorruptIndexError(
-                f"{path} has {size} bytes, the catalog expects {file.size}. Restore the index from a copy."
+                f"{self.path / file.name} has {size} bytes, the catalog expects {file.size}. "
+                "Restore the index from a copy."
             )
 
 
@@ -199,5 +242,15 @@ def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     )
 
 
-def _missing(path: Path) -> ColumnsMissingError:
-    return ColumnsMissingError(f"{path} is missing. Restore the index from a copy.")
+@contextmanager
+def _missing_files(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        name = Path(error.filename or path).name  # of a file, of the directory, or of the one that it is in
+        missing = path / name if name.endswith(".npy") else path
+        raise ColumnsMissingError(f"{missing} is missing. Restore the index from a copy.") from None
+    except (StorageError, CorruptIndexError):
+        raise
+    except OSError as error:
+        raise StorageError(f"{path} could not be read: {error}.") from error

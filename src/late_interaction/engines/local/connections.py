@@ -10,6 +10,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
+from late_interaction.engines.local.sqlite_errors import readable_schema
 from late_interaction.engines.local.where import LOWERED
 from late_interaction.errors import IndexClosedError, StorageError
 from late_interaction.forking import hold_across_forks
@@ -148,10 +149,11 @@ class Connections:
             factory=Connection,
         )
         try:
-            connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.create_function(LOWERED, 1, str.lower, deterministic=True)
-            connection.execute("PRAGMA synchronous = FULL")
+            with readable_schema(self._path):
+                connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.create_function(LOWERED, 1, str.lower, deterministic=True)
+                connection.execute("PRAGMA synchronous = FULL")
             self._location.check()  # or another index may have come between
         except BaseException:
             connection.close()

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from late_interaction.documents import Document, check_id
 from late_interaction.engines.base import Match, Record, Verification, check_k, check_restricting, check_vectors
 from late_interaction.engines.local.codec import BITS
-from late_interaction.engines.local.columns import ColumnsMissingError
 from late_interaction.engines.local.copying import check_target, copy_folders, reserved
 from late_interaction.engines.local.device import Device
 from late_interaction.engines.local.files import CATALOG
 from late_interaction.engines.local.incoming import add_records
 from late_interaction.engines.local.maintenance import Maintenance
-from late_interaction.engines.local.opening import look_around, open_directory, resolve_root
+from late_interaction.engines.local.opening import has_index, look_around, open_directory, resolve_root
 from late_interaction.engines.local.positions import positions_of
+from late_interaction.engines.local.schema import FORMAT_VERSION
 from late_interaction.engines.local.search import search
+from late_interaction.engines.local.settings import check_dim
 from late_interaction.engines.local.states import States
 from late_interaction.engines.local.transactions import Transactions
+from late_interaction.engines.local.verify import verify
 from late_interaction.errors import (
-    CorruptIndexError,
     InvalidRequestError,
     InvalidVectorsError,
     ReadOnlyIndexError,
@@ -74,10 +75,6 @@ class LocalEngine:
         with opened.catalog.reading() as reader:
             self._dim = int(reader.setting("dim"))
             self._bits: int | None = reader.setting("bits")
-        if self._bits is not None and (type(self._bits) is not int or self._bits not in BITS):
-            raise CorruptIndexError(
-                f"The setting 'bits' of {opened.catalog.path} is {self._bits!r}, which no release writes."
-            )
         self._states = States(opened.catalog, self._dim)
         self._transactions: Transactions | None = None
         self._maintenance: Maintenance | None = None
@@ -115,10 +112,11 @@ class LocalEngine:
             CorruptIndexError: The files are damaged.
             StorageError: The directory cannot be read or written.
         """
-        if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 1):
-            raise InvalidVectorsError(f"dim must be a positive integer, not {dim!r}.")
         if bits not in (None, "default") and (type(bits) is not int or bits not in BITS):
             raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, not {bits!r}.")
+        exists = has_index(path)
+        if dim is not None:
+            check_dim(dim, compressed=not exists and bits is not None)
         on_device = None if device in (None, "cpu") else Device(device)
         opened = open_directory(path, dim=dim, bits=_DEFAULT_BITS if bits == "default" else bits, read_only=read_only)
         try:
@@ -325,32 +323,16 @@ class LocalEngine:
             }
 
     def verify(self) -> Verification:
-        """Read every byte back and compare it with its checksum, and every document with its place."""
-        problems = self._opened.catalog.integrity_problems()
-        if problems:  # what a damaged catalog says about the segments means nothing
-            return Verification(tuple(problems))
-        for attempt in range(1, _OPEN_ATTEMPTS + 1):
-            try:
-                with self._states.reading() as (reader, snapshot):
-                    for folder in snapshot.folders:
-                        problems += folder.problems()
-                    stored = set(reader.places())
-                    problems += reader.damaged_documents()
-            except ColumnsMissingError as error:  # perhaps merged away meanwhile by another process
-                if attempt == _OPEN_ATTEMPTS:
-                    return Verification((str(error),))
-            except CorruptIndexError as error:
-                return Verification((str(error),))
-            else:
-                break
-        living = {(number, at) for number, alive in snapshot.alive.items() for at in alive.tolist()}
-        problems += [f"The document at {place} of the catalog has no vectors." for place in sorted(stored - living)]
-        problems += [f"The vectors at {place} belong to no document." for place in sorted(living - stored)]
-        return Verification(tuple(problems))
+        """Read everything back and compare it: with checksums, and words and filter rows with the documents."""
+        return Verification(verify(self._opened.catalog, self._states.reading))
 
     def compact(self) -> None:
         """Drop deleted documents, compress what is still exact and merge all segments into one."""
-        self._writable()
+        transactions = self._writable()
+        with self._states.reading() as (reader, _):
+            is_current = reader.version == FORMAT_VERSION
+        if not is_current:
+            transactions.commit(lambda _: None)  # brings the catalog up to date
         if self._maintenance is not None:
             self._maintenance.compact()
 

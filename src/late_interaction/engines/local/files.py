@@ -42,6 +42,7 @@ __all__ = [
     "SEGMENTS",
     "SET_ASIDE",
     "checksum",
+    "checksum_of",
     "copy_file",
     "disk_errors",
     "is_directory",
@@ -136,10 +137,15 @@ def make_directories(path: Path) -> None:
 
 def checksum(path: Path) -> int:
     """Return the CRC-32 of a file's bytes: it finds flipped bits and torn writes, not an adversary."""
-    crc = 0
     with open_regular(path) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            crc = zlib.crc32(chunk, crc)
+        return checksum_of(file)
+
+
+def checksum_of(file: FileIO) -> int:
+    """Return the CRC-32 of what is left in a file."""
+    crc = 0
+    while chunk := file.read(_CHUNK_BYTES):
+        crc = zlib.crc32(chunk, crc)
     return crc
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.states import States
     from late_interaction.engines.local.transactions import Transactions
 
-__all__ = ["Opened", "look_around", "open_directory", "resolve_root"]
+__all__ = ["Opened", "has_index", "look_around", "open_directory", "resolve_root"]
 
 _logger = logging.getLogger(__name__)
 
@@ -121,6 +121,11 @@ def resolve_root(path: str | os.PathLike[str]) -> Path:
     if "\0" in name:
         raise InvalidRequestError(f"The path of an index contains a NUL character: {name!r}.")
     return Path(name).absolute()
+
+
+def has_index(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is an index at this path. See `open_directory` for the errors."""
+    return _has_catalog(resolve_root(path))
 
 
 def _has_catalog(root: Path) -> bool:

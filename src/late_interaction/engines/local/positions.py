@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from late_interaction.filters import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from late_interaction.engines.local.rows import Place, Reader
+    from late_interaction.engines.local.rows import Reader
     from late_interaction.engines.local.snapshot import Snapshot
     from late_interaction.filters import Where
 
@@ -32,21 +29,13 @@ def positions_of(
     Those of a filter are remembered until the next commit.
     """
     if candidates is not None:
-        return _by_segment(reader.places(where=where, candidates=candidates))
+        return snapshot.positions(reader.places(where=where, candidates=candidates))
     if where is None:
         return snapshot.alive
     key = repr(parse(where))
     positions = snapshot.filtered.get(key)
     if positions is None:
-        positions = _by_segment(reader.places(where=where))
+        positions = snapshot.positions(reader.places(where=where))
         if len(snapshot.filtered) < _MAX_REMEMBERED_FILTERS:
             snapshot.filtered[key] = positions
     return positions
-
-
-def _by_segment(places: list[Place]) -> dict[int, NDArray[np.int64]]:
-    """Sorted places as ascending positions by segment."""
-    return {
-        number: np.array([position for _, position in group], np.int64)
-        for number, group in groupby(places, key=itemgetter(0))
-    }

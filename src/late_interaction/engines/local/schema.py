@@ -1,52 +1,148 @@
-"""The tables of the catalog, by format version."""
+"""The tables of the catalog, by format version, and the check that a catalog has exactly these."""
 
 from __future__ import annotations
 
-__all__ = ["FORMAT_VERSION", "SCHEMA"]
+import json
+from typing import TYPE_CHECKING
+
+from late_interaction.errors import CorruptIndexError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+__all__ = ["ADDED_COLUMNS", "FORMAT_VERSION", "SCHEMA", "check_schema", "statement_of"]
 
 FORMAT_VERSION = 4
 """Raised when the meaning of anything on disk changes. A newer version than this is refused, never guessed at.
 
 1: exact vectors alone. 2: also compressed ones; the settings ``bits`` and ``codebook``. 3: also page images, in the
-table ``images``. 4: a checksum and a root for each document, a checksum over the settings, the names of directories
-that may be removed, and ``images`` in every catalog. An index of an older version is read as it is, and brought up to
-this one by the first write.
+table ``images``. 4: a checksum and a root for each document, a checksum over the settings, digests in place of long
+paths and values of filters, the names of directories that may be removed, and ``images`` in every catalog. An index of
+an older version is read as it is, and brought up to this one by the first write.
 """
 
-SCHEMA = """
-CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+_SETTINGS = "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 
-CREATE TABLE segments (
-    segment INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, documents INTEGER NOT NULL, tokens INTEGER NOT NULL);
-CREATE TABLE segment_files (
-    segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE, name TEXT NOT NULL,
-    size INTEGER NOT NULL, checksum INTEGER NOT NULL,
-    PRIMARY KEY (segment, name)) WITHOUT ROWID;
-CREATE TABLE tombstones (
-    segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE, position INTEGER NOT NULL,
-    PRIMARY KEY (segment, position)) WITHOUT ROWID;
-CREATE TABLE spare_names (name TEXT PRIMARY KEY, is_retired INTEGER NOT NULL) WITHOUT ROWID;
+ADDED_COLUMNS = ("root INTEGER", "checksum INTEGER NOT NULL DEFAULT 0")
+"""What version 4 adds to ``documents``. ALTER TABLE leaves the same text in the schema as `SCHEMA` has."""
 
-CREATE TABLE documents (
+_DOCUMENTS = """CREATE TABLE documents (
     row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
     segment INTEGER NOT NULL REFERENCES segments, position INTEGER NOT NULL,
-    text TEXT NOT NULL, encoded_text TEXT, metadata TEXT NOT NULL, root INTEGER, checksum INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (segment, position));
-CREATE TABLE images (
-    document INTEGER PRIMARY KEY REFERENCES documents ON DELETE CASCADE, image TEXT NOT NULL, thumbnail BLOB);
-CREATE TABLE fields (
+    text TEXT NOT NULL, encoded_text TEXT, metadata TEXT NOT NULL{added},
+    UNIQUE (segment, position))"""
+
+# (type, name, table): statement. The texts are compared with those that SQLite keeps, character by character.
+_OBJECTS = {
+    ("table", "settings", "settings"): _SETTINGS,
+    ("table", "segments", "segments"): """CREATE TABLE segments (
+    segment INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, documents INTEGER NOT NULL, tokens INTEGER NOT NULL)""",
+    ("table", "segment_files", "segment_files"): """CREATE TABLE segment_files (
+    segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE, name TEXT NOT NULL,
+    size INTEGER NOT NULL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (segment, name)) WITHOUT ROWID""",
+    ("table", "tombstones", "tombstones"): """CREATE TABLE tombstones (
+    segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE, position INTEGER NOT NULL,
+    PRIMARY KEY (segment, position)) WITHOUT ROWID""",
+    (
+        "table",
+        "spare_names",
+        "spare_names",
+    ): "CREATE TABLE spare_names (name TEXT PRIMARY KEY, is_retired INTEGER NOT NULL) WITHOUT ROWID",
+    ("table", "documents", "documents"): _DOCUMENTS.format(added="".join(f", {column}" for column in ADDED_COLUMNS)),
+    ("table", "images", "images"): """CREATE TABLE images (
+    document INTEGER PRIMARY KEY REFERENCES documents ON DELETE CASCADE, image TEXT NOT NULL, thumbnail BLOB)""",
+    ("table", "fields", "fields"): """CREATE TABLE fields (
     path TEXT NOT NULL, kind INTEGER NOT NULL, value NOT NULL, is_element INTEGER NOT NULL,
     document INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
-    PRIMARY KEY (path, kind, value, is_element, document)) WITHOUT ROWID;
-CREATE INDEX fields_of_document ON fields (document);
-
-CREATE VIEW passages (row, text) AS SELECT row, coalesce(encoded_text, text) FROM documents;
-CREATE VIRTUAL TABLE words USING fts5 (
-    text, content='passages', content_rowid='row', tokenize='porter unicode61 remove_diacritics 2');
-CREATE TRIGGER document_added AFTER INSERT ON documents BEGIN
+    PRIMARY KEY (path, kind, value, is_element, document)) WITHOUT ROWID""",
+    ("index", "fields_of_document", "fields"): "CREATE INDEX fields_of_document ON fields (document)",
+    (
+        "view",
+        "passages",
+        "passages",
+    ): "CREATE VIEW passages (row, text) AS SELECT row, coalesce(encoded_text, text) FROM documents",
+    ("table", "words", "words"): """CREATE VIRTUAL TABLE words USING fts5 (
+    text, content='passages', content_rowid='row', tokenize='porter unicode61 remove_diacritics 2')""",
+    ("trigger", "document_added", "documents"): """CREATE TRIGGER document_added AFTER INSERT ON documents BEGIN
     INSERT INTO words (rowid, text) VALUES (new.row, coalesce(new.encoded_text, new.text));
-END;
-CREATE TRIGGER document_removed AFTER DELETE ON documents BEGIN
+END""",
+    ("trigger", "document_removed", "documents"): """CREATE TRIGGER document_removed AFTER DELETE ON documents BEGIN
     INSERT INTO words (words, rowid, text) VALUES ('delete', old.row, coalesce(old.encoded_text, old.text));
-END;
-"""
+END""",
+}
+
+# What SQLite makes by itself: the indexes behind UNIQUE, and the tables of FTS5.
+_AUTOMATIC = {
+    ("index", "sqlite_autoindex_segments_1", "segments"): None,
+    ("index", "sqlite_autoindex_documents_1", "documents"): None,
+    ("index", "sqlite_autoindex_documents_2", "documents"): None,
+    ("table", "words_data", "words_data"): "CREATE TABLE 'words_data'(id INTEGER PRIMARY KEY, block BLOB)",
+    (
+        "table",
+        "words_idx",
+        "words_idx",
+    ): "CREATE TABLE 'words_idx'(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID",
+    ("table", "words_docsize", "words_docsize"): "CREATE TABLE 'words_docsize'(id INTEGER PRIMARY KEY, sz BLOB)",
+    ("table", "words_config", "words_config"): "CREATE TABLE 'words_config'(k PRIMARY KEY, v) WITHOUT ROWID",
+}
+
+SCHEMA = ";\n".join(_OBJECTS.values()) + ";"
+"""The statements that make the tables of `FORMAT_VERSION`."""
+
+
+def _rows_of(version: int) -> frozenset[tuple[str, str, str, str | None]]:
+    """Return what ``sqlite_master`` has in a catalog of this version."""
+    objects = {**_OBJECTS, **_AUTOMATIC}
+    if version < 4:
+        del objects["table", "spare_names", "spare_names"]
+        objects["table", "documents", "documents"] = _DOCUMENTS.format(added="")
+    if version < 3:
+        del objects["table", "images", "images"]
+    return frozenset((*key, statement) for key, statement in objects.items())
+
+
+_ROWS = {version: _rows_of(version) for version in range(1, FORMAT_VERSION + 1)}
+
+
+def statement_of(name: str) -> str:
+    """Return the statement that makes a table of `FORMAT_VERSION`."""
+    return _OBJECTS["table", name, name]
+
+
+def check_schema(connection: sqlite3.Connection, path: Path) -> int:
+    """Check that a catalog has the tables of its format and nothing else; return its format version.
+
+    Views and triggers of a stranger would run inside the queries of this package, and need never end. So this is the
+    first query of a connection, and it reads nothing that could be one: ``settings`` once it is known to be a table.
+
+    Raises:
+        CorruptIndexError: The file is not a catalog, is of a newer format, or has other tables, views or triggers.
+    """
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT ?"
+    found = connection.execute(query, (2 * len(_OBJECTS) + len(_AUTOMATIC),)).fetchall()
+    version = None
+    if ("table", "settings", "settings", _SETTINGS) in found:
+        version = _stored_version(connection)
+    if version not in _ROWS:
+        raise CorruptIndexError(
+            f"{path} is not a catalog that this release can read (format version {version!r}, known up to "
+            f"{FORMAT_VERSION}). Upgrade late-interaction if a newer release has made it."
+        )
+    if len(found) != len(_ROWS[version]) or frozenset(found) != _ROWS[version]:
+        names = sorted({str(row[1]) for row in frozenset(found) ^ _ROWS[version]})
+        raise CorruptIndexError(
+            f"{path} is damaged or was changed by another program: format {version} does not have these tables, views, "
+            f"indexes and triggers. Missing, added or changed: {', '.join(names)}. Restore the index from a copy."
+        )
+    return version
+
+
+def _stored_version(connection: sqlite3.Connection) -> int | None:
+    rows = connection.execute("SELECT value FROM settings WHERE key = 'format_version'").fetchall()
+    try:
+        version = json.loads(rows[0][0])
+    except (IndexError, TypeError, ValueError, RecursionError):
+        return None
+    return version if type(version) is int else None

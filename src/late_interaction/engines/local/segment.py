@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.columns import ColumnFile, ColumnFolder, ColumnWriter
-from late_interaction.engines.local.files import SEGMENTS
+from late_interaction.engines.local.columns import ColumnFile, ColumnFolder, ColumnWriter, is_count
+from late_interaction.engines.local.files import SEGMENTS, is_name
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+_FLAT_FILES = ["offsets.npy", "vectors.npy"]
+_CODED_FILES = ["codes.npy", "offsets.npy", "residuals.npy", "scales.npy"]
+
+
 @dataclass(frozen=True)
 class SegmentEntry:
     """What the catalog knows of a segment."""
@@ -45,6 +49,17 @@ class SegmentEntry:
     documents: int
     tokens: int
     files: tuple[ColumnFile, ...]
+
+    def problem(self) -> str | None:
+        """Say what no release writes in it, if there is anything: other names, or numbers out of range."""
+        names = sorted(str(file.name) for file in self.files)
+        if not is_name(self.name):
+            return f"the name {self.name!r:.80}"
+        if names not in (_FLAT_FILES, _CODED_FILES):
+            return f"the files {', '.join(names) or 'none'!r:.200}"
+        if not (is_count(self.documents) and is_count(self.tokens) and all(file.is_sound for file in self.files)):
+            return "a number out of range"
+        return None
 
     @property
     def is_coded(self) -> bool:
@@ -83,13 +98,15 @@ class Segment(ColumnFolder):
         entry: What the catalog knows of it.
 
     Raises:
-        CorruptIndexError: A file is missing, has another size than the catalog says, or is not a column.
+        ColumnsMissingError: A file is missing.
+        CorruptIndexError: A file is not a regular file, or has another size, type or shape than the catalog says.
     """
 
-    def __init__(self, root: Path, entry: SegmentEntry) -> None:
-        super().__init__(root / SEGMENTS / entry.name, entry.files)
+    def __init__(self, root: Path, entry: SegmentEntry, columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
+        offsets = {"offsets": (np.int64, (entry.documents + 1,))}
+        super().__init__(root / SEGMENTS / entry.name, entry.files, {**offsets, **columns})
         self.entry = entry
-        self._offsets = self.column("offsets", np.int64, (entry.documents + 1,))
+        self._offsets = self.columns["offsets"]
 
     token_columns: tuple[str, ...]
 
@@ -147,8 +164,8 @@ class FlatSegment(Segment):
     token_columns = ("vectors",)
 
     def __init__(self, root: Path, entry: SegmentEntry, dim: int) -> None:
-        super().__init__(root, entry)
-        self.vectors = self.column("vectors", np.float16, (entry.tokens, dim))
+        super().__init__(root, entry, {"vectors": (np.float16, (entry.tokens, dim))})
+        self.vectors = self.columns["vectors"]
 
     def document(self, position: int) -> NDArray[np.float16]:
         """The token vectors of one document, (tokens, dim)."""
@@ -168,11 +185,14 @@ class CodedSegment(Segment):
     token_columns = ("codes", "scales", "residuals")
 
     def __init__(self, root: Path, entry: SegmentEntry, codec: ResidualCodec, centroids: int) -> None:
-        super().__init__(root, entry)
+        columns = {
+            "codes": (np.uint16, (entry.tokens,)),
+            "scales": (np.float16, (entry.tokens,)),
+            "residuals": (np.uint8, (entry.tokens, codec.width)),
+        }
+        super().__init__(root, entry, columns)
         self._centroids = centroids
-        self._codes = self.column("codes", np.uint16, (entry.tokens,))
-        self.scales = self.column("scales", np.float16, (entry.tokens,))
-        self.residuals = self.column("residuals", np.uint8, (entry.tokens, codec.width))
+        self._codes, self.scales, self.residuals = (self.columns[name] for name in columns)
 
     @cached_property
     def codes(self) -> NDArray[np.uint16]:

@@ -1,4 +1,4 @@
-"""One state of the index in memory: its segments, mapped, and which of their documents live."""
+"""One state of the index in memory: its segments, mapped, and which of their documents are not deleted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from late_interaction.engines.local.segment import open_segment
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -76,10 +76,36 @@ class Snapshot:
 
     def vectors(self, place: Place) -> NDArray[np.float32]:
         """The token vectors of a document, (tokens, dim): as they came, or as their codes have kept them."""
-        _, columns = self.segments[place[0]].read(np.array([place[1]]))
+        ((number, position),) = self.positions([place]).items()
+        _, columns = self.segments[number].read(position)
         if "vectors" in columns:
             return np.asarray(columns["vectors"], np.float32)
         return np.asarray(self.rotated(columns) @ rotation(self.dim))
+
+    def positions(self, places: Sequence[Place]) -> dict[int, NDArray[np.int64]]:
+        """Return places, in any order, as ascending positions by segment.
+
+        Raises:
+            CorruptIndexError: One is not in any segment: compiled kernels do not look.
+        """
+        if not places:
+            return {}
+        table = np.array(places)
+        if table.dtype.kind != "i":
+            raise CorruptIndexError(
+                "The places of documents in the catalog are damaged. Restore the index from a copy."
+            )
+        numbers, positions = table.astype(np.int64).T.copy()
+        order = np.lexsort((positions, numbers))
+        found, starts = np.unique(numbers[order], return_index=True)
+        by_segment = dict(zip(found.tolist(), np.split(positions[order], starts[1:]), strict=True))
+        for number, some in by_segment.items():
+            if number not in self.segments or some[0] < 0 or some[-1] >= self.segments[number].entry.documents:
+                raise CorruptIndexError(
+                    f"The catalog has documents at places that do not exist, from ({number}, {some[0]}) to "
+                    f"({number}, {some[-1]}). Restore the index from a copy."
+                )
+        return by_segment
 
     def rotated(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """The vectors that columns of a segment stand for, in rotated coordinates, (tokens, dim)."""
@@ -119,26 +145,23 @@ class Snapshots:
             return self._latest
         with self._mutex:
             latest = self._latest
-            bits, record = reader.setting("bits"), reader.setting("codebook")
+            settings = reader.settings()
+            bits, record = settings.get("bits"), settings.get("codebook")
             codec = None if bits is None else ResidualCodec(self._dim, bits)
             entry = None if record is None else CodebookEntry.from_json(record)
             files, codebook = latest.codebook_files, latest.codebook
             if entry != latest.codebook_entry:
                 files, codebook = (None, None) if entry is None else open_codebook(self._root, entry, self._dim)
-            known = {segment.entry.name: segment for segment in latest.segments.values()}
+            known = {segment.entry: segment for segment in latest.segments.values()}
             centroids = 0 if entry is None else entry.centroids
             segments = {
-                number: known.get(found.name) or open_segment(self._root, found, self._dim, codec, centroids)
+                number: known.get(found) or open_segment(self._root, found, self._dim, codec, centroids)
                 for number, found in reader.segments().items()
             }
-            dead: dict[int, list[int]] = {}
-            for number, position in reader.tombstones():
-                dead.setdefault(number, []).append(position)
-            alive = {
-                number: np.delete(np.arange(segment.entry.documents), dead.get(number, []))
-                for number, segment in segments.items()
-            }
+            alive = {number: np.arange(segment.entry.documents) for number, segment in segments.items()}
             snapshot = Snapshot(generation, self._dim, codec, entry, files, codebook, segments, alive)
+            for number, positions in snapshot.positions(reader.tombstones()).items():
+                alive[number] = np.delete(alive[number], positions)
             if generation > latest.generation:  # a slow reader of an older state does not turn back the clock
                 self._latest = snapshot
             return snapshot

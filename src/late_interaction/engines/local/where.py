@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from late_interaction.errors import InvalidFilterError
 from late_interaction.filters import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not
 
-__all__ = ["KINDS", "LOWERED", "compile_filter", "sql_value"]
+__all__ = [
+    "KINDS",
+    "LOWERED",
+    "MAX_JSON_BYTES",
+    "MAX_PATH_BYTES",
+    "compile_filter",
+    "sql_path",
+    "sql_value",
+    "whole_value",
+]
 
 KINDS = {"null": 0, "bool": 1, "number": 2, "string": 3, "json": 4}
 """How the kinds of `FieldValue` are written in the table. Part of the format on disk."""
@@ -15,79 +25,119 @@ KINDS = {"null": 0, "bool": 1, "number": 2, "string": 3, "json": 4}
 LOWERED = "lowered"
 """The SQL function for lower case as Python knows it; SQLite's own knows that of ASCII alone."""
 
+MAX_PATH_BYTES = 64
+MAX_JSON_BYTES = 32
+"""Longer paths, and lists and dicts whose JSON is longer, are in the table as digests of 16 bytes, which equal no text.
+
+They are only ever compared for equality, and nested metadata repeats them at each level: without a limit, 100 kB of
+metadata made a catalog of 100 MB. Part of the format on disk, since version 4.
+"""
+
 _ALONE = {True: "", False: " AND is_element = 0"}
 _OPERATOR_SQL = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _MAX_OPERANDS = 10_000  # SQLite's own limit on parameters is 32,766 in its default build
 
 
 def sql_value(value: FieldValue) -> Any:
-    """The value as SQLite holds it. A null is 0: its kind says what it is, and SQL's NULL equals nothing."""
+    """Return the value as SQLite holds it. A null is 0: its kind says what it is, and SQL's NULL equals nothing."""
+    return _shortened(str(value.value), MAX_JSON_BYTES) if value.kind == "json" else whole_value(value)
+
+
+def sql_path(path: str) -> str | bytes:
+    """Return the path of a field as SQLite holds it."""
+    return _shortened(path, MAX_PATH_BYTES)
+
+
+def whole_value(value: FieldValue) -> Any:
+    """Return the value as catalogs of older formats hold it."""
     return 0 if value.value is None else value.value
 
 
-def compile_filter(clause: Filter) -> tuple[str, list[Any]]:
-    """The clause as a boolean SQL expression over ``documents.row``, with its parameters.
+def _shortened(text: str, limit: int) -> str | bytes:
+    if 4 * len(text) <= limit:  # bytes of UTF-8 at most
+        return text
+    encoded = text.encode()
+    return text if len(encoded) <= limit else hashlib.sha256(encoded).digest()[:16]
+
+
+def compile_filter(clause: Filter, *, shortened: bool = True) -> tuple[str, list[Any]]:
+    """Return the clause as a boolean SQL expression over ``documents.row``, with its parameters.
+
+    Args:
+        clause: The filter.
+        shortened: Whether the catalog has digests of long paths and values: all but those of older formats have.
 
     Raises:
         InvalidFilterError: More operands than one SQL statement takes.
     """
-    parameters: list[Any] = []
-    expression = _compile(clause, parameters)
-    if len(parameters) > _MAX_OPERANDS:
+    compiler = _Compiler(shortened=shortened)
+    expression = compiler.compile(clause)
+    if len(compiler.parameters) > _MAX_OPERANDS:
         raise InvalidFilterError(
             f"The filter has more than {_MAX_OPERANDS} operands. Split it, or pass ids as candidates."
         )
-    return expression, parameters
+    return expression, compiler.parameters
 
 
-def _compile(clause: Filter, parameters: list[Any]) -> str:
-    match clause:
-        case AllOf(clauses):
-            return _join("AND", [_compile(part, parameters) for part in clauses], empty="1")
-        case AnyOf(clauses):
-            return _join("OR", [_compile(part, parameters) for part in clauses], empty="0")
-        case Not(part):
-            return f"NOT {_compile(part, parameters)}"
-        case Exists(field):
-            return _rows(field, "1", [], parameters)
-        case In():
-            return _compile_in(clause, parameters)
-        case Compare(field, operator, operand, elements):
-            condition = f"kind = ? AND value {_OPERATOR_SQL[operator]} ?{_ALONE[elements]}"
-            return _rows(field, condition, [KINDS[operand.kind], sql_value(operand)], parameters)
-        case Contains(field, operand, elements, ignore_case):
-            branches = ["is_element = 1 AND kind = ? AND value = ?"] if elements else []
-            if operand.kind == "string":
-                text = f"{LOWERED}(value)" if ignore_case else "value"
-                branches.append(f"is_element = 0 AND kind = ? AND instr({text}, ?) > 0")
-            values = [KINDS[operand.kind], sql_value(operand)] * len(branches)
-            return _rows(field, _join("OR", branches, empty="0"), values, parameters)
+class _Compiler:
+    """Compiles one filter.
 
+    Attributes:
+        parameters: Of the expressions so far.
+    """
 
-def _compile_in(clause: In, parameters: list[Any]) -> str:
-    field = clause.field
-    by_kind: dict[str, list[Any]] = {}
-    for operand in clause.values:
-        by_kind.setdefault(operand.kind, []).append(sql_value(operand))
-    branches = []
-    for kind, values in by_kind.items():
-        condition = f"kind = ? AND value IN ({', '.join('?' * len(values))}){_ALONE[clause.elements]}"
-        branches.append(_rows(field, condition, [KINDS[kind], *values], parameters))
-    if "null" in by_kind:
-        branches.append("NOT " + _rows(field, "1", [], parameters))
-    return _join("OR", branches, empty="0")
+    def __init__(self, *, shortened: bool) -> None:
+        self.parameters: list[Any] = []
+        self._path = sql_path if shortened else str
+        self._value = sql_value if shortened else whole_value
+
+    def compile(self, clause: Filter) -> str:
+        """Return a clause as an expression."""
+        match clause:
+            case AllOf(clauses):
+                return _join("AND", [self.compile(part) for part in clauses], empty="1")
+            case AnyOf(clauses):
+                return _join("OR", [self.compile(part) for part in clauses], empty="0")
+            case Not(part):
+                return f"NOT {self.compile(part)}"
+            case Exists(field):
+                return self._rows(field, "1", [])
+            case In():
+                return self._in(clause)
+            case Compare(field, operator, operand, elements):
+                condition = f"kind = ? AND value {_OPERATOR_SQL[operator]} ?{_ALONE[elements]}"
+                return self._rows(field, condition, [KINDS[operand.kind], self._value(operand)])
+            case Contains(field, operand, elements, ignore_case):
+                branches = ["is_element = 1 AND kind = ? AND value = ?"] if elements else []
+                if operand.kind == "string":
+                    text = f"{LOWERED}(value)" if ignore_case else "value"
+                    branches.append(f"is_element = 0 AND kind = ? AND instr({text}, ?) > 0")
+                values = [KINDS[operand.kind], self._value(operand)] * len(branches)
+                return self._rows(field, _join("OR", branches, empty="0"), values)
+
+    def _in(self, clause: In) -> str:
+        field = clause.field
+        by_kind: dict[str, list[Any]] = {}
+        for operand in clause.values:
+            by_kind.setdefault(operand.kind, []).append(self._value(operand))
+        branches = []
+        for kind, values in by_kind.items():
+            condition = f"kind = ? AND value IN ({', '.join('?' * len(values))}){_ALONE[clause.elements]}"
+            branches.append(self._rows(field, condition, [KINDS[kind], *values]))
+        if "null" in by_kind:
+            branches.append("NOT " + self._rows(field, "1", []))
+        return _join("OR", branches, empty="0")
+
+    def _rows(self, field: str, condition: str, values: list[Any]) -> str:
+        self.parameters += [self._path(field), *values]
+        return f"(documents.row IN (SELECT document FROM fields WHERE path = ? AND ({condition})))"
 
 
 def _join(operator: str, expressions: list[str], *, empty: str) -> str:
-    """The expressions joined as a balanced tree: SQLite limits the depth of a tree, and a plain chain is all depth."""
+    """Join expressions as a balanced tree: SQLite limits the depth of a tree, and a plain chain is all depth."""
     if len(expressions) <= 1:
         return expressions[0] if expressions else empty
     middle = len(expressions) // 2
     left = _join(operator, expressions[:middle], empty=empty)
     right = _join(operator, expressions[middle:], empty=empty)
     return f"({left} {operator} {right})"
-
-
-def _rows(field: str, condition: str, values: list[Any], parameters: list[Any]) -> str:
-    parameters += [field, *values]
-    return f"(documents.row IN (SELECT document FROM fields WHERE path = ? AND ({condition})))"

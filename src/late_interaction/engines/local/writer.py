@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.engines.local.document_rows import DocumentRow
 from late_interaction.engines.local.names import new_name
-from late_interaction.engines.local.rows import Place, Reader, condition_of
+from late_interaction.engines.local.rows import Place, Reader
+from late_interaction.engines.local.settings import CHECKSUM, settings_checksum
+from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Replacement", "Writer"]
 
+_MAX_ROW = 2**62
 _CHUNK = 500  # documents added at a time
 _IMAGE_COLUMN = DocumentRow._fields.index("image")
 
@@ -31,7 +34,7 @@ class Replacement:
 
     Attributes:
         segments: The old ones.
-        entry: The new one; None if nothing in them lives.
+        entry: The new one; None if every document was deleted.
         origins: Where each document of the new one was.
         codebook: A new codebook, if there is one.
     """
@@ -50,8 +53,10 @@ class Writer(Reader):
         self._connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value)))
 
     def finish(self, generation: int) -> None:
-        """Give the commit its number, as the last thing before it."""
+        """Give the commit its number, and write the checksum of all settings, as the last thing before it."""
         self.set_setting("generation", generation)
+        rows = self._connection.execute("SELECT key, value FROM settings").fetchall()
+        self.set_setting(CHECKSUM, settings_checksum(rows))
 
     def add_segment(self, entry: SegmentEntry) -> int:
         """Name the files of a new segment, which are durable by now; return the segment's number."""
@@ -112,6 +117,10 @@ class Writer(Reader):
         segment = self.add_segment(entry)
         rows = iter(incoming)
         number = self._connection.execute("SELECT coalesce(max(row), 0) FROM documents").fetchone()[0] + 1
+        if number > _MAX_ROW:
+            raise CorruptIndexError(
+                "The rows of the catalog have numbers that no release gives. Restore it from a copy."
+            )
         position = 0
         while chunk := list(islice(rows, _CHUNK)):
             self.delete_ids(row.document.id for row in chunk)
@@ -133,11 +142,23 @@ class Writer(Reader):
             position += len(chunk)
 
     def set_root(self, ids: Iterable[str], root: int | None) -> int:
-        """Note the root that documents were read from; how many there were."""
-        cursor = self._connection.executemany(
-            "UPDATE documents SET root = ? WHERE id = ?", ((root, document_id) for document_id in ids)
-        )
-        return cursor.rowcount
+        """Note the root that documents were read from; how many there were.
+
+        Raises:
+            CorruptIndexError: A document is damaged, which a new checksum would conceal.
+        """
+        changed = 0
+        for document_id in ids:
+            row = self._connection.execute(f"{self._select} WHERE id = ?", (document_id,)).fetchone()
+            if row is not None:
+                stored = DocumentRow(*row)
+                stored.document()
+                new = stored._replace(root=root).with_checksum()
+                self._connection.execute(
+                    "UPDATE documents SET root = ?, checksum = ? WHERE id = ?", (root, new.checksum, document_id)
+                )
+                changed += 1
+        return changed
 
     def delete_ids(self, ids: Iterable[str]) -> int:
         """Delete documents by id; how many there were."""
@@ -145,7 +166,7 @@ class Writer(Reader):
 
     def delete_where(self, where: Where) -> int:
         """Delete the documents that pass; how many there were."""
-        return self._delete(*condition_of(where))
+        return self._delete(*self.condition(where))
 
     def _delete(self, condition: str, parameters: list[Any]) -> int:
         self._connection.execute(

@@ -1,0 +1,147 @@
+"""Checks of everything that is stored, behind `LocalEngine.verify`.
+
+Each check is a generator of problems that reads rows and files as streams, so memory does not grow with the index.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from late_interaction.engines.local.columns import ColumnsMissingError
+from late_interaction.engines.local.files import is_name
+from late_interaction.engines.local.word_checks import word_problems
+from late_interaction.errors import CorruptIndexError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
+
+    from late_interaction.engines.local.catalog import Catalog
+    from late_interaction.engines.local.rows import Reader
+    from late_interaction.engines.local.snapshot import Snapshot
+
+    State = tuple[Reader, Snapshot]
+
+__all__ = ["verify"]
+
+_MAX_PROBLEMS = 1000
+_ATTEMPTS = 8  # another process may merge segments while their files are read; rarely twice
+
+
+def verify(catalog: Catalog, reading: Callable[[], AbstractContextManager[State]]) -> tuple[str, ...]:
+    """Return what is wrong with an index, one sentence for each problem, at most 1,000 and a remark.
+
+    Args:
+        catalog: Its catalog.
+        reading: Gives the rows and the segments of the last commit.
+    """
+    problems = _first(_catalog_problems(catalog))
+    if problems:  # what a damaged catalog says about the segments means nothing
+        return problems
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _first(_state_problems(reading))
+        except ColumnsMissingError:
+            continue
+    try:
+        return _first(_state_problems(reading))
+    except ColumnsMissingError as error:
+        return (str(error),)
+
+
+def _first(problems: Generator[str, None, None]) -> tuple[str, ...]:
+    """Return the first problems. An error of this package is the last."""
+    found: list[str] = []
+    try:
+        with closing(problems):
+            found += islice(problems, _MAX_PROBLEMS)
+            if next(problems, None) is not None:
+                found.append("There are more problems, which are not listed.")
+    except ColumnsMissingError:
+        raise
+    except (CorruptIndexError, StorageError) as error:
+        found.append(str(error))
+    return tuple(found)
+
+
+def _catalog_problems(catalog: Catalog) -> Generator[str, None, None]:
+    """Check the database file. Checks of the log of commits beside it belong here, too."""
+    yield from catalog.integrity_problems()
+    with catalog.reading() as reader:
+        reader.check_schema(catalog.path)
+        reader.settings()
+        yield from _misfits(reader)
+
+
+def _state_problems(reading: Callable[[], AbstractContextManager[State]]) -> Generator[str, None, None]:
+    """Check the rows of the last commit, and the files that they name."""
+    with reading() as (reader, snapshot):
+        for folder in snapshot.folders:
+            yield from folder.problems()
+        yield from _place_problems(reader, snapshot)
+        yield from _document_problems(reader)
+        yield from word_problems(reader.connection)
+
+
+def _misfits(reader: Reader) -> Iterator[str]:
+    """Check the types of numbers: SQLite keeps whatever it finds, and compares it by rules of its own."""
+    columns = {
+        "segments": ("segment", "documents", "tokens"),
+        "segment_files": ("segment", "size", "checksum"),
+        "tombstones": ("segment", "position"),
+        "documents": ("row", "segment", "position"),
+        "fields": ("kind", "is_element", "document"),
+    }
+    for table, names in columns.items():
+        misfits = " OR ".join(f"typeof({name}) <> 'integer'" for name in names)
+        (count,) = reader.connection.execute(f"SELECT count(*) FROM {table} WHERE {misfits}").fetchone()
+        if count:
+            yield f"{count} rows of the table {table} of the catalog have something else than integers as {names}."
+    if reader.has_spare_names:
+        for name, is_retired in reader.connection.execute("SELECT name, is_retired FROM spare_names"):
+            if not is_name(name) or type(is_retired) is not int or is_retired not in (0, 1):
+                yield f"The catalog lists {name!r:.80} as a directory to remove, which no release writes."
+
+
+def _place_problems(reader: Reader, snapshot: Snapshot) -> Iterator[str]:
+    """Check that each position of a segment is that of a document or of a deleted one, and not of both."""
+    named = "SELECT DISTINCT segment FROM documents"
+    for (number,) in reader.connection.execute(named).fetchall():
+        if number not in snapshot.segments:
+            yield f"The catalog has documents of the segment {number}, which it does not have."
+    for number, live in snapshot.alive.items():
+        query = "SELECT position FROM documents WHERE segment = ? ORDER BY position"
+        rows = reader.connection.execute(query, (number,))
+        stored = np.fromiter((position for (position,) in rows), np.int64)
+        for position in np.setdiff1d(stored, live, assume_unique=True):
+            yield f"The document at ({number}, {position}) of the catalog has no vectors."
+        for position in np.setdiff1d(live, stored, assume_unique=True):
+            yield f"The vectors at ({number}, {position}) belong to no document."
+
+
+def _document_problems(reader: Reader) -> Iterator[str]:
+    """Check each document against its checksum, and what filters see of it against its metadata."""
+    fields = groupby(reader.field_rows(), key=itemgetter(0))
+    number, rows = next(fields, (None, None))
+    for row, stored in reader.document_rows():
+        while number is not None and number < row:
+            yield f"Filters see metadata of a document that is not in the catalog (row {number})."
+            number, rows = next(fields, (None, None))
+        found: set[Any] = set()
+        if number == row and rows is not None:
+            found = {field for _, *values in rows for field in [tuple(values)]}
+            number, rows = next(fields, (None, None))
+        try:
+            document = stored.document()
+        except CorruptIndexError as error:
+            yield str(error)
+            continue
+        if found != set(reader.expected_fields(document.metadata)):
+            yield f"What filters see of the document {document.id!r:.200} is not its metadata."
+    if number is not None:
+        yield f"Filters see metadata of documents that are not in the catalog (from row {number})."

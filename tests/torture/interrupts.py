@@ -103,19 +103,17 @@ class Trials:
             point -= points
         with small_thresholds(_FIRST, _BUFFER):
             index, delivery = self._open(), Delivery(point, outside=[__file__])
-            faults = []
-            try:
-                error = _interrupted(CALLS[name][0], index, delivery)
-            except Exception:  # noqa: BLE001  # reported
-                error = None
-                faults.append(_told("the call raised", traceback.format_exc()))
+            error = _interrupted(CALLS[name][0], index, delivery)
             has_interrupted = error is not None
             where = f"{name}, point {point} ({delivery.place}), exception {'kept' if is_kept else 'dropped'}"
             sys.stderr.write(f"{where}\n")  # for the driver, should it hang now
+            other = "" if isinstance(error, KeyboardInterrupt | None) else type(error).__name__
             if not is_kept:
                 del error  # and with it every frame that it holds
-            faults += _faults_afterwards(index, self._root, name, has_interrupted=has_interrupted)
+            faults = _faults_afterwards(index, self._root, name, has_interrupted=has_interrupted)
         notes = [] if delivery.place else ["not interrupted"]
+        if other:
+            notes.append(f"{other} in place of KeyboardInterrupt")
         if delivery.place and not has_interrupted:
             notes.append("interrupt ignored by a finalizer")
         return Outcome([f"{where}: {fault}" for fault in faults], notes)
@@ -135,11 +133,16 @@ class Trials:
 
 
 def _interrupted(call, index, delivery):
-    """The KeyboardInterrupt that came out of a call, with the frames below this one, or None."""
+    """What came out of an interrupted call, with the frames below this one, or None.
+
+    It is another error where the standard library's cleaning up fails after an interrupt, as that of `shutil.rmtree`.
+    """
     try:
         with delivery:
             call(index)
-    except KeyboardInterrupt as error:
+    except BaseException as error:  # looked at by the caller
+        if delivery.place is None:
+            raise
         return error.with_traceback(error.__traceback__.tb_next)
     return None
 

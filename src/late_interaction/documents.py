@@ -87,17 +87,18 @@ class Document:
         encoded_text: str | None,
         image: PageImage | None,
     ) -> Document:
-        """Return a document that an index holds, whose texts UTF-8 has held.
+        """Return a document that an index holds. Its texts are valid Unicode and its metadata is valid JSON.
+
+        Earlier releases stored metadata nested deeper than new documents may have it.
 
         Raises:
-            InvalidDocumentError: No release stores such a document. Earlier ones stored metadata nested deeper than new
-                documents may have it.
+            InvalidDocumentError: It has no id, or its metadata is not a dict.
         """
         if not isinstance(metadata, dict):
             raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
         check_id(id)
         document = cls.__new__(cls)
-        document._set(text, id, plain_json(metadata, "metadata"), encoded_text, image)
+        document._set(text, id, metadata, encoded_text, image)
         return document
 
     def _set(

@@ -23,7 +23,7 @@ class DocumentRow(NamedTuple):
     """What the catalog keeps of a document, in the order of its columns; the page image is in a table of its own.
 
     Attributes:
-        checksum: What `content_checksum` gave when it was stored; None in catalogs of formats without checksums.
+        checksum: The checksum when it was stored; None in catalogs of formats without checksums.
     """
 
     id: str
@@ -39,35 +39,20 @@ class DocumentRow(NamedTuple):
     def of(cls, document: Document, root: int | None) -> DocumentRow:
         """Return the row of a document that was read from this root."""
         page = document.image
-        return cls(
-            document.id,
-            document.text,
-            document.encoded_text,
-            json.dumps(document.metadata, ensure_ascii=False),
-            root,
-            None,
-            None if page is None else json.dumps(page.to_json(), ensure_ascii=False),
-            None if page is None else page.thumbnail,
-        ).with_checksum()
+        encoded_text, metadata = document.encoded_text, json.dumps(document.metadata, ensure_ascii=False)
+        image = None if page is None else json.dumps(page.to_json(), ensure_ascii=False)
+        thumbnail = None if page is None else page.thumbnail
+        checksum = _checksum(document.id, document.text, encoded_text, metadata, root, image, thumbnail)
+        return cls(document.id, document.text, encoded_text, metadata, root, checksum, image, thumbnail)
 
-    def with_checksum(self) -> DocumentRow:
-        """Return the row with the checksum of what is in it."""
-        return self._replace(checksum=self.content_checksum())
+    def with_root(self, root: int | None) -> DocumentRow:
+        """Return the row of the same document, read from this root."""
+        new = self._replace(root=root)
+        return new._replace(checksum=new.content_checksum())
 
     def content_checksum(self) -> int:
-        """Return the CRC-32 of everything but the checksum itself, each part preceded by its length."""
-        encoded_text = b"" if self.encoded_text is None else self.encoded_text.encode()
-        image = b"" if self.image is None else self.image.encode()
-        parts = (
-            self.id.encode(),
-            self.text.encode(),
-            encoded_text,
-            self.metadata.encode(),
-            image,
-            self.thumbnail or b"",
-        )
-        present = (self.encoded_text is not None, self.image is not None, self.thumbnail is not None)
-        return zlib.crc32(b"".join((f"{self.root} {present} {[*map(len, parts)]}".encode(), *parts)))
+        """Return the checksum of everything but the checksum itself."""
+        return _checksum(self.id, self.text, self.encoded_text, self.metadata, self.root, self.image, self.thumbnail)
 
     def document(self) -> Document:
         """Return the document.
@@ -106,6 +91,22 @@ class DocumentRow(NamedTuple):
             raise ValueError("a column has another type than it was stored with")
         if self.checksum is not None and self.checksum != self.content_checksum():
             raise ValueError("its checksum is not the one recorded with it")
+
+
+def _checksum(
+    document_id: str,
+    text: str,
+    encoded_text: str | None,
+    metadata: str,
+    root: int | None,
+    image: str | None,
+    thumbnail: bytes | None,
+) -> int:
+    """Return the CRC-32 of the parts, after the number of the root, which of them there are, and their lengths."""
+    encoded, picture = (encoded_text or "").encode(), (image or "").encode()
+    parts = (document_id.encode(), text.encode(), encoded, metadata.encode(), picture, thumbnail or b"")
+    present = (encoded_text is not None, image is not None, thumbnail is not None)
+    return zlib.crc32(b"".join((f"{root} {present} {[*map(len, parts)]}".encode(), *parts)))
 
 
 def field_rows(metadata: Mapping[str, Any], *, shortened: bool = True) -> Iterator[tuple[str | bytes, int, Any, bool]]:

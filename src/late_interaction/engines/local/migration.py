@@ -61,7 +61,7 @@ def _add_checksums(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) 
     for number, *columns in rows:
         stored = DocumentRow(*columns)
         document = stored.document()
-        new = stored._replace(root=_legacy_root(document)).with_checksum()
+        new = stored.with_root(_legacy_root(document))
         changes.append((new.root, new.checksum, number))
         if number in with_long_fields:
             _replace_fields(connection, number, document.metadata)

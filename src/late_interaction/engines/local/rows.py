@@ -127,8 +127,8 @@ class Reader:
         """
         if documents <= _UNCHECKED_DOCUMENTS:
             return
-        query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-        size = self._connection.execute(query).fetchone()[0]
+        pages, page = (self._connection.execute(f"PRAGMA page_{of}").fetchone()[0] for of in ("count", "size"))
+        size = pages * page
         if documents * _MIN_DOCUMENT_BYTES > size:
             raise CorruptIndexError(
                 f"The catalog says that its segments have {documents} documents, but with {size} bytes it is too small "

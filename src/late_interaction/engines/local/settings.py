@@ -49,9 +49,7 @@ def parse_setting(key: str, stored: Any) -> Any:
         valid = _VALID.get(key)
         if valid is not None and not valid(value):
             raise ValueError(f"it is {value!r:.80}")
-        if value is not None and "\\u" in stored:
-            json.dumps(value, ensure_ascii=False).encode()  # halves of surrogates cannot be written anywhere
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CorruptIndexError(
             f"The setting {key!r} of the catalog is damaged: {error}. Restore the index from a copy."
         ) from None

@@ -95,10 +95,10 @@ class Snapshot:
             raise CorruptIndexError(
                 "The places of documents in the catalog are damaged. Restore the index from a copy."
             )
-        numbers, positions = table.astype(np.int64).T.copy()
-        order = np.lexsort((positions, numbers))
-        found, starts = np.unique(numbers[order], return_index=True)
-        by_segment = dict(zip(found.tolist(), np.split(positions[order], starts[1:]), strict=True))
+        table = table[np.lexsort((table[:, 1], table[:, 0]))]
+        numbers, positions = table[:, 0], np.ascontiguousarray(table[:, 1], np.int64)
+        starts = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
+        by_segment = dict(zip(numbers[[0, *starts]].tolist(), np.split(positions, starts), strict=True))
         for number, some in by_segment.items():
             if number not in self.segments or some[0] < 0 or some[-1] >= self.segments[number].entry.documents:
                 raise CorruptIndexError(

@@ -153,7 +153,7 @@ class Writer(Reader):
             if row is not None:
                 stored = DocumentRow(*row)
                 stored.document()
-                new = stored._replace(root=root).with_checksum()
+                new = stored.with_root(root)
                 self._connection.execute(
                     "UPDATE documents SET root = ?, checksum = ? WHERE id = ?", (root, new.checksum, document_id)
                 )

@@ -6,8 +6,9 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from tqdm import tqdm
@@ -465,8 +466,9 @@ def _side_by_side(
     """The hits of each query, which are searched at the same time."""
     if len(queries) < 2:
         return map(search, queries, vectors)
+    contexts = [copy_context() for _ in queries]  # one each: a context can be entered once at a time
     with ThreadPoolExecutor(min(len(queries), os.cpu_count() or 1)) as pool:
-        return list(pool.map(search, queries, vectors))
+        return list(pool.map(Context.run, contexts, repeat(search), queries, vectors))
 
 
 def _as_document(document: object) -> Document:

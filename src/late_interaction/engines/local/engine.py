@@ -6,9 +6,12 @@ import logging
 import sqlite3
 import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -26,6 +29,7 @@ from late_interaction.engines.local.locking import release_lock, take_lock
 from late_interaction.engines.local.search import search
 from late_interaction.engines.local.segment import SegmentWriter
 from late_interaction.engines.local.snapshot import Snapshot, Snapshots
+from late_interaction.engines.local.sqlite_errors import reported
 from late_interaction.errors import (
     CorruptIndexError,
     IndexNotFoundError,
@@ -59,6 +63,26 @@ _REMEMBERED_FILTERS = 64
 _OPEN_ATTEMPTS = 8  # a reader may meet a merge between reading the catalog and mapping the files; rarely twice
 
 
+@dataclass(eq=False)
+class _Pin:
+    """The state of a `one_state` block.
+
+    Attributes:
+        state: The rows of the commit, and its segments.
+        mutex: Held while its connection runs a statement: since Python 3.12, threads that share a connection can take
+            each other's parameters.
+        is_open: False once the block has ended, which a task or thread that was started inside may outlive.
+    """
+
+    state: tuple[Reader, Snapshot]
+    mutex: threading.RLock = field(default_factory=threading.RLock)
+    is_open: bool = True
+
+
+# By engine. Threads that run in a copy of the context, such as those of `Index.search_many`, see them too.
+_pins: ContextVar[Mapping[LocalEngine, _Pin]] = ContextVar("pins", default=MappingProxyType({}))
+
+
 class LocalEngine:
     """Token vectors and documents in one directory: compressed, durable commits, many readers and one writer.
 
@@ -84,7 +108,6 @@ class LocalEngine:
         self._device = device
         self._write_mutex = threading.Lock()
         self._rewriting = threading.Lock()
-        self._pinned = threading.local()
         with catalog.reading() as reader:
             self._dim = int(reader.setting("dim"))
             self._bits: int | None = reader.setting("bits")
@@ -263,14 +286,26 @@ class LocalEngine:
 
     @contextmanager
     def one_state(self) -> Iterator[None]:
-        """What this thread reads inside the block is of one commit, whatever others write meanwhile."""
-        outer = getattr(self._pinned, "state", None)
-        with self._reading() as state:
-            self._pinned.state = state
-            try:
-                yield
-            finally:
-                self._pinned.state = outer
+        """Read from one snapshot inside the block, whatever others write meanwhile.
+
+        So do threads and tasks that the block starts with a copy of its context, until it ends.
+        """
+        if self._pin is not None:
+            yield
+            return
+        try:
+            with self._reading() as state:
+                pin = _Pin(state)
+                token = _pins.set({**_pins.get(), self: pin})
+                try:
+                    yield
+                except sqlite3.Error as error:  # of the caller: those of the catalog have been translated
+                    raise _SourceError(error) from None
+                finally:
+                    pin.is_open = False
+                    _pins.reset(token)
+        except _SourceError as error:
+            raise error.original from None
 
     def search(
         self,
@@ -326,8 +361,14 @@ class LocalEngine:
 
         All are of one commit.
         """
-        with self._reading() as (reader, _):
-            yield from reader.scan(where=where, root=root)
+        if self._pin is None:
+            with self._reading() as (reader, _):
+                yield from reader.scan(where=where, root=root)
+            return
+        with self._reading() as (reader, _):  # not while the caller looks at a document, perhaps with other threads
+            documents = reader.scan(where=where, root=root)
+        with reported(self._catalog.path):
+            yield from documents
 
     def count(self, *, where: Where | None = None) -> int:
         """How many documents pass."""
@@ -418,12 +459,19 @@ class LocalEngine:
     def __repr__(self) -> str:
         return f"LocalEngine({str(self._root)!r}, dim={self._dim}, read_only={self.read_only})"
 
+    @property
+    def _pin(self) -> _Pin | None:
+        """The state that the caller reads, inside `one_state`."""
+        pin = _pins.get().get(self)
+        return pin if pin is not None and pin.is_open else None
+
     @contextmanager
     def _reading(self) -> Iterator[tuple[Reader, Snapshot]]:
         """The last commit, or that of `one_state`: its rows and its segments, for as long as the block lasts."""
-        pinned: tuple[Reader, Snapshot] | None = getattr(self._pinned, "state", None)
-        if pinned is not None:
-            yield pinned
+        pin = self._pin
+        if pin is not None:
+            with pin.mutex, reported(self._catalog.path):
+                yield pin.state
             return
         for attempt in range(1, _OPEN_ATTEMPTS + 1):
             with self._catalog.reading() as reader:
@@ -445,7 +493,7 @@ class LocalEngine:
     def _check_writable(self) -> None:
         if self._lock is None:
             raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
-        if getattr(self._pinned, "state", None) is not None:
+        if self._pin is not None:
             raise InvalidRequestError("Nothing can be written inside one_state().")
 
     def _tidy(self) -> None:

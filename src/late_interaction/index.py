@@ -179,7 +179,7 @@ class Index:
             DuplicateIdError: Two different documents of the same id.
         """
         if isinstance(documents, (str, Document)):
-            raise InvalidDocumentError("add takes a list of documents: put the one you have into brackets.")
+            raise InvalidDocumentError("add takes a list of documents: pass `[document]`.")
         ids: list[str] = []
         unique: Iterable[Document] = _unique(documents, ids)
         total = None
@@ -207,7 +207,7 @@ class Index:
         """The k best documents for a query, best first; exactly k if at least k pass the filter (modes but lexical).
 
         Args:
-            query: The query. A blank one finds nothing.
+            query: The query. A blank query returns no hits.
             k: How many hits.
             where: Only documents that pass; see `late_interaction.filters`.
             candidates: Only documents of these ids, for example another retriever's hits; unknown ids are left out.
@@ -279,7 +279,7 @@ class Index:
         if (ids is None) == (documents is None):
             raise InvalidRequestError("rerank takes either ids or documents.")
         if isinstance(ids, str) or isinstance(documents, (str, Document)):
-            raise InvalidRequestError("rerank takes a list: put the one you have into brackets.")
+            raise InvalidRequestError("rerank takes a list: pass `[document]`.")
         if k is not None:
             k = check_k(k)
         if is_blank(query) or not (ids or documents):

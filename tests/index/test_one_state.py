@@ -109,9 +109,7 @@ def test_what_outlives_the_block_reads_the_last_commit(index):
 ERRORS = [
     sqlite3.DatabaseError("of the caller"),
     sqlite3.OperationalError("of the caller"),
-    sqlite3.IntegrityError("of the caller"),
     OSError("of the caller"),
-    KeyError("of the caller"),
     KeyboardInterrupt("of the caller"),
 ]
 

@@ -22,4 +22,4 @@ class NoNetwork:
 
     def _refuse(self, address, *_arguments, **_settings):
         self.asked.append(address)
-        raise OSError("There is no network here.")
+        raise RuntimeError("There is no network here.")  # not an OSError, after which huggingface_hub would try again

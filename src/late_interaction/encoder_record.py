@@ -64,15 +64,16 @@ class EncoderRecord:
             InvalidRecordError: The value is not one.
         """
         try:
+            size = len(json.dumps(value))
+            rule = f"encoder must have at most {_MAX_RECORD_CHARACTERS} characters as JSON"
+            _check(size <= _MAX_RECORD_CHARACTERS, rule, size)
             record = plain_json(value, "encoder")
-        except InvalidDocumentError as error:
+        except (InvalidDocumentError, TypeError) as error:  # TypeError: something that JSON does not have
             raise InvalidRecordError(str(error).rstrip(".")) from None
         except RecursionError:
             raise InvalidRecordError("encoder is nested too deep") from None
         _check(isinstance(record, dict), "encoder must be an object", record)
         _check(record.keys() <= _FIELDS, f"encoder may have {', '.join(sorted(_FIELDS))}", sorted(record))
-        size = len(json.dumps(record))
-        _check(size <= _MAX_RECORD_CHARACTERS, f"encoder must have at most {_MAX_RECORD_CHARACTERS} characters", size)
         options, fingerprint = record.get("options") or {}, record.get("fingerprint", {})
         _check(isinstance(options, dict), "encoder.options must be an object", options)
         _check(isinstance(fingerprint, dict), "encoder.fingerprint must be an object", fingerprint)

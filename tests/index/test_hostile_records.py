@@ -1,4 +1,4 @@
-"""What a catalog says of its encoder comes from a stranger: nothing runs, nothing is fetched, no raw error comes out."""
+"""What a catalog says of its encoder comes from a stranger: nothing runs, nothing is fetched, no raw error."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ DAMAGED = {
     "fingerprint: null": {"source": "minilm", "fingerprint": None},
     "fingerprint: NaN": '{"source": "minilm", "fingerprint": {"probe": [NaN]}}',
     "fingerprint: beyond 64 bits": {"fingerprint": {"n": 2**70}},
-    "fingerprint: gigantic": {"fingerprint": {"probe": [0.5] * 2_000_000}},
+    "fingerprint: gigantic": {"fingerprint": {"x": "y" * 5_000_000}},
 }
 
 # Read as a record, but nothing that may be loaded.
@@ -94,9 +94,9 @@ UNLOADABLE = {
     "trust": {"source": "FOLDER", "options": {"trust_remote_code": True}, "fingerprint": FINGERPRINT},
     "a device": {"source": "FOLDER", "options": {"device": "cuda"}, "fingerprint": FINGERPRINT},
     "the network": {"source": "some/model", "options": {"local_files_only": False}, "fingerprint": FINGERPRINT},
-    "an option of another type": {
+    "an option of a wrong type": {
         "source": "FOLDER",
-        "options": {"image_tokens_only": "x"},
+        "options": {"image_tokens_only": 1},
         "fingerprint": FINGERPRINT,
     },
     "a relative folder": {"source": "./model", "fingerprint": FINGERPRINT},
@@ -217,7 +217,7 @@ class TestNames:
 
     def test_it_opens_again_from_the_cache(self, built, network):
         with Index.open(built, read_only=True) as index:
-            assert index.search("fox", 1)[0].text == "the quick brown fox"
+            assert len(index.search("fox", 2)) == 2
             assert index.encoder.source == self.NAME
         assert network.asked == []
 
@@ -249,9 +249,8 @@ class TestNames:
         folder = shutil.copytree(pylate_checkpoint, tmp_path / "model")
         Index.open(path, encoder=folder).close()
         folder.rename(tmp_path / "moved")
-        with Index.open(path) as index:
-            with pytest.raises(MissingEncoderError, match=r"Index\.open\(path, encoder="):
-                index.add(["more"])
+        with Index.open(path) as index, pytest.raises(MissingEncoderError, match=r"Index\.open\(path, encoder="):
+            index.add(["more"])
         with Index.open(path, encoder=tmp_path / "moved") as index:
             index.add(["more"])
         assert network.asked == []
@@ -330,7 +329,7 @@ class TestEncodersOfTheUsersOwn:
             assert len(index.search("river")) == 1
 
     @pytest.mark.parametrize(
-        "value", [float("nan"), 2**70, "x" * 5_000_000, "\ud800"], ids=lambda value: str(value)[:3]
+        "value", [float("nan"), 2**70, "x" * 5_000_000, "\ud800"], ids=["nan", "big", "long", "bad"]
     )
     def test_a_fingerprint_that_could_not_be_read_again_makes_no_index(self, path, value):
         class Strange(WordEncoder):
@@ -338,7 +337,7 @@ class TestEncodersOfTheUsersOwn:
             def fingerprint(self):
                 return {"value": value}
 
-        with pytest.raises(InvalidRequestError, match="fingerprint"):
+        with pytest.raises(InvalidRequestError, match="Strange cannot be remembered"):
             Index.open(path, encoder=Strange())
         assert not path.exists()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import enum
 import math
+import pickle
 import subprocess
 import sys
 from types import MappingProxyType
@@ -215,3 +217,39 @@ def test_a_hit_shows_its_document():
     document = Document("text", id="a", metadata={"x": 1})
     hit = Hit(document, score=2.5, relevance=0.5)
     assert (hit.id, hit.text, hit.metadata, hit.score, hit.relevance) == ("a", "text", {"x": 1}, 2.5, 0.5)
+
+
+class TestHashes:
+    """Documents and hits go into sets and dicts; equal ones are one there."""
+
+    def documents(self):
+        return [
+            Document("one", id="a", metadata={"n": 1, "nested": {"list": [1, {}]}}),
+            Document("one", id="a", metadata={"n": 1.0, "nested": {"list": [True, {}]}}),  # equal, as in Python
+            Document("one", id="a", metadata={"n": 2}),
+            Document("one", id="b"),
+            Document("two", id="a", encoded_text="and more"),
+            Document("one"),
+            Document("one"),
+        ]
+
+    def test_equal_documents_have_equal_hashes(self):
+        documents = self.documents()
+        for one in documents:
+            for other in documents:
+                assert one != other or hash(one) == hash(other)
+        assert len(set(documents)) == 5
+        assert {document: at for at, document in enumerate(documents)}[Document("one")] == 6
+
+    def test_hits(self):
+        hits = [Hit(document, 1.5, 0.5) for document in self.documents()]
+        assert len(set(hits)) == 5
+        assert Hit(self.documents()[0], 1.5, 0.25) not in set(hits)
+
+    def test_copies_and_pickles_keep_equality_and_hash(self):
+        for document in self.documents():
+            hit = Hit(document, 2.0, 1.0)
+            for value in (document, hit):
+                copies = [copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))]
+                assert copies == [value] * 3
+                assert set(copies) == {value}

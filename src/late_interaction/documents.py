@@ -113,6 +113,10 @@ class Document:
         for name, value in fields.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
 
+    def __hash__(self) -> int:
+        # Without the metadata, which is a dict. Equal documents have equal ids and texts.
+        return hash((self.id, self.text))
+
     @property
     def text_to_encode(self) -> str:
         """The text that stands for this document in retrieval."""

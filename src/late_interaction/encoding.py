@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.encoders.protocol import reads_images, reads_text
+from late_interaction.encoders.reduced import UnusableVectorsError
 from late_interaction.engines import Record
 from late_interaction.engines.base import check_vectors
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
@@ -27,10 +29,15 @@ _WINDOW_PIXELS = 24_000_000  # of the page images among them, in memory at once 
 def encode_documents(
     encoder: Encoder, documents: Iterable[Document], report: Callable[[int], object] | None = None
 ) -> Iterator[Record]:
-    """Each document with its token vectors, in order and unchecked; ``report`` is told how many more are done.
+    """Yield each document with its token vectors, in order and unchecked.
+
+    Args:
+        encoder: The encoder.
+        documents: The documents.
+        report: Called with how many more are done.
 
     Raises:
-        InvalidRequestError: The encoder does not read text, or no images.
+        InvalidRequestError: The encoder does not read text, or does not read images.
         ImageUnavailableError: The image of a page cannot be read.
     """
     for window in _windows(encoder, documents):
@@ -85,15 +92,29 @@ def refusal(encoder: Encoder, document: Document) -> str | None:
 
 
 def _encode(encoder: Encoder, window: list[Document]) -> Iterator[Any]:
-    texts = [document.text_to_encode for document in window if document.image is None]
-    encoded_texts = iter(_same_length(encoder.encode_documents(texts), texts) if texts else ())
-    pages = [document.image for document in window if document.image is not None]
+    passages = [document for document in window if document.image is None]
+    with _named(passages):
+        texts = [document.text_to_encode for document in passages]
+        encoded_texts = iter(_same_length(encoder.encode_documents(texts), texts) if texts else ())
+    pages = [document for document in window if document.image is not None]
     encoded_pages: Iterator[Any] = iter(())
     if pages and reads_images(encoder):
-        images = [page.load(encoder.viewed_size) for page in pages]
-        encoded_pages = iter(_same_length(encoder.encode_images(images), images))
+        images = [document.image.load(encoder.viewed_size) for document in pages if document.image is not None]
+        with _named(pages):
+            encoded_pages = iter(_same_length(encoder.encode_images(images), images))
     for document in window:
         yield next(encoded_texts if document.image is None else encoded_pages)
+
+
+@contextmanager
+def _named(documents: list[Document]) -> Iterator[None]:
+    """Say whose vectors cannot be used."""
+    try:
+        yield
+    except UnusableVectorsError as error:
+        if not error.position < len(documents):
+            raise
+        raise InvalidVectorsError(f"Vectors of {documents[error.position].id!r}: {error.reason}.") from None
 
 
 def encode_queries(encoder: Encoder, queries: Sequence[str]) -> list[NDArray[np.float32]]:

@@ -6,8 +6,9 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from tqdm import tqdm
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from late_interaction.compatibility import accepted, as_encoder, check_settings, fingerprint_of, reduced, remembered
 from late_interaction.compatibility import modalities as modalities_of
 from late_interaction.documents import Document, Hit
+from late_interaction.encoder_record import read_record
 from late_interaction.encoding import encode_documents, encode_queries, is_blank
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.base import check_k
@@ -110,7 +112,7 @@ class Index:
             IndexNotFoundError: There is no index, and no encoder to create one for.
             IndexLockedError: Another writer has the index open.
             IncompatibleEncoderError: The index was built with another encoder.
-            InvalidRequestError: The index was made with other settings, or there are no such.
+            InvalidRequestError: A setting is invalid, or differs from the index's.
             CorruptIndexError: The files are damaged.
         """
         try:
@@ -125,7 +127,7 @@ class Index:
         try:
             if encoder is not None and engine.encoder_record is None:
                 encoder = reduced(as_encoder(encoder), pooling, dim)
-            check_settings(engine, pooling=pooling, dim=dim)
+            check_settings(engine, pooling=pooling, dim=dim, has_encoder=encoder is not None)
             return cls(engine=engine, encoder=encoder)
         except BaseException:
             engine.close()
@@ -141,12 +143,14 @@ class Index:
         """The encoder; the one the index remembers is loaded at first use.
 
         Raises:
-            MissingEncoderError: The index remembers none that can be loaded.
+            MissingEncoderError: The index remembers none, or one that is not on this machine; nothing is downloaded
+                without ``encoder=`` of the caller.
+            CorruptIndexError: What the index remembers is damaged.
             IncompatibleEncoderError: What is found under the remembered name has changed.
         """
         with self._encoder_mutex:  # held while loading, so that many first searches load one model
             if self._encoder is None:
-                self._encoder = accepted(self._engine, remembered(self._engine.encoder_record or {}))
+                self._encoder = accepted(self._engine, remembered(read_record(self._engine)))
             return self._encoder
 
     @property
@@ -154,7 +158,8 @@ class Index:
         """What documents the encoder reads: ``text``, ``image`` (pages) or both. Known without loading it."""
         if self._encoder is not None:
             return tuple(modalities_of(self._encoder))
-        return tuple((self._engine.encoder_record or {}).get("modalities", ["text"]))
+        record = read_record(self._engine)
+        return ("text",) if record is None else record.modalities
 
     def add(
         self, documents: Iterable[Document | str], *, replacing: Where | None = None, progress: bool = False
@@ -178,7 +183,7 @@ class Index:
             DuplicateIdError: Two different documents of the same id.
         """
         if isinstance(documents, (str, Document)):
-            raise InvalidDocumentError("add takes a list of documents: put the one you have into brackets.")
+            raise InvalidDocumentError("add takes a list of documents: pass `[document]`.")
         ids: list[str] = []
         unique: Iterable[Document] = _unique(documents, ids)
         total = None
@@ -214,7 +219,7 @@ class Index:
         """The k best documents for a query, best first; exactly k if at least k pass the filter (modes but lexical).
 
         Args:
-            query: The query. A blank one finds nothing.
+            query: The query. A blank query returns no hits.
             k: How many hits.
             where: Only documents that pass; see `late_interaction.filters`.
             candidates: Only documents of these ids, for example another retriever's hits; unknown ids are left out.
@@ -286,7 +291,7 @@ class Index:
         if (ids is None) == (documents is None):
             raise InvalidRequestError("rerank takes either ids or documents.")
         if isinstance(ids, str) or isinstance(documents, (str, Document)):
-            raise InvalidRequestError("rerank takes a list: put the one you have into brackets.")
+            raise InvalidRequestError("rerank takes a list: pass `[document]`.")
         if k is not None:
             k = check_k(k)
         if is_blank(query) or not (ids or documents):
@@ -342,11 +347,11 @@ class Index:
 
     def info(self) -> dict[str, Any]:
         """Size, layout, settings and encoder of the index, as JSON values."""
-        record = self._engine.encoder_record
-        if record is not None:  # the probe is numbers for machines
-            fingerprint = {key: value for key, value in record["fingerprint"].items() if key != "probe"}
-            record = {**record, "fingerprint": fingerprint}
-        return {**self._engine.info(), "encoder": record}
+        record = read_record(self._engine)
+        encoder = None if record is None else record.to_json()
+        if encoder is not None:
+            encoder["fingerprint"].pop("probe", None)  # numbers for machines
+        return {**self._engine.info(), "encoder": encoder}
 
     def verify(self) -> Verification:
         """Check everything stored against its checksums. True where nothing is wrong."""
@@ -473,8 +478,9 @@ def _side_by_side(
     """The hits of each query, which are searched at the same time."""
     if len(queries) < 2:
         return map(search, queries, vectors)
+    contexts = [copy_context() for _ in queries]  # one each: a context can be entered once at a time
     with ThreadPoolExecutor(min(len(queries), os.cpu_count() or 1)) as pool:
-        return list(pool.map(search, queries, vectors))
+        return list(pool.map(Context.run, contexts, repeat(search), queries, vectors))
 
 
 def _as_document(document: object) -> Document:

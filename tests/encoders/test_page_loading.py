@@ -138,7 +138,7 @@ def test_missing_weights(colqwen2_case, tmp_path, part):
     folder = shutil.copytree(colqwen2_case.folder, tmp_path / "broken")
     change_weights(folder, lambda weights: {name: weight for name, weight in weights.items() if part not in name})
     message = refusal(folder)
-    assert "lacks weights" in message
+    assert "missing weights" in message
     assert part in message
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from late_interaction import Document, Index
+from late_interaction.encoders import ReducedEncoder
+from late_interaction.engines import LocalEngine
 from late_interaction.engines.local import compaction
 from late_interaction.errors import IncompatibleEncoderError, InvalidRequestError, InvalidVectorsError
 from tests.fakes import WordEncoder
@@ -37,7 +39,7 @@ def test_the_same_settings_may_be_given_again(path, word_encoder, same):
 @pytest.mark.parametrize("other", [{"bits": 4}, {"bits": None}, {"pooling": 3}, {"pooling": 1}, {"dim": 16}])
 def test_other_settings_are_refused(path, word_encoder, other):
     Index.open(path, encoder=word_encoder, bits=2, pooling=2, dim=8).close()
-    with pytest.raises((InvalidRequestError, InvalidVectorsError), match=r"made with|stays|dimension"):
+    with pytest.raises((InvalidRequestError, InvalidVectorsError), match=r"created with|stays|dimension"):
         Index.open(path, encoder=word_encoder, **other)
     Index.open(path, encoder=word_encoder).close()  # and the lock is free
 
@@ -117,3 +119,81 @@ def test_an_unknown_device_is_an_error(path, word_encoder):
     with pytest.raises(InvalidRequestError, match="device"):
         Index.open(path, encoder=word_encoder, device="abacus")
     assert not path.exists()
+
+
+@pytest.mark.parametrize("other", [{"pooling": 3}, {"pooling": 1}, {"dim": 16}, {"dim": 4}])
+def test_other_settings_than_a_reduced_encoders_are_refused(path, word_encoder, other):
+    encoder = ReducedEncoder(word_encoder, pooling=2, dim=8)
+    with pytest.raises(InvalidRequestError, match=r"ReducedEncoder with .*pooling.*got"):
+        Index.open(path, encoder=encoder, **other)
+    assert not path.exists()
+    Index.open(path, encoder=encoder, pooling=2, dim=8).close()
+    with Index.open(path, encoder=word_encoder, pooling=2) as index:  # and they are remembered
+        assert index.info()["encoder"]["reduction"] == {"pooling": 2, "dim": 8}
+    with pytest.raises((InvalidRequestError, IncompatibleEncoderError)):
+        Index.open(path, encoder=ReducedEncoder(word_encoder, pooling=3, dim=8))
+
+
+def test_a_reduced_encoder_is_not_reduced_again(word_encoder):
+    with pytest.raises(InvalidRequestError, match=r"encoder\.encoder"):
+        ReducedEncoder(ReducedEncoder(word_encoder, pooling=2), pooling=2)
+
+
+class TestAnIndexWithoutAnEncoder:
+    """As it is left by a crash while it was created, or made with `LocalEngine` alone."""
+
+    @pytest.fixture(autouse=True)
+    def _engine(self, path):
+        LocalEngine.open(path, dim=8).close()
+
+    def test_pooling_needs_an_encoder(self, path, word_encoder):
+        with pytest.raises(InvalidRequestError, match="encoder="):
+            Index.open(path, pooling=2)
+        with Index.open(path, encoder=word_encoder, pooling=2, dim=8) as index:
+            assert index.info()["encoder"]["reduction"] == {"pooling": 2, "dim": 8}
+        with pytest.raises(InvalidRequestError, match="pooling=2"):
+            Index.open(path, encoder=word_encoder, pooling=3)
+
+    @pytest.mark.parametrize("other", [{"dim": 4}, {"dim": 16}, {}])
+    def test_another_dimension_is_refused(self, path, word_encoder, other):
+        with pytest.raises((InvalidRequestError, IncompatibleEncoderError), match="dim"):
+            Index.open(path, encoder=word_encoder, **other)
+
+
+class Faulty(WordEncoder):
+    """Gives vectors that cannot be used for texts with the word "bad"."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+
+    def encode_documents(self, texts):
+        encoded = super().encode_documents(texts)
+        return [self.fault(one) if "bad" in text else one for text, one in zip(texts, encoded, strict=True)]
+
+
+FAULTS = {
+    "nan": lambda vectors: np.where(vectors == vectors[0, 0], np.nan, vectors),
+    "infinity": lambda vectors: vectors * np.inf,
+    "huge": lambda vectors: vectors.astype(np.float64) * 1e200,
+    "another dimension": lambda vectors: vectors[:, :8],
+    "the dimension that is kept": lambda vectors: vectors[:, :4],
+    "one vector": lambda vectors: vectors[0],
+    "three axes": lambda vectors: vectors[None],
+    "words": lambda vectors: [["a"] * 16],
+    "complex numbers": lambda vectors: vectors * 1j,
+    "ragged": lambda vectors: [[1.0], [1.0, 2.0]],
+    "nothing": lambda vectors: None,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("settings", [{}, {"pooling": 2}, {"dim": 4}, {"pooling": 2, "dim": 4}], ids=str)
+def test_bad_vectors_are_refused_by_name(path, fault, settings):
+    with Index.open(path, encoder=Faulty(fault), **settings) as index:
+        index.add([Document("a fine text of words", id="fine")])
+        with pytest.raises(InvalidVectorsError, match="'culprit'"):
+            index.add([*TEXTS, Document("some bad text of words", id="culprit"), *map(str.upper, TEXTS)])
+        with pytest.raises(InvalidVectorsError, match="'culprit'"):
+            index.rerank("text", documents=["good", Document("some bad text of words", id="culprit")])
+        assert [document.id for document in index.scan()] == ["fine"]

@@ -48,20 +48,27 @@ def image_settings(image_processor: Any) -> dict[str, Any]:
 
 
 def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """What makes these two encoders incompatible, one phrase each; empty if nothing does."""
+    """Return what makes these two encoders incompatible, one phrase each; empty if nothing does.
+
+    Args:
+        recorded: A fingerprint from an index, any JSON object.
+        given: The fingerprint of an encoder.
+    """
     ignored = _INFORMATIVE
     found = []
-    if "probe" in recorded and "probe" in given:
+    if _is_probe(recorded.get("probe")) and _is_probe(given.get("probe")):
         ignored = _INFORMATIVE | _NAMES | {"probe"}
         cosine = _cosine(recorded["probe"], given["probe"])
-        if cosine < _SAME_PROBE:
+        if not cosine >= _SAME_PROBE:  # also NaN
             found.append(f"the probe embedding (cosine {cosine:.3f}: other weights)")
     left, right = _settings(recorded, ignored), _settings(given, ignored)
     for key in sorted(left.keys() | right.keys()):
         # A setting that only one side knows was added or dropped by the library it is of; the rest are ours.
         known_to_both = key in left and key in right
         if left.get(key) != right.get(key) and (known_to_both or not _is_of_library(key)):
-            found.append(f"{key} ({left.get(key)!r:.80} in the index, {right.get(key)!r:.80} given)")
+            # ASCII: what comes from an index may hold control sequences, which a terminal would obey.
+            held, other = ascii(left.get(key)), ascii(right.get(key))
+            found.append(f"{ascii(key)[1:-1]:.80} ({held:.80} in the index, {other:.80} given)")
     return found
 
 
@@ -79,6 +86,11 @@ def _settings(fingerprint: Mapping[str, Any], ignored: frozenset[str]) -> dict[s
     return settings
 
 
+def _is_probe(value: object) -> bool:
+    """Whether it is an embedding. An encoder of the user's own may have something else of that name."""
+    return isinstance(value, list) and all(type(number) in (int, float) for number in value)
+
+
 def _is_of_library(key: str) -> bool:
     return key.startswith(("modules[", "image_processor."))
 
@@ -88,7 +100,8 @@ def _plain(setting: Any) -> Any:
 
 
 def _cosine(left: list[float], right: list[float]) -> float:
-    a, b = np.asarray(left), np.asarray(right)
+    a, b = np.asarray(left, np.float64), np.asarray(right, np.float64)
     if a.shape != b.shape:
         return 0.0
-    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers that no encoder gives
+        return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))

@@ -6,9 +6,10 @@ import os
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError  # which torch raises when it refuses a weights file
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.encoders.checkpoint import check_checkpoint
+from late_interaction.encoders.checkpoint import cached_folder, check_checkpoint
 from late_interaction.encoders.images import require_pillow
 from late_interaction.encoders.loading_log import loading_log, missing_weights
 from late_interaction.encoders.minilm import MINILM, load_minilm
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["load_encoder"]
 
 # What the libraries raise for files that are missing, cut off or of another shape.
-_LOADING_ERRORS = (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError)
+_LOADING_ERRORS = (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, UnpicklingError)
 _READS_NO_IMAGES = "image_tokens_only is for models of page images; {} reads none."
 
 
@@ -47,9 +48,10 @@ def load_encoder(
             transformers' ColPali, ColQwen2 and ColModernVBert (the ``-hf`` checkpoints).
         device: A torch device; None takes a GPU where there is one.
         revision: Branch, tag or commit on the hub.
-        trust_remote_code: Run Python code that comes with the checkpoint. An index never remembers such an encoder:
-            pass it again at the next open.
-        local_files_only: Never ask the network.
+        trust_remote_code: Run Python code that comes with the checkpoint. Without it, none runs, and the classes and
+            arguments that its settings may name are an allow-list. An index never remembers such an encoder: pass it
+            again at the next open.
+        local_files_only: Do not use the network. For a folder it never is.
         image_tokens_only: For models of page images: keep the vectors of patches alone, without those of the prompt.
 
     Raises:
@@ -69,11 +71,14 @@ def load_encoder(
             return TextEncoder(load_minilm(device), source=MINILM)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
-        name = str(path.resolve())
+        name = place = str(path.resolve())
+        local_files_only = True  # its settings may name models of the hub, which the caller has not
     elif isinstance(name_or_path, os.PathLike) or str(name_or_path).startswith((".", "/", "~", os.sep)):
         raise UnsupportedCheckpointError(f"There is no folder {path}.")
     else:
         name = str(name_or_path)
+        # By its folder in the cache: asked for a name, huggingface_hub uses the network even with local_files_only.
+        place = str(cached_folder(name, revision)) if local_files_only else name
     source = None if trust_remote_code else name
     options: dict[str, Any] = {
         "revision": revision,
@@ -81,13 +86,13 @@ def load_encoder(
         "local_files_only": local_files_only,
     }
     try:
-        architecture = check_checkpoint(name, revision=revision, local_files_only=local_files_only)
+        architecture = check_checkpoint(place, **options)
         if architecture is not None:
-            model, processor = _load_page_model(name, architecture, device, options)
+            model, processor = _load_page_model(place, architecture, device, options)
             return ColVisionEncoder(
                 model, processor, source=source, revision=revision, image_tokens_only=image_tokens_only
             )
-        text_model = _load_multi_vector_encoder(name, device, options)
+        text_model = _load_multi_vector_encoder(place, device, options)
     except _LOADING_ERRORS as error:
         if isinstance(error, LateInteractionError):
             raise
@@ -145,7 +150,8 @@ def _whole_weights(name: str) -> Iterator[None]:
             raise UnsupportedCheckpointError(_lacks_a_package(name, str(error))) from error
     if missing := missing_weights(messages):
         raise UnsupportedCheckpointError(
-            f"{name} lacks weights, which would be drawn at random: {', '.join(missing[:5])}. Download it again."
+            f"{name} is missing weights, which would be randomly initialized: {', '.join(missing[:5])}. "
+            "Download it again."
         )
 
 

@@ -18,7 +18,23 @@ if TYPE_CHECKING:
 
     _EncodeImages: TypeAlias = Callable[[list[Image.Image]], list[NDArray[np.floating[Any]]]]
 
-__all__ = ["ReducedEncoder", "pool"]
+__all__ = ["ReducedEncoder", "UnusableVectorsError", "pool"]
+
+_MAX_VALUE = 65504.0  # of float16, which is how vectors are stored; clustering squares greater ones to infinity
+
+
+class UnusableVectorsError(InvalidVectorsError):
+    """The encoder gave vectors that cannot be reduced.
+
+    Attributes:
+        position: Of the text or image among those of the call.
+        reason: What is wrong.
+    """
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(f"The encoder's vectors of input {position}: {reason}.")
+        self.position = position
+        self.reason = reason
 
 
 class ReducedEncoder:
@@ -35,7 +51,8 @@ class ReducedEncoder:
             Learning", NeurIPS 2022); None keeps all.
 
     Raises:
-        InvalidRequestError: No such factor, or the encoder has fewer dimensions.
+        InvalidRequestError: ``pooling`` is not a positive integer, ``dim`` is not between 1 and the encoder's, or the
+            encoder is a `ReducedEncoder` itself.
 
     Example:
         >>> from late_interaction import load_encoder
@@ -45,10 +62,15 @@ class ReducedEncoder:
     """
 
     def __init__(self, encoder: Encoder, *, pooling: int = 1, dim: int | None = None) -> None:
+        if isinstance(encoder, ReducedEncoder):  # its own pooling would be in no fingerprint
+            raise InvalidRequestError(
+                f"The encoder is a ReducedEncoder already, with {encoder.reduction}. Reduce the encoder inside it: "
+                "ReducedEncoder(encoder.encoder, pooling=…, dim=…)."
+            )
         if isinstance(pooling, bool) or not isinstance(pooling, int) or pooling < 1:
-            raise InvalidRequestError(f"pooling must be a positive integer, not {pooling!r}.")
+            raise InvalidRequestError(f"pooling must be a positive integer, got {pooling!r}.")
         if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or not 0 < dim <= encoder.dim):
-            raise InvalidRequestError(f"dim must be between 1 and the encoder's {encoder.dim}, not {dim!r}.")
+            raise InvalidRequestError(f"dim must be between 1 and the encoder's {encoder.dim}, got {dim!r}.")
         self.encoder = encoder
         self.pooling = pooling
         self.dim = dim or encoder.dim
@@ -65,40 +87,55 @@ class ReducedEncoder:
 
     def encode_queries(self, texts: list[str]) -> list[NDArray[np.floating[Any]]]:
         """Token vectors of each query, (query tokens, dim)."""
-        return [self._cut(vectors) for vectors in self.encoder.encode_queries(texts)]
+        return self._cut_all(self.encoder.encode_queries(texts))
 
     def encode_documents(self, texts: list[str]) -> list[NDArray[np.floating[Any]]]:
         """Token vectors of each passage, pooled, (about tokens / pooling, dim)."""
-        return [pool(vectors, self.pooling) for vectors in self.encode_unpooled(texts)]
+        return self._pool_all(self.encode_unpooled(texts))
 
     def encode_unpooled(self, texts: list[str]) -> Sequence[NDArray[np.floating[Any]]]:
         """Token vectors of each passage, one for each token, (tokens, dim)."""
-        return [self._cut(vectors) for vectors in self.encoder.encode_documents(texts)]
+        return self._cut_all(self.encoder.encode_documents(texts))
 
     @property
     def encode_images(self) -> _EncodeImages:
         """``encode_images(images)``: vectors of each image, pooled, (about vectors / pooling, dim)."""
         unpooled = self.encode_images_unpooled
-        return lambda images: [pool(vectors, self.pooling) for vectors in unpooled(images)]
+        return lambda images: self._pool_all(unpooled(images))
 
     @property
     def encode_images_unpooled(self) -> _EncodeImages:
         """``encode_images_unpooled(images)``: vectors of each image, one for each patch and marker, (vectors, dim)."""
         encode: Any = self.encoder.encode_images  # type: ignore[attr-defined]  # AttributeError if it reads none
-        return lambda images: [self._cut(vectors) for vectors in encode(images)]
+        return lambda images: self._cut_all(encode(images))
 
     def __getattr__(self, name: str) -> Any:
         if name == "encoder":  # not set yet, as while being copied: there is nothing to look into
             raise AttributeError(name)
         return getattr(self.encoder, name)
 
-    def _cut(self, vectors: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        vectors = np.asarray(vectors)
-        if vectors.ndim != 2 or vectors.shape[1] != self.encoder.dim:  # cut, they would look right
-            raise InvalidVectorsError(
-                f"The encoder gave vectors of shape {vectors.shape}, not (tokens, {self.encoder.dim}) as it declares."
+    def _cut_all(self, encoded: Any) -> list[NDArray[np.floating[Any]]]:
+        if not hasattr(encoded, "__len__"):
+            raise InvalidVectorsError(f"The encoder must return a list of arrays, got {type(encoded).__name__}.")
+        return [self._cut(position, vectors) for position, vectors in enumerate(encoded)]
+
+    def _cut(self, position: int, vectors: Any) -> NDArray[np.floating[Any]]:
+        try:
+            given = np.asarray(vectors)
+        except (TypeError, ValueError) as error:
+            raise UnusableVectorsError(position, f"not an array of numbers ({error})") from None
+        if given.ndim != 2 or given.shape[1] != self.encoder.dim:  # cut, they would look right
+            raise UnusableVectorsError(
+                position, f"got shape {given.shape}, expected (tokens, {self.encoder.dim}) as the encoder declares"
             )
-        return _normalised(vectors[:, : self.dim]) if self.dim < self.encoder.dim else vectors
+        if given.dtype.kind not in "fiu":
+            raise UnusableVectorsError(position, f"not an array of real numbers, but of {given.dtype}")
+        if given.size and not np.abs(given).max() <= _MAX_VALUE:  # "not <=" also catches NaN
+            raise UnusableVectorsError(position, f"holds NaN, infinity or a value beyond ±{_MAX_VALUE:.0f}")
+        return _normalised(given[:, : self.dim]) if self.dim < self.encoder.dim else given
+
+    def _pool_all(self, encoded: Sequence[NDArray[np.floating[Any]]]) -> list[NDArray[np.floating[Any]]]:
+        return [pool(vectors, self.pooling) for vectors in encoded]
 
 
 def pool(vectors: NDArray[np.floating[Any]], factor: int) -> NDArray[np.floating[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
@@ -13,12 +14,10 @@ from late_interaction.images.pictures import to_jpeg
 from late_interaction.images.reference import PAGE_IMAGE, from_metadata, to_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from late_interaction.explanations import Explanation, PageExplanation
     from late_interaction.index import Index
 
-__all__ = ["candidate", "from_langchain", "hit_to_langchain", "image_block", "to_langchain"]
+__all__ = ["candidate", "from_langchain", "from_text", "hit_to_langchain", "image_block", "to_langchain"]
 
 _ENCODED_TEXT = "_encoded_text"
 
@@ -34,25 +33,32 @@ def from_langchain(document: LangChainDocument, *, id: str | None = None, as_ima
     Raises:
         InvalidDocumentError: A page without text, where only text is read.
     """
-    metadata = {key: value for key, value in document.metadata.items() if key not in (PAGE_IMAGE, _ENCODED_TEXT)}
-    if not as_image and PAGE_IMAGE in document.metadata and not document.page_content.strip():
-        raise InvalidDocumentError(f"{id or document.id!r} is a page without text, and the encoder reads text alone.")
-    parts = _parts(document, as_image=as_image)
-    return Document(document.page_content, id=id or document.id, metadata=metadata, **parts)
+    return from_text(document.page_content, document.metadata, id=id or document.id, as_image=as_image)
+
+
+def from_text(text: str, metadata: Mapping[str, Any] | None, *, id: str | None, as_image: bool = True) -> Document:
+    """Our document of what a document of LangChain holds. See `from_langchain`."""
+    if not isinstance(text, str) or not isinstance(metadata, Mapping):
+        return Document(text, id=id, metadata=metadata)
+    if not as_image and PAGE_IMAGE in metadata and not text.strip():
+        raise InvalidDocumentError(f"{id!r} is a page without text, and the encoder reads text alone.")
+    own = {key: value for key, value in metadata.items() if key not in (PAGE_IMAGE, _ENCODED_TEXT)}
+    return Document(text, id=id, metadata=own, **_parts(text, metadata, as_image=as_image))
 
 
 def candidate(document: LangChainDocument, *, as_image: bool = True) -> Document:
     """Our document for reranking, which needs no metadata: another store's may not be JSON."""
-    return Document(document.page_content, id=document.id, **_parts(document, as_image=as_image))
+    parts = _parts(document.page_content, document.metadata, as_image=as_image)
+    return Document(document.page_content, id=document.id, **parts)
 
 
-def _parts(document: LangChainDocument, *, as_image: bool) -> dict[str, Any]:
+def _parts(text: str, metadata: Mapping[str, Any], *, as_image: bool) -> dict[str, Any]:
     """What a document of ours has besides text and metadata, for which LangChain's has no fields."""
-    encoded = document.metadata.get(_ENCODED_TEXT)
+    encoded = metadata.get(_ENCODED_TEXT)
     encoded_text = None
-    if isinstance(encoded, dict) and encoded.get("of") == _hash(document.page_content):  # or the text was changed since
+    if isinstance(encoded, dict) and encoded.get("of") == _hash(text):  # or the text was changed since
         encoded_text = encoded.get("text")
-    return {"image": from_metadata(document.metadata) if as_image else None, "encoded_text": encoded_text}
+    return {"image": from_metadata(metadata) if as_image else None, "encoded_text": encoded_text}
 
 
 def _hash(text: str) -> str:
@@ -102,7 +108,7 @@ def hit_to_langchain(
 ) -> LangChainDocument:
     """The document of a hit; its metadata is what was stored, with the relevance and the matching words if asked for.
 
-    A document that is gone since it was found has no words to show.
+    Documents deleted after the search get no match spans.
     """
     document = to_langchain(hit.document)
     if with_score:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from late_interaction.asynchronous import in_thread
 from late_interaction.documents import Hit
+from late_interaction.encoder_record import read_record
 from late_interaction.index import Index, Mode, as_index
 from late_interaction.langchain.documents import hit_to_langchain
 
@@ -134,8 +135,8 @@ class LateInteractionRetriever(BaseRetriever):
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)
         params["ls_vector_store_provider"] = type(self.index.engine).__name__
-        record = self.index.engine.encoder_record or {}
+        record = read_record(self.index.engine)
         params["ls_embedding_provider"] = "late-interaction"
-        if record.get("source"):
-            params["ls_embedding_model"] = str(record["source"])
+        if record is not None and record.source is not None:
+            params["ls_embedding_model"] = record.source
         return params

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
@@ -12,11 +13,10 @@ from langchain_core.vectorstores import VectorStore
 
 from late_interaction.asynchronous import in_thread
 from late_interaction.diversity import diverse
-from late_interaction.documents import Document
 from late_interaction.engines.base import check_k
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index, Mode, as_index
-from late_interaction.langchain.documents import from_langchain, hit_to_langchain, to_langchain
+from late_interaction.langchain.documents import from_langchain, from_text, hit_to_langchain, to_langchain
 
 if TYPE_CHECKING:
     from late_interaction.documents import Hit
@@ -80,6 +80,25 @@ class LateInteractionVectorStore(VectorStore):
         store.add_texts(texts, metadatas, ids=ids, **kwargs)
         return store
 
+    @classmethod
+    def from_documents(
+        cls, documents: list[LangChainDocument], embedding: Any = None, **kwargs: Any
+    ) -> LateInteractionVectorStore:
+        """Make a store with these documents. See `from_texts` for the other arguments."""
+        if isinstance(documents, LangChainDocument):
+            raise InvalidRequestError("from_documents takes a list of documents: pass `[document]`.")
+        ids = _column("ids", kwargs.pop("ids", None), len(documents))
+        kwargs["ids"] = [given or document.id for document, given in zip(documents, ids, strict=True)]
+        texts = [document.page_content for document in documents]
+        return cls.from_texts(texts, embedding, [document.metadata for document in documents], **kwargs)
+
+    @classmethod
+    async def afrom_documents(
+        cls, documents: list[LangChainDocument], embedding: Any = None, **kwargs: Any
+    ) -> LateInteractionVectorStore:
+        """Make a store with these documents without blocking the loop."""
+        return await asyncio.to_thread(cls.from_documents, documents, embedding, **kwargs)
+
     def add_texts(
         self,
         texts: Iterable[str],
@@ -90,22 +109,29 @@ class LateInteractionVectorStore(VectorStore):
     ) -> list[str]:
         """Add texts, replacing those of the same id; their ids. Other arguments of LangChain's callers are ignored."""
         if isinstance(texts, str):
-            raise InvalidRequestError("add_texts takes a list of texts: put the one you have into brackets.")
+            raise InvalidRequestError("add_texts takes a list of texts: pass `[text]`.")
         texts = list(texts)
         columns = zip(texts, _column("metadatas", metadatas, len(texts)), _column("ids", ids, len(texts)), strict=True)
-        return self.index.add([Document(text, id=id, metadata=metadata) for text, metadata, id in columns])  # noqa: A001
+        as_image = "image" in self.index.modalities
+        return self.index.add(
+            [from_text(text, metadata, id=given, as_image=as_image) for text, metadata, given in columns]
+        )
 
     def add_documents(self, documents: list[LangChainDocument], **kwargs: Any) -> list[str]:
         """Add documents, replacing those of the same id; their ids (``ids=``, their own, or a hash of the content)."""
         if isinstance(documents, LangChainDocument):
-            raise InvalidRequestError("add_documents takes a list of documents: put the one you have into brackets.")
+            raise InvalidRequestError("add_documents takes a list of documents: pass `[document]`.")
         ids = _column("ids", kwargs.get("ids"), len(documents))
         pairs = zip(documents, ids, strict=True)
         as_image = "image" in self.index.modalities
         return self.index.add([from_langchain(document, id=given, as_image=as_image) for document, given in pairs])
 
     def delete(self, ids: list[str] | None = None, *, where: Where | None = None, **kwargs: Any) -> bool:
-        """Delete by ids or by filter. Unknown ids are no error."""
+        """Delete by ids or by filter. Unknown ids are not an error.
+
+        Without both it is an error, although LangChain's own documentation lets it delete everything: a variable that
+        happens to be None must not. For that there is ``store.index.clear()``.
+        """
         self.index.delete(ids, where=where)
         return True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from late_interaction.documents import Document
 from late_interaction.engines.local.where import KINDS, sql_value
@@ -14,7 +14,10 @@ from late_interaction.images import PageImage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["DocumentRow", "field_rows"]
+__all__ = ["DocumentRow", "FieldRow", "field_rows"]
+
+FieldRow: TypeAlias = "tuple[str, int, Any, bool]"
+"""What filters see of a value in the metadata: (path, kind, value, is_element)."""
 
 
 class DocumentRow(NamedTuple):
@@ -63,7 +66,7 @@ class DocumentRow(NamedTuple):
             raise CorruptIndexError(f"The document {self.id!r} of the catalog is damaged: {error}") from None
 
 
-def field_rows(metadata: Mapping[str, Any]) -> Iterator[tuple[str, int, Any, bool]]:
-    """Yield what filters see of the metadata: (path, kind, value, is_element) for the table ``fields``."""
+def field_rows(metadata: Mapping[str, Any]) -> Iterator[FieldRow]:
+    """Yield what filters see of the metadata, for the table ``fields``."""
     for path, value in field_values(metadata):
         yield path, KINDS[value.kind], sql_value(value), value.is_element

@@ -71,7 +71,9 @@ def made(minilm, tmp_path_factory):
         patch.chdir(folder)
         load_with(patch, lambda *_, **__: Counting(minilm))
         succeed("index", "docs", "--index", "my-index")
-    return folder / "my-index"
+    moved = folder.with_name("moved")  # so that copies follow the folder that they are in
+    folder.rename(moved)
+    return moved / "my-index"
 
 
 @pytest.fixture
@@ -305,7 +307,7 @@ class TestInfo:
 
     def test_of_an_own_encoder(self, folder):
         Index.open("my-index", encoder=WordEncoder()).close()
-        assert "of the user's own" in " ".join(succeed("info", "my-index").stdout.split())
+        assert "encoder custom" in " ".join(succeed("info", "my-index").stdout.split())
         assert json.loads(succeed("info", "my-index", "--json").stdout)["documents"] == 0
 
     def test_no_index(self, folder):

@@ -135,7 +135,7 @@ class TestSettings:
 
 class TestVerify:
     def test_sound(self, indexed):
-        assert succeed("verify", "my-index").stdout == "Nothing is wrong.\n"
+        assert succeed("verify", "my-index").stdout == "No problems found.\n"
         assert json.loads(succeed("verify", "my-index", "--json").stdout) == {"ok": True, "problems": []}
 
     def test_beside_a_writer_and_without_an_encoder(self, folder):

@@ -79,14 +79,14 @@ def test_pages_and_images_from_a_folder(folder, report, checkpoint):
 
 def test_an_explanation_saves_a_heatmap(folder, report, checkpoint):
     run("index", report, "--index", "my-index", "--encoder", checkpoint)
-    done = run("explain", "my-index", "rain in spring", f"{report}#page=2", "--heatmap", "why.png")
+    done = run("explain", "my-index", "rain in spring", "report.pdf#page=2", "--heatmap", "why.png")
     assert done.exit_code == 0, done.stderr
     assert "from the left" in done.stdout
     assert Image.open("why.png").size == (1131, 1600)
-    values = json.loads(run("explain", "my-index", "rain in spring", f"{report}#page=2", "--json").stdout)
+    values = json.loads(run("explain", "my-index", "rain in spring", "report.pdf#page=2", "--json").stdout)
     assert [match["query_word"] for match in values["spans"]] == ["rain", "in", "spring"]
     assert values["text"] == "Rain in spring"
-    done = run("explain", "my-index", "rain", f"{report}#page=2", "--heatmap", "why.unknown")
+    done = run("explain", "my-index", "rain", "report.pdf#page=2", "--heatmap", "why.unknown")
     assert done.exit_code == 1
     assert "cannot be saved" in done.stderr
 

@@ -47,18 +47,21 @@ def test_only_what_changed_is_encoded(index, word_encoder):
     assert index.get(["a.md#1"])[0].text == "TWO"
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        Document("one", id="a.md#0", metadata={"source": "a.md", "passage": 0, "title": "new"}),
-        Document("one", id="a.md#0", metadata={"source": "a.md", "passage": 0}, encoded_text="new\none"),
-    ],
-    ids=["metadata", "encoded text"],
-)
-def test_a_change_beside_the_text_is_a_change(index, changed):
+def test_a_change_of_what_is_encoded_beside_the_text_is_a_change(index):
+    changed = Document("one", id="a.md#0", metadata={"source": "a.md", "passage": 0}, encoded_text="new\none")
     update(index, passages("a.md", "one"))
     assert update(index, [changed]) == Changes(added=1, unchanged=0, deleted=0)
     assert list(index.scan()) == [changed]
+
+
+def test_a_change_of_metadata_alone_is_not_encoded(index, word_encoder):
+    changed = Document("one", id="a.md#0", metadata={"source": "a.md", "passage": 0, "title": "new"})
+    update(index, [*passages("a.md", "one"), *passages("b.md", "two")])
+    hits = index.search("one", 2)
+    assert update(index, [changed]) == Changes(added=0, unchanged=0, deleted=0, updated=1)
+    assert index.get(["a.md#0"]) == [changed]
+    assert [hit.score for hit in index.search("one", 2)] == [hit.score for hit in hits]
+    assert word_encoder.documents_encoded == 2
 
 
 def test_a_source_that_shrank_leaves_nothing_behind(index):
@@ -87,7 +90,8 @@ def test_sources_that_are_gone_from_the_roots(index):
     update(index, passages("other/a.md", "four"))
     assert update(index, passages("docs/a.md", "one"), roots=["docs"]) == Changes(added=0, unchanged=1, deleted=1)
     assert [document.text for document in index.scan()] == ["one", "three", "four"]
-    assert update(index, [], roots=["docs.md", "other"], keep={"docs.md"}) == Changes(0, 0, deleted=1)
+    gone = {"roots": ["docs.md", "other"], "keep": {"docs.md"}, "allow_empty": True}
+    assert update(index, [], **gone) == Changes(0, 0, deleted=1)
     assert [document.text for document in index.scan()] == ["one", "three"]
     assert update(index, []) == Changes(0, 0, 0)  # no roots: nothing is said of what was not read
 

@@ -7,6 +7,8 @@ from pydoc_data.topics import topics
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from late_interaction.index import Index
 from late_interaction.optional import require
 from late_interaction.readers import split_document
@@ -45,10 +47,10 @@ def run(console: Console) -> None:
 
     with TemporaryDirectory() as folder, Index.open(Path(folder) / "index", encoder="minilm") as index:
         documents = language_reference()
-        console.print(f"The Python language reference: {len(documents)} passages of {len(topics)} topics.")
+        console.print(Text(f"The Python language reference: {len(documents)} passages of {len(topics)} topics."))
         index.add(documents, progress=True)
         info = index.info()
-        console.print(f"Indexed {info['tokens']:,} token vectors in {info['vector_bytes'] / 1e6:.0f} MB.\n")
+        console.print(Text(f"Indexed {info['tokens']:,} token vectors in {info['vector_bytes'] / 1e6:.0f} MB.\n"))
         _ask_langchain(console, index)
         _ask_llama_index(console, index)
 
@@ -59,7 +61,7 @@ def _ask_langchain(console: Console, index: Index) -> None:
     console.rule("LangChain: LateInteractionRetriever")
     retriever = LateInteractionRetriever(index=index, k=2)
     for question in QUESTIONS:
-        console.print(f"\n[bold]{question}[/bold]")
+        console.print(Text(f"\n{question}", "bold"))
         _show(console, index, question, [str(document.id) for document in retriever.invoke(question)])
 
 
@@ -76,7 +78,7 @@ def _ask_llama_index(console: Console, index: Index) -> None:
         node_postprocessors=[LateInteractionRerank(index=index, top_n=1)],
     )
     for question in QUESTIONS:
-        console.print(f"\n[bold]{question}[/bold]")
+        console.print(Text(f"\n{question}", "bold"))
         _show(console, index, question, [node.node.node_id for node in engine.query(question).source_nodes])
 
 

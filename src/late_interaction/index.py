@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from contextvars import Context, copy_context
 from functools import partial
 from itertools import islice, repeat
@@ -190,8 +191,10 @@ class Index:
         if isinstance(documents, (list, tuple)):  # find a bad document before the encoder goes to work
             unique = list(unique)
             total = len(unique)
-        with tqdm(total=total, desc="Indexing", unit=" documents", disable=not progress) as bar:
-            self._engine.upsert(encode_documents(self.encoder, unique, bar.update), replacing=replacing)
+        # A bar that is not shown is not made: it would take a lock that all processes forked from this one share.
+        with tqdm(total=total, desc="Indexing", unit=" documents") if progress else nullcontext() as bar:
+            report = None if bar is None else bar.update
+            self._engine.upsert(encode_documents(self.encoder, unique, report), replacing=replacing)
         return ids
 
     def delete(self, ids: Iterable[str] | None = None, *, where: Where | None = None) -> int:

@@ -1,4 +1,7 @@
-"""How hits look in a terminal: matched words stand out, the stronger the match the more."""
+"""How hits look in a terminal: matched words stand out, the stronger the match the more.
+
+Everything is shown printable and literally, whatever is in a document.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from late_interaction.explanations import Explanation, PageExplanation
+from late_interaction.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,27 +31,28 @@ def show_hit(console: Console, hit: Hit, explanation: Explanation | PageExplanat
     if isinstance(explanation, Explanation):
         text = _highlighted(explanation, in_color=bool(console.color_system))
     else:
-        text = Text(hit.text if hit.document.image is None else _beginning(hit.text))
-    title = Text(f"{hit.id} · score {hit.score:.2f} · relevance {hit.relevance:.2f}")
+        text = Text(printable(hit.text if hit.document.image is None else _beginning(hit.text)))
+    title = Text(f"{printable(hit.id, one_line=True)} · score {hit.score:.2f} · relevance {hit.relevance:.2f}")
     console.print(Panel(text, title=title, title_align="left"))
 
 
 def show_explanation(console: Console, explanation: Explanation | PageExplanation) -> None:
     """Print a document with its matched words, or a page's text, and what each word of the query meets."""
     if isinstance(explanation, PageExplanation):
-        text = Text(_beginning(explanation.document.text))
+        text = Text(printable(_beginning(explanation.document.text)))
         rows = [(match.query_word, _place(match.box), match.similarity) for match in explanation.spans]
     else:
         text = _highlighted(explanation, in_color=bool(console.color_system))
         rows = [(span.query_word, span.document_word, span.similarity) for span in explanation.spans]
-    title = Text(f"{explanation.document.id} · score {explanation.score:.2f}")
+    title = Text(f"{printable(explanation.document.id, one_line=True)} · score {explanation.score:.2f}")
     console.print(Panel(text, title=title, title_align="left"))
     table = Table(box=None)
     table.add_column("query")
     table.add_column("page" if isinstance(explanation, PageExplanation) else "document")
     table.add_column("similarity", justify="right")
     for query_word, found, similarity in rows:
-        table.add_row(Text(query_word), Text(found), f"{similarity:.2f}")
+        words = (Text(printable(word, one_line=True)) for word in (query_word, found))
+        table.add_row(*words, Text(f"{similarity:.2f}"))
     console.print(table)
 
 
@@ -69,11 +74,11 @@ def _highlighted(explanation: Explanation, *, in_color: bool) -> Text:
     text = Text()
     at = 0
     for (start, end), similarity in explanation.highlights().items():
-        text.append(explanation.text[at:start])
-        word = explanation.text[start:end]
+        text.append(printable(explanation.text[at:start]))
+        word = printable(explanation.text[start:end])
         at = end
         if similarity >= _STRONG:
             text.append(word if in_color else f"**{word}**", "bold black on yellow")
         else:
             text.append(word, "bold yellow" if similarity >= _WEAK else "")
-    return text.append(explanation.text[at:])
+    return text.append(printable(explanation.text[at:]))

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from late_interaction.documents import Document
     from late_interaction.filters import Filter, Where
 
+LEGACY_ROOT = 0
+"""The root of documents that an earlier release indexed from a folder it did not record."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -36,10 +39,6 @@ class Record:
     document: Document
     vectors: NDArray[np.floating[Any]]
     root: int | None = None
-
-
-LEGACY_ROOT = 0
-"""The root of documents that an earlier release of the command line read from a folder that it did not record."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,16 @@ class Engine(Protocol):
 
     def set_root(self, ids: Sequence[str], root: int | None) -> None:
         """Note that stored documents were read from this root."""
+        ...
+
+    def update_documents(self, documents: Iterable[Document], root: int | None) -> int:
+        """Replace the text, metadata and page image of stored documents, and keep their vectors; return their number.
+
+        For documents of which nothing changed that is encoded. They are noted as read from this root.
+
+        Raises:
+            UnknownIdError: The engine holds no document of an id. Nothing is changed.
+        """
         ...
 
     def upsert(self, records: Iterable[Record], *, replacing: Where | None = None) -> list[str]:

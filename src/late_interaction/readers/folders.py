@@ -100,7 +100,10 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether the path is a pipe, socket or device, which may block when opened. A dangling link is not: it is told."""
+    """Whether the path is a pipe, socket or device, which may block when opened.
+
+    A dangling symlink is reported instead.
+    """
     try:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from late_interaction.documents import Document
 from late_interaction.engines.local.stored_json import parse_json
@@ -16,7 +16,10 @@ from late_interaction.images import PageImage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["DocumentRow", "field_rows", "is_root"]
+__all__ = ["DocumentRow", "FieldRow", "field_rows", "is_root"]
+
+FieldRow: TypeAlias = "tuple[str | bytes, int, Any, bool]"
+"""What filters see of a value in the metadata: (path, kind, value, is_element)."""
 
 
 class DocumentRow(NamedTuple):
@@ -109,7 +112,7 @@ def _checksum(
     return zlib.crc32(b"".join((f"{root} {present} {[*map(len, parts)]}".encode(), *parts)))
 
 
-def field_rows(metadata: Mapping[str, Any], *, shortened: bool = True) -> Iterator[tuple[str | bytes, int, Any, bool]]:
+def field_rows(metadata: Mapping[str, Any], *, shortened: bool = True) -> Iterator[FieldRow]:
     """Yield what filters see of the metadata: (path, kind, value, is_element) for the table ``fields``.
 
     Args:

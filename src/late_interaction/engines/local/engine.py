@@ -10,6 +10,7 @@ from late_interaction.engines.base import Match, Record, Verification, check_k, 
 from late_interaction.engines.local.codec import BITS
 from late_interaction.engines.local.copying import check_target, copy_folders, reserved
 from late_interaction.engines.local.device import Device
+from late_interaction.engines.local.document_rows import DocumentRow, field_rows
 from late_interaction.engines.local.files import CATALOG
 from late_interaction.engines.local.incoming import add_records
 from late_interaction.engines.local.maintenance import Maintenance
@@ -184,6 +185,18 @@ class LocalEngine:
         """Note that stored documents were read from this root."""
         ids = _check_ids(ids)
         self._commit(lambda writer: writer.set_root(ids, root))
+
+    def update_documents(self, documents: Iterable[Document], root: int | None) -> int:
+        """Replace the text, metadata and page image of stored documents, and keep their vectors; return their number.
+
+        For documents of which nothing changed that is encoded. They are noted as read from this root.
+
+        Raises:
+            UnknownIdError: The index holds no document of an id. Nothing is changed.
+        """
+        # Rows are made before the transaction begins: a thumbnail may have to be rendered.
+        rows = [(DocumentRow.of(document, root), list(field_rows(document.metadata))) for document in documents]
+        return self._commit(lambda writer: writer.update_documents(rows)) if rows else 0
 
     def upsert(self, records: Iterable[Record], *, replacing: Where | None = None) -> list[str]:
         """Add records, replacing those of the same id; return the ids, in order.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import marshal
 import tempfile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from late_interaction.engines.base import check_vectors
 from late_interaction.engines.local.document_rows import DocumentRow, field_rows
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document
     from late_interaction.engines.base import Record
+    from late_interaction.engines.local.document_rows import FieldRow
     from late_interaction.engines.local.transactions import Transactions
     from late_interaction.engines.local.writer import Writer
     from late_interaction.filters import Where
@@ -35,7 +36,7 @@ class IncomingRow(NamedTuple):
     """A document on its way into the catalog: its row, and what filters see of its metadata."""
 
     document: DocumentRow
-    fields: list[tuple[str, int, Any, bool]]
+    fields: list[FieldRow]
 
 
 class Incoming:

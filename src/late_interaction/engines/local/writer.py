@@ -11,12 +11,13 @@ from late_interaction.engines.local.document_rows import DocumentRow
 from late_interaction.engines.local.names import new_name
 from late_interaction.engines.local.rows import Place, Reader
 from late_interaction.engines.local.settings import CHECKSUM, settings_checksum
-from late_interaction.errors import CorruptIndexError
+from late_interaction.errors import CorruptIndexError, UnknownIdError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from late_interaction.engines.local.codebook import CodebookEntry
+    from late_interaction.engines.local.document_rows import FieldRow
     from late_interaction.engines.local.incoming import IncomingRow
     from late_interaction.engines.local.segment import SegmentEntry
     from late_interaction.filters import Where
@@ -159,6 +160,37 @@ class Writer(Reader):
                 )
                 changed += 1
         return changed
+
+    def update_documents(self, rows: Iterable[tuple[DocumentRow, list[FieldRow]]]) -> int:
+        """Replace documents and what filters see of them, in their places; return how many there were.
+
+        Raises:
+            UnknownIdError: There is no document of an id.
+        """
+        execute = self._connection.execute
+        updated = 0
+        for new, fields in rows:
+            stored = execute(
+                "SELECT row, coalesce(encoded_text, text) FROM documents WHERE id = ?", (new.id,)
+            ).fetchone()
+            if stored is None:
+                raise UnknownIdError(f"The index holds no document {new.id!r}.")
+            row, words = stored
+            execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, words))
+            execute(
+                "UPDATE documents SET text = ?, encoded_text = ?, metadata = ?, root = ?, checksum = ? WHERE row = ?",
+                (new.text, new.encoded_text, new.metadata, new.root, new.checksum, row),
+            )
+            execute("INSERT INTO words (rowid, text) SELECT row, text FROM passages WHERE row = ?", (row,))
+            execute("DELETE FROM images WHERE document = ?", (row,))
+            if new.image is not None:
+                execute("INSERT INTO images VALUES (?, ?, ?)", (row, new.image, new.thumbnail))
+            execute("DELETE FROM fields WHERE document = ?", (row,))
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)", [(*field, row) for field in fields]
+            )
+            updated += 1
+        return updated
 
     def delete_ids(self, ids: Iterable[str]) -> int:
         """Delete documents by id; how many there were."""

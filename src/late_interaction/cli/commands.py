@@ -1,55 +1,46 @@
-"""The command line: ``late-interaction``."""
+"""The commands of ``late-interaction``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from late_interaction import Index, __version__
+from late_interaction.cli.output import Commands, console, show, show_json, show_skipped
 from late_interaction.compatibility import as_encoder, modalities
 from late_interaction.encoders.minilm import MINILM
-from late_interaction.errors import IndexNotFoundError, InvalidFilterError, InvalidRequestError, LateInteractionError
+from late_interaction.errors import IndexNotFoundError, InvalidFilterError, InvalidRequestError
 from late_interaction.index import Mode
 from late_interaction.ingestion import update
+from late_interaction.ingestion.roots import Roots, is_folder, real_path
+from late_interaction.printable import printable
 from late_interaction.readers import read_paths
 from late_interaction.readers.folders import check_paths
 from late_interaction.readers.kinds import suffixes_of
 from late_interaction.terminal import show_explanation, show_hit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from PIL.Image import Image
 
 __all__ = ["app"]
 
 app = typer.Typer(
+    cls=Commands,
     help="Late-interaction retrieval over one local index.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-console = Console()
-errors = Console(stderr=True)
 
 IndexDirectory = Annotated[Path, typer.Argument(help="Directory of the index.", metavar="DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Errors made for people are shown as one line, not as a traceback."""
-    try:
-        yield
-    except LateInteractionError as error:
-        errors.print(Text.assemble(("Error: ", "bold red"), str(error)), soft_wrap=True)
-        raise typer.Exit(1) from None
 
 
 @app.callback(invoke_without_command=True)
@@ -63,10 +54,9 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def demo() -> None:
     """Index the Python language reference offline and ask it questions through LangChain and LlamaIndex."""
-    with _reported():
-        from late_interaction.demo import run
+    from late_interaction.demo import run
 
-        run(console)
+    run(console)
 
 
 @app.command()
@@ -84,29 +74,59 @@ def index(
     pooling: Annotated[int | None, typer.Option(help="Of a new index: tokens that share a vector.")] = None,
     dim: Annotated[int | None, typer.Option(help="Of a new index: leading dimensions to keep.")] = None,
     keep_images: Annotated[bool, typer.Option("--keep-images", help="Keep thumbnails of page images.")] = False,  # noqa: FBT002
+    allow_empty: Annotated[  # noqa: FBT002
+        bool, typer.Option("--allow-empty", help="Delete all passages of a PATH that has no files any more.")
+    ] = False,
+    moved: Annotated[
+        list[str] | None,
+        typer.Option("--root", help="Where a folder is now that was indexed and has moved.", metavar="[LABEL=]DIR"),
+    ] = None,
 ) -> None:
     """Index files, or bring an index up to date with them: only what has changed is encoded.
 
     What the encoder reads decides: text (of PDFs, the text on their pages), page images (PDFs and image files), or
-    both.
+    both. The index remembers the folder that files were read from. Passages of a file that is gone are deleted if the
+    file was read from that folder and is below a PATH. A PATH that has no files any more is an error, and a folder
+    that is empty now is skipped, since an unmounted disk looks the same; see --allow-empty.
     """
-    with _reported():
-        skipped: set[str] = set()
+    skipped: set[Path] = set()
 
-        def report(path: Path, reason: str) -> None:
-            skipped.add(path.as_posix())
-            errors.print(f"Skipped {path}: {reason}", highlight=False, soft_wrap=True, markup=False)
+    def report(path: Path, reason: str) -> None:
+        skipped.add(path)
+        show_skipped(path, reason)
 
-        check_paths(paths)  # a mistyped one is an error before anything is opened
-        settings: dict[str, Any] = {"bits": "default" if bits is None else bits, "pooling": pooling, "dim": dim}
-        with _open_for_writing(directory, encoder, settings, paths) as opened:
-            passages = read_paths(paths, modalities=opened.modalities, keep_images=keep_images, on_skip=report)
-            changes = update(opened, passages, roots=paths, keep=skipped, progress=True, on_skip=report)
-            console.print(
-                f"{changes.added} passages added or replaced, {changes.unchanged} unchanged, "
-                f"{changes.deleted} deleted; {len(skipped)} files skipped. The index holds {len(opened)}.",
-                highlight=False,
+    check_paths(paths)  # a mistyped one is an error before anything is opened
+    settings: dict[str, Any] = {"bits": "default" if bits is None else bits, "pooling": pooling, "dim": dim}
+    with _open_for_writing(directory, encoder, settings, paths, moved or ()) as opened:
+        for where in moved or ():
+            Roots(opened.engine).move(where)
+        known = {root.number for root in Roots(opened.engine)}
+        places = [real_path(path) for path in paths]
+        changes = update(
+            opened,
+            read_paths(places, modalities=opened.modalities, keep_images=keep_images, on_skip=report),
+            roots=places,
+            keep=skipped,
+            allow_empty=allow_empty,
+            progress=True,
+            on_skip=report,
+        )
+        show(
+            f"{changes.added} passages added or replaced, {changes.unchanged} unchanged, "
+            f"{changes.deleted} deleted; {len(skipped)} files skipped. The index holds {len(opened)}."
+        )
+        if changes.updated:
+            show(f"{changes.updated} passages have new metadata or a page image in another place.")
+        if changes.unknown_root:
+            show(
+                f"{changes.unknown_root} passages were indexed by an earlier release, which did not record the "
+                "folder. They are never deleted."
             )
+        for root in Roots(opened.engine):
+            if root.label and root.number not in known:
+                show(f"Files in {root.path} are named {root.name_of(root.path / 'PATH')}.")
+            if not is_folder(root.path):
+                show(f"The indexed folder {root.path} is gone. If it has moved, name its new place with --root.")
 
 
 @app.command()
@@ -119,30 +139,29 @@ def search(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Search an index."""
-    with _reported():
-        if mode not in get_args(Mode):
-            raise typer.BadParameter(f"{mode!r} is none of {', '.join(get_args(Mode))}.", param_hint="--mode")
-        with Index.open(directory, read_only=True) as opened:
-            hits = opened.search(query, k, where=_parse_where(where), mode=cast("Mode", mode))
-            if as_json:
-                rows = [
-                    {
-                        "id": hit.id,
-                        "score": hit.score,
-                        "relevance": hit.relevance,
-                        "text": hit.text,
-                        "metadata": hit.metadata,
-                    }
-                    for hit in hits
-                ]
-                typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
-            elif not hits:
-                console.print("No hits.")
-            else:
-                texts = [hit.id for hit in hits if hit.document.image is None]
-                explained = {} if mode == "lexical" else opened.explain_many(query, texts)
-                for hit in hits:
-                    show_hit(console, hit, explained.get(hit.id))
+    if mode not in get_args(Mode):
+        raise typer.BadParameter(f"must be one of {', '.join(get_args(Mode))}, got {mode!r}.", param_hint="--mode")
+    with Index.open(directory, read_only=True) as opened:
+        hits = opened.search(query, k, where=_parse_where(where), mode=cast("Mode", mode))
+        if as_json:
+            rows = [
+                {
+                    "id": hit.id,
+                    "score": hit.score,
+                    "relevance": hit.relevance,
+                    "text": hit.text,
+                    "metadata": hit.metadata,
+                }
+                for hit in hits
+            ]
+            show_json(rows)
+        elif not hits:
+            show("No hits.")
+        else:
+            texts = [hit.id for hit in hits if hit.document.image is None]
+            explained = {} if mode == "lexical" else opened.explain_many(query, texts)
+            for hit in hits:
+                show_hit(console, hit, explained.get(hit.id))
 
 
 @app.command()
@@ -154,13 +173,13 @@ def explain(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Show which words of a document, or which patches of a page, the words of a query meet."""
-    with _reported(), Index.open(directory, read_only=True) as opened:
+    with Index.open(directory, read_only=True) as opened:
         explanation = opened.explain(query, document)
         if heatmap is not None:
             _save(explanation.heatmap(), heatmap)
         if as_json:
             values = {"id": document, "score": explanation.score, "text": explanation.document.text_to_encode}
-            typer.echo(json.dumps({**values, "spans": explanation.to_dicts()}, ensure_ascii=False, indent=2))
+            show_json({**values, "spans": explanation.to_dicts()})
         else:
             show_explanation(console, explanation)
 
@@ -168,29 +187,29 @@ def explain(
 @app.command()
 def info(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Show the size and the settings of an index."""
-    with _reported(), Index.open(directory, read_only=True) as opened:
+    with Index.open(directory, read_only=True) as opened:
         values = opened.info()
         if as_json:
-            typer.echo(json.dumps(values, ensure_ascii=False, indent=2))
+            show_json(values)
             return
-        encoder = (values.pop("encoder") or {}).get("source") or "of the user's own"
+        encoder = (values.pop("encoder") or {}).get("source") or "custom"
         table = Table(show_header=False, box=None)
         for key, value in {**values, "encoder": encoder}.items():
             shown = f"{value:,}" if isinstance(value, int) else str(value)
-            table.add_row(key.replace("_", " "), shown)
+            table.add_row(Text(key.replace("_", " ")), Text(printable(shown, one_line=True)))
         console.print(table)
 
 
 @app.command()
 def verify(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Read every byte of an index back and compare it with its checksum; the exit status is 1 if one is wrong."""
-    with _reported(), Index.open(directory, read_only=True) as opened:
+    with Index.open(directory, read_only=True) as opened:
         found = opened.verify()
         if as_json:
-            typer.echo(json.dumps({"ok": bool(found), "problems": list(found.problems)}, ensure_ascii=False, indent=2))
+            show_json({"ok": bool(found), "problems": list(found.problems)})
         else:
-            for problem in found.problems or ("Nothing is wrong.",):
-                console.print(problem, highlight=False, soft_wrap=True, markup=False)
+            for problem in found.problems or ("No problems found.",):
+                show(problem)
         if not found:
             raise typer.Exit(1)
 
@@ -198,17 +217,21 @@ def verify(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa:
 @app.command()
 def compact(directory: IndexDirectory) -> None:
     """Give back the room of deleted documents, compress what is still exact, and merge all segments into one."""
-    with _reported(), Index.open(directory) as opened:
+    with Index.open(directory) as opened:
         before = opened.info()["vector_bytes"]
         opened.compact()
         after = opened.info()["vector_bytes"]
-        console.print(f"{before / 1e6:,.1f} MB of vectors are now {after / 1e6:,.1f} MB.", highlight=False)
+        show(f"{before / 1e6:,.1f} MB of vectors are now {after / 1e6:,.1f} MB.")
 
 
-def _open_for_writing(directory: Path, encoder: str | None, settings: dict[str, Any], paths: list[Path]) -> Index:
+def _open_for_writing(
+    directory: Path, encoder: str | None, settings: dict[str, Any], paths: list[Path], moved: Sequence[str]
+) -> Index:
     try:
         opened = Index.open(directory, **settings)
     except IndexNotFoundError:
+        if moved:
+            raise
         loaded = as_encoder(MINILM if encoder is None else encoder)
         check_paths(paths, suffixes_of(modalities(loaded)))  # before there is an index that is of the wrong kind
         return Index.open(directory, encoder=loaded, **settings)

@@ -1,0 +1,220 @@
+"""The roots that an index reads files from, and the names that it gives files.
+
+A root is a folder. A file belongs to the innermost root that holds it, and is named by its path from there, so two
+files never have one name and one file never has two. The index remembers each root: by a number, which documents carry
+(see `late_interaction.engines.Record`), the path of the folder, and a label. The label of the first root is empty, so
+its files are named ``docs/a.md``; those of later ones are named ``label//docs/a.md``, which no path from a root can be.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from late_interaction.documents import Document
+from late_interaction.engines import LocalEngine
+from late_interaction.errors import CorruptIndexError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from late_interaction.engines import Engine
+
+__all__ = ["Root", "Roots", "is_folder", "real_path"]
+
+_SEPARATOR = "//"  # between a label and a path
+_BATCH = 512  # documents of which the image references are changed in one commit
+
+
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a file or folder, in which no folder is a symbolic link; a file may be one."""
+    given = Path(path)
+    if is_folder(given):
+        return Path(os.path.realpath(given))
+    return Path(os.path.realpath(given.parent), given.name)
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is a folder; False also where it cannot be known."""
+    return os.path.isdir(path)  # noqa: PTH112  # that of pathlib raises PermissionError
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder that files are read from.
+
+    Attributes:
+        number: What documents carry.
+        path: The folder, absolute and without symbolic links.
+        label: What the names of its files begin with; empty for the first root of an index.
+    """
+
+    number: int
+    path: Path
+    label: str
+
+    def name_of(self, path: Path) -> str:
+        """Return the name of a file in this folder."""
+        name = path.relative_to(self.path).as_posix()
+        return f"{self.label}{_SEPARATOR}{name}" if self.label else name
+
+    def path_of(self, name: str) -> Path:
+        """Return the path of a file of this name."""
+        return self.path.joinpath(*name.rpartition(_SEPARATOR)[2].split("/"))
+
+
+class Roots:
+    """The roots of an index that documents are from, and those that are added.
+
+    Raises:
+        CorruptIndexError: What the index remembers of them is damaged.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._folder = Path(os.path.realpath(engine.path.parent)) if isinstance(engine, LocalEngine) else None
+        # A root without documents is forgotten: a run that failed before its first commit leaves one.
+        self._roots = {root.number: root for root, _ in self._read() if any(engine.scan(root=root.number))}
+        self._has_new = False
+
+    def __iter__(self) -> Iterator[Root]:
+        return iter(self._roots.values())
+
+    def of(self, path: Path) -> Root | None:
+        """Return the innermost root that holds a file or folder (an absolute path), or None."""
+        holding = [root for root in self if path.is_relative_to(root.path)]
+        return max(holding, key=lambda root: len(root.path.parts), default=None)
+
+    def of_place(self, path: Path) -> Root:
+        """Return the root for a place to read: one that holds it, or a new one.
+
+        A new root is the current folder if the place is in it, or else the place itself if it is a folder, or else the
+        folder that it is in. It is not recorded before `record` is called.
+        """
+        known = self.of(path)
+        if known is not None:
+            return known
+        current = Path(os.path.realpath(os.curdir))
+        folder = path if is_folder(path) else path.parent
+        return self._add(current if path.is_relative_to(current) else folder)
+
+    def record(self) -> None:
+        """Write new roots into the index. This must happen before documents with their numbers are added."""
+        if self._has_new:
+            self._write()
+
+    def move(self, where: str) -> None:
+        """Note that a root has moved: ``DIR``, where it is now, or ``LABEL=DIR``, where the one of this label is.
+
+        ``DIR`` alone is for the only root, or the one whose label or last folder name is that of ``DIR``. The last
+        folder name may stand for a label. Nothing is encoded: names stay, and page images refer to the new place.
+
+        Raises:
+            InvalidRequestError: There is no such folder or root, or the folder is another root.
+        """
+        label, has_label, folder = where.partition("=")
+        if is_folder(where) or not has_label:
+            label, folder = "", where
+            chosen = list(self) if len(self._roots) == 1 else self._called(real_path(folder).name)
+        else:
+            chosen = self._called(label)
+        if not is_folder(folder):
+            raise InvalidRequestError(
+                f"{folder!r} is not a folder. Name the folder in which the files of the root are now."
+            )
+        if len(chosen) != 1:
+            known = ", ".join(f"{root.label!r} ({root.path})" for root in self) or "none"
+            raise InvalidRequestError(
+                f"{where!r} names {len(chosen)} roots of the index, and must name one. Its roots are: {known}. "
+                "Write LABEL=DIR, where LABEL is the label or the last folder name of one of them."
+            )
+        path = real_path(folder)
+        if any(root.path == path for root in self if root != chosen[0]):
+            raise InvalidRequestError(f"{path} is another root of the index already.")
+        self._move(chosen[0], path)
+
+    def follow(self) -> None:
+        """Move the roots that have moved together with the index, as a project that has its index in it does."""
+        for root, beside in list(self._read()):
+            if beside is None or self._folder is None or root.number not in self._roots or is_folder(root.path):
+                continue
+            path = Path(os.path.realpath(self._folder / beside))
+            if is_folder(path) and all(other.path != path for other in self):
+                self._move(root, path)
+
+    def _called(self, name: str) -> list[Root]:
+        by_label = [root for root in self if root.label == name]
+        return by_label or [root for root in self if root.path.name == name]
+
+    def _add(self, path: Path) -> Root:
+        taken = {root.label for root in self}
+        root = Root(max(self._roots, default=0) + 1, path, _label_of(path, taken) if "" in taken else "")
+        self._roots[root.number] = root
+        self._has_new = True
+        return root
+
+    def _move(self, root: Root, path: Path) -> None:
+        # The references first: a run that stops between the two finds the root where it was, and does it again.
+        documents = self._engine.scan(root=root.number)
+        moved = (_with_image_at(document, root.path, path) for document in documents)
+        changed = (document for document in moved if document is not None)
+        while batch := list(islice(changed, _BATCH)):
+            self._engine.update_documents(batch, root.number)
+        self._roots[root.number] = replace(root, path=path)
+        self._write()
+
+    def _write(self) -> None:
+        self._engine.record_roots(
+            {
+                str(root.number): {"path": str(root.path), "label": root.label, "beside": self._beside(root.path)}
+                for root in self
+            }
+        )
+        self._has_new = False
+
+    def _beside(self, path: Path) -> str | None:
+        """The path of a root from the folder that the index is in, if one of the two holds the other."""
+        if self._folder is None or not (path.is_relative_to(self._folder) or self._folder.is_relative_to(path)):
+            return None
+        return os.path.relpath(path, self._folder)
+
+    def _read(self) -> Iterator[tuple[Root, str | None]]:
+        for key, values in self._engine.roots.items():
+            try:
+                number, path, label, beside = int(key), values["path"], values["label"], values["beside"]
+            except (KeyError, TypeError, ValueError):
+                raise _damage(key, values) from None
+            is_path = isinstance(path, str) and "\0" not in path and Path(path).is_absolute()
+            is_label = isinstance(label, str) and "/" not in label
+            is_beside = beside is None or (isinstance(beside, str) and "\0" not in beside)
+            if not (number > 0 and is_path and is_label and is_beside):
+                raise _damage(key, values)
+            yield Root(number, Path(path), label), beside
+
+
+def _damage(key: str, values: Any) -> CorruptIndexError:
+    return CorruptIndexError(f"The root {key!r} of the index is damaged: {values!r:.200}.")
+
+
+def _label_of(path: Path, taken: set[str]) -> str:
+    """The last folder name of a path, with a number where another root has it."""
+    name = path.name.encode(errors="replace").decode() or "root"
+    numbered = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    return next(label for label in numbered if label not in taken)
+
+
+def _with_image_at(document: Document, old: Path, new: Path) -> Document | None:
+    """The document with the image that refers to a file in another folder now; None if its image is in no such file."""
+    image = document.image
+    if image is None or image.path is None or not Path(image.path).is_relative_to(old):
+        return None
+    return Document(
+        document.text,
+        id=document.id,
+        metadata=document.metadata,
+        encoded_text=document.encoded_text,
+        image=replace(image, path=str(new / Path(image.path).relative_to(old))),
+    )

@@ -1,0 +1,42 @@
+"""Making strings safe to show: nothing in them controls the terminal or changes the order of what is read."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+__all__ = ["printable", "to_json"]
+
+# The controls of ASCII and Latin-1 (C0, DEL, C1), separators of lines and paragraphs, what directs the order of
+# bidirectional text, and halves of surrogate pairs, which cannot be encoded.
+_CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff"
+_UNSAFE = re.compile(f"[{_CONTROLS}]")
+_UNSAFE_IN_A_LINE = re.compile(f"[{_CONTROLS}\t\n]")
+
+
+def printable(text: str, *, one_line: bool = False) -> str:
+    r"""Return the text with its control characters as visible escapes.
+
+    Args:
+        text: Any string.
+        one_line: Escape newlines and tabs, too.
+
+    Example:
+        >>> print(printable("a\x1b[2Jb"))
+        a\x1b[2Jb
+    """
+    pattern = _UNSAFE_IN_A_LINE if one_line else _UNSAFE
+    return pattern.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def to_json(value: Any, encoding: str | None = "utf-8") -> str:
+    """Return the value as JSON that reads back as exactly the same, with control characters escaped.
+
+    Args:
+        value: JSON values.
+        encoding: Of the stream that takes it. If it is not one of Unicode, everything beyond ASCII is escaped.
+    """
+    is_unicode = (encoding or "").lower().startswith("utf")
+    text = json.dumps(value, ensure_ascii=not is_unicode, indent=2)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

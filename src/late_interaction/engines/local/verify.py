@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.engines.local.columns import ColumnsMissingError
-from late_interaction.engines.local.files import is_name
+from late_interaction.engines.local.files import LAST_COMMIT, SET_ASIDE, disk_errors, is_name
+from late_interaction.engines.local.last_commit import read_last_commit
+from late_interaction.engines.local.recovery import lost_commits_problem, set_aside_problems
 from late_interaction.engines.local.word_checks import word_problems
 from late_interaction.errors import CorruptIndexError, StorageError
 
@@ -40,9 +42,12 @@ def verify(catalog: Catalog, reading: Callable[[], AbstractContextManager[State]
         catalog: Its catalog.
         reading: Gives the rows and the segments of the last commit.
     """
+    log = _first(_log_problems(catalog))
     problems = _first(_catalog_problems(catalog))
-    if problems:  # what a damaged catalog says about the segments means nothing
-        return problems
+    return (*log, *(problems or _checked_state(reading)))  # what a damaged catalog says about segments means nothing
+
+
+def _checked_state(reading: Callable[[], AbstractContextManager[State]]) -> tuple[str, ...]:
     for _ in range(_ATTEMPTS - 1):
         try:
             return _first(_state_problems(reading))
@@ -69,8 +74,23 @@ def _first(problems: Generator[str, None, None]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _log_problems(catalog: Catalog) -> Generator[str, None, None]:
+    """Check that the log of commits has lost none, and tell of what an earlier loss has left."""
+    root = catalog.path.parent
+    with disk_errors(root):
+        last_commit, is_sound = read_last_commit(root)  # before the catalog, which may change meanwhile
+    with catalog.reading() as reader:
+        generation = reader.generation
+    if not is_sound:
+        yield f"{root / LAST_COMMIT} is damaged. The next commit writes it anew."
+    if last_commit is not None and last_commit > generation:
+        yield lost_commits_problem(root, last_commit, generation)
+    with disk_errors(root / SET_ASIDE):
+        yield from set_aside_problems(root)
+
+
 def _catalog_problems(catalog: Catalog) -> Generator[str, None, None]:
-    """Check the database file. Checks of the log of commits beside it belong here, too."""
+    """Check the database file."""
     yield from catalog.integrity_problems()
     with catalog.reading() as reader:
         reader.check_schema(catalog.path)

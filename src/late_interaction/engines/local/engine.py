@@ -2,58 +2,44 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from late_interaction.documents import Document, check_id
-from late_interaction.engines.base import Match, Record, Verification, check_k, check_restricting, check_vectors
+from late_interaction.engines.base import Record, check_restricting
 from late_interaction.engines.local.codec import BITS
 from late_interaction.engines.local.copying import check_target, copy_folders, reserved
 from late_interaction.engines.local.device import Device
 from late_interaction.engines.local.document_rows import DocumentRow, field_rows
-from late_interaction.engines.local.files import CATALOG
 from late_interaction.engines.local.incoming import add_records
 from late_interaction.engines.local.maintenance import Maintenance
 from late_interaction.engines.local.opening import has_index, look_around, open_directory, resolve_root
-from late_interaction.engines.local.positions import positions_of
+from late_interaction.engines.local.reading import Reading, check_ids
 from late_interaction.engines.local.schema import FORMAT_VERSION
-from late_interaction.engines.local.search import search
 from late_interaction.engines.local.settings import check_dim
-from late_interaction.engines.local.states import States
 from late_interaction.engines.local.transactions import Transactions
-from late_interaction.engines.local.verify import verify
 from late_interaction.errors import (
     InvalidRequestError,
     InvalidVectorsError,
     ReadOnlyIndexError,
 )
 from late_interaction.filters import parse
-from late_interaction.profiling import stage
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
-
+    from late_interaction.documents import Document
     from late_interaction.engines.local.opening import Opened
-    from late_interaction.engines.local.states import OneState
     from late_interaction.engines.local.writer import Writer
     from late_interaction.filters import Where
 
 __all__ = ["LocalEngine"]
 
-_logger = logging.getLogger(__name__)
-
 _Result = TypeVar("_Result")
 
 _DEFAULT_BITS = 4
-_OPEN_ATTEMPTS = 8  # a reader may meet a merge between reading the catalog and mapping the files; rarely twice
 
 
-class LocalEngine:
+class LocalEngine(Reading):
     """Token vectors and documents in one directory: compressed, durable commits, many readers and one writer.
 
     Open one with `LocalEngine.open`. Any thread may call any method. A search sees the last commit of any process; a
@@ -70,13 +56,7 @@ class LocalEngine:
     """
 
     def __init__(self, opened: Opened, device: Device | None) -> None:
-        self._opened = opened
-        self._root = opened.location.root
-        self._device = device
-        with opened.catalog.reading() as reader:
-            self._dim = int(reader.setting("dim"))
-            self._bits: int | None = reader.setting("bits")
-        self._states = States(opened.catalog, self._dim)
+        super().__init__(opened, device)
         self._transactions: Transactions | None = None
         self._maintenance: Maintenance | None = None
         if opened.lock is not None:
@@ -135,55 +115,21 @@ class LocalEngine:
         return engine
 
     @property
-    def path(self) -> Path:
-        """The directory of the index."""
-        return self._root
-
-    @property
-    def dim(self) -> int:
-        """Dimension of the token vectors."""
-        return self._dim
-
-    @property
-    def bits(self) -> int | None:
-        """Bits for each dimension of a compressed vector; None if vectors stay exact."""
-        return self._bits
-
-    @property
     def read_only(self) -> bool:
         """Whether writing is refused: also in a process that was forked from the writer."""
         return self._transactions is None or self._transactions.is_inherited
-
-    @property
-    def encoder_record(self) -> dict[str, Any] | None:
-        """What `record_encoder` wrote, or None."""
-        with self._opened.catalog.reading() as reader:
-            record: dict[str, Any] | None = reader.setting("encoder")
-            return record
 
     def record_encoder(self, record: Mapping[str, Any]) -> None:
         """Remember, as JSON, which encoder made the vectors."""
         self._commit(lambda writer: writer.set_setting("encoder", dict(record)))
 
-    @property
-    def roots(self) -> dict[str, Any]:
-        """What `record_roots` wrote, or nothing."""
-        with self._opened.catalog.reading() as reader:
-            roots: dict[str, Any] | None = reader.setting("roots")
-            return roots or {}
-
     def record_roots(self, roots: Mapping[str, Any]) -> None:
         """Remember, as JSON, the roots that documents are read from, by number (see `Record`)."""
         self._commit(lambda writer: writer.set_setting("roots", dict(roots)))
 
-    def roots_of(self, ids: Sequence[str]) -> dict[str, int | None]:
-        """Return the root of each of these documents, or None; unknown ids are left out."""
-        with self._states.reading() as (reader, _):
-            return reader.roots_of(_check_ids(ids))
-
     def set_root(self, ids: Sequence[str], root: int | None) -> None:
         """Note that stored documents were read from this root."""
-        ids = _check_ids(ids)
+        ids = check_ids(ids)
         self._commit(lambda writer: writer.set_root(ids, root))
 
     def update_documents(self, documents: Iterable[Document], root: int | None) -> int:
@@ -232,7 +178,7 @@ class LocalEngine:
         if (ids is None) == (where is None):
             raise InvalidRequestError("delete takes either ids or where.")
         if ids is not None:
-            ids = _check_ids(ids)
+            ids = check_ids(ids)
         where = None if where is None else check_restricting(where)
         deleted = self._commit(
             lambda writer: writer.delete_ids(ids or ()) if where is None else writer.delete_where(where)
@@ -245,99 +191,6 @@ class LocalEngine:
         deleted = self._commit(lambda writer: writer.delete_where({}))
         self._tidy()
         return deleted
-
-    def one_state(self) -> OneState:
-        """Return a context manager: what is read inside the block is of one commit, whatever others write meanwhile.
-
-        Nothing can be written inside of it.
-        """
-        return self._states.one_state()
-
-    def search(
-        self,
-        query_vectors: ArrayLike,
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        candidates: Iterable[str] | None = None,
-    ) -> list[Match]:
-        """The k best documents by MaxSim, best first.
-
-        Args:
-            query_vectors: Token vectors of the query, (query tokens, dim).
-            k: How many; fewer only if fewer pass.
-            where: Only documents that pass this filter.
-            candidates: Only documents of these ids, for example another retriever's hits; unknown ids are left out.
-        """
-        k = check_k(k)
-        query = check_vectors(query_vectors, self._dim, "Query vectors")
-        if candidates is not None:
-            candidates = _check_ids(candidates)
-        with self._states.reading() as (reader, snapshot):
-            with stage("filter"):
-                positions = positions_of(reader, snapshot, where, candidates)
-            found = search(query, snapshot, positions, k, self._device)
-            with stage("fetch"):
-                return [Match(reader.document_at(place), score) for place, score in found]
-
-    def search_lexical(
-        self, query: str, k: int = 10, *, where: Where | None = None, candidates: Iterable[str] | None = None
-    ) -> list[Match]:
-        """The k best documents by BM25 over the words of the query (English stems, diacritics folded)."""
-        k = check_k(k)
-        if candidates is not None:
-            candidates = _check_ids(candidates)
-        with self._states.reading() as (reader, _):
-            found = reader.search_words(query, k, where=where, candidates=candidates)
-            return [Match(document, score) for document, score in found]
-
-    def get(self, ids: Sequence[str]) -> list[Document]:
-        """The documents of these ids, in this order; unknown ids are left out."""
-        with self._states.reading() as (reader, _):
-            return reader.documents(_check_ids(ids))
-
-    def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The token vectors by id, as they are stored, each (tokens, dim); unknown ids are left out."""
-        with self._states.reading() as (reader, snapshot):
-            places = {document_id: reader.place_of(document_id) for document_id in _check_ids(ids)}
-            return {document_id: snapshot.vectors(place) for document_id, place in places.items() if place is not None}
-
-    def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:
-        """Yield every document that passes, of a root only those read from it, in the order of addition.
-
-        All are of one commit.
-        """
-        with self._states.reading(lasting=True) as (reader, _):
-            yield from reader.scan(where=where, root=root)
-
-    def count(self, *, where: Where | None = None) -> int:
-        """How many documents pass."""
-        with self._states.reading() as (reader, _):
-            return reader.count(where=where)
-
-    def info(self) -> dict[str, Any]:
-        """Size, layout and settings, as JSON values."""
-        with self._states.reading() as (reader, snapshot):
-            entries = [segment.entry for segment in snapshot.segments.values()]
-            return {
-                "engine": "local",
-                "path": str(self._root),
-                "format_version": reader.setting("format_version"),
-                "documents": reader.count(),
-                "tokens": sum(entry.tokens for entry in entries),
-                "deleted_documents": len(reader.tombstones()),
-                "dim": self._dim,
-                "bits": self._bits,
-                "centroids": 0 if snapshot.codebook_entry is None else snapshot.codebook_entry.centroids,
-                "segments": len(entries),
-                "exact_tokens": sum(entry.tokens for entry in entries if not entry.is_coded),
-                "vector_bytes": sum(file.size for folder in snapshot.folders for file in folder.files),
-                "catalog_bytes": (self._root / CATALOG).stat().st_size,
-            }
-
-    def verify(self) -> Verification:
-        """Read everything back and compare it: with checksums, and words and filter rows with the documents."""
-        return Verification(verify(self._opened.catalog, self._states.reading))
 
     def compact(self) -> None:
         """Drop deleted documents, compress what is still exact and merge all segments into one."""
@@ -402,12 +255,3 @@ class LocalEngine:
             raise InvalidRequestError("Nothing can be written inside one_state().")
         self._transactions.check()
         return self._transactions
-
-
-def _check_ids(ids: Iterable[str]) -> list[str]:
-    if isinstance(ids, str):
-        raise InvalidRequestError(f"ids must be a list of strings, not the string {ids!r}.")
-    ids = list(ids)
-    for document_id in ids:
-        check_id(document_id)
-    return ids

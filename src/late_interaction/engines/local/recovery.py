@@ -36,8 +36,8 @@ _LOG = f"{CATALOG}-wal"
 def lost_commits_problem(root: Path, last_commit: int, generation: int) -> str:
     """Return a sentence about commits that were acknowledged and are gone."""
     return (
-        f"{root / CATALOG} has lost acknowledged commits, the last {last_commit - generation}: its log {_LOG} is damaged or "
-        "missing. The next open for writing keeps the log and the segments of those commits in "
+        f"{root / CATALOG} has lost its last {last_commit - generation} acknowledged commits: {_LOG}, the log, is "
+        "damaged or missing. The next open for writing keeps the log and the segments of those commits in "
         f"{root / SET_ASIDE}. Restore the index from a copy, or add the documents again."
     )
 

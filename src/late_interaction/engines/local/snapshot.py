@@ -158,10 +158,20 @@ class Snapshots:
                 number: known.get(found) or open_segment(self._root, found, self._dim, codec, centroids)
                 for number, found in reader.segments().items()
             }
-            alive = {number: np.arange(segment.entry.documents) for number, segment in segments.items()}
+            alive: dict[int, NDArray[np.int64]] = {}
             snapshot = Snapshot(generation, self._dim, codec, entry, files, codebook, segments, alive)
-            for number, positions in snapshot.positions(reader.tombstones()).items():
-                alive[number] = np.delete(alive[number], positions)
+            deleted = snapshot.positions(reader.tombstones())
+            for number, segment in segments.items():
+                alive[number] = _all_but(segment.entry.documents, deleted.get(number))
             if generation > latest.generation:  # a slow reader of an older state does not turn back the clock
                 self._latest = snapshot
             return snapshot
+
+
+def _all_but(documents: int, deleted: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Return the positions of so many documents, without the deleted ones."""
+    if deleted is None:
+        return np.arange(documents, dtype=np.int64)
+    is_live = np.ones(documents, bool)
+    is_live[deleted] = False
+    return np.asarray(np.flatnonzero(is_live), np.int64)

@@ -251,7 +251,7 @@ class LocalEngine(Reading):
     def _writable(self) -> Transactions:
         if self._transactions is None:
             raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
-        if self._states.is_pinned:
+        if self._states.pinned is not None:
             raise InvalidRequestError("Nothing can be written inside one_state().")
         self._transactions.check()
         return self._transactions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.documents import Document, check_id
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from late_interaction.filters import Where
 
 __all__ = ["Reading", "check_ids"]
+
+_SCANNED_TOGETHER = 64  # documents
 
 
 class Reading:
@@ -141,8 +144,18 @@ class Reading:
 
         All are of one commit.
         """
-        with self._states.reading(lasting=True) as (reader, _):
-            yield from reader.scan(where=where, root=root)
+        state = self._states.pinned
+        if state is None:
+            with self._states.reading(lasting=True) as (reader, _):
+                yield from reader.scan(where=where, root=root)
+            return
+        with state.reading() as (reader, _):
+            documents = reader.scan(where=where, root=root)
+            chunk = list(islice(documents, _SCANNED_TOGETHER))
+        while chunk:  # so that other threads of the state have their turns
+            yield from chunk
+            with state.reading():
+                chunk = list(islice(documents, _SCANNED_TOGETHER))
 
     def count(self, *, where: Where | None = None) -> int:
         """How many documents pass."""

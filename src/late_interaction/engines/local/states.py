@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from late_interaction.engines.local.columns import ColumnsMissingError
 from late_interaction.engines.local.rows import Reader
 from late_interaction.engines.local.snapshot import Snapshot, Snapshots
+from late_interaction.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,13 +25,28 @@ _ATTEMPTS = 8  # a reader may meet a merge between reading the catalog and mappi
 
 
 class State:
-    """The rows and the segments of one commit."""
+    """The rows and the segments of one commit, for the threads of one context.
+
+    They share one connection, of which a statement of one thread must not meet that of another.
+    """
 
     def __init__(self, catalog: Catalog, reader: Reader, snapshot: Snapshot) -> None:
         self.catalog = catalog
-        self.reader = reader
-        self.snapshot = snapshot
         self.is_current = False
+        self._seen = reader, snapshot
+        self._mutex = threading.RLock()
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[Reader, Snapshot]]:
+        """Give the rows and the segments, to one thread at a time.
+
+        Raises:
+            InvalidRequestError: The block of `OneState` has ended.
+        """
+        with self._mutex, self.catalog.errors():
+            if not self.is_current:
+                raise InvalidRequestError("A scan that began inside one_state() cannot go on after it.")
+            yield self._seen
 
 
 # Weak, so that a state ends with the block that holds it, also where a signal keeps `__exit__` from running.
@@ -43,6 +60,11 @@ def _pinned_state(catalog: Catalog) -> State | None:
         if state is not None and state.is_current and state.catalog is catalog:
             return state
     return None
+
+    def end(self) -> None:
+        """Refuse further reads, when that of another thread is done."""
+        with self._mutex:
+            self.is_current = False
 
 
 class States:
@@ -58,9 +80,9 @@ class States:
         self._snapshots = Snapshots(catalog.path.parent, dim)
 
     @property
-    def is_pinned(self) -> bool:
-        """Whether the caller is inside of `one_state`."""
-        return _pinned_state(self._catalog) is not None
+    def pinned(self) -> State | None:
+        """The state that the caller reads inside of `one_state`; None outside of it."""
+        return _pinned_state(self._catalog)
 
     @contextmanager
     def reading(self, *, lasting: bool = False) -> Iterator[tuple[Reader, Snapshot]]:
@@ -69,10 +91,10 @@ class States:
         Args:
             lasting: The block is as long as users of this package like.
         """
-        state = _pinned_state(self._catalog)
+        state = self.pinned
         if state is not None:
-            with self._catalog.errors():
-                yield state.reader, state.snapshot
+            with state.reading() as seen:
+                yield seen
             return
         for attempt in range(1, _ATTEMPTS + 1):
             with self._catalog.reading(lasting=lasting) as reader:
@@ -130,7 +152,9 @@ class OneState:
             self._state.is_current = True  # last, since a signal may interrupt any call before it
 
     def __exit__(self, *exception: object) -> None:
-        connection, self._connection, self._state = self._connection, None, None
-        if connection is not None:
+        connection, state = self._connection, self._state
+        self._connection = self._state = None
+        if connection is not None and state is not None:
+            state.end()
             self._catalog.end_reading(connection)
         _pinned.set(self._outer)

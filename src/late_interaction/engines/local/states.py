@@ -48,6 +48,11 @@ class State:
                 raise InvalidRequestError("A scan that began inside one_state() cannot go on after it.")
             yield self._seen
 
+    def end(self) -> None:
+        """Refuse further reads, when that of another thread is done."""
+        with self._mutex:
+            self.is_current = False
+
 
 # Weak, so that a state ends with the block that holds it, also where a signal keeps `__exit__` from running.
 _pinned: contextvars.ContextVar[tuple[weakref.ref[State], ...]] = contextvars.ContextVar("pinned", default=())
@@ -60,11 +65,6 @@ def _pinned_state(catalog: Catalog) -> State | None:
         if state is not None and state.is_current and state.catalog is catalog:
             return state
     return None
-
-    def end(self) -> None:
-        """Refuse further reads, when that of another thread is done."""
-        with self._mutex:
-            self.is_current = False
 
 
 class States:

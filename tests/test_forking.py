@@ -132,11 +132,11 @@ def test_children_encode_after_their_parent(tmp_path):
         thread.join()
     assert all(ends), ends
     """
-    run(program, tmp_path / "index", 15)
+    run(program, tmp_path / "index", 8)
 
 
-@pytest.mark.parametrize("documents", [300, 1700])
-def test_children_search_while_threads_of_their_parent_do(tmp_path, documents):
+@pytest.mark.parametrize(("documents", "forks"), [(300, 24), (1700, 8)])
+def test_children_search_while_threads_of_their_parent_do(tmp_path, documents, forks):
     program = """
     from late_interaction.engines.local.search import search
     engine, query = filled(sys.argv[1], int(sys.argv[2]))
@@ -151,13 +151,13 @@ def test_children_search_while_threads_of_their_parent_do(tmp_path, documents):
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
         thread.start()
-    ends = [in_child(lambda: hits() == expected) for _ in range(24)]
+    ends = [in_child(lambda: hits() == expected) for _ in range(int(sys.argv[3]))]
     running = False
     for thread in threads:
         thread.join()
     assert all(ends), ends
     """
-    run(program, tmp_path / "index", documents)
+    run(program, tmp_path / "index", documents, forks)
 
 
 def test_mutexes_in_a_child():

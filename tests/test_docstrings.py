@@ -38,7 +38,7 @@ def test_there_are_examples_for_what_users_meet_first():
         "index.Index",
         "documents.Document",
         "encoders.loading.load_encoder",
-        "filters.parse",
+        "filters.parse.parse",
         "engines.local.engine.LocalEngine",
         "langchain.retrievers.LateInteractionRetriever",
         "langchain.vectorstores.LateInteractionVectorStore",

@@ -8,9 +8,11 @@ a child: torch and faiss would wait for them for ever (`openmp_is_used`).
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401  # see the end of this file
 import functools
 import inspect
 import itertools
+import logging  # noqa: F401
 import os
 import sys
 import threading
@@ -172,5 +174,7 @@ def _renew_cached_properties() -> None:
                     attribute.lock = threading.RLock()  # type: ignore[attr-defined]
 
 
+# The last to be registered is the first to acquire. A thread that holds one of our mutexes may be waiting for those of
+# logging and of executors, which a fork acquires too, so these must have been registered before ours.
 if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
     os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -16,7 +16,6 @@ import traceback
 import numpy as np
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import scoring
 from tests.engines.helpers import DIM, record, unit_vectors
 
 NAMES = [f"d{number}" for number in range(6)]
@@ -79,7 +78,6 @@ def read_until(stop, engine, number, outcome):
 
 def start_readers(engine, threads):
     """Readers in threads: a function that stops them and gives what they have seen."""
-    scoring._REACH = 1e9  # in eight dimensions residuals reach far
     stop, outcome = threading.Event(), {"versions": set(), "searches": 0, "errors": []}
     readers = [threading.Thread(target=read_until, args=(stop, engine, at, outcome)) for at in range(threads)]
     for reader in readers:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import compaction, scoring, threads
+from late_interaction.engines.local import compaction, threads
 from late_interaction.engines.local import search as search_module
 from tests.engines.helpers import record, stored
 
@@ -183,7 +183,7 @@ class Layers:
     def __init__(self, *scores):
         self.scores = [np.asarray(one, np.float32) for one in scores]
         self.asked = [[], [], []]
-        self.approximate, self.refined, self.pruned = (partial(self.look, way) for way in range(3))
+        self.approximate, self.refined, self.exact = (partial(self.look, way) for way in range(3))
 
     def look(self, way, chosen):
         self.asked[way].append(chosen.copy())
@@ -416,7 +416,6 @@ def test_an_index_that_grows(compressed):
 @pytest.mark.parametrize("dim", [4, 6, 8, 16])
 def test_few_dimensions(root, dim, monkeypatch):
     """Where no centroid is many standard deviations above the mean of all."""
-    monkeypatch.setattr(scoring, "_REACH", 1e9)  # in a few dimensions residuals reach far
     monkeypatch.setattr(search_module, "_FIRST", (100, 40, 20))
     monkeypatch.setattr(search_module, "_MAX_RESCORED_DOCUMENTS", 200)
     vectors, found = collection(DOCUMENTS, dim=dim), []

@@ -106,12 +106,6 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(autouse=True)
-def _residuals_reach_far(monkeypatch):
-    """In a few dimensions they do; what is left out for that reason is another test's matter."""
-    monkeypatch.setattr(scoring, "_REACH", 1e9)
-
-
 @pytest.fixture(scope="module")
 def indexes(make_directory):
     """By dimension and bits, where an index is: several compressed segments, an exact one, deleted documents."""

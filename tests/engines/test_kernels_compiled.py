@@ -23,7 +23,6 @@ NAMES = (
     "scan",
     "centroid_sums",
     "nearest_dots",
-    "promising_tokens",
     "best_sums",
 )
 
@@ -41,7 +40,6 @@ class Columns:
     documents: Any  # (n,) i64, in any order
     query: Any  # (query tokens, padded dim) f32
     scores: Any  # (centroids, query tokens) f32
-    reach: Any  # (query tokens,) f32
     levels: int  # of a lane of a mask
 
     def frozen(self, freeze):
@@ -64,7 +62,6 @@ def columns(lengths, documents, *, bits=4, dim=12, query_tokens=5, centroids=9, 
         documents=np.array(documents, np.int64),
         query=rng.normal(size=(query_tokens, width * 8 // bits)).astype(np.float32),
         scores=rng.normal(size=(centroids, query_tokens)).astype(np.float32),
-        reach=rng.random(query_tokens).astype(np.float32),
         levels=levels or most_levels(query_tokens),
     )
 
@@ -140,9 +137,6 @@ def run_compiled(name, case):
         compiled.nearest_dots(
             case.codes, case.packed, case.offsets, case.documents, case.scores, case.query, case.bits, *out
         )
-    elif name == "promising_tokens":
-        out = (np.zeros(tokens, np.bool_),)
-        compiled.promising_tokens(case.codes, case.scales, case.offsets, case.scores, case.reach, *out)
     else:
         dots = reference.unpack(case.packed, np.arange(tokens), case.bits) @ case.query.T
         out = (np.full(len(case.offsets) - 1, np.nan, np.float32),)
@@ -204,9 +198,6 @@ def test_each_kernel_is_its_reference(case, freeze):
     assert np.array_equal(nearest, expected_nearest)
     assert (np.abs(dots - expected_dots) <= 4e-6 * 2**bits * np.abs(case.query).sum(axis=1)).all()
 
-    keep = reference.promising_tokens(case.codes, case.scales, bounds, case.scores, case.reach)
-    assert np.array_equal(run_compiled("promising_tokens", case)[0], keep)
-
     products = np.ascontiguousarray((reference.unpack(case.packed, tokens, bits) @ case.query.T).T)
     sums = reference.best_sums(case.codes, case.scales, products, bounds, case.scores)
     np.testing.assert_allclose(
@@ -241,7 +232,6 @@ def test_the_reference_is_loops(case):
     )
     points = levels_of(case.packed, case.bits, case.query.shape[1]) - (2 ** (case.bits - 1) - 0.5)
     products = np.ascontiguousarray((points @ case.query.T).T.astype(np.float32))
-    keep = reference.promising_tokens(case.codes, case.scales, case.offsets, case.scores, case.reach)
     sums = reference.best_sums(case.codes, case.scales, products, case.offsets, case.scores)
     assert np.array_equal(reference.unpack(case.packed, np.arange(len(points)), case.bits), points)
     for i, document in enumerate(case.documents):
@@ -262,10 +252,6 @@ def test_the_reference_is_loops(case):
     for document in range(len(case.offsets) - 1):
         tokens = np.arange(case.offsets[document], case.offsets[document + 1])
         by_centroid = case.scores[case.codes[tokens]].astype(np.float64)
-        for at, token in enumerate(tokens):
-            gaps = by_centroid[at] + case.reach * float(case.scales[token]) - by_centroid.max(axis=0)
-            if np.abs(gaps).min() > 1e-5:
-                assert keep[token] == (gaps > 0).any()
         full = by_centroid + case.scales[tokens, None] * products[:, tokens].T
         expected = full.max(axis=0).sum() if len(tokens) else 0
         assert sums[document] == pytest.approx(expected, rel=1e-4, abs=1e-3)
@@ -353,15 +339,10 @@ def test_scores_by_hand():
     assert sums.tolist() == [-2 - 3, 1 + 2, 0]
 
     centroid_scores = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0]], np.float32)
-    keep, sums = np.zeros(3, np.bool_), np.empty(3, np.float32)
-    norms, dots = np.array([0.5, 0.5, 0.5], np.float32), np.array([[1, 4, 6], [-1, 1, -8]], np.float32)
-    compiled.promising_tokens(codes, norms, offsets, centroid_scores, np.float32([1, 1]), keep)
-    assert keep.tolist() == [True, True, True]
-    compiled.best_sums(codes, norms, dots, offsets, centroid_scores, sums)
+    sums = np.empty(3, np.float32)
+    scales, dots = np.array([0.5, 0.5, 0.5], np.float32), np.array([[1, 4, 6], [-1, 1, -8]], np.float32)
+    compiled.best_sums(codes, scales, dots, offsets, centroid_scores, sums)
     assert sums.tolist() == [2 + 2.5, 0, 3 - 4]  # (max(1.5, 2) + max(-.5, 2.5)), nothing, and (3 + -4)
-    alike = np.array([[1.0, 2.0], [0.0, 0.0], [0.4, 1.4]], np.float32)
-    compiled.promising_tokens(codes, norms, offsets, alike, np.float32([1, 1]), keep)
-    assert keep.tolist() == [True, False, True]  # .6 behind for either query token, and .5 is the reach
 
 
 @pytest.mark.parametrize("name", NAMES)

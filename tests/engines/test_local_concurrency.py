@@ -11,7 +11,6 @@ import time
 import pytest
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import scoring
 from tests.engines.helpers import CHILD_ENVIRONMENT, DIM, codebook_on_disk, left_over, record, small_thresholds
 from tests.engines.reader_child import check_state, commit, start_readers
 
@@ -52,8 +51,7 @@ def run_beside(root, engine, seconds, threads=8, processes=2):
 
 
 @pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.slow)], ids=["for a moment", "for a minute"])
-def test_readers_everywhere_while_a_writer_compresses_and_merges(root, monkeypatch, seconds):
-    monkeypatch.setattr(scoring, "_REACH", 1e9)
+def test_readers_everywhere_while_a_writer_compresses_and_merges(root, seconds):
     with small_thresholds(100, 60, fanout=4), LocalEngine.open(root, dim=DIM, bits=8) as engine:
         version, outcomes = run_beside(root, engine, seconds)
         assert version > 5

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import compaction, scoring
+from late_interaction.engines.local import compaction
 from late_interaction.errors import LateInteractionError
 from tests.engines.helpers import (
     FAST_DIRECTORY,
@@ -252,8 +252,7 @@ BOUNDED = settings(
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch):
-    monkeypatch.setattr(scoring, "_REACH", 1e9)  # in four dimensions residuals reach far
+def small():
     with small_thresholds(FIRST, BUFFER):
         yield
 

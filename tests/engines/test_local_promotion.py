@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import codebook, compaction, scoring
+from late_interaction.engines.local import codebook, compaction
 from late_interaction.engines.local.segment import SegmentWriter
 from late_interaction.errors import InvalidRequestError
 from tests.engines.helpers import (
@@ -31,8 +31,7 @@ FIRST, BUFFER = 40, 16
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch):
-    monkeypatch.setattr(scoring, "_REACH", 1e9)  # in eight dimensions residuals reach far
+def small():
     with small_thresholds(FIRST, BUFFER):
         yield
 

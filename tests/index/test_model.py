@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from late_interaction import Document, Index
-from late_interaction.engines.local import compaction, scoring, search
+from late_interaction.engines.local import compaction, search
 from late_interaction.errors import (
     DuplicateIdError,
     IndexLockedError,
@@ -444,7 +444,6 @@ def run(examples, steps):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr("late_interaction.encoding._WINDOW", 3)
-    monkeypatch.setattr(scoring, "_REACH", 1e9)  # in a few dimensions residuals reach far
     monkeypatch.setattr(compaction, "_FANOUT", 4)
     with small_thresholds(FIRST, BUFFER):
         yield

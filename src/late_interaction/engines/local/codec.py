@@ -1,13 +1,13 @@
-"""The residual codec: a token vector as the number of its nearest centroid and a few bits per dimension of the rest.
+"""The residual codec: a token vector as its nearest centroid and a few bits per dimension of the residual.
 
 ::
 
     x  ≈  centroid + scale · point          (rotated coordinates)
 
-The residual from the centroid is turned by a fixed orthogonal matrix, which makes its coordinates nearly Gaussian
+The residual from the centroid is rotated by a fixed orthogonal matrix, which makes its coordinates nearly Gaussian
 whatever the encoder, and rounded to a uniform grid; the scale makes dot products with it unbiased, which matters since
-MaxSim takes the largest of many. The grid needs no training, so it never grows stale. After RaBitQ (Gao & Long, SIGMOD
-2024, and its extension to more bits, 2025).
+MaxSim takes the largest of many. The grid is not trained, so it cannot drift from the data. After RaBitQ (Gao & Long,
+SIGMOD 2024, and its extension to more bits, 2025).
 """
 
 from __future__ import annotations
@@ -69,10 +69,6 @@ class ResidualCodec:
         points = np.empty((len(tokens), self.padded_dim), np.float32)
         compiled.unpack(packed, tokens, self.bits, points)
         return points
-
-    def norms(self, scales: NDArray[np.float32]) -> NDArray[np.float32]:
-        """About the norms of the residuals of these scales, and no less."""
-        return scales * np.float32(np.sqrt(self.dim) / _STEPS[self.bits])
 
 
 @cache

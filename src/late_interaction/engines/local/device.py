@@ -1,7 +1,7 @@
 """The scores of `scoring.CodedQuery` on an accelerator of torch, for indexes opened with ``device="cuda"``.
 
 The compressed columns of a segment are copied to the device when it is first searched and stay there. What saves memory
-traffic on the processor (bits instead of scores, one token before all, pruning) is not needed there.
+traffic on the processor (bits instead of scores, one token before all) is not needed there.
 """
 
 from __future__ import annotations
@@ -91,10 +91,6 @@ class DeviceQuery:
         return self._scores(segment, positions, with_residuals=False)
 
     def refined(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """MaxSim of some documents, (n,)."""
-        return self.exact(segment, positions)
-
-    def pruned(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """MaxSim of some documents, (n,)."""
         return self.exact(segment, positions)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,14 +23,6 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.segment import CodedSegment
 
 __all__ = ["CodedQuery"]
-
-_REACH = 0.3
-"""Share of its norm that a residual is expected to add to the score of its centroid, at most, in `_REACH_DIM` or more
-dimensions: tokens whose centroids lose by more are pruned. Measured by `benchmarks.recall`."""
-
-_REACH_DIM = 64
-"""In fewer dimensions the share grows with one over the square root of the dimension, as the dot product of random
-unit vectors does."""
 
 _FEW = 16  # query tokens
 _LANES = 32
@@ -69,8 +60,6 @@ class CodedQuery:
             scores = centroids @ rotated.T
             highest = scores.amax(dim=0)
         self._highest, self._centroid_scores = highest.numpy(), scores.numpy()
-        reach = _REACH * max(1.0, math.sqrt(_REACH_DIM / codec.dim))
-        self._reach = np.float32(reach) * np.linalg.norm(query, axis=1).astype(np.float32)
 
     def sketched(self, segments: Sequence[tuple[CodedSegment, NDArray[np.int64]]]) -> NDArray[np.float32]:
         """Coarse MaxSim of some documents of each segment, from a few levels of their centroids' scores, (n,)."""
@@ -118,44 +107,25 @@ class CodedQuery:
         scores[segment.lengths(positions) == 0] = 0
         return scores
 
-    def pruned(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """MaxSim of some documents without the tokens whose residuals are unlikely to matter, (n,).
-
-        Never more than the exact score, and nearly always equal to it.
-        """
-        tokens, bounds = _tokens(segment, positions)
-        codes, scales = segment.codes[tokens], segment.scales[tokens].astype(np.float32)
-        keep = np.empty(len(tokens), np.bool_)
-        norms = self._codec.norms(scales)
-        compiled.promising_tokens(codes, norms, bounds, self._centroid_scores, self._reach, keep)
-        bounds = np.concatenate([[0], np.cumsum(keep)])[bounds]
-        return self._best_sums(segment, tokens[keep], codes[keep], scales[keep], bounds)
-
     def exact(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """MaxSim of some documents, given by ascending positions, from all that is stored of them, (n,)."""
-        sums = []
-        for block in in_blocks(segment, positions, _BLOCK_DOCUMENT_TOKENS):
-            tokens, bounds = _tokens(segment, block)
-            codes, scales = segment.codes[tokens], segment.scales[tokens].astype(np.float32)
-            sums.append(self._best_sums(segment, tokens, codes, scales, bounds))
+        blocks = in_blocks(segment, positions, _BLOCK_DOCUMENT_TOKENS)
+        sums = [self._exact(segment, block) for block in blocks]
         return np.concatenate(sums) if sums else np.empty(0, np.float32)
 
-    def _best_sums(
-        self,
-        segment: CodedSegment,
-        tokens: NDArray[np.int64],
-        codes: NDArray[np.uint16],
-        scales: NDArray[np.float32],
-        bounds: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        """MaxSim over some tokens of documents, of which each begins at one of the bounds, (documents,)."""
+    def _exact(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         torch = torch_module()
+        starts = segment.offsets[positions]
+        lengths = segment.offsets[positions + 1] - starts
+        bounds = np.concatenate([[0], np.cumsum(lengths)])
+        tokens = tokens_of(starts, lengths)
         dots = np.empty((len(self._rotated), len(tokens)), np.float32)
         query = torch.from_numpy(self._rotated)
         for start in range(0, len(tokens), _BLOCK_TOKENS):
             points = self._codec.points(segment.residuals, tokens[start : start + _BLOCK_TOKENS])
             dots[:, start : start + _BLOCK_TOKENS] = torch.mm(query, torch.from_numpy(points).T).numpy()
-        sums = np.empty(len(bounds) - 1, np.float32)
+        codes, scales = segment.codes[tokens], segment.scales[tokens].astype(np.float32)
+        sums = np.empty(len(positions), np.float32)
         compiled.best_sums(codes, scales, dots, bounds, self._centroid_scores, sums)
         return sums
 
@@ -176,13 +146,6 @@ class CodedQuery:
             compiled.fill_masks(part, floor[first : first + lanes], np.float32(1) / step, levels, mask)
             masks.append(mask)
         return floor.sum(), np.float32(step), masks
-
-
-def _tokens(segment: CodedSegment, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The numbers of the tokens of some documents, and where each document begins and the last ends among them."""
-    starts = segment.offsets[positions]
-    lengths = segment.offsets[positions + 1] - starts
-    return tokens_of(starts, lengths), np.concatenate([[0], np.cumsum(lengths)])
 
 
 def _scan(

@@ -2,10 +2,9 @@
 
 Uncompressed documents are scored exactly. Compressed ones are scored in stages, each more accurate and more expensive:
 coarsely, from a few bits for the centroid of each token; by these centroids; by what one token adds for each query
-token; and by all tokens whose residuals are likely to matter. The scores of the k-th best document, and the corrections
-from one stage to the next, tell which others may still be among the k best; only these are rescored. The k best are
-scored exactly at the end. Filters and deletions come before all stages, so documents that are not asked for cost
-nothing.
+token; and exactly, by all tokens. The score of the k-th best document, and the corrections from one stage to the next,
+tell which others may still be among the k best; only these are rescored. So the score of every hit is exact. Filters
+and deletions come before all stages: documents that are not asked for cost nothing.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ def _search_coded(
     k: int,
     device: Device | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Return segment numbers, positions and exact scores of the k best compressed documents, not in order."""
+    """Return segment numbers, positions and exact scores of compressed documents, among them the k best."""
     with imports:  # compiled kernels take a moment to import
         from late_interaction.engines.local.scoring import CodedQuery
 
@@ -101,24 +100,18 @@ def _search_coded(
             CodedQuery(query, codebook, codec) if device is None else DeviceQuery(query, codebook, codec, device)
         )
     documents = _Chosen(coded_query, coded, numbers, places)
-    if len(places) <= k:
+    if len(places) <= max(_FIRST[-1], k):
         return numbers, places, documents.exact(np.arange(len(places)))
-    if len(places) <= _FIRST[-1]:
-        scores = documents.pruned(np.arange(len(places)))
-    else:
-        with stage("scan"):
-            sketched = coded_query.sketched(list(coded.values()))
-        scores = _best_scores(documents, sketched, k)
-    best = top_k(scores, k)
-    if device is not None:  # which prunes nothing
-        return numbers[best], places[best], scores[best]
-    with stage("exact scores"):
-        return numbers[best], places[best], documents.exact(best)
+    with stage("scan"):
+        sketched = coded_query.sketched(list(coded.values()))
+    scores = _best_scores(documents, sketched, k)
+    known = np.flatnonzero(np.isfinite(scores))
+    return numbers[known], places[known], scores[known]
 
 
 def _best_scores(documents: _Chosen, sketched: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """Return the scores of the last stage, given the coarse ones; minus infinity for documents out of reach."""
-    stages = (("approximate", documents.approximate), ("refine", documents.refined), ("rerank", documents.pruned))
+    """Return exact scores, given the coarse ones; minus infinity for documents that are out of reach."""
+    stages = (("approximate", documents.approximate), ("refine", documents.refined), ("rerank", documents.exact))
     scores = [sketched, *(np.full(len(sketched), -np.inf, np.float32) for _ in stages)]
 
     def score(number: int, chosen: NDArray[np.int64]) -> None:
@@ -157,9 +150,6 @@ class _Chosen:
 
     def refined(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._scores(self.query.refined, chosen)
-
-    def pruned(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._scores(self.query.pruned, chosen)
 
     def exact(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._scores(self.query.exact, chosen)

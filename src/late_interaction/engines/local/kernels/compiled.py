@@ -21,7 +21,6 @@ __all__ = [
     "centroid_sums",
     "fill_masks",
     "nearest_dots",
-    "promising_tokens",
     "quantize",
     "scan",
     "unpack",
@@ -231,27 +230,6 @@ def nearest_dots(codes, packed, offsets, documents, centroid_scores, query, bits
             token = start + found[lane]
             nearest[i, lane] = token
             dots[i, lane] = _dot_levels(packed[token], query[lane], bits) - middle[lane]
-
-
-@_kernel(nb.void(_columns(_u16), _columns(_f32), _columns(_i64), _columns(_f32, 2), _columns(_f32), nb.boolean[::1]))
-def promising_tokens(codes, norms, bounds, centroid_scores, reach, keep):
-    lanes = centroid_scores.shape[1]
-    best = np.empty(lanes, np.float32)
-    for document in range(len(bounds) - 1):
-        start, end = bounds[document], bounds[document + 1]
-        for lane in range(lanes):
-            best[lane] = -np.inf
-        for token in range(start, end):
-            row = centroid_scores[codes[token]]
-            for lane in range(lanes):
-                best[lane] = max(best[lane], row[lane])
-        for token in range(start, end):
-            row = centroid_scores[codes[token]]
-            norm = norms[token]
-            hopeful = 0
-            for lane in range(lanes):
-                hopeful += row[lane] + reach[lane] * norm >= best[lane]
-            keep[token] = hopeful > 0
 
 
 @_kernel(nb.void(_columns(_u16), _columns(_f32), _columns(_f32, 2), _columns(_i64), _columns(_f32, 2), _f32[::1]))

@@ -18,7 +18,6 @@ __all__ = [
     "centroid_sums",
     "fill_masks",
     "nearest_dots",
-    "promising_tokens",
     "quantize",
     "scan",
     "unpack",
@@ -157,30 +156,6 @@ def nearest_dots(
             nearest[i] = start + centroid_scores[codes[start:end]].argmax(axis=0)
             dots[i] = (unpack(packed, nearest[i], bits) * query).sum(axis=1)
     return nearest, dots
-
-
-def promising_tokens(
-    codes: NDArray[np.uint16],
-    norms: NDArray[np.float32],
-    bounds: NDArray[np.int64],
-    centroid_scores: NDArray[np.float32],
-    reach: NDArray[np.float32],
-) -> NDArray[np.bool_]:
-    """Which tokens of some documents may be the best match of some query token, once their residuals are counted.
-
-    Args:
-        codes: The centroids of their tokens, one document after the other, (n,).
-        norms: Norms of the tokens' residuals, (n,).
-        bounds: Where each document begins and the last ends, (documents + 1,).
-        centroid_scores: (centroids, lanes).
-        reach: By lane, how much of its norm a residual may add to the score of its centroid, (lanes,).
-    """
-    keep = np.zeros(len(codes), bool)
-    for start, end in pairwise(bounds):
-        if start < end:
-            scores = centroid_scores[codes[start:end]]
-            keep[start:end] = (scores + reach * norms[start:end, None] >= scores.max(axis=0)).any(axis=1)
-    return keep
 
 
 def best_sums(

@@ -138,16 +138,13 @@ def test_children_encode_after_their_parent(tmp_path):
 @pytest.mark.parametrize(("documents", "forks"), [(300, 24), (1700, 8)])
 def test_children_search_while_threads_of_their_parent_do(tmp_path, documents, forks):
     program = """
-    from late_interaction.engines.local.search import search
     engine, query = filled(sys.argv[1], int(sys.argv[2]))
     hits = lambda: [match.id for match in engine.search(query, 5)]
     expected = hits()
-    with engine._reading() as (_, snapshot):
-        pass
     running = True
     def work():
         while running:
-            search(query, snapshot, snapshot.alive, 5)
+            hits()
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -218,31 +215,31 @@ def test_mutexes_in_a_child():
         def renew(self):
             self.mutex = threading.Lock()
 
-    before = len(forking._renewals), len(forking._mutexes)
+    before = len(forking._renewals), len(forking._holders)
     owner, others = Owner(), [Owner() for _ in range(100)] + [FairLock() for _ in range(100)]
     leave = held_by_a_thread(owner.mutex)
     assert in_child(lambda: is_free(owner.mutex))
     leave.set()
     del others
     gc.collect()
-    assert (len(forking._renewals), len(forking._mutexes)) == (before[0] + 1, before[1])
+    assert (len(forking._renewals), len(forking._holders)) == (before[0] + 1, before[1])
 
     # cached properties of this package, which have a mutex before Python 3.12
     from late_interaction.engines.local.rows import Reader
     inside, leave = threading.Event(), threading.Event()
     class Slow:
-        def execute(self, statement):
+        def execute(self, *_):
             inside.set()
             leave.wait()
             return self
         def fetchone(self):
-            return None
+            return ("4",)
     class Fast(Slow):
-        def execute(self, statement):
+        def execute(self, *_):
             return self
-    threading.Thread(target=lambda: Reader(Slow())._has_images, daemon=True).start()
+    threading.Thread(target=lambda: Reader(Slow()).version, daemon=True).start()
     inside.wait()
-    assert in_child(lambda: Reader(Fast())._has_images is False)
+    assert in_child(lambda: Reader(Fast()).version == 4)
     leave.set()
     """
     run(program)

@@ -25,7 +25,7 @@ test-slow: .venv/developed  ## the long tests alone
 torture: .venv/developed  ## kills, failing system calls, interrupts, flipped bits, forks, renames: thousands of each
 	$(BIN)/python -m tests.torture $(TORTURE)
 
-test-floors: $(FLOORS:%=.floors/%/installed)  ## the lowest versions we admit: no framework, each alone, both
+test-floors: $(FLOORS:%=.floors/%/installed)  ## the minimum supported versions: no framework, each alone, both
 	$(call test_floor,core) $(FLOOR_TESTS)
 	$(call test_floor,langchain) tests/langchain
 	$(call test_floor,llama-index) tests/llama_index
@@ -38,7 +38,7 @@ lint: .venv/developed
 types: .venv/developed
 	$(BIN)/mypy
 
-format: .venv/developed  ## mend what the formatter and the linter can
+format: .venv/developed  ## apply automatic fixes
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 

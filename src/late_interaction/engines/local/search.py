@@ -10,6 +10,7 @@ and deletions come before all stages: documents that are not asked for cost noth
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -87,9 +88,6 @@ def _search_coded(
     device: Device | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Return segment numbers, positions and exact scores of compressed documents, among them the k best."""
-    with imports:  # compiled kernels take a moment to import
-        from late_interaction.engines.local.scoring import CodedQuery
-
     codec, codebook = snapshot.coding
     numbers = np.repeat(list(coded), [len(at) for _, at in coded.values()])
     places = np.concatenate([at for _, at in coded.values()])
@@ -97,7 +95,9 @@ def _search_coded(
         return numbers, places, np.zeros(len(places), np.float32)
     with stage("centroid scores"):
         coded_query = (
-            CodedQuery(query, codebook, codec) if device is None else DeviceQuery(query, codebook, codec, device)
+            _coded_query_type()(query, codebook, codec)
+            if device is None
+            else DeviceQuery(query, codebook, codec, device)
         )
     documents = _Chosen(coded_query, coded, numbers, places)
     if len(places) <= max(_FIRST[-1], k):
@@ -107,6 +107,15 @@ def _search_coded(
     scores = _best_scores(documents, sketched, k)
     known = np.flatnonzero(np.isfinite(scores))
     return numbers[known], places[known], scores[known]
+
+
+@cache
+def _coded_query_type() -> type[CodedQuery]:
+    """Return the class, imported late: compiled kernels take a moment."""
+    with imports:
+        from late_interaction.engines.local.scoring import CodedQuery
+
+        return CodedQuery
 
 
 def _best_scores(documents: _Chosen, sketched: NDArray[np.float32], k: int) -> NDArray[np.float32]:

@@ -104,9 +104,11 @@ def add_records(
     with Incoming(root) as incoming:
         with SegmentWriter(root, name, dim) as files:
             for record in records:
+                transactions.check_process()  # the iterable may fork: the child shares the open files
                 vectors = check_vectors(record.vectors, dim, f"Vectors of {record.document.id!r}")
                 incoming.append(record.document, record.root)
                 files.append_documents([len(vectors)], vectors=vectors)
+            transactions.check_process()
             entry = files.finish_segment() if incoming.ids else None
 
         def change(writer: Writer) -> None:

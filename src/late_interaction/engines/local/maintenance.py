@@ -100,8 +100,11 @@ class Maintenance:
     def discard(self, name: str) -> None:
         """Remove what a failed write has left under a name, unless it was committed all the same.
 
-        If that is not possible now, the next write tries again, or the next open for writing.
+        If that is not possible now, the next write tries again, or the next open for writing. A forked child, which
+        may unwind through a write of its parent, removes nothing.
         """
+        if self._transactions.is_inherited:
+            return
         self._discarded.append(name)
         with suppress(LateInteractionError):
             self._remove_discarded()

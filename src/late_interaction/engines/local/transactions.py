@@ -72,11 +72,7 @@ class Transactions:
             IndexClosedError: The index is closed.
             IndexReplacedError: The path leads to another index now.
         """
-        if self.is_inherited:
-            raise IndexLockedError(
-                f"The index at {self._location.root} is open for writing in the process {self._process}, from which "
-                "this one was forked. Here it can only be read: write there, or close it before the fork."
-            )
+        self.check_process()
         if self._is_closed:
             raise IndexClosedError("The index is closed. Open it again.")
         self._location.check()
@@ -84,6 +80,14 @@ class Transactions:
             raise IndexReplacedError(
                 f"The lock file of the index at {self._location.root} was removed or replaced, so another process may "
                 "be writing. Nothing was written. Open the index again."
+            )
+
+    def check_process(self) -> None:
+        """Raise `IndexLockedError` if this process was forked from the writer."""
+        if self.is_inherited:
+            raise IndexLockedError(
+                f"The index at {self._location.root} is open for writing in the process {self._process}, from which "
+                "this one was forked. Here it can only be read: write there, or close it before the fork."
             )
 
     def commit(self, change: Callable[[Writer], _Result], *, after: int = 0) -> _Result:

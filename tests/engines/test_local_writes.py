@@ -411,3 +411,14 @@ def test_writers_in_many_threads(engine):
     )
     assert bool(engine.verify())
     assert len(engine.search(QUERY, 100)) == 26
+
+
+def test_more_text_than_is_kept_in_memory(engine, root):
+    """Rows beyond a megabyte wait in a file without a name."""
+    texts = {f"d{number}": f"{number} " * 200_000 for number in range(8)}
+    added = [record(name, text=text, n=number) for number, (name, text) in enumerate(texts.items())]
+    assert engine.upsert(iter(added)) == list(texts)
+    assert {document.id: document.text for document in engine.scan()} == texts
+    assert [document.id for document in engine.scan(where={"n": {"$gte": 5}})] == ["d5", "d6", "d7"]
+    assert engine.verify()
+    assert not [path for path in root.iterdir() if path.name.startswith("tmp")]

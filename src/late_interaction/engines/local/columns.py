@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.files import checksum, checksum_of, remove_directory, sync_directory
+from late_interaction.engines.local.files import (
+    checksum,
+    checksum_of,
+    remove_directory,
+    sync_directory,
+    write_all,
+)
 from late_interaction.engines.local.regular_files import opened_folder
 from late_interaction.errors import CorruptIndexError, StorageError
 
@@ -81,7 +87,7 @@ class ColumnWriter:
             self._path.mkdir()
             for name, (dtype, row) in self._columns.items():
                 self._files[name] = FileIO(self._path / f"{name}.npy", "xb")
-                _write(self._files[name], npy_header((0, *row), dtype))
+                write_all(self._files[name], npy_header((0, *row), dtype))
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +104,7 @@ class ColumnWriter:
         """Append rows to some columns."""
         with self._disk_errors():
             for name, values in rows.items():
-                _write(
+                write_all(
                     self._files[name],
                     np.ascontiguousarray(values, self._columns[name][0]).reshape(-1).view(np.uint8).data,
                 )
@@ -111,7 +117,7 @@ class ColumnWriter:
             for name, (dtype, row) in self._columns.items():
                 file = self._files[name]
                 file.seek(0)
-                _write(file, npy_header((self._rows[name], *row), dtype))
+                write_all(file, npy_header((self._rows[name], *row), dtype))
                 os.fsync(file.fileno())
                 file.close()
                 path = self._path / f"{name}.npy"
@@ -127,13 +133,6 @@ class ColumnWriter:
             yield
         except OSError as error:
             raise StorageError(f"{self._path} could not be written: {error}. The last commit stands.") from error
-
-
-def _write(file: FileIO, content: bytes | memoryview) -> None:
-    """Write everything, which one system call may not do."""
-    left = memoryview(content)
-    while left:
-        left = left[file.write(left) :]
 
 
 class ColumnFolder:

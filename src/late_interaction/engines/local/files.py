@@ -52,6 +52,7 @@ __all__ = [
     "remove_directory",
     "sync_directory",
     "sync_file",
+    "write_all",
 ]
 
 CATALOG = "catalog.sqlite"
@@ -147,6 +148,13 @@ def checksum_of(file: FileIO) -> int:
     while chunk := file.read(_CHUNK_BYTES):
         crc = zlib.crc32(chunk, crc)
     return crc
+
+
+def write_all(file: FileIO, content: bytes | bytearray | memoryview) -> None:
+    """Write everything, which one system call may not do."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import marshal
 import tempfile
-from typing import TYPE_CHECKING, NamedTuple
+from io import BufferedReader, BytesIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from late_interaction.engines.base import check_vectors
 from late_interaction.engines.local.document_rows import DocumentRow, field_rows
-from late_interaction.engines.local.files import disk_errors
+from late_interaction.engines.local.files import disk_errors, write_all
 from late_interaction.engines.local.segment import SegmentWriter
 from late_interaction.errors import DuplicateIdError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from io import FileIO
     from pathlib import Path
     from types import TracebackType
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Incoming", "IncomingRow", "add_records"]
 
-_MEMORY_BYTES = 16 << 20  # beyond this the rows go to an unlinked file in the index directory
+_BUFFER_BYTES = 1 << 20  # beyond this the rows go to an unnamed file in the index directory
 _LENGTH_BYTES = 8
 
 
@@ -51,7 +53,8 @@ class Incoming:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._rows = tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(root))  # noqa: SIM115  # closed by `__exit__`
+        self._buffer = bytearray()
+        self._file: FileIO | None = None  # unbuffered: a forked child must have nothing to write a second time
         self._ids: dict[str, None] = {}
 
     @property
@@ -65,7 +68,8 @@ class Incoming:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._rows.close()
+        if self._file is not None:
+            self._file.close()
 
     def append(self, document: Document, root: int | None) -> None:
         """Take a document.
@@ -78,15 +82,27 @@ class Incoming:
             raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")
         self._ids[document.id] = None
         row = marshal.dumps((tuple(DocumentRow.of(document, root)), list(field_rows(document.metadata))))
-        with disk_errors(self._root):
-            self._rows.write(len(row).to_bytes(_LENGTH_BYTES, "little") + row)
+        self._buffer += len(row).to_bytes(_LENGTH_BYTES, "little") + row
+        if len(self._buffer) > _BUFFER_BYTES:
+            self._spill()
 
     def __iter__(self) -> Iterator[IncomingRow]:
         """Yield what was taken. The rows come from this process, which wrote them, through a file without a name."""
-        self._rows.seek(0)
-        while length := self._rows.read(_LENGTH_BYTES):
-            row, fields = marshal.loads(self._rows.read(int.from_bytes(length, "little")))  # noqa: S302  # its own
-            yield IncomingRow(DocumentRow(*row), fields)
+        sources: list[BinaryIO] = [BytesIO(self._buffer)]
+        if self._file is not None:
+            self._file.seek(0)
+            sources.insert(0, BufferedReader(self._file))
+        for source in sources:
+            while length := source.read(_LENGTH_BYTES):
+                row, fields = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # its own
+                yield IncomingRow(DocumentRow(*row), fields)
+
+    def _spill(self) -> None:
+        with disk_errors(self._root):
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._root, buffering=0)  # noqa: SIM115  # see `__exit__`
+            write_all(self._file, self._buffer)
+        self._buffer.clear()
 
 
 def add_records(

@@ -18,8 +18,9 @@ import sys
 import threading
 import time
 import weakref
+from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ _SET_THREADS = {"torch": "set_num_threads", "faiss": "omp_set_num_threads"}  # e
 
 # Each access to these is one operation on a dict or a set, so a fork may come at any time.
 _numbers = itertools.count()
-_renewals: dict[int, Callable[[], Callable[[], None] | None]] = {}
+_renewals: dict[int, tuple[weakref.ref[Any] | None, Callable[..., None]]] = {}
 _holders: dict[tuple[int, int], weakref.ref[Holder]] = {}
 _used: set[str] = set()
 
@@ -54,9 +55,15 @@ def renew_in_child(renew: Callable[[], None]) -> None:
     """
     number = next(_numbers)
     if inspect.ismethod(renew):
-        _renewals[number] = weakref.WeakMethod(renew, lambda _: _renewals.pop(number, None))
+        # Not a WeakMethod, which fails where the interpreter ends before its object.
+        owner = weakref.ref(renew.__self__, partial(_forget, _renewals, number))
+        _renewals[number] = owner, renew.__func__
     else:
-        _renewals[number] = lambda: renew
+        _renewals[number] = None, renew
+
+
+def _forget(known: dict[Any, Any], key: object, _: object) -> None:
+    known.pop(key, None)
 
 
 class Holder(Protocol):
@@ -81,7 +88,7 @@ def hold_across_forks(holder: Holder, *, rank: int = 0) -> None:
     Threads acquire holders in the same order: one that has a holder may wait for those of a higher rank.
     """
     key = rank, next(_numbers)
-    _holders[key] = weakref.ref(holder, lambda _: _holders.pop(key, None))
+    _holders[key] = weakref.ref(holder, partial(_forget, _holders, key))
 
 
 class Mutex:
@@ -152,10 +159,11 @@ def _after_in_child() -> None:
     for holder, held in _held.holders:
         holder.renew(held=held)
     _held.holders = []
-    for reference in list(_renewals.values()):
-        renew = reference()
-        if renew is not None:
+    for owner, renew in list(_renewals.values()):
+        if owner is None:
             renew()
+        elif (instance := owner()) is not None:
+            renew(instance)
     if sys.version_info < (3, 12):
         _renew_cached_properties()
     for library in _used:

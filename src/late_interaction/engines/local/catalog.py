@@ -46,6 +46,11 @@ class Catalog:
         location: Of the index.
         read_only: Open without writing anything, also on a read-only file system.
 
+    Attributes:
+        path: Of the database file.
+        dim: Dimension of the token vectors.
+        bits: For each dimension of a compressed vector; None if vectors stay exact.
+
     Raises:
         CorruptIndexError: The file is not a catalog, or is of a newer format.
     """
@@ -57,6 +62,9 @@ class Catalog:
             check_catalog_files(self.path)
             with self.reading() as reader:
                 reader.check_schema(self.path)
+                settings = reader.settings()
+            self.dim: int = settings["dim"]
+            self.bits: int | None = settings.get("bits")
         except BaseException:
             self.close()
             raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +27,6 @@ from late_interaction.engines.local.last_commit import read_last_commit
 from late_interaction.engines.local.location import Location
 from late_interaction.engines.local.locking import WriterLock
 from late_interaction.engines.local.maintenance import Maintenance, remove_directories
-from late_interaction.engines.local.names import exists
 from late_interaction.engines.local.recovery import lost_commits_problem, set_aside
 from late_interaction.errors import CorruptIndexError, IndexNotFoundError, InvalidRequestError, StorageError
 
@@ -137,12 +138,12 @@ def _has_catalog(root: Path) -> bool:
         StorageError: The directory cannot be read.
     """
     with disk_errors(root):
-        if root.exists() and not root.is_dir():
-            raise IndexNotFoundError(f"{root} is a file. The path of an index is the directory that it is in.")
-        if os.path.lexists(root / CATALOG):
-            if (root / CATALOG).is_symlink() or not (root / CATALOG).is_file():
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if not stat.S_ISREG(os.lstat(root / CATALOG).st_mode):
                 raise CorruptIndexError(f"{root / CATALOG} is not a regular file. Restore the index from a copy.")
             return True
+        if root.exists() and not root.is_dir():
+            raise IndexNotFoundError(f"{root} is a file. The path of an index is the directory that it is in.")
         for parent, column in ((SEGMENTS, "offsets.npy"), (CODEBOOKS, "centroids.npy")):
             for path in (root / parent).iterdir() if is_directory(root / parent) else ():
                 if is_name(path.name) and (path / column).is_file():
@@ -177,6 +178,16 @@ def _is_unfinished(path: Path) -> bool:
     return path.name in _UNFINISHED
 
 
+def _names_in(parent: Path) -> list[str]:
+    """Return the names in ``segments`` or ``codebooks``, which may be missing."""
+    try:
+        if not stat.S_ISDIR(os.lstat(parent).st_mode):
+            raise CorruptIndexError(f"{parent} is not a directory. Restore the index from a copy.")
+        return os.listdir(parent)  # noqa: PTH208  # names are all that is needed
+    except FileNotFoundError:
+        return []
+
+
 def look_around(
     opened: Opened, states: States, transactions: Transactions | None, maintenance: Maintenance | None
 ) -> None:
@@ -191,25 +202,23 @@ def look_around(
     """
     root = opened.location.root
     with disk_errors(root):
-        for parent in (SEGMENTS, CODEBOOKS):
-            if os.path.lexists(root / parent) and not is_directory(root / parent):
-                raise CorruptIndexError(f"{root / parent} is not a directory. Restore the index from a copy.")
-        if transactions is not None:
-            (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
+        present = {name for parent in (SEGMENTS, CODEBOOKS) for name in _names_in(root / parent)}
         last_commit, _ = read_last_commit(root)  # before the catalog, which may change meanwhile
     with states.reading() as (reader, snapshot):
-        generation, spare = reader.generation, reader.spare_names()
-        is_lost = last_commit is not None and last_commit > generation
+        is_lost = last_commit is not None and last_commit > snapshot.generation
         if is_lost:
-            _logger.warning("%s", lost_commits_problem(root, last_commit or 0, generation))
+            _logger.warning("%s", lost_commits_problem(root, last_commit or 0, snapshot.generation))
         if transactions is None or maintenance is None:
             return
+        spare = reader.spare_names()
         if is_lost:
             with disk_errors(root / SET_ASIDE):
                 set_aside(root, last_commit or 0, snapshot.names)
             transactions.commit(lambda writer: writer.forget_names(spare), after=last_commit or 0)
             return
-        existing = [name for name in spare if exists(root, name)]
+        with disk_errors(root):
+            (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
+        existing = [name for name in spare if name in present]
         transactions.names.add(name for name, is_retired in spare.items() if not is_retired and name not in existing)
         transactions.forget(name for name, is_retired in spare.items() if is_retired and name not in existing)
         retired = [name for name in existing if spare[name]]

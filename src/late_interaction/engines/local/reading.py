@@ -44,9 +44,7 @@ class Reading:
         self._opened = opened
         self._root = opened.location.root
         self._device = device
-        with opened.catalog.reading() as reader:
-            self._dim = int(reader.setting("dim"))
-            self._bits: int | None = reader.setting("bits")
+        self._dim, self._bits = opened.catalog.dim, opened.catalog.bits
         self._states = States(opened.catalog, self._dim)
 
     @property

@@ -139,7 +139,7 @@ def _has_catalog(root: Path) -> bool:
     with disk_errors(root):
         if root.exists() and not root.is_dir():
             raise IndexNotFoundError(f"{root} is a file. The path of an index is the directory that it is in.")
-        if os.path.lexists(root / CATALOG):
+        if _is_there(root / CATALOG):
             if (root / CATALOG).is_symlink() or not (root / CATALOG).is_file():
                 raise CorruptIndexError(f"{root / CATALOG} is not a regular file. Restore the index from a copy.")
             return True
@@ -151,6 +151,15 @@ def _has_catalog(root: Path) -> bool:
                         f"{CATALOG} from a copy of the index, or name another directory."
                     )
         return False
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether something has this name. Unlike `os.path.lexists`, raises where that cannot be told."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _make_root(root: Path) -> None:

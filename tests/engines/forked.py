@@ -139,7 +139,12 @@ def tree(path):
 
 def descriptors():
     """The open descriptors of this process."""
-    return {int(name) for name in os.listdir("/proc/self/fd")}  # noqa: PTH208
+    found = set()
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with suppress(OSError):  # that of the list itself
+            os.fstat(int(name))
+            found.add(int(name))
+    return found
 
 
 @contextmanager
@@ -150,7 +155,8 @@ def few_descriptors(more):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     fillers = [os.open(os.devnull, os.O_RDONLY)]
     try:
-        while fillers[-1] < max(descriptors() - set(fillers), default=0):
+        highest = max(descriptors())
+        while fillers[-1] < highest:
             fillers.append(os.dup(fillers[0]))
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(fillers) + 1 + more, before[1]))
         yield

@@ -154,7 +154,7 @@ def check(engine, collection, wheres):
         assert [document.id for document in engine.scan(where=where)] == expected
         assert [match.id for match in engine.search([[1.0, 0.0]], k=len(names) + 1, where=where)] == expected
         assert sorted(match.id for match in engine.search_lexical("text", 10, where=where)) == expected
-    if wheres:
+    if wheres and not filters.is_always_true(filters.parse(wheres[0])):  # which delete refuses
         assert engine.delete(where=wheres[0]) == sum(naive_filters.passes(wheres[0], item) for item in collection)
         left = [name for name, item in zip(names, collection, strict=True) if not naive_filters.passes(wheres[0], item)]
         assert [document.id for document in engine.scan()] == left

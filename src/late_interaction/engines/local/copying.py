@@ -33,7 +33,7 @@ def check_target(root: Path, target: Path) -> None:
     if target.is_relative_to(root) or target.resolve().is_relative_to(root.resolve()):
         raise InvalidRequestError(f"{target} is inside the index {root}. Name a directory outside of it.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InvalidRequestError(f"{target} is not an empty directory. Name one that is empty or does not exist.")
+        raise InvalidRequestError(f"{target} has something in it. Name a directory that is empty or does not exist.")
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def reserved(target: Path, names: Iterable[str]) -> Iterator[None]:
         lock = WriterLock(target)
         try:
             if any(path.name != LOCK for path in target.iterdir()):
-                raise InvalidRequestError(f"{target} is not an empty directory any more. Nothing was copied.")
+                raise InvalidRequestError(f"{target} has something in it now. Nothing was copied.")
             try:
                 yield
             except BaseException:

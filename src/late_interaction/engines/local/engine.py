@@ -47,6 +47,7 @@ class LocalEngine(Reading):
 
     Example:
         >>> import numpy as np, tempfile
+        >>> from late_interaction import Document
         >>> engine = LocalEngine.open(tempfile.mkdtemp(), dim=2)
         >>> engine.upsert([Record(Document("east", id="e"), np.array([[1.0, 0.0]]))])
         ['e']
@@ -107,7 +108,9 @@ class LocalEngine(Reading):
                     f"The index at {engine.path} holds vectors of dimension {engine.dim}, not {dim}."
                 )
             if bits not in ("default", engine.bits):
-                raise InvalidRequestError(f"The index at {engine.path} was made with bits={engine.bits}, not {bits}.")
+                raise InvalidRequestError(
+                    f"The index at {engine.path} was created with bits={engine.bits}, not {bits}."
+                )
             look_around(opened, engine._states, engine._transactions, engine._maintenance)
         except BaseException:
             opened.close()
@@ -179,8 +182,9 @@ class LocalEngine(Reading):
             raise InvalidRequestError("delete takes either ids or where.")
         if ids is not None:
             ids = check_ids(ids)
+        transactions = self._writable()
         where = None if where is None else check_restricting(where)
-        deleted = self._commit(
+        deleted = transactions.commit(
             lambda writer: writer.delete_ids(ids or ()) if where is None else writer.delete_where(where)
         )
         self._tidy()

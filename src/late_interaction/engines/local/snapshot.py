@@ -131,7 +131,7 @@ class Snapshots:
         self._root = root
         self._dim = dim
         self._latest = Snapshot(-1, dim, None, None, None, None, {}, {})
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # a signal handler may read while its thread is in `at`
 
     def at(self, reader: Reader) -> Snapshot:
         """The snapshot of the state that the reader sees.
@@ -162,6 +162,6 @@ class Snapshots:
             snapshot = Snapshot(generation, self._dim, codec, entry, files, codebook, segments, alive)
             for number, positions in snapshot.positions(reader.tombstones()).items():
                 alive[number] = np.delete(alive[number], positions)
-            if generation > latest.generation:  # a slow reader of an older state does not turn back the clock
+            if generation > self._latest.generation:  # a slow reader of an older state does not turn back the clock
                 self._latest = snapshot
             return snapshot

@@ -30,6 +30,7 @@ from late_interaction.errors import (
 )
 from late_interaction.explanations.stored import explain_documents
 from late_interaction.filters import parse
+from late_interaction.forking import renew_in_child
 from late_interaction.fusion import best_possible, reciprocal_rank_fusion
 from late_interaction.profiling import profile as profiling
 from late_interaction.profiling import stage
@@ -79,9 +80,13 @@ class Index:
     def __init__(self, *, engine: Engine, encoder: Encoder | str | os.PathLike[str] | None = None) -> None:
         self._engine = engine
         self._encoder: Encoder | None = None
-        self._encoder_mutex = threading.Lock()
+        self._make_mutex()
+        renew_in_child(self._make_mutex)
         if encoder is not None:
             self._encoder = accepted(self._engine, as_encoder(encoder))
+
+    def _make_mutex(self) -> None:
+        self._encoder_mutex = threading.RLock()  # reentrant, so that a signal handler may search
 
     @classmethod
     def open(

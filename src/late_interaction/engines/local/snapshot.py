@@ -131,7 +131,7 @@ class Snapshots:
         self._root = root
         self._dim = dim
         self._latest = Snapshot(-1, dim, None, None, None, None, {}, {})
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # a signal handler may read while its thread is in `at`
 
     def at(self, reader: Reader) -> Snapshot:
         """The snapshot of the state that the reader sees.
@@ -163,7 +163,7 @@ class Snapshots:
             deleted = snapshot.positions(reader.tombstones())
             for number, segment in segments.items():
                 alive[number] = _all_but(segment.entry.documents, deleted.get(number))
-            if generation > latest.generation:  # a slow reader of an older state does not turn back the clock
+            if generation > self._latest.generation:  # a slow reader of an older state does not turn back the clock
                 self._latest = snapshot
             return snapshot
 

@@ -73,10 +73,11 @@ class Transactions:
             IndexReplacedError: The path leads to another index now.
         """
         self.check_process()
+        is_held = self._lock.is_held  # first, since a signal handler may close the index between any two lines
         if self._is_closed:
             raise IndexClosedError("The index is closed. Open it again.")
         self._location.check()
-        if not self._lock.is_held:
+        if not is_held:
             raise IndexReplacedError(
                 f"The lock file of the index at {self._location.root} was removed or replaced, so another process may "
                 "be writing. Nothing was written. Open the index again."

@@ -16,14 +16,16 @@ from tests.fakes import WordEncoder
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="symlinks and names of POSIX")
 
+CHANGING = {"source/catalog.sqlite-wal", "source/catalog.sqlite-shm"}
+
 
 @pytest.mark.parametrize("place", [*PLACES, "a\ud800b"], indirect=True)
 def test_a_copy_to_a_path_where_no_index_can_be(tmp_path, place):  # noqa: F811
     with LocalEngine.open(tmp_path / "source", dim=DIM) as engine:
-        before = set(tree(tmp_path))
+        before = set(tree(tmp_path)) - CHANGING
         with pytest.raises(LateInteractionError):
             engine.copy(place)
-        assert set(tree(tmp_path)) == before
+        assert set(tree(tmp_path)) - CHANGING == before
 
 
 @pytest.mark.parametrize("place", ["a\ud800b", "\udfff/index"], indirect=True)

@@ -36,6 +36,7 @@ __all__ = ["FORMAT_VERSION", "Catalog"]
 
 _Result = TypeVar("_Result")
 
+_EMPTYING_MS = 50  # how long a checkpoint waits for searches that are under way
 _GENERATION_BITS = 52  # below 2**53, so that every JSON reader keeps it
 
 
@@ -168,16 +169,21 @@ class Catalog:
             return result, generation
 
     def checkpoint(self) -> bool:
-        """Move the log into the database file, durably; return whether nothing is left in it."""
+        """Move the log into the database file, durably, and empty it; return whether nothing is left in it.
+
+        A log that is kept would bring back old pages, should its later part be damaged.
+        """
         with self.errors():
             connection = self._connections.take()
             try:
                 _, in_log, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            except BaseException:
-                connection.close()
-                raise
-            self._connections.give_back(connection)
-            return bool(in_log == moved)
+                is_busy = in_log != moved
+                if not is_busy:
+                    connection.execute(f"PRAGMA busy_timeout = {_EMPTYING_MS}")
+                    is_busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.close()  # and its timeout with it
+            return not is_busy
 
     def integrity_problems(self) -> list[str]:
         """What SQLite finds wrong with the database file."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from late_interaction.engines.local.files import (
@@ -21,7 +23,6 @@ from late_interaction.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from late_interaction.engines.local.columns import ColumnFolder
 
@@ -29,11 +30,14 @@ __all__ = ["check_target", "copy_folders", "reserved"]
 
 
 def check_target(root: Path, target: Path) -> None:
-    """Raise `InvalidRequestError` unless an index can be copied into this directory."""
-    if target.is_relative_to(root) or target.resolve().is_relative_to(root.resolve()):
-        raise InvalidRequestError(f"{target} is inside the index {root}. Name a directory outside of it.")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InvalidRequestError(f"{target} has something in it. Name a directory that is empty or does not exist.")
+    """Raise `InvalidRequestError` or `StorageError` unless an index can be copied into this directory."""
+    with disk_errors(target):
+        if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(root)):
+            raise InvalidRequestError(f"{target} is inside the index {root}. Name a directory outside of it.")
+        if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
+            raise InvalidRequestError(
+                f"{target} has something in it. Name a directory that is empty or does not exist."
+            )
 
 
 @contextmanager

@@ -119,6 +119,10 @@ def resolve_root(path: str | os.PathLike[str]) -> Path:
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequestError(f"The path of an index must be the name of a directory, not {path!r}.")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise InvalidRequestError(f"The path of an index cannot be the name of a file: {name!r}.") from None
     if "\0" in name:
         raise InvalidRequestError(f"The path of an index contains a NUL character: {name!r}.")
     return Path(name).absolute()
@@ -205,24 +209,24 @@ def look_around(
         present = {name for parent in (SEGMENTS, CODEBOOKS) for name in _names_in(root / parent)}
         last_commit, _ = read_last_commit(root)  # before the catalog, which may change meanwhile
     with states.reading() as (reader, snapshot):
-        is_lost = last_commit is not None and last_commit > snapshot.generation
-        if is_lost:
-            _logger.warning("%s", lost_commits_problem(root, last_commit or 0, snapshot.generation))
-        if transactions is None or maintenance is None:
-            return
-        spare = reader.spare_names()
-        if is_lost:
-            with disk_errors(root / SET_ASIDE):
-                set_aside(root, last_commit or 0, snapshot.names)
-            transactions.commit(lambda writer: writer.forget_names(spare), after=last_commit or 0)
-            return
-        with disk_errors(root):
-            (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
-        existing = [name for name in spare if name in present]
-        transactions.names.add(name for name, is_retired in spare.items() if not is_retired and name not in existing)
-        transactions.forget(name for name, is_retired in spare.items() if is_retired and name not in existing)
-        retired = [name for name in existing if spare[name]]
-        if retired and not opened.catalog.checkpoint():
-            maintenance.remove_later()
-            existing = [name for name in existing if not spare[name]]
-        transactions.forget(remove_directories(root, existing))
+        spare = {} if transactions is None else reader.spare_names()
+    is_lost = last_commit is not None and last_commit > snapshot.generation
+    if is_lost:
+        _logger.warning("%s", lost_commits_problem(root, last_commit or 0, snapshot.generation))
+    if transactions is None or maintenance is None:
+        return
+    if is_lost:
+        with disk_errors(root / SET_ASIDE):
+            set_aside(root, last_commit or 0, snapshot.names)
+        transactions.commit(lambda writer: writer.forget_names(spare), after=last_commit or 0)
+        return
+    with disk_errors(root):
+        (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
+    existing = [name for name in spare if name in present]
+    transactions.names.add(name for name, is_retired in spare.items() if not is_retired and name not in existing)
+    transactions.forget(name for name, is_retired in spare.items() if is_retired and name not in existing)
+    retired = [name for name in existing if spare[name]]
+    if retired and not opened.catalog.checkpoint():
+        maintenance.remove_later()
+        existing = [name for name in existing if not spare[name]]
+    transactions.forget(remove_directories(root, existing))

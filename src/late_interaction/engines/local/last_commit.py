@@ -13,7 +13,7 @@ import os
 import zlib
 from typing import TYPE_CHECKING
 
-from late_interaction.engines.local.files import LAST_COMMIT, open_regular, sync_directory
+from late_interaction.engines.local.files import LAST_COMMIT, open_regular, sync_directory, sync_file
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -76,16 +76,16 @@ class LastCommit:
 
     def _opened(self) -> FileIO:
         """The file with two whole lines, so that a later write changes no size."""
-        file = open_regular(self._root / LAST_COMMIT, create=True)
-        numbers = _numbers(file)
-        if len(numbers) != _LINES or None in numbers:
-            known = max((number for number in numbers if number is not None), default=0)
-            numbers = [known] * _LINES
-            file.seek(0)
-            file.write(_line(known) * _LINES)
-            file.truncate()
-            os.fsync(file.fileno())
+        path = self._root / LAST_COMMIT
+        known, is_sound = read_last_commit(self._root)
+        if known is None or not is_sound:
+            unfinished = path.with_name(f"{LAST_COMMIT}.new")
+            unfinished.write_bytes(_line(known or 0) * _LINES)
+            sync_file(unfinished)
+            unfinished.replace(path)
             sync_directory(self._root)
+        file = open_regular(path, create=True)
+        numbers = _numbers(file)
         self._turn = numbers.index(min(number or 0 for number in numbers))
         return file
 

@@ -38,7 +38,17 @@ __all__ = ["Opened", "has_index", "look_around", "open_directory", "resolve_root
 
 _logger = logging.getLogger(__name__)
 
-_UNFINISHED = {LOCK, LAST_COMMIT, *(f"{CATALOG}.new{suffix}" for suffix in ("", "-journal", "-wal", "-shm"))}
+_UNFINISHED = {
+    LOCK,
+    LAST_COMMIT,
+    f"{LAST_COMMIT}.new",
+    *(f"{CATALOG}.new{suffix}" for suffix in ("", "-journal", "-wal", "-shm")),
+}
+    LOCK,
+    LAST_COMMIT,
+    f"{LAST_COMMIT}.new",
+    *(f"{CATALOG}.new{suffix}" for suffix in ("", "-journal", "-wal", "-shm")),
+}
 """What a crash during creation may leave, beside empty directories."""
 
 

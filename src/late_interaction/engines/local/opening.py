@@ -44,11 +44,6 @@ _UNFINISHED = {
     f"{LAST_COMMIT}.new",
     *(f"{CATALOG}.new{suffix}" for suffix in ("", "-journal", "-wal", "-shm")),
 }
-    LOCK,
-    LAST_COMMIT,
-    f"{LAST_COMMIT}.new",
-    *(f"{CATALOG}.new{suffix}" for suffix in ("", "-journal", "-wal", "-shm")),
-}
 """What a crash during creation may leave, beside empty directories."""
 
 

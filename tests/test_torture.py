@@ -10,7 +10,7 @@ from tests.torture.driver import KINDS, UnavailableError, kind_module, run_kind
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals, forks and renames of open files are those of POSIX")
 
-_TRIALS = {"kills": 5, "syscalls": 150, "interrupts": 250, "flips": 70, "forks": 12, "renames": 60}
+_TRIALS = {"kills": 4, "syscalls": 90, "interrupts": 150, "flips": 50, "forks": 6, "renames": 40}
 _MOST_FAULTS = 5  # enough to see what is wrong
 
 

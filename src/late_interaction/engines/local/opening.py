@@ -211,7 +211,8 @@ def look_around(
     """
     root = opened.location.root
     with disk_errors(root):
-        present = {name for parent in (SEGMENTS, CODEBOOKS) for name in _names_in(root / parent)}
+        parents = () if transactions is None else (SEGMENTS, CODEBOOKS)
+        present = {name for parent in parents for name in _names_in(root / parent)}
         last_commit, _ = read_last_commit(root)  # before the catalog, which may change meanwhile
     with states.reading() as (reader, snapshot):
         spare = {} if transactions is None else reader.spare_names()

@@ -73,13 +73,14 @@ class Reader:
         """
         check_schema(self._connection, path)
 
-    def settings(self) -> dict[str, Any]:
-        """Return all settings, by key.
+    def settings(self, *, all_of_them: bool = False) -> dict[str, Any]:
+        """Return the settings that every reader needs, or all, by key, after a look at the checksum of all.
 
         Raises:
             CorruptIndexError: One is missing or not what releases write, or their checksum is another.
         """
-        return parse_settings(self._connection.execute("SELECT key, value FROM settings").fetchall())
+        rows = self._connection.execute("SELECT key, value FROM settings").fetchall()
+        return parse_settings(rows, all_of_them=all_of_them)
 
     def integrity_problems(self) -> list[str]:
         """What SQLite finds wrong with the database file."""

@@ -56,8 +56,8 @@ def parse_setting(key: str, stored: Any) -> Any:
     return value
 
 
-def parse_settings(rows: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
-    """Return all settings of a catalog, by key, from its (key, JSON).
+def parse_settings(rows: Iterable[tuple[Any, Any]], *, all_of_them: bool = False) -> dict[str, Any]:
+    """Return the settings that every reader needs, or all, by key, from (key, JSON) of a catalog.
 
     Raises:
         CorruptIndexError: One is missing or not what releases write, or their checksum is another.
@@ -65,7 +65,8 @@ def parse_settings(rows: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
     stored = dict(rows)
     if not all(isinstance(text, str) for row in stored.items() for text in row):
         raise CorruptIndexError("The settings of the catalog are damaged: not all are text. Restore it from a copy.")
-    values = {key: parse_setting(key, stored.get(key)) for key in {*stored, *_REQUIRED}}
+    keys = {*stored, *_REQUIRED} if all_of_them else {*_REQUIRED, *(_SHORT & stored.keys())}
+    values = {key: parse_setting(key, stored.get(key)) for key in keys}
     version = values["format_version"]
     if version is None or values["generation"] is None:
         raise CorruptIndexError("Settings of the catalog are missing. Restore the index from a copy.")
@@ -92,6 +93,7 @@ def _is_object(value: Any) -> bool:
 
 
 _REQUIRED = ("format_version", "dim", "generation")
+_SHORT = {"bits", CHECKSUM}
 
 _VALID: dict[str, Callable[[Any], bool]] = {
     "format_version": _is_count,

@@ -145,8 +145,7 @@ class Snapshots:
             return self._latest
         with self._mutex:
             latest = self._latest
-            settings = reader.settings()
-            bits, record = settings.get("bits"), settings.get("codebook")
+            bits, record = reader.setting("bits"), reader.setting("codebook")
             codec = None if bits is None else ResidualCodec(self._dim, bits)
             entry = None if record is None else CodebookEntry.from_json(record)
             files, codebook = latest.codebook_files, latest.codebook

@@ -94,7 +94,7 @@ def _catalog_problems(catalog: Catalog) -> Generator[str, None, None]:
     yield from catalog.integrity_problems()
     with catalog.reading() as reader:
         reader.check_schema(catalog.path)
-        reader.settings()
+        reader.settings(all_of_them=True)
         yield from _misfits(reader)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from late_interaction.engines.base import Record, check_restricting
+from late_interaction.engines.local.adding import add_records
 from late_interaction.engines.local.codec import BITS
 from late_interaction.engines.local.copying import check_target, copy_folders, reserved
 from late_interaction.engines.local.device import Device
 from late_interaction.engines.local.document_rows import DocumentRow, field_rows
-from late_interaction.engines.local.incoming import add_records
 from late_interaction.engines.local.maintenance import Maintenance
 from late_interaction.engines.local.opening import has_index, look_around, open_directory, resolve_root
 from late_interaction.engines.local.reading import Reading, check_ids

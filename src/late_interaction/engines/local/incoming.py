@@ -7,14 +7,12 @@ import tempfile
 from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from late_interaction.engines.base import check_vectors
 from late_interaction.engines.local.document_rows import DocumentRow, field_rows
 from late_interaction.engines.local.files import disk_errors, write_all
-from late_interaction.engines.local.segment import SegmentWriter
 from late_interaction.errors import DuplicateIdError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from io import FileIO
     from pathlib import Path
     from types import TracebackType
@@ -22,13 +20,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from late_interaction.documents import Document
-    from late_interaction.engines.base import Record
     from late_interaction.engines.local.document_rows import FieldRow
-    from late_interaction.engines.local.transactions import Transactions
-    from late_interaction.engines.local.writer import Writer
-    from late_interaction.filters import Where
 
-__all__ = ["Incoming", "IncomingRow", "add_records"]
+__all__ = ["Incoming", "IncomingRow"]
 
 _BUFFER_BYTES = 1 << 20  # beyond this the rows go to an unnamed file in the index directory
 _LENGTH_BYTES = 8
@@ -103,36 +97,3 @@ class Incoming:
                 self._file = tempfile.TemporaryFile(dir=self._root, buffering=0)  # noqa: SIM115  # see `__exit__`
             write_all(self._file, self._buffer)
         self._buffer.clear()
-
-
-def add_records(
-    root: Path,
-    dim: int,
-    transactions: Transactions,
-    name: str,
-    records: Iterable[Record],
-    replacing: Where | None,
-) -> list[str]:
-    """Write records into a new segment of this name and commit them; return the ids, in order.
-
-    Without any record there is no segment. See `LocalEngine.upsert`.
-    """
-    with Incoming(root) as incoming:
-        with SegmentWriter(root, name, dim) as files:
-            for record in records:
-                transactions.check_process()  # the iterable may fork: the child shares the open files
-                vectors = check_vectors(record.vectors, dim, f"Vectors of {record.document.id!r}")
-                incoming.append(record.document, record.root)
-                files.append_documents([len(vectors)], vectors=vectors)
-            transactions.check_process()
-            entry = files.finish_segment() if incoming.ids else None
-
-        def change(writer: Writer) -> None:
-            if replacing is not None:
-                writer.delete_where(replacing)
-            if entry is not None:
-                writer.add(incoming, entry)
-
-        if entry is not None or replacing is not None:
-            transactions.commit(change)
-        return incoming.ids

@@ -34,7 +34,7 @@ class State:
         self.catalog = catalog
         self.is_current = False
         self._seen = reader, snapshot
-        self._mutex = threading.RLock()
+        self.mutex = threading.RLock()
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Reader, Snapshot]]:
@@ -43,15 +43,10 @@ class State:
         Raises:
             InvalidRequestError: The block of `OneState` has ended.
         """
-        with self._mutex, self.catalog.errors():
+        with self.mutex, self.catalog.errors():
             if not self.is_current:
                 raise InvalidRequestError("A scan that began inside one_state() cannot go on after it.")
             yield self._seen
-
-    def end(self) -> None:
-        """Refuse further reads, when that of another thread is done."""
-        with self._mutex:
-            self.is_current = False
 
 
 # Weak, so that a state ends with the block that holds it, also where a signal keeps `__exit__` from running.
@@ -155,6 +150,7 @@ class OneState:
         connection, state = self._connection, self._state
         self._connection = self._state = None
         if connection is not None and state is not None:
-            state.end()
-            self._catalog.end_reading(connection)
+            state.is_current = False  # at once, since a signal may interrupt any call after it
+            with state.mutex:  # when another thread's read is done
+                self._catalog.end_reading(connection)
         _pinned.set(self._outer)

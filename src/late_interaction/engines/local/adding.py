@@ -1,0 +1,53 @@
+"""Adding the records of one upsert: vectors into a new segment, documents beside it, then one commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from late_interaction.engines.base import check_vectors
+from late_interaction.engines.local.incoming import Incoming
+from late_interaction.engines.local.segment import SegmentWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from late_interaction.engines.base import Record
+    from late_interaction.engines.local.transactions import Transactions
+    from late_interaction.engines.local.writer import Writer
+    from late_interaction.filters import Where
+
+__all__ = ["add_records"]
+
+
+def add_records(
+    root: Path,
+    dim: int,
+    transactions: Transactions,
+    name: str,
+    records: Iterable[Record],
+    replacing: Where | None,
+) -> list[str]:
+    """Write records into a new segment of this name and commit them; return the ids, in order.
+
+    Without any record there is no segment. See `LocalEngine.upsert`.
+    """
+    with Incoming(root) as incoming:
+        with SegmentWriter(root, name, dim) as files:
+            for record in records:
+                transactions.check_process()  # the iterable may fork: the child shares the open files
+                vectors = check_vectors(record.vectors, dim, f"Vectors of {record.document.id!r}")
+                incoming.append(record.document, record.root)
+                files.append_documents([len(vectors)], vectors=vectors)
+            transactions.check_process()
+            entry = files.finish_segment() if incoming.ids else None
+
+        def change(writer: Writer) -> None:
+            if replacing is not None:
+                writer.delete_where(replacing)
+            if entry is not None:
+                writer.add(incoming, entry)
+
+        if entry is not None or replacing is not None:
+            transactions.commit(change)
+        return incoming.ids

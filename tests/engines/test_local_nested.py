@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import os
+import pickle
 import sqlite3
 
 import pytest
@@ -73,3 +77,15 @@ def test_great_segments_are_merged_too(root, monkeypatch):
 def test_the_message_tells_this_process_from_another(engine):
     with pytest.raises(IndexLockedError, match="in this process already"):
         LocalEngine.open(engine.path)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickle.dumps])
+def test_a_copy_of_the_object_does_not_close_its_files(engine, copied):
+    with pytest.raises(TypeError, match="cannot"):
+        copied(engine)
+    gc.collect()
+    descriptors = [os.dup(0) for _ in range(20)]  # whose numbers a second close would hit
+    assert engine.verify()
+    engine.close()
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from late_interaction.engines.local.files import CATALOG
 from late_interaction.errors import IndexReplacedError
@@ -53,6 +53,9 @@ class Location:
 
     def __del__(self) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("An open index cannot be copied or pickled: its copy would close the same descriptor.")
 
     def _found(self) -> tuple[tuple[int, int], ...]:
         found = os.stat(self.root), os.lstat(self._catalog)  # noqa: PTH116  # twice as fast as Path.stat

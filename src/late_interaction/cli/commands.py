@@ -244,7 +244,7 @@ def _open_for_writing(
 def _save(image: Image, path: Path) -> None:
     try:
         image.save(path)
-    except (OSError, ValueError) as error:  # ValueError: no such kind of image
+    except (OSError, ValueError) as error:  # ValueError: an unknown kind of image
         raise InvalidRequestError(f"The heatmap cannot be saved as {path}: {error}.") from None
 
 

@@ -1,7 +1,7 @@
-"""Rewriting segments: what is deleted is left behind, small ones become one, exact ones are compressed.
+"""Rewrite segments: drops deleted documents, merges small segments and compresses exact ones.
 
-Each function writes the new files and says what they replace; nothing has happened until the catalog is told so. All
-the work is done outside of its transactions, so readers and other writers go on meanwhile.
+Each function writes the new files and returns what they replace; changes take effect when the catalog commits them. The
+work is done outside of its transactions, so readers and other writers go on meanwhile.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _BUFFER_TOKENS = 16_384
 
 _SMALL_TOKENS = 65_536
 _FANOUT = 16
-_DEAD_SHARE = 0.25
+_MAX_DELETED_SHARE = 0.25
 
 _GROWTH = 1.5
-"""How many times its centroids a codebook must deserve to be extended."""
+"""Extend the codebook when its target size exceeds its size by this factor."""
 
 _DRIFT = 1.15
-"""How many times farther than usual from their centroids tokens must be for the codebook to be extended for them."""
+"""Extend the codebook when new tokens are farther from their centroids than usual by this factor."""
 
 _BLOCK_TOKENS = 32_768
 _SAMPLE_BYTES = 384 << 20
@@ -51,19 +51,19 @@ _SAMPLE_PER_CENTROID = 64
 
 
 def tidy(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
-    """What a writer does after a commit, if there is anything to do."""
+    """Return the rewrite that is due after a commit, or None."""
     flat = _flat_segments(snapshot)
     enough = _FIRST_TRAINING_TOKENS if snapshot.codebook is None else _BUFFER_TOKENS
-    if snapshot.codec is not None and _living_tokens(snapshot, flat) >= enough:
+    if snapshot.codec is not None and _live_tokens(snapshot, flat) >= enough:
         return _compress(root, snapshot, names, snapshot.codec, flat)
     return _merge(root, snapshot, names, _crowded(snapshot))
 
 
 def compact(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
-    """The next step towards one segment without deleted documents, if there is one left to take."""
+    """Return the next step towards one segment without deleted documents, or None."""
     flat = _flat_segments(snapshot)
     trained = snapshot.codebook is not None
-    if snapshot.codec is not None and flat and (trained or _living_tokens(snapshot, flat) >= _FIRST_TRAINING_TOKENS):
+    if snapshot.codec is not None and flat and (trained or _live_tokens(snapshot, flat) >= _FIRST_TRAINING_TOKENS):
         return _compress(root, snapshot, names, snapshot.codec, flat)
     if len(snapshot.segments) > 1 or snapshot.has_deleted:
         return _merge(root, snapshot, names, list(snapshot.segments))
@@ -86,7 +86,7 @@ def _flat_segments(snapshot: Snapshot) -> list[int]:
     return [number for number, segment in snapshot.segments.items() if isinstance(segment, FlatSegment)]
 
 
-def _living_tokens(snapshot: Snapshot, numbers: Sequence[int]) -> int:
+def _live_tokens(snapshot: Snapshot, numbers: Sequence[int]) -> int:
     return sum(snapshot.living_tokens(number) for number in numbers)
 
 
@@ -104,40 +104,40 @@ def _crowded(snapshot: Snapshot) -> list[int]:
         if len(numbers) >= _FANOUT:
             return numbers
     for number, segment in snapshot.segments.items():
-        if len(snapshot.alive[number]) < (1 - _DEAD_SHARE) * segment.entry.documents:
+        if len(snapshot.alive[number]) < (1 - _MAX_DELETED_SHARE) * segment.entry.documents:
             return [number]
     return []
 
 
 def _merge(root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int]) -> Replacement | None:
-    """Copy the living documents of segments of one kind into a new one, in order."""
+    """Copy the documents of segments of one kind that are not deleted into a new one, in order."""
     if not numbers:
         return None
-    living = [number for number in numbers if len(snapshot.alive[number])]
-    if not living:
+    live = [number for number in numbers if len(snapshot.alive[number])]
+    if not live:
         return Replacement(tuple(numbers), None)
-    _check(snapshot, living)
-    is_coded = isinstance(snapshot.segments[living[0]], CodedSegment)
+    _check(snapshot, live)
+    is_coded = isinstance(snapshot.segments[live[0]], CodedSegment)
     with SegmentWriter(root, names.take(), snapshot.dim, snapshot.codec if is_coded else None) as files:
-        for number in living:
+        for number in live:
             segment = snapshot.segments[number]
             for positions in in_blocks(segment, snapshot.alive[number], _BLOCK_TOKENS):
                 lengths, columns = segment.read(positions, once=True)
                 files.append_documents(lengths, **columns)
-        return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, living))
+        return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, live))
 
 
 def _compress(
     root: Path, snapshot: Snapshot, names: Taken, codec: ResidualCodec, numbers: Sequence[int]
 ) -> Replacement:
-    """Write the living documents of flat segments as a coded one, with a larger codebook if they deserve one."""
-    living = [number for number in numbers if len(snapshot.alive[number])]
-    if not living:
+    """Write the documents of flat segments that are not deleted as a coded one, with a larger codebook if it is due."""
+    live = [number for number in numbers if len(snapshot.alive[number])]
+    if not live:
         return Replacement(tuple(numbers), None)
-    _check(snapshot, living)
-    codebook, entry = _codebook_for(root, snapshot, names, living)
+    _check(snapshot, live)
+    codebook, entry = _codebook_for(root, snapshot, names, live)
     with SegmentWriter(root, names.take(), snapshot.dim, codec) as files:
-        for number in living:
+        for number in live:
             segment = snapshot.segments[number]
             for positions in in_blocks(segment, snapshot.alive[number], _BLOCK_TOKENS):
                 lengths, columns = segment.read(positions, once=True)
@@ -145,7 +145,7 @@ def _compress(
                 codes = codebook.assign(vectors)
                 residuals, scales = codec.encode(vectors - codebook.centroids[codes])
                 files.append_documents(lengths, codes=codes, scales=scales, residuals=residuals)
-        return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, living), entry)
+        return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, live), entry)
 
 
 def _codebook_for(
@@ -155,14 +155,14 @@ def _codebook_for(
 
     It grows with the collection, and where tokens of a new kind lie far from all its centroids.
     """
-    deserved = centroids_for(_living_tokens(snapshot, list(snapshot.segments)), snapshot.dim)
+    target = centroids_for(_live_tokens(snapshot, list(snapshot.segments)), snapshot.dim)
     codebook, entry = snapshot.codebook, snapshot.codebook_entry
     if codebook is None or entry is None:
-        sample = _sample(snapshot, list(snapshot.segments), deserved)
-        codebook = train(sample, deserved)
+        sample = _sample(snapshot, list(snapshot.segments), target)
+        codebook = train(sample, target)
         return codebook, write_codebook(root, names.take(), codebook, _residual_norm(codebook, sample))
-    missing = deserved - len(codebook)
-    if deserved >= _GROWTH * len(codebook):
+    missing = target - len(codebook)
+    if target >= _GROWTH * len(codebook):
         sample = _sample(snapshot, list(snapshot.segments), missing)
     else:
         sample = _sample(snapshot, numbers, missing)
@@ -176,7 +176,7 @@ def _codebook_for(
 def _sample(snapshot: Snapshot, numbers: Sequence[int], centroids: int) -> NDArray[np.float32]:
     """Rotated token vectors drawn at random, enough to train so many centroids, (n, dim)."""
     wanted = min(_SAMPLE_PER_CENTROID * max(centroids, 256), _SAMPLE_BYTES // (4 * snapshot.dim))
-    share = wanted / max(_living_tokens(snapshot, numbers), 1)
+    share = wanted / max(_live_tokens(snapshot, numbers), 1)
     rng = np.random.default_rng(0)
     parts = []
     for number in numbers:

@@ -270,6 +270,9 @@ def changed(index, place, mode):
             index.parent.chmod(0o777)
         if path.exists():
             path.chmod(before)
+        if path.name == "catalog.sqlite":  # SQLite gives its log the rights that the catalog has at the moment
+            for log in path.parent.glob("catalog.sqlite-*"):
+                log.chmod(before)
 
 
 def read_everything(engine):

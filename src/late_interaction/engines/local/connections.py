@@ -29,7 +29,13 @@ _inherited: list[sqlite3.Connection] = []  # by a child: neither used nor closed
 
 
 class Connection(sqlite3.Connection):
-    """A connection that can be referred to weakly."""
+    """A connection that can be referred to weakly.
+
+    Attributes:
+        is_denied: Whether SQLite could only open it for reading, since the file may not be written at the moment.
+    """
+
+    is_denied = False
 
 
 class Connections:
@@ -89,7 +95,8 @@ class Connections:
             return
         if connection.in_transaction:
             connection.rollback()
-        if self._is_closed or len(self._idle) >= _MAX_IDLE or self._in_guest_mode():
+        is_of_no_use = connection.is_denied or self._in_guest_mode()  # the next transaction may be allowed more
+        if self._is_closed or len(self._idle) >= _MAX_IDLE or is_of_no_use:
             connection.close()
             return
         self._lasting.discard(connection)
@@ -155,6 +162,7 @@ class Connections:
                 connection.create_function(LOWERED, 1, str.lower, deterministic=True)
                 connection.execute("PRAGMA synchronous = FULL")
             self._location.check()  # or another index may have come between
+            connection.is_denied = not self.read_only and not self._may_write()
         except BaseException:
             connection.close()
             raise
@@ -175,6 +183,11 @@ class Connections:
             f"{self._path} was not closed: its last commits are still in {log.name}, and nothing can be written "
             "here. Open and close the index once where it can be written, then copy it."
         )
+
+    def _may_write(self) -> bool:
+        """Return whether this process may write everything that SQLite writes."""
+        files = [self._path, *(self._path.with_name(self._path.name + suffix) for suffix in ("-wal", "-shm"))]
+        return all(os.access(path, os.W_OK) for path in (self._path.parent, *filter(os.path.lexists, files)))
 
     def _in_guest_mode(self) -> bool:
         """Return whether this process may not make files beside the catalog, as on a read-only file system.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BATCH_PIXELS", "ImageReader"]
 
 BATCH_PIXELS = 4_194_304  # about 7 pages of ColQwen2, 20 of ColPali, one of ColModernVBert
-_BOXES_KEPT = 64  # of so many sizes the boxes are remembered; the pages of a file are mostly of one
+_BOXES_KEPT = 64  # sizes whose boxes are kept; the pages of a file mostly have one size
 
 
 class ImageReader(ABC):

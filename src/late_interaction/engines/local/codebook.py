@@ -161,7 +161,7 @@ def centroids_for(tokens: int, dim: int) -> int:
 
 
 def train(sample: NDArray[np.float32], centroids: int) -> Codebook:
-    """k-means in two levels: coarse cells, then within each as many centroids as its size and spread deserve.
+    """k-means in two levels: coarse cells, then within each a number of centroids by its size and spread.
 
     A flat k-means costs the number of centroids per token and iteration, this twice the square root of it; what it
     loses is made good by a few more centroids. A cell's share is √size · spread, after TACHIOM (arXiv 2604.28142).

@@ -37,7 +37,7 @@ class Device:
         name: As torch names it.
 
     Raises:
-        InvalidRequestError: There is no such device.
+        InvalidRequestError: Torch cannot use this device.
     """
 
     def __init__(self, name: str) -> None:

@@ -86,10 +86,10 @@ class LocalEngine(Reading):
             read_only: Do not write, and do not take the writer's lock.
 
         Raises:
-            IndexNotFoundError: There is no index, and none was asked for.
+            IndexNotFoundError: The directory has no index, and ``dim`` is not given.
             IndexLockedError: Another writer has it open.
             InvalidVectorsError: The index has another dimension.
-            InvalidRequestError: The index has other bits, or there are no such bits; a new index in a directory that
+            InvalidRequestError: The index has other bits, or ``bits`` is not an allowed value; a new index in a directory that
                 has something else in it.
             CorruptIndexError: The files are damaged.
             StorageError: The directory cannot be read or written.

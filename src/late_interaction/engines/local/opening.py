@@ -73,7 +73,7 @@ def open_directory(path: str | os.PathLike[str], *, dim: int | None, bits: int |
     """Open the index in a directory; with ``dim``, make one with these settings if there is none.
 
     Raises:
-        IndexNotFoundError: There is no index, and none is to be made.
+        IndexNotFoundError: The directory has no index, and ``dim`` is not given.
         IndexLockedError: Another writer has it open.
         InvalidRequestError: It is to be made where something else is.
         CorruptIndexError: The files are damaged.

@@ -78,7 +78,7 @@ class SegmentWriter(ColumnWriter):
         self._offsets = [0]
 
     def append_documents(self, lengths: Sequence[int], **columns: NDArray[Any]) -> int:
-        """Append documents of so many tokens each, one after the other in the columns; the position of the first."""
+        """Append documents with these numbers of tokens, in order; return the position of the first."""
         self.append(**columns)
         first = len(self._offsets) - 1
         for length in lengths:

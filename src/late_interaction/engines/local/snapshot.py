@@ -71,7 +71,7 @@ class Snapshot:
         return any(len(alive) < self.segments[number].entry.documents for number, alive in self.alive.items())
 
     def living_tokens(self, number: int) -> int:
-        """How many tokens the living documents of a segment have."""
+        """Return how many tokens the documents of a segment have that are not deleted."""
         return int(self.segments[number].lengths(self.alive[number]).sum())
 
     def vectors(self, place: Place) -> NDArray[np.float32]:
@@ -168,7 +168,7 @@ class Snapshots:
 
 
 def _all_but(documents: int, deleted: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """Return the positions of so many documents, without the deleted ones."""
+    """Return the positions from 0 to the number of documents, without the deleted ones."""
     if deleted is None:
         return np.arange(documents, dtype=np.int64)
     is_live = np.ones(documents, bool)

@@ -89,8 +89,8 @@ class LocalEngine(Reading):
             IndexNotFoundError: The directory has no index, and ``dim`` is not given.
             IndexLockedError: Another writer has it open.
             InvalidVectorsError: The index has another dimension.
-            InvalidRequestError: The index has other bits, or ``bits`` is not an allowed value; a new index in a directory that
-                has something else in it.
+            InvalidRequestError: The index has other bits, or ``bits`` is not an allowed value; a new index in a
+                directory that has something else in it.
             CorruptIndexError: The files are damaged.
             StorageError: The directory cannot be read or written.
         """

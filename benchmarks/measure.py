@@ -15,8 +15,8 @@ from benchmarks.peers.workers import THREADS
 from late_interaction import Document
 from late_interaction.engines import LocalEngine, Record
 from late_interaction.engines.local import compaction
-from late_interaction.engines.local.codebook import Codebook
-from late_interaction.engines.local.codec import ResidualCodec
+from late_interaction.engines.local.quantization.codebook import Codebook
+from late_interaction.engines.local.quantization.residual import ResidualCodec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

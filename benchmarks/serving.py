@@ -23,7 +23,7 @@ from benchmarks.quality import read
 from late_interaction import Document, Index
 from late_interaction.langchain import LateInteractionRetriever
 from late_interaction.llama_index import LateInteractionRetriever as NodeRetriever
-from late_interaction.reranking import rerank
+from late_interaction.retrieval.reranking import rerank
 
 CANDIDATES, TOKENS = 100, 150
 AT_ONCE, ROUNDS = 8, 20

@@ -8,7 +8,7 @@ import socket
 import pytest
 from rich.console import Console
 
-from late_interaction import demo
+from late_interaction.cli import demo
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from late_interaction.diversity import diverse
+from late_interaction.retrieval.diversity import diverse
 
 
 def likeness(one, other):

@@ -225,7 +225,7 @@ def test_mutexes_in_a_child():
     assert (len(forking._renewals), len(forking._holders)) == (before[0] + 1, before[1])
 
     # cached properties of this package, which have a mutex before Python 3.12
-    from late_interaction.engines.local.rows import Reader
+    from late_interaction.engines.local.catalog.reader import Reader
     inside, leave = threading.Event(), threading.Event()
     class Slow:
         def execute(self, *_):
@@ -261,8 +261,8 @@ def test_a_fork_waits_for_an_import(tmp_path):
 def test_the_pools_of_a_child_are_its_own():
     program = """
     import asyncio
-    from late_interaction.asynchronous import in_thread
-    from late_interaction.engines.local import threads
+    from late_interaction.adapters.event_loop import in_thread
+    from late_interaction.engines.local.search import threads
     ask = lambda: asyncio.run(in_thread(os.getpid))
     def run():
         found = []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from late_interaction.fusion import best_possible, reciprocal_rank_fusion
+from late_interaction.retrieval.fusion import best_possible, reciprocal_rank_fusion
 
 
 def test_by_hand():

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import late_interaction
 from late_interaction import Document, Index
-from late_interaction.printable import printable, to_json
+from late_interaction.cli.printable import printable, to_json
 from tests.fakes import WordEncoder
 from tests.test_cli import call, load_with
 

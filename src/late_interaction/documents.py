@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import ImageUnavailableError, InvalidDocumentError
 from late_interaction.images import PageImage
+from late_interaction.validation import MAX_METADATA_DEPTH, check_id, check_string, plain_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,7 +70,7 @@ class Document:
         metadata = {} if metadata is None else metadata
         if not isinstance(metadata, Mapping):
             raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
-        metadata = plain_json(dict(metadata), "metadata", max_depth=_MAX_DEPTH)
+        metadata = plain_json(dict(metadata), "metadata", max_depth=MAX_METADATA_DEPTH)
         if id is None:
             id = _content_hash(text, encoded_text, metadata, page)  # noqa: A001
         else:
@@ -170,25 +170,6 @@ class Hit:
         return self.document.metadata
 
 
-def check_string(value: object, name: str) -> None:
-    """Raise `InvalidDocumentError` unless the value is a string that UTF-8 can hold."""
-    if not isinstance(value, str):
-        raise InvalidDocumentError(f"{name} must be a string, not {type(value).__name__}.")
-    if value.isascii():
-        return
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidDocumentError(f"{name} cannot be stored: it is not valid Unicode ({error.reason}).") from None
-
-
-def check_id(value: object) -> None:
-    """Raise `InvalidDocumentError` unless the value can be a document's id."""
-    check_string(value, "id")
-    if not value:
-        raise InvalidDocumentError("id must not be empty. Leave it out to use a hash of the content.")
-
-
 def _as_page_image(image: object) -> PageImage:
     """The page image; a file is looked at, and nothing is ever fetched.
 
@@ -228,47 +209,3 @@ def _content_hash(text: str, encoded_text: str | None, metadata: Mapping[str, An
     if image is not None:
         content += [image.digest, image.page]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
-
-
-_MAX_DEPTH = 16  # of metadata; filters see each level on its own, so an index keeps deep metadata many times
-_MAX_STORED_DEPTH = 64  # of metadata that earlier releases stored
-
-
-def plain_json(value: Any, name: str, depth: int = 0, *, max_depth: int = _MAX_STORED_DEPTH) -> Any:
-    """Return a copy of a JSON value, made of plain dicts, lists, strings, numbers, booleans and None.
-
-    Raises:
-        InvalidDocumentError: JSON or the catalog cannot hold it; the message names the place inside ``name``.
-    """
-    if depth > max_depth:
-        raise InvalidDocumentError(
-            f"{name:.200} is nested more than {max_depth} levels deep. Flatten it, or use a string."
-        )
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        check_string(value, name)
-        return str(value)
-    if isinstance(value, int):
-        if not -(2**63) <= value < 2**63:
-            raise InvalidDocumentError(f"{name} is an integer beyond 64 bits. Use a string.")
-        return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise InvalidDocumentError(f"{name} is {value}, which JSON cannot hold. Use None.")
-        return float(value)
-    if isinstance(value, dict):
-        for key in value:
-            check_string(key, f"{name}: the key {key!r}")
-        return {
-            str(key): plain_json(item, f"{name}[{key!r}]", depth + 1, max_depth=max_depth)
-            for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [
-            plain_json(item, f"{name}[{place}]", depth + 1, max_depth=max_depth) for place, item in enumerate(value)
-        ]
-    raise InvalidDocumentError(
-        f"{name} is a {type(value).__name__}, which JSON cannot hold. "
-        "Use strings, numbers, booleans, None, lists and dicts."
-    )

@@ -14,13 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from tqdm import tqdm
 
-from late_interaction.compatibility import accepted, as_encoder, check_settings, fingerprint_of, reduced, remembered
-from late_interaction.compatibility import modalities as modalities_of
 from late_interaction.documents import Document, Hit
-from late_interaction.encoder_record import read_record
-from late_interaction.encoding import encode_documents, encode_queries, is_blank
+from late_interaction.encoders.record import read_record
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.base import check_k
 from late_interaction.errors import (
     DuplicateIdError,
     IndexNotFoundError,
@@ -31,10 +27,14 @@ from late_interaction.errors import (
 from late_interaction.explanations.stored import explain_documents
 from late_interaction.filters import parse
 from late_interaction.forking import renew_in_child
-from late_interaction.fusion import best_possible, reciprocal_rank_fusion
+from late_interaction.opening import accepted, as_encoder, check_settings, fingerprint_of, reduced, remembered
+from late_interaction.opening import modalities as modalities_of
 from late_interaction.profiling import profile as profiling
 from late_interaction.profiling import stage
-from late_interaction.reranking import late_hit, rank
+from late_interaction.retrieval.encoding import encode_documents, encode_queries, is_blank
+from late_interaction.retrieval.fusion import best_possible, reciprocal_rank_fusion
+from late_interaction.retrieval.reranking import late_hit, rank
+from late_interaction.validation import check_k
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

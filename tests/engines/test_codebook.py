@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from late_interaction.engines.local.codebook import (
+from late_interaction.engines.local.quantization.codebook import (
     Codebook,
     CodebookEntry,
     centroids_for,
@@ -19,7 +19,7 @@ from late_interaction.engines.local.codebook import (
     train,
     write_codebook,
 )
-from late_interaction.engines.local.columns import ColumnFile
+from late_interaction.engines.local.storage.columns import ColumnFile
 from late_interaction.errors import CorruptIndexError
 
 DIM = 24

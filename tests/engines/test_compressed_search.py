@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import compaction, threads
-from late_interaction.engines.local import search as search_module
+from late_interaction.engines.local import compaction
+from late_interaction.engines.local.search import plan as search_module
+from late_interaction.engines.local.search import threads
 from tests.engines.helpers import record, stored
 
 DIM = 64

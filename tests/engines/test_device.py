@@ -19,13 +19,14 @@ import pytest
 import torch
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import device as device_module
-from late_interaction.engines.local import scoring, search
-from late_interaction.engines.local.codebook import Codebook
-from late_interaction.engines.local.codec import rotation
-from late_interaction.engines.local.device import Device, DeviceQuery
-from late_interaction.engines.local.scoring import CodedQuery
-from late_interaction.engines.local.segment import CodedSegment
+from late_interaction.engines.local.quantization.codebook import Codebook
+from late_interaction.engines.local.quantization.residual import rotation
+from late_interaction.engines.local.search import cpu as scoring
+from late_interaction.engines.local.search import device as device_module
+from late_interaction.engines.local.search import plan as search
+from late_interaction.engines.local.search.cpu import CodedQuery
+from late_interaction.engines.local.search.device import Device, DeviceQuery
+from late_interaction.engines.local.storage.segment import CodedSegment
 from late_interaction.errors import InvalidRequestError
 from tests.engines.helpers import record, small_thresholds, state_on_disk, unit_vectors
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import columns, compaction
-from late_interaction.engines.local.columns import ColumnFolder
-from late_interaction.engines.local.segment import SegmentWriter
+from late_interaction.engines.local import compaction
+from late_interaction.engines.local.storage import columns
+from late_interaction.engines.local.storage.columns import ColumnFolder
+from late_interaction.engines.local.storage.segment import SegmentWriter
 from tests.engines.helpers import record, segment_files, state_on_disk, stored, true_score, unit_vectors
 
 QUERY = unit_vectors(12345, 4)

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local.catalog import FORMAT_VERSION
-from late_interaction.engines.local.columns import npy_header
+from late_interaction.engines.local.catalog.database import FORMAT_VERSION
+from late_interaction.engines.local.storage.columns import npy_header
 from late_interaction.errors import CorruptIndexError
 from tests.engines.catalogs import change, read_setting, set_setting
 from tests.engines.helpers import (

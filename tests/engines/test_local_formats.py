@@ -16,7 +16,7 @@ import pytest
 
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.base import LEGACY_ROOT
-from late_interaction.engines.local.schema import FORMAT_VERSION
+from late_interaction.engines.local.catalog.schema import FORMAT_VERSION
 from late_interaction.errors import InvalidDocumentError, InvalidRequestError
 from tests.engines.fixtures.make_old_indexes import LONG_LIST, LONG_PATH, answers
 from tests.engines.helpers import CHILD_ENVIRONMENT, DIM, left_over, record, small_thresholds, unit_vectors
@@ -196,7 +196,7 @@ def test_readers_in_progress_go_on(old, expected):
 CHILD = """
 import sqlite3, sys, time
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import migration
+from late_interaction.engines.local.catalog import migration
 from tests.engines.helpers import record
 before = migration._add_checksums
 def slowly(*arguments):

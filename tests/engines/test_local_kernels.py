@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from late_interaction.engines.local import kernels
-from late_interaction.engines.local.kernels import exact
+from late_interaction.engines.local.search import exact
 
 DIM = 5
 
@@ -60,7 +59,7 @@ def test_maxsim_is_its_definition(segment, block, query_tokens, seed):
     before = vectors.copy(), offsets.copy(), query.copy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact, "_BLOCK_TOKENS", block)
-        scores = kernels.maxsim(query, vectors, offsets, np.array(positions, np.int64))
+        scores = exact.maxsim(query, vectors, offsets, np.array(positions, np.int64))
     assert scores.shape == (len(positions),)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
@@ -73,14 +72,14 @@ def test_maxsim_is_its_definition(segment, block, query_tokens, seed):
 def test_the_reference_is_the_definition(tokens, query_tokens, seed):
     rng = np.random.default_rng(seed)
     query, document = rng.normal(size=(query_tokens, DIM)), rng.normal(size=(tokens, DIM))
-    assert kernels.maxsim_reference(query, document) == pytest.approx(naive_maxsim(query, document))
+    assert exact.maxsim_reference(query, document) == pytest.approx(naive_maxsim(query, document))
 
 
 def test_a_maxsim_written_by_hand():
     query = np.array([[1, 0], [0, 1]], np.float32)
     vectors = np.array([[1, 0], [0, 0.5], [-1, -1], [-2, 0], [0, -3]], np.float16)
     offsets = np.array([0, 2, 3, 3, 5], np.int64)
-    scores = kernels.maxsim(query, vectors, offsets, np.arange(4))
+    scores = exact.maxsim(query, vectors, offsets, np.arange(4))
     # (1 + .5), then a document that is only negative, one without tokens, and (max(-2, 0) + max(0, -3))
     assert scores.tolist() == [1.5, -2.0, 0.0, 0.0]
 
@@ -89,7 +88,7 @@ def test_one_document_beyond_the_real_block():
     lengths = [5, exact._BLOCK_TOKENS + 3, 7]
     vectors, offsets = column(lengths, 1)
     query = np.random.default_rng(2).normal(size=(3, DIM)).astype(np.float32)
-    scores = kernels.maxsim(query, vectors, offsets, np.arange(3))
+    scores = exact.maxsim(query, vectors, offsets, np.arange(3))
     wide = vectors.astype(np.float64)
     expected = [(query @ wide[offsets[n] : offsets[n + 1]].T).max(axis=1).sum() for n in range(3)]
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
@@ -98,7 +97,7 @@ def test_one_document_beyond_the_real_block():
 def test_values_at_the_edge_of_half_precision_do_not_overflow():
     vectors = np.full((2, DIM), 65504, np.float16)
     query = np.full((3, DIM), 65504, np.float32)
-    score = kernels.maxsim(query, vectors, np.array([0, 2]), np.array([0]))[0]
+    score = exact.maxsim(query, vectors, np.array([0, 2]), np.array([0]))[0]
     assert score == pytest.approx(3 * DIM * 65504.0**2, rel=1e-5)
 
 
@@ -111,6 +110,6 @@ def test_values_at_the_edge_of_half_precision_do_not_overflow():
 @example(scores=[], k=1)
 @example(scores=[0.0, -0.0, 0.0], k=2)
 def test_top_k_is_a_stable_sort(scores, k):
-    chosen = kernels.top_k(np.array(scores, np.float32), k)
+    chosen = exact.top_k(np.array(scores, np.float32), k)
     expected = sorted(range(len(scores)), key=lambda position: (-scores[position], position))[:k]
     assert chosen.tolist() == expected

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local.columns import npy_header
+from late_interaction.engines.local.storage.columns import npy_header
 from late_interaction.errors import CorruptIndexError, InvalidVectorsError
 from tests.engines.catalogs import change, read_setting, set_setting
 from tests.engines.helpers import CHILD_ENVIRONMENT, DIM, column_files, record, small_thresholds, unit_vectors
@@ -215,7 +215,7 @@ def a_huge_claim(root, documents, tokens):
 
 LIMITED = """
 import resource, sys, time
-import late_interaction.engines.local.search
+import late_interaction.engines.local.search.plan
 from late_interaction.engines import LocalEngine
 from late_interaction.errors import CorruptIndexError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

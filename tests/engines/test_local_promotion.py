@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import codebook, compaction
-from late_interaction.engines.local.segment import SegmentWriter
+from late_interaction.engines.local import compaction
+from late_interaction.engines.local.quantization import codebook
+from late_interaction.engines.local.storage.segment import SegmentWriter
 from late_interaction.errors import InvalidRequestError
 from tests.engines.helpers import (
     DIM,

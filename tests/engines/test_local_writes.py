@@ -352,7 +352,7 @@ def test_read_only_refuses_to_write(filled, root):
 
 @pytest.mark.parametrize("failing", ["add_segment", "add", "finish"])
 def test_a_full_disk_leaves_the_last_state(filled, root, monkeypatch, failing):
-    from late_interaction.engines.local import writer
+    from late_interaction.engines.local.catalog import writer
 
     def no_room(*_):
         raise OSError(28, "No space left on device")

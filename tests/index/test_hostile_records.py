@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from late_interaction import Index
 from late_interaction.cli import app
-from late_interaction.encoder_record import EncoderRecord, InvalidRecordError
+from late_interaction.encoders.record import EncoderRecord, InvalidRecordError
 from late_interaction.errors import (
     CorruptIndexError,
     IncompatibleEncoderError,

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from late_interaction import Document, Index
-from late_interaction.engines.local import compaction, search
+from late_interaction.engines.local import compaction
+from late_interaction.engines.local.search import plan as search
 from late_interaction.errors import (
     DuplicateIdError,
     IndexLockedError,
@@ -443,7 +444,7 @@ def run(examples, steps):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr("late_interaction.encoding._WINDOW", 3)
+    monkeypatch.setattr("late_interaction.retrieval.encoding._WINDOW", 3)
     monkeypatch.setattr(compaction, "_FANOUT", 4)
     with small_thresholds(FIRST, BUFFER):
         yield

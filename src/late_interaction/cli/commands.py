@@ -12,17 +12,17 @@ from rich.text import Text
 
 from late_interaction import Index, __version__
 from late_interaction.cli.output import Commands, console, show, show_json, show_skipped
-from late_interaction.compatibility import as_encoder, modalities
+from late_interaction.cli.printable import printable
+from late_interaction.cli.terminal import show_explanation, show_hit
 from late_interaction.encoders.minilm import MINILM
 from late_interaction.errors import IndexNotFoundError, InvalidFilterError, InvalidRequestError
 from late_interaction.index import Mode
 from late_interaction.ingestion import update
 from late_interaction.ingestion.roots import Roots, is_folder, real_path
-from late_interaction.printable import printable
+from late_interaction.opening import as_encoder, modalities
 from late_interaction.readers import read_paths
 from late_interaction.readers.folders import check_paths
 from late_interaction.readers.kinds import suffixes_of
-from late_interaction.terminal import show_explanation, show_hit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def demo() -> None:
     """Index the Python language reference offline and ask it questions through LangChain and LlamaIndex."""
-    from late_interaction.demo import run
+    from late_interaction.cli.demo import run
 
     run(console)
 

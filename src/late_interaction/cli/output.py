@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
+from late_interaction.cli.printable import printable, to_json
 from late_interaction.errors import LateInteractionError
-from late_interaction.printable import printable, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import operator
-import reprlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, runtime_checkable
-
-import numpy as np
-
-from late_interaction.errors import InvalidRequestError, InvalidVectorsError
-from late_interaction.filters import is_always_true, parse
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from late_interaction.documents import Document
-    from late_interaction.filters import Filter, Where
+    from late_interaction.filters import Where
 
 LEGACY_ROOT = 0
 """The root of documents that an earlier release indexed from a folder it did not record."""
@@ -197,60 +191,3 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release files and locks. Closing twice is no error."""
         ...
-
-
-def check_k(k: SupportsIndex) -> int:
-    """The number of hits asked for.
-
-    Raises:
-        InvalidRequestError: It is no positive integer.
-    """
-    try:
-        number = 0 if isinstance(k, bool) else operator.index(k)
-    except TypeError:
-        number = 0
-    if not 0 < number < 2**31:
-        raise InvalidRequestError(f"k must be a positive integer, not {reprlib.repr(k)}.")
-    return number
-
-
-def check_restricting(where: Where) -> Filter:
-    """Return the syntax tree of a filter that decides what is deleted.
-
-    Raises:
-        InvalidRequestError: Every document matches the filter.
-        InvalidFilterError: The filter is malformed.
-    """
-    clause = parse(where)
-    if is_always_true(clause):
-        raise InvalidRequestError(
-            f"The filter {reprlib.repr(where)} matches every document. Nothing was deleted. "
-            "To delete everything, call clear()."
-        )
-    return clause
-
-
-def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32]:
-    """The vectors as a float32 array of shape (tokens, dim).
-
-    Raises:
-        InvalidVectorsError: Another shape or dimension, not numbers, or NaN or infinity (also as float16).
-    """
-    try:
-        given = np.asarray(vectors)
-    except (TypeError, ValueError) as error:
-        raise InvalidVectorsError(f"{what}: not an array of numbers ({error}).") from None
-    if given.dtype.kind not in "fiu":
-        raise InvalidVectorsError(f"{what}: not an array of real numbers, but of {given.dtype}.")
-    with np.errstate(over="ignore"):  # what is too great for float32 becomes infinity, which is refused below
-        array = np.require(given, np.float32, ("C", "W"))
-    if array.ndim != 2:
-        raise InvalidVectorsError(f"{what}: expected shape (tokens, {dim}), got {array.shape}.")
-    if array.shape[1] != dim:
-        raise InvalidVectorsError(f"{what}: expected dimension {dim}, got {array.shape[1]}.")
-    if array.size and not float(np.abs(array).max()) <= _FLOAT16_MAX:  # "not <=" also catches NaN
-        raise InvalidVectorsError(f"{what}: holds NaN, infinity or a value beyond float16 (±{_FLOAT16_MAX:.0f}).")
-    return array
-
-
-_FLOAT16_MAX = float(np.finfo(np.float16).max)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.encoders import ReducedEncoder, has_spans, reads_images
-from late_interaction.encoding import encode_queries
 from late_interaction.errors import ImageUnavailableError, MissingEncoderError
 from late_interaction.explanations.patches import explain_page
 from late_interaction.explanations.words import explain
+from late_interaction.retrieval.encoding import encode_queries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,7 +19,7 @@ elements of a list do not count, which is how other libraries' filters are trans
 
 from late_interaction.filters.ast import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not, Where
 from late_interaction.filters.evaluate import field_values, matches
-from late_interaction.filters.folding import is_always_true
+from late_interaction.filters.folding import check_restricting, is_always_true
 from late_interaction.filters.parse import parse
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "In",
     "Not",
     "Where",
+    "check_restricting",
     "field_values",
     "is_always_true",
     "matches",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, TypeAlias
 
-from late_interaction.filters.ast import AllOf, AnyOf, Contains, Exists, FieldValue, Filter, In, Not
+from late_interaction.errors import InvalidRequestError
+from late_interaction.filters.ast import AllOf, AnyOf, Contains, Exists, FieldValue, Filter, In, Not, Where
 from late_interaction.filters.evaluate import matches
+from late_interaction.filters.parse import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["is_always_true"]
+__all__ = ["check_restricting", "is_always_true"]
 
 _Literal: TypeAlias = tuple[Filter, bool]
 """A clause, and whether it must match or must not."""
@@ -91,3 +94,19 @@ def _cover_everything(literals: set[_Literal]) -> bool:
             if any(set(clause.values) <= set(other.values) and other.elements >= clause.elements for other in wider):
                 return True
     return False
+
+
+def check_restricting(where: Where) -> Filter:
+    """Return the syntax tree of a filter that decides what is deleted.
+
+    Raises:
+        InvalidRequestError: Every document matches the filter.
+        InvalidFilterError: The filter is malformed.
+    """
+    clause = parse(where)
+    if is_always_true(clause):
+        raise InvalidRequestError(
+            f"The filter {reprlib.repr(where)} matches every document. Nothing was deleted. "
+            "To delete everything, call clear()."
+        )
+    return clause

@@ -7,9 +7,9 @@ import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.documents import check_string, plain_json
 from late_interaction.errors import InvalidDocumentError, InvalidFilterError
 from late_interaction.filters.ast import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not
+from late_interaction.validation import check_string, plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from late_interaction.documents import Document
-from late_interaction.encoding import encode_documents, refusal
 from late_interaction.engines.base import LEGACY_ROOT
 from late_interaction.errors import InvalidRequestError
 from late_interaction.ingestion.naming import Naming, Passage
 from late_interaction.ingestion.roots import Roots, real_path
 from late_interaction.ingestion.vanished import Reading, find_stale
+from late_interaction.retrieval.encoding import encode_documents, refusal
 
 if TYPE_CHECKING:
     import os

@@ -9,9 +9,9 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import RunnableConfig, get_config_list
 from pydantic import ConfigDict, Field, field_validator
 
-from late_interaction.asynchronous import in_thread
+from late_interaction.adapters.event_loop import in_thread
 from late_interaction.documents import Hit
-from late_interaction.encoder_record import read_record
+from late_interaction.encoders.record import read_record
 from late_interaction.index import Index, Mode, as_index
 from late_interaction.langchain.documents import hit_to_langchain
 

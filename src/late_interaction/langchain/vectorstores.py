@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.vectorstores import VectorStore
 
-from late_interaction.asynchronous import in_thread
-from late_interaction.diversity import diverse
-from late_interaction.engines.base import check_k
+from late_interaction.adapters.event_loop import in_thread
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index, Mode, as_index
 from late_interaction.langchain.documents import from_langchain, from_text, hit_to_langchain, to_langchain
+from late_interaction.retrieval.diversity import diverse
+from late_interaction.validation import check_k
 
 if TYPE_CHECKING:
     from late_interaction.documents import Hit

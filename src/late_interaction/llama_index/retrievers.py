@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.retrievers import BaseRetriever
 
-from late_interaction.asynchronous import in_thread
+from late_interaction.adapters.event_loop import in_thread
 from late_interaction.filters import AllOf, Filter, parse
 from late_interaction.index import Index, Mode, as_index
 from late_interaction.llama_index.filters import to_filter

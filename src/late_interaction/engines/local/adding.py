@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from late_interaction.engines.base import check_vectors
-from late_interaction.engines.local.incoming import Incoming
-from late_interaction.engines.local.segment import SegmentWriter
+from late_interaction.engines.local.catalog.incoming import Incoming
+from late_interaction.engines.local.storage.segment import SegmentWriter
+from late_interaction.validation import check_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from late_interaction.engines.base import Record
+    from late_interaction.engines.local.catalog.writer import Writer
     from late_interaction.engines.local.transactions import Transactions
-    from late_interaction.engines.local.writer import Writer
     from late_interaction.filters import Where
 
 __all__ = ["add_records"]

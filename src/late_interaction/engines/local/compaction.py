@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.engines.local.codebook import Codebook, CodebookEntry, centroids_for, train, write_codebook
-from late_interaction.engines.local.segment import CodedSegment, FlatSegment, SegmentWriter, in_blocks
-from late_interaction.engines.local.writer import Replacement
+from late_interaction.engines.local.catalog.writer import Replacement
+from late_interaction.engines.local.quantization.codebook import (
+    Codebook,
+    CodebookEntry,
+    centroids_for,
+    train,
+    write_codebook,
+)
+from late_interaction.engines.local.storage.segment import CodedSegment, FlatSegment, SegmentWriter, in_blocks
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
@@ -22,10 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from late_interaction.engines.local.codec import ResidualCodec
-    from late_interaction.engines.local.names import Taken
-    from late_interaction.engines.local.rows import Place
+    from late_interaction.engines.local.catalog.reader import Place
+    from late_interaction.engines.local.quantization.residual import ResidualCodec
     from late_interaction.engines.local.snapshot import Snapshot
+    from late_interaction.engines.local.storage.names import Taken
 
 __all__ = ["compact", "tidy"]
 

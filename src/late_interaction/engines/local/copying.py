@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from late_interaction.engines.local.files import (
+from late_interaction.engines.local.storage.files import (
     CATALOG,
     CODEBOOKS,
     LOCK,
@@ -18,13 +18,13 @@ from late_interaction.engines.local.files import (
     remove_directory,
     sync_directory,
 )
-from late_interaction.engines.local.locking import WriterLock
+from late_interaction.engines.local.storage.locking import WriterLock
 from late_interaction.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from late_interaction.engines.local.columns import ColumnFolder
+    from late_interaction.engines.local.storage.columns import ColumnFolder
 
 __all__ = ["check_target", "copy_folders", "reserved"]
 

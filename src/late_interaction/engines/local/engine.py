@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from late_interaction.engines.base import Record, check_restricting
 from late_interaction.engines.local.adding import add_records
-from late_interaction.engines.local.codec import BITS
+from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows
+from late_interaction.engines.local.catalog.schema import FORMAT_VERSION
+from late_interaction.engines.local.catalog.settings import check_dim
 from late_interaction.engines.local.copying import check_target, copy_folders, reserved
-from late_interaction.engines.local.device import Device
-from late_interaction.engines.local.document_rows import DocumentRow, field_rows
 from late_interaction.engines.local.maintenance import Maintenance
 from late_interaction.engines.local.opening import has_index, look_around, open_directory, resolve_root
-from late_interaction.engines.local.reading import Reading, check_ids
-from late_interaction.engines.local.schema import FORMAT_VERSION
-from late_interaction.engines.local.settings import check_dim
+from late_interaction.engines.local.quantization.residual import BITS
+from late_interaction.engines.local.reading import Reading
+from late_interaction.engines.local.search.device import Device
 from late_interaction.engines.local.transactions import Transactions
 from late_interaction.errors import (
     InvalidRequestError,
     InvalidVectorsError,
     ReadOnlyIndexError,
 )
-from late_interaction.filters import parse
+from late_interaction.filters import check_restricting, parse
+from late_interaction.validation import check_ids
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from late_interaction.documents import Document
+    from late_interaction.engines.base import Record
+    from late_interaction.engines.local.catalog.writer import Writer
     from late_interaction.engines.local.opening import Opened
-    from late_interaction.engines.local.writer import Writer
     from late_interaction.filters import Where
 
 __all__ = ["LocalEngine"]
@@ -48,6 +49,7 @@ class LocalEngine(Reading):
     Example:
         >>> import numpy as np, tempfile
         >>> from late_interaction import Document
+        >>> from late_interaction.engines import Record
         >>> engine = LocalEngine.open(tempfile.mkdtemp(), dim=2)
         >>> engine.upsert([Record(Document("east", id="e"), np.array([[1.0, 0.0]]))])
         ['e']

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from late_interaction.engines.local import compaction
-from late_interaction.engines.local.files import CODEBOOKS, SEGMENTS, remove_directory
-from late_interaction.engines.local.names import Taken
+from late_interaction.engines.local.storage.files import CODEBOOKS, SEGMENTS, remove_directory
+from late_interaction.engines.local.storage.names import Taken
 from late_interaction.errors import IndexClosedError, InvalidRequestError, LateInteractionError
 from late_interaction.forking import renew_in_child
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from late_interaction.engines.local.catalog import Catalog
+    from late_interaction.engines.local.catalog.database import Catalog
+    from late_interaction.engines.local.catalog.writer import Replacement
     from late_interaction.engines.local.snapshot import Snapshot
     from late_interaction.engines.local.states import States
     from late_interaction.engines.local.transactions import Transactions
-    from late_interaction.engines.local.writer import Replacement
 
 __all__ = ["Maintenance", "remove_directories"]
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from late_interaction.engines.local.catalog import Catalog
-from late_interaction.engines.local.files import (
+from late_interaction.engines.local.catalog.database import Catalog
+from late_interaction.engines.local.maintenance import Maintenance, remove_directories
+from late_interaction.engines.local.recovery import lost_commits_problem, set_aside
+from late_interaction.engines.local.storage.files import (
     CATALOG,
     CODEBOOKS,
     LAST_COMMIT,
@@ -23,11 +25,9 @@ from late_interaction.engines.local.files import (
     is_name,
     make_directories,
 )
-from late_interaction.engines.local.last_commit import read_last_commit
-from late_interaction.engines.local.location import Location
-from late_interaction.engines.local.locking import WriterLock
-from late_interaction.engines.local.maintenance import Maintenance, remove_directories
-from late_interaction.engines.local.recovery import lost_commits_problem, set_aside
+from late_interaction.engines.local.storage.last_commit import read_last_commit
+from late_interaction.engines.local.storage.location import Location
+from late_interaction.engines.local.storage.locking import WriterLock
 from late_interaction.errors import CorruptIndexError, IndexNotFoundError, InvalidRequestError, StorageError
 
 if TYPE_CHECKING:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.documents import Document, check_id
-from late_interaction.engines.base import Match, Verification, check_k, check_vectors
-from late_interaction.engines.local.files import CATALOG
-from late_interaction.engines.local.positions import positions_of
-from late_interaction.engines.local.search import search
+from late_interaction.engines.base import Match, Verification
+from late_interaction.engines.local.search.plan import search
+from late_interaction.engines.local.search.positions import positions_of
 from late_interaction.engines.local.states import States
+from late_interaction.engines.local.storage.files import CATALOG
 from late_interaction.engines.local.verify import verify
-from late_interaction.errors import InvalidRequestError
 from late_interaction.profiling import stage
+from late_interaction.validation import check_ids, check_k, check_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,12 +21,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from late_interaction.engines.local.device import Device
+    from late_interaction.documents import Document
     from late_interaction.engines.local.opening import Opened
+    from late_interaction.engines.local.search.device import Device
     from late_interaction.engines.local.states import OneState
     from late_interaction.filters import Where
 
-__all__ = ["Reading", "check_ids"]
+__all__ = ["Reading"]
 
 _SCANNED_TOGETHER = 64  # documents
 
@@ -183,18 +183,3 @@ class Reading:
     def verify(self) -> Verification:
         """Read everything back and compare it: with checksums, and words and filter rows with the documents."""
         return Verification(verify(self._opened.catalog, self._states.reading))
-
-
-def check_ids(ids: Iterable[str]) -> list[str]:
-    """Return the ids as a list.
-
-    Raises:
-        InvalidRequestError: They are one string.
-        InvalidDocumentError: One cannot be an id.
-    """
-    if isinstance(ids, str):
-        raise InvalidRequestError(f"ids must be a list of strings, not the string {ids!r}.")
-    ids = list(ids)
-    for document_id in ids:
-        check_id(document_id)
-    return ids

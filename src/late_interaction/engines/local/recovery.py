@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.engines.local.files import (
+from late_interaction.engines.local.storage.files import (
     CATALOG,
     CODEBOOKS,
     SEGMENTS,

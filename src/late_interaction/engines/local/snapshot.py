@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.codebook import CodebookEntry, open_codebook
-from late_interaction.engines.local.codec import ResidualCodec, rotation
-from late_interaction.engines.local.segment import open_segment
+from late_interaction.engines.local.quantization.codebook import CodebookEntry, open_codebook
+from late_interaction.engines.local.quantization.residual import ResidualCodec, rotation
+from late_interaction.engines.local.storage.segment import open_segment
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from late_interaction.engines.local.codebook import Codebook
-    from late_interaction.engines.local.columns import ColumnFolder
-    from late_interaction.engines.local.rows import Place, Reader
-    from late_interaction.engines.local.segment import Segment
+    from late_interaction.engines.local.catalog.reader import Place, Reader
+    from late_interaction.engines.local.quantization.codebook import Codebook
+    from late_interaction.engines.local.storage.columns import ColumnFolder
+    from late_interaction.engines.local.storage.segment import Segment
 
 __all__ = ["Snapshot", "Snapshots"]
 

@@ -8,16 +8,16 @@ import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from late_interaction.engines.local.columns import ColumnsMissingError
-from late_interaction.engines.local.rows import Reader
+from late_interaction.engines.local.catalog.reader import Reader
 from late_interaction.engines.local.snapshot import Snapshot, Snapshots
+from late_interaction.engines.local.storage.columns import ColumnsMissingError
 from late_interaction.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from late_interaction.engines.local.catalog import Catalog
-    from late_interaction.engines.local.connections import Connection
+    from late_interaction.engines.local.catalog.connections import Connection
+    from late_interaction.engines.local.catalog.database import Catalog
 
 __all__ = ["OneState", "States"]
 

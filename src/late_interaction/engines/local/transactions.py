@@ -6,9 +6,9 @@ import os
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from late_interaction.engines.local.files import disk_errors
-from late_interaction.engines.local.last_commit import LastCommit
-from late_interaction.engines.local.names import Names
+from late_interaction.engines.local.storage.files import disk_errors
+from late_interaction.engines.local.storage.last_commit import LastCommit
+from late_interaction.engines.local.storage.names import Names
 from late_interaction.errors import (
     IndexClosedError,
     IndexLockedError,
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
-    from late_interaction.engines.local.catalog import Catalog
-    from late_interaction.engines.local.location import Location
-    from late_interaction.engines.local.locking import WriterLock
-    from late_interaction.engines.local.writer import Writer
+    from late_interaction.engines.local.catalog.database import Catalog
+    from late_interaction.engines.local.catalog.writer import Writer
+    from late_interaction.engines.local.storage.location import Location
+    from late_interaction.engines.local.storage.locking import WriterLock
 
 __all__ = ["Transactions"]
 

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.columns import ColumnsMissingError
-from late_interaction.engines.local.files import LAST_COMMIT, SET_ASIDE, disk_errors, is_name
-from late_interaction.engines.local.last_commit import read_last_commit
+from late_interaction.engines.local.catalog.word_checks import word_problems
 from late_interaction.engines.local.recovery import lost_commits_problem, set_aside_problems
-from late_interaction.engines.local.word_checks import word_problems
+from late_interaction.engines.local.storage.columns import ColumnsMissingError
+from late_interaction.engines.local.storage.files import LAST_COMMIT, SET_ASIDE, disk_errors, is_name
+from late_interaction.engines.local.storage.last_commit import read_last_commit
 from late_interaction.errors import CorruptIndexError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
 
-    from late_interaction.engines.local.catalog import Catalog
-    from late_interaction.engines.local.rows import Reader
+    from late_interaction.engines.local.catalog.database import Catalog
+    from late_interaction.engines.local.catalog.reader import Reader
     from late_interaction.engines.local.snapshot import Snapshot
 
     State = tuple[Reader, Snapshot]

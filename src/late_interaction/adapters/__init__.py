@@ -1,0 +1,1 @@
+"""What the classes of several frameworks share. Nothing here imports a framework."""

@@ -1,0 +1,1 @@
+"""The catalog: the SQLite database that names everything the index holds."""

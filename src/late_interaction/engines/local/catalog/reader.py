@@ -1,0 +1,288 @@
+"""Reading the rows of the catalog, inside one transaction."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows, is_root
+from late_interaction.engines.local.catalog.filter_sql import compile_filter
+from late_interaction.engines.local.catalog.schema import check_schema
+from late_interaction.engines.local.catalog.settings import parse_setting, parse_settings
+from late_interaction.engines.local.storage.columns import ColumnFile
+from late_interaction.engines.local.storage.segment import SegmentEntry
+from late_interaction.errors import CorruptIndexError
+from late_interaction.filters import parse
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from late_interaction.documents import Document
+    from late_interaction.filters import Where
+
+__all__ = ["Place", "Reader"]
+
+Place = tuple[int, int]
+"""Where a document's vectors are: (segment, position)."""
+
+_COLUMNS = "documents.id, documents.text, documents.encoded_text, documents.metadata"
+_FORMAT_WITH_IMAGES = 3
+_FORMAT_WITH_CHECKSUMS = 4
+_UNCHECKED_DOCUMENTS = 4096
+_MIN_DOCUMENT_BYTES = 4  # in the catalog, the least that a tombstone takes; a document takes dozens
+_CHUNK = 500  # ids in one statement
+_MAX_WORDS = 256  # of a lexical query: a pasted page is cut, its first words say what it is about
+
+
+class Reader:
+    """Queries over one state of the catalog."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, for checks of tables that nothing else reads."""
+        return self._connection
+
+    @property
+    def has_spare_names(self) -> bool:
+        """Whether the format has the table ``spare_names``."""
+        return self.version >= _FORMAT_WITH_CHECKSUMS
+
+    def setting(self, key: str) -> Any:
+        """Return a setting's value, or None.
+
+        Raises:
+            CorruptIndexError: It is not what releases write under this key.
+        """
+        row = self._connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
+        return parse_setting(key, None if row is None else row[0])
+
+    def check_schema(self, path: Path) -> None:
+        """Check that the catalog at this path has the tables of its format and nothing else, before any other query.
+
+        Raises:
+            CorruptIndexError: It has not, or is not a catalog.
+        """
+        check_schema(self._connection, path)
+
+    def settings(self, *, all_of_them: bool = False) -> dict[str, Any]:
+        """Return the settings that every reader needs, or all, by key, after a look at the checksum of all.
+
+        Raises:
+            CorruptIndexError: One is missing or not what releases write, or their checksum is another.
+        """
+        rows = self._connection.execute("SELECT key, value FROM settings").fetchall()
+        return parse_settings(rows, all_of_them=all_of_them)
+
+    def integrity_problems(self) -> list[str]:
+        """What SQLite finds wrong with the database file."""
+        rows = self._connection.execute("PRAGMA integrity_check").fetchall()
+        rows += [(f"broken reference in {row[0]}",) for row in self._connection.execute("PRAGMA foreign_key_check")]
+        return [row[0] for row in rows if row[0] != "ok"]
+
+    @property
+    def generation(self) -> int:
+        """The number of commits so far; it names this state."""
+        return self._number("generation")
+
+    def segments(self) -> dict[int, SegmentEntry]:
+        """Return all segments, oldest first.
+
+        Raises:
+            CorruptIndexError: One has a name, files or numbers that no release writes.
+        """
+        files: dict[int, list[ColumnFile]] = {}
+        for segment, *file in self._connection.execute("SELECT segment, name, size, checksum FROM segment_files"):
+            files.setdefault(segment, []).append(ColumnFile(*file))
+        rows = self._connection.execute("SELECT segment, name, documents, tokens FROM segments ORDER BY segment")
+        entries = {
+            segment: SegmentEntry(name, documents, tokens, tuple(files.pop(segment, ())))
+            for segment, name, documents, tokens in rows
+        }
+        for segment, entry in entries.items():
+            if problem := entry.problem():
+                raise CorruptIndexError(
+                    f"The segment {segment} of the catalog has {problem}, which no release writes. "
+                    "Restore the index from a copy."
+                )
+        if files:
+            raise CorruptIndexError(
+                f"The catalog has files of segments that it does not have: {list(files)!r:.80}. "
+                "Restore the index from a copy."
+            )
+        self._check_documents(sum(entry.documents for entry in entries.values()))
+        return entries
+
+    def _check_documents(self, documents: int) -> None:
+        """Check, before anything of that size is allocated, that so many rows can be in a file of this size.
+
+        Counting the rows would read them all, at each opening. `verify` does.
+        """
+        if documents <= _UNCHECKED_DOCUMENTS:
+            return
+        pages, page = (self._connection.execute(f"PRAGMA page_{of}").fetchone()[0] for of in ("count", "size"))
+        size = pages * page
+        if documents * _MIN_DOCUMENT_BYTES > size:
+            raise CorruptIndexError(
+                f"The catalog says that its segments have {documents} documents, but with {size} bytes it is too small "
+                "for that. Restore the index from a copy."
+            )
+
+    def spare_names(self) -> dict[str, bool]:
+        """Names of directories that may be removed, and whether one was in use."""
+        if self.version < _FORMAT_WITH_CHECKSUMS:
+            return {}
+        rows = self._connection.execute("SELECT name, is_retired FROM spare_names")
+        return {name: bool(is_retired) for name, is_retired in rows}
+
+    def tombstones(self) -> list[Place]:
+        """The places of deleted documents."""
+        return self._connection.execute("SELECT segment, position FROM tombstones").fetchall()
+
+    def places(self, *, where: Where | None = None, candidates: Iterable[str] | None = None) -> list[Place]:
+        """Return the places of the documents that pass the filter and are candidates, in any order."""
+        condition, parameters = self.condition(where)
+        select = f"SELECT segment, position FROM documents WHERE {condition}"
+        if candidates is None:
+            return self._connection.execute(select, parameters).fetchall()
+        remaining = iter(dict.fromkeys(candidates))
+        places: list[Place] = []
+        while chunk := list(islice(remaining, _CHUNK)):
+            chosen = f"{select} AND id IN ({', '.join('?' * len(chunk))})"
+            places += self._connection.execute(chosen, [*parameters, *chunk])
+        return places
+
+    def place_of(self, document_id: str) -> Place | None:
+        """Where a document's vectors are, or None."""
+        place: Place | None = self._connection.execute(
+            "SELECT segment, position FROM documents WHERE id = ?", (document_id,)
+        ).fetchone()
+        return place
+
+    def document_at(self, place: Place) -> Document:
+        """Return the document whose vectors are at a place.
+
+        Raises:
+            CorruptIndexError: It is damaged, or there is none.
+        """
+        row = self._connection.execute(f"{self._select} WHERE segment = ? AND position = ?", place).fetchone()
+        if row is None:
+            raise CorruptIndexError(f"The vectors at {place} belong to no document. Restore the index from a copy.")
+        return DocumentRow(*row).document()
+
+    def documents(self, ids: Sequence[str]) -> list[Document]:
+        """The documents of these ids, in this order, without unknown ones."""
+        found = {}
+        for document_id in dict.fromkeys(ids):
+            row = self._connection.execute(f"{self._select} WHERE id = ?", (document_id,)).fetchone()
+            if row is not None:
+                found[document_id] = DocumentRow(*row).document()
+        return [found[document_id] for document_id in ids if document_id in found]
+
+    def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:
+        """All documents that pass, of a root only those that were read from it, in the order of addition."""
+        condition, parameters = self.condition(where)
+        if root is not None:
+            if self.version < _FORMAT_WITH_CHECKSUMS:
+                return iter(())
+            condition, parameters = f"{condition} AND root = ?", [*parameters, root]
+        rows = self._connection.execute(f"{self._select} WHERE {condition} ORDER BY row", parameters)
+        return (DocumentRow(*row).document() for row in rows)
+
+    def roots_of(self, ids: Iterable[str]) -> dict[str, int | None]:
+        """The root that each of these documents was read from, or None; without unknown ones."""
+        select = "SELECT root" if self.version >= _FORMAT_WITH_CHECKSUMS else "SELECT NULL"
+        found = {}
+        for document_id in ids:
+            row = self._connection.execute(f"{select} FROM documents WHERE id = ?", (document_id,)).fetchone()
+            if row is not None:
+                if not is_root(row[0]):
+                    raise CorruptIndexError(
+                        f"The root of the document {document_id!r:.200} is damaged: {row[0]!r:.80}."
+                    )
+                found[document_id] = row[0]
+        return found
+
+    def document_rows(self) -> Iterator[tuple[int, DocumentRow]]:
+        """Yield all documents as they are stored, unchecked, by their row numbers and in that order."""
+        select = self._select.replace("SELECT ", "SELECT row, ", 1)
+        return ((row, DocumentRow(*columns)) for row, *columns in self._connection.execute(f"{select} ORDER BY row"))
+
+    def field_rows(self) -> Iterator[tuple[int, Any, int, Any, int]]:
+        """Yield what filters see: (row of the document, path, kind, value, is_element), ordered by the first."""
+        return self._connection.execute(
+            "SELECT document, path, kind, value, is_element FROM fields INDEXED BY fields_of_document ORDER BY document"
+        )
+
+    def expected_fields(self, metadata: Mapping[str, Any]) -> Iterator[tuple[str | bytes, int, Any, bool]]:
+        """Yield what filters should see of the metadata of a document, without its row."""
+        return field_rows(metadata, shortened=self.version >= _FORMAT_WITH_CHECKSUMS)
+
+    def count(self, *, where: Where | None = None) -> int:
+        """How many documents pass."""
+        condition, parameters = self.condition(where)
+        row = self._connection.execute(f"SELECT count(*) FROM documents WHERE {condition}", parameters)
+        return int(row.fetchone()[0])
+
+    def search_words(
+        self, query: str, k: int, *, where: Where | None = None, candidates: Iterable[str] | None = None
+    ) -> list[tuple[Document, float]]:
+        """The k best documents by BM25 (as FTS5 computes it: k1 = 1.2, b = 0.75), best first."""
+        words = list(dict.fromkeys(re.findall(r"\w+", unicodedata.normalize("NFC", query))))[:_MAX_WORDS]
+        if not words:
+            return []
+        condition, parameters = self.condition(where)
+        if candidates is not None:
+            condition += " AND documents.id IN (SELECT value FROM json_each(?))"
+            parameters = [*parameters, json.dumps(list(candidates))]
+        expression = " OR ".join(f'"{word}"' for word in words)  # quoted: FTS5's own operators mean nothing here
+        rows = self._connection.execute(
+            f"SELECT documents.row, -words.rank FROM words JOIN documents ON documents.row = words.rowid "
+            f"WHERE words MATCH ? AND {condition} ORDER BY words.rank, documents.row LIMIT ?",
+            [expression, *parameters, k],
+        ).fetchall()
+        return [(self._document_in(row), float(score)) for row, score in rows]
+
+    def _document_in(self, row: int) -> Document:
+        columns = self._connection.execute(f"{self._select} WHERE row = ?", (row,)).fetchone()
+        if columns is None:
+            raise CorruptIndexError(
+                f"The catalog lacks the document in row {row!r:.80}. Restore the index from a copy."
+            )
+        return DocumentRow(*columns).document()
+
+    @cached_property
+    def version(self) -> int:
+        """The format version of the catalog."""
+        return self._number("format_version")
+
+    def _number(self, key: str) -> int:
+        value = self.setting(key)
+        if value is None:
+            raise CorruptIndexError(f"The setting {key!r} of the catalog is missing. Restore the index from a copy.")
+        return int(value)
+
+    def condition(self, where: Where | None) -> tuple[str, list[Any]]:
+        """Return a filter as a condition on ``documents`` with its parameters; without one, a condition that holds."""
+        if where is None:
+            return "1", []
+        return compile_filter(parse(where), shortened=self.version >= _FORMAT_WITH_CHECKSUMS)
+
+    @property
+    def _select(self) -> str:
+        """The statement that gives the columns of `DocumentRow`, up to its condition."""
+        own = "root, coalesce(checksum, -1)" if self.version >= _FORMAT_WITH_CHECKSUMS else "NULL, NULL"
+        if self.version < _FORMAT_WITH_IMAGES:
+            return f"SELECT {_COLUMNS}, {own}, NULL, NULL FROM documents"
+        return (
+            f"SELECT {_COLUMNS}, {own}, image, thumbnail "
+            "FROM documents LEFT JOIN images ON images.document = documents.row"
+        )

@@ -1,0 +1,108 @@
+"""The settings of the catalog: JSON values by name, each of a known type, under one checksum."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from late_interaction.engines.local.catalog.stored_json import parse_json
+from late_interaction.engines.local.quantization.residual import BITS
+from late_interaction.errors import CorruptIndexError, InvalidVectorsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["CHECKSUM", "check_dim", "parse_setting", "parse_settings", "settings_checksum"]
+
+CHECKSUM = "checksum"
+"""The setting that has the checksum of all others, since format 4."""
+
+_FORMAT_WITH_BITS = 2
+_FORMAT_WITH_CHECKSUMS = 4
+_MAX_DIM = 65_536
+_MAX_COMPRESSED_DIM = 4_096  # compression multiplies by a (dim, dim) matrix, whose making takes 0.7 GB and 10 s here
+
+
+def check_dim(dim: object, *, compressed: bool) -> None:
+    """Raise `InvalidVectorsError` unless an index of compressed or exact vectors can have this dimension."""
+    limit = _MAX_COMPRESSED_DIM if compressed else _MAX_DIM
+    if type(dim) is not int or not 1 <= dim <= limit:
+        kind = "compressed vectors (exact ones, with bits=None, may have more)" if compressed else "exact vectors"
+        raise InvalidVectorsError(f"dim must be an integer from 1 to {limit} for {kind}, not {dim!r}.")
+
+
+def settings_checksum(rows: Iterable[tuple[str, str]]) -> int:
+    """Return the CRC-32 of all settings, as (key, JSON), but that of the checksum itself."""
+    others = sorted([key, value] for key, value in rows if key != CHECKSUM)
+    return zlib.crc32(json.dumps(others).encode())
+
+
+def parse_setting(key: str, stored: Any) -> Any:
+    """Return the value of a setting as the catalog keeps it, JSON or None if it is missing.
+
+    Raises:
+        CorruptIndexError: It is not what releases write under this key.
+    """
+    try:
+        value = None if stored is None else parse_json(stored)
+        valid = _VALID.get(key)
+        if valid is not None and not valid(value):
+            raise ValueError(f"it is {value!r:.80}")
+    except ValueError as error:
+        raise CorruptIndexError(
+            f"The setting {key!r} of the catalog is damaged: {error}. Restore the index from a copy."
+        ) from None
+    return value
+
+
+def parse_settings(rows: Iterable[tuple[Any, Any]], *, all_of_them: bool = False) -> dict[str, Any]:
+    """Return the settings that every reader needs, or all, by key, from (key, JSON) of a catalog.
+
+    Raises:
+        CorruptIndexError: One is missing or not what releases write, or their checksum is another.
+    """
+    stored = dict(rows)
+    if not all(isinstance(text, str) for row in stored.items() for text in row):
+        raise CorruptIndexError("The settings of the catalog are damaged: not all are text. Restore it from a copy.")
+    keys = {*stored, *_REQUIRED} if all_of_them else {*_REQUIRED, *(_SHORT & stored.keys())}
+    values = {key: parse_setting(key, stored.get(key)) for key in keys}
+    version = values["format_version"]
+    if version is None or values["generation"] is None:
+        raise CorruptIndexError("Settings of the catalog are missing. Restore the index from a copy.")
+    if "bits" not in values and version >= _FORMAT_WITH_BITS:
+        raise CorruptIndexError("The setting 'bits' of the catalog is missing. Restore the index from a copy.")
+    try:
+        check_dim(values["dim"], compressed=values.get("bits") is not None)
+    except InvalidVectorsError as error:
+        raise CorruptIndexError(f"The setting 'dim' of the catalog is damaged: {error}") from None
+    if version >= _FORMAT_WITH_CHECKSUMS and values.get(CHECKSUM) != settings_checksum(stored.items()):
+        raise CorruptIndexError(
+            "The settings of the catalog (dim, bits, encoder and others) are damaged: their checksum is not the one "
+            "recorded with them. Restore the index from a copy."
+        )
+    return values
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**62
+
+
+def _is_object(value: Any) -> bool:
+    return value is None or isinstance(value, dict)
+
+
+_REQUIRED = ("format_version", "dim", "generation")
+_SHORT = {"bits", CHECKSUM}
+
+_VALID: dict[str, Callable[[Any], bool]] = {
+    "format_version": _is_count,
+    "dim": lambda value: _is_count(value) and 1 <= value <= _MAX_DIM,
+    "bits": lambda value: value is None or (type(value) is int and value in BITS),
+    "generation": _is_count,
+    "codebook": _is_object,
+    "encoder": _is_object,
+    "roots": _is_object,
+    CHECKSUM: _is_count,
+}
+"""By setting, a test of its value; None stands for a setting that is missing, as it does in JSON."""

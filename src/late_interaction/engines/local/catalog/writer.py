@@ -1,0 +1,208 @@
+"""Changing the rows of the catalog, inside one transaction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from late_interaction.engines.local.catalog.document_rows import DocumentRow
+from late_interaction.engines.local.catalog.reader import Place, Reader
+from late_interaction.engines.local.catalog.settings import CHECKSUM, settings_checksum
+from late_interaction.engines.local.storage.names import new_name
+from late_interaction.errors import CorruptIndexError, UnknownIdError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from late_interaction.engines.local.catalog.document_rows import FieldRow
+    from late_interaction.engines.local.catalog.incoming import IncomingRow
+    from late_interaction.engines.local.quantization.codebook import CodebookEntry
+    from late_interaction.engines.local.storage.segment import SegmentEntry
+    from late_interaction.filters import Where
+
+__all__ = ["Replacement", "Writer"]
+
+_MAX_ROW = 2**62
+_CHUNK = 500  # documents added at a time
+_IMAGE_COLUMN = DocumentRow._fields.index("image")
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A new segment for old ones.
+
+    Attributes:
+        segments: The old ones.
+        entry: The new one; None if every document was deleted.
+        origins: Where each document of the new one was.
+        codebook: A new codebook, if there is one.
+    """
+
+    segments: tuple[int, ...]
+    entry: SegmentEntry | None
+    origins: tuple[Place, ...] = ()
+    codebook: CodebookEntry | None = None
+
+
+class Writer(Reader):
+    """Changes to the catalog, in one transaction."""
+
+    def set_setting(self, key: str, value: Any) -> None:
+        """Write a setting, as JSON."""
+        self._connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value)))
+
+    def finish(self, generation: int) -> None:
+        """Give the commit its number, and write the checksum of all settings, as the last thing before it."""
+        self.set_setting("generation", generation)
+        rows = self._connection.execute("SELECT key, value FROM settings").fetchall()
+        self.set_setting(CHECKSUM, settings_checksum(rows))
+
+    def add_segment(self, entry: SegmentEntry) -> int:
+        """Name the files of a new segment, which are durable by now; return the segment's number."""
+        cursor = self._connection.execute(
+            "INSERT INTO segments (name, documents, tokens) VALUES (?, ?, ?)",
+            (entry.name, entry.documents, entry.tokens),
+        )
+        segment = int(cursor.lastrowid or 0)
+        rows = [(segment, file.name, file.size, file.checksum) for file in entry.files]
+        self._connection.executemany("INSERT INTO segment_files VALUES (?, ?, ?, ?)", rows)
+        self._use_name(entry.name)
+        return segment
+
+    def replace_segments(self, replacement: Replacement) -> None:
+        """Put a new segment in the place of old ones. What was deleted since it was written is deleted in it, too."""
+        if replacement.codebook is not None:
+            if (replaced := self.setting("codebook")) is not None:
+                self._retire_names([replaced["name"]])
+            self.set_setting("codebook", replacement.codebook.to_json())
+            self._use_name(replacement.codebook.name)
+        if replacement.entry is not None:
+            target = self.add_segment(replacement.entry)
+            moves = [(target, at, *origin) for at, origin in enumerate(replacement.origins)]
+            self._connection.executemany(
+                "UPDATE documents SET segment = ?, position = ? WHERE segment = ? AND position = ?", moves
+            )
+            deleted = set(range(len(moves))) - {
+                position
+                for (position,) in self._connection.execute(
+                    "SELECT position FROM documents WHERE segment = ?", (target,)
+                )
+            }
+            self._connection.executemany("INSERT INTO tombstones VALUES (?, ?)", [(target, at) for at in deleted])
+        for segment in replacement.segments:
+            (name,) = self._connection.execute("SELECT name FROM segments WHERE segment = ?", (segment,)).fetchone()
+            self._retire_names([name])
+            self._connection.execute("DELETE FROM segments WHERE segment = ?", (segment,))
+
+    def reserve_names(self, count: int) -> list[str]:
+        """Record names for the directories of coming writes."""
+        names = [new_name() for _ in range(count)]
+        self._connection.executemany("INSERT INTO spare_names VALUES (?, 0)", [(name,) for name in names])
+        return names
+
+    def forget_names(self, names: Iterable[str]) -> None:
+        """Forget names whose directories are removed. None of them is ever used again."""
+        self._connection.executemany("DELETE FROM spare_names WHERE name = ?", [(name,) for name in names])
+
+    def _use_name(self, name: str) -> None:
+        self._connection.execute("DELETE FROM spare_names WHERE name = ?", (name,))
+
+    def _retire_names(self, names: Iterable[str]) -> None:
+        """Record names of directories that nothing needs any more."""
+        self._connection.executemany("INSERT OR REPLACE INTO spare_names VALUES (?, 1)", [(name,) for name in names])
+
+    def add(self, incoming: Iterable[IncomingRow], entry: SegmentEntry) -> None:
+        """Add documents whose vectors are in a new segment, in its order, replacing those of the same ids."""
+        segment = self.add_segment(entry)
+        rows = iter(incoming)
+        number = self._connection.execute("SELECT coalesce(max(row), 0) FROM documents").fetchone()[0] + 1
+        if number > _MAX_ROW:
+            raise CorruptIndexError(
+                "The rows of the catalog have numbers that no release gives. Restore it from a copy."
+            )
+        position = 0
+        while chunk := list(islice(rows, _CHUNK)):
+            self.delete_ids(row.document.id for row in chunk)
+            numbered = [(number + at, position + at, *row) for at, row in enumerate(chunk)]
+            self._connection.executemany(
+                "INSERT INTO documents (row, segment, position, id, text, encoded_text, metadata, root, checksum) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                ((row, segment, at, *document[:_IMAGE_COLUMN]) for row, at, document, _ in numbered),
+            )
+            self._connection.executemany(
+                "INSERT INTO images VALUES (?, ?, ?)",
+                ((row, *document[_IMAGE_COLUMN:]) for row, _, document, _ in numbered if document.image is not None),
+            )
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)",
+                ((*field, row) for row, _, _, fields in numbered for field in fields),
+            )
+            number += len(chunk)
+            position += len(chunk)
+
+    def set_root(self, ids: Iterable[str], root: int | None) -> int:
+        """Note the root that documents were read from; how many there were.
+
+        Raises:
+            CorruptIndexError: A document is damaged, which a new checksum would conceal.
+        """
+        changed = 0
+        for document_id in ids:
+            row = self._connection.execute(f"{self._select} WHERE id = ?", (document_id,)).fetchone()
+            if row is not None:
+                stored = DocumentRow(*row)
+                stored.document()
+                new = stored.with_root(root)
+                self._connection.execute(
+                    "UPDATE documents SET root = ?, checksum = ? WHERE id = ?", (root, new.checksum, document_id)
+                )
+                changed += 1
+        return changed
+
+    def update_documents(self, rows: Iterable[tuple[DocumentRow, list[FieldRow]]]) -> int:
+        """Replace documents and what filters see of them, in their places; return how many there were.
+
+        Raises:
+            UnknownIdError: There is no document of an id.
+        """
+        execute = self._connection.execute
+        updated = 0
+        for new, fields in rows:
+            stored = execute(
+                "SELECT row, coalesce(encoded_text, text) FROM documents WHERE id = ?", (new.id,)
+            ).fetchone()
+            if stored is None:
+                raise UnknownIdError(f"The index holds no document {new.id!r}.")
+            row, words = stored
+            execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, words))
+            execute(
+                "UPDATE documents SET text = ?, encoded_text = ?, metadata = ?, root = ?, checksum = ? WHERE row = ?",
+                (new.text, new.encoded_text, new.metadata, new.root, new.checksum, row),
+            )
+            execute("INSERT INTO words (rowid, text) SELECT row, text FROM passages WHERE row = ?", (row,))
+            execute("DELETE FROM images WHERE document = ?", (row,))
+            if new.image is not None:
+                execute("INSERT INTO images VALUES (?, ?, ?)", (row, new.image, new.thumbnail))
+            execute("DELETE FROM fields WHERE document = ?", (row,))
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)", [(*field, row) for field in fields]
+            )
+            updated += 1
+        return updated
+
+    def delete_ids(self, ids: Iterable[str]) -> int:
+        """Delete documents by id; how many there were."""
+        return sum(self._delete("documents.id = ?", [document_id]) for document_id in ids)
+
+    def delete_where(self, where: Where) -> int:
+        """Delete the documents that pass; how many there were."""
+        return self._delete(*self.condition(where))
+
+    def _delete(self, condition: str, parameters: list[Any]) -> int:
+        self._connection.execute(
+            f"INSERT INTO tombstones SELECT segment, position FROM documents WHERE {condition}",
+            parameters,
+        )
+        return self._connection.execute(f"DELETE FROM documents WHERE {condition}", parameters).rowcount

@@ -1,0 +1,1 @@
+"""Files of an index: columns and segments, names, durability and the writer lock."""

@@ -1,0 +1,255 @@
+"""Columns on disk: plain ``.npy`` files in a directory of their own, written once, then mapped.
+
+Readable with ``numpy.load``. The catalog knows the size and checksum of each, so a column that is not what it was is
+never taken for data.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from late_interaction.engines.local.storage.files import (
+    checksum,
+    checksum_of,
+    remove_directory,
+    sync_directory,
+    write_all,
+)
+from late_interaction.engines.local.storage.regular_files import opened_folder
+from late_interaction.errors import CorruptIndexError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+__all__ = ["ColumnFile", "ColumnFolder", "ColumnWriter", "ColumnsMissingError", "is_count"]
+
+_HEADER_BYTES = 128
+_MAX_COUNT = 2**48
+
+
+class ColumnsMissingError(CorruptIndexError):
+    """A file is not there. A reader may be looking at a state that a merge has just replaced."""
+
+
+@dataclass(frozen=True)
+class ColumnFile:
+    """What the catalog knows of a file."""
+
+    name: str
+    size: int
+    checksum: int
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether its size and checksum can be those of a file."""
+        return is_count(self.size) and is_count(self.checksum) and self.checksum < 2**32
+
+
+def is_count(value: object) -> bool:
+    """Whether this is a number of things that a file can have."""
+    return type(value) is int and 0 <= value < _MAX_COUNT
+
+
+class ColumnWriter:
+    """Streams columns into a new directory; memory stays that of what is appended.
+
+    As a context manager it removes the directory unless `finish` was reached. A forked child that inherits one leaves
+    the files to its parent, so nothing is buffered here that the child could write a second time.
+
+    Args:
+        parent: Where the directory is made.
+        name: Of the directory; recorded in the catalog (see `names.Names`).
+        columns: By name, the type of an element and the shape of a row, ``()`` for a plain column.
+    """
+
+    def __init__(self, parent: Path, name: str, columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
+        self.name = name
+        self._path = parent / self.name
+        self._columns = {name: (np.dtype(dtype), row) for name, (dtype, row) in columns.items()}
+        self._rows = dict.fromkeys(columns, 0)
+        self._files: dict[str, FileIO] = {}
+        self._finished = False
+        self._process = os.getpid()
+        with self._disk_errors():
+            self._path.mkdir()
+            for name, (dtype, row) in self._columns.items():
+                self._files[name] = FileIO(self._path / f"{name}.npy", "xb")
+                write_all(self._files[name], npy_header((0, *row), dtype))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._finished and os.getpid() == self._process:
+            for file in self._files.values():
+                file.close()
+            remove_directory(self._path)
+
+    def append(self, **rows: NDArray[Any]) -> None:
+        """Append rows to some columns."""
+        with self._disk_errors():
+            for name, values in rows.items():
+                write_all(
+                    self._files[name],
+                    np.ascontiguousarray(values, self._columns[name][0]).reshape(-1).view(np.uint8).data,
+                )
+                self._rows[name] += len(values)
+
+    def finish(self) -> tuple[ColumnFile, ...]:
+        """Make the files durable. They exist for readers once the catalog names them."""
+        written = []
+        with self._disk_errors():
+            for name, (dtype, row) in self._columns.items():
+                file = self._files[name]
+                file.seek(0)
+                write_all(file, npy_header((self._rows[name], *row), dtype))
+                os.fsync(file.fileno())
+                file.close()
+                path = self._path / f"{name}.npy"
+                written.append(ColumnFile(path.name, path.stat().st_size, checksum(path)))
+            sync_directory(self._path)
+            sync_directory(self._path.parent)
+        self._finished = True
+        return tuple(written)
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(f"{self._path} could not be written: {error}. The last commit stands.") from error
+
+
+class ColumnFolder:
+    """A directory of columns open for reading.
+
+    Args:
+        path: The directory.
+        files: What the catalog knows of its files.
+        columns: By name, the type of an element and the shape that the catalog expects. These are all files there are.
+
+    Attributes:
+        columns: By name, mapped from their files.
+
+    Raises:
+        ColumnsMissingError: A file is missing.
+        CorruptIndexError: A file is not a regular file, or has another size, type or shape than the catalog says.
+    """
+
+    def __init__(
+        self, path: Path, files: tuple[ColumnFile, ...], columns: Mapping[str, tuple[Any, tuple[int, ...]]]
+    ) -> None:
+        self.path = path
+        self.files = files
+        self._shapes = {name: (np.dtype(dtype), shape) for name, (dtype, shape) in columns.items()}
+        by_name = {file.name: file for file in files}
+        if by_name.keys() != {f"{name}.npy" for name in columns}:
+            raise CorruptIndexError(
+                f"The catalog names other files of {path} than it has. Restore the index from a copy."
+            )
+        with _missing_files(path), opened_folder(path) as open_file:
+            self.columns = {}
+            for name in self._shapes:
+                file = by_name[f"{name}.npy"]
+                with FileIO(open_file(file.name)) as stream:
+                    self.columns[name] = self._mapped(name, file, stream)
+
+    def rows(self, name: str, first: int, last: int) -> NDArray[Any]:
+        """Return rows of a column, read from its file."""
+        dtype, (_, *row) = self._shapes[name]
+        size = math.prod(row)
+        with self._opened(f"{name}.npy") as stream:
+            stream.seek(_HEADER_BYTES + first * size * dtype.itemsize)
+            values = np.fromfile(stream, dtype, (last - first) * size)
+        if values.size != (last - first) * size:
+            raise CorruptIndexError(f"{self.path / name}.npy ends too soon. Restore the index from a copy.")
+        return values.reshape(last - first, *row)
+
+    def problems(self) -> list[str]:
+        """Say what is wrong with the files, byte by byte.
+
+        Raises:
+            ColumnsMissingError: A file is not there.
+            StorageError: The system does not let a file be read.
+        """
+        try:
+            for file in self.files:
+                with self._opened(file.name) as stream:
+                    self._check_size(file, stream)  # of another size: what is mapped must not be touched
+                    if checksum_of(stream) != file.checksum:
+                        return [
+                            f"{self.path / file.name} is damaged: its checksum is not the one the catalog recorded."
+                        ]
+        except ColumnsMissingError:
+            raise
+        except CorruptIndexError as error:
+            return [str(error)]
+        return []
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[FileIO]:
+        with _missing_files(self.path), opened_folder(self.path) as open_file, FileIO(open_file(name)) as stream:
+            yield stream
+
+    def _mapped(self, name: str, file: ColumnFile, stream: FileIO) -> NDArray[Any]:
+        self._check_size(file, stream)
+        dtype, shape = self._shapes[name]
+        header = npy_header(shape, dtype)
+        if stream.read(len(header)) != header or file.size != len(header) + math.prod(shape) * dtype.itemsize:
+            raise CorruptIndexError(
+                f"{self.path / file.name} is no column of {dtype} {shape}, which the catalog expects. "
+                "Restore the index from a copy."
+            )
+        if 0 in shape:
+            return np.empty(shape, dtype)  # an empty file cannot be mapped
+        # By its descriptor: np.memmap would look for the path of the file, and takes longer.
+        mapped = mmap.mmap(stream.fileno(), file.size, access=mmap.ACCESS_READ)
+        return np.frombuffer(mapped, dtype, offset=len(header)).reshape(shape)
+
+    def _check_size(self, file: ColumnFile, stream: FileIO) -> None:
+        size = os.fstat(stream.fileno()).st_size
+        if size != file.size:
+            raise CorruptIndexError(
+                f"{self.path / file.name} has {size} bytes, the catalog expects {file.size}. "
+                "Restore the index from a copy."
+            )
+
+
+def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """A version 1.0 ``.npy`` header of always the same size, so that it can be rewritten once the shape is known."""
+    text = repr({"descr": dtype.str, "fortran_order": False, "shape": shape})
+    return (
+        b"\x93NUMPY\x01\x00"
+        + (_HEADER_BYTES - 10).to_bytes(2, "little")
+        + text.ljust(_HEADER_BYTES - 11).encode()
+        + b"\n"
+    )
+
+
+@contextmanager
+def _missing_files(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        name = Path(error.filename or path).name  # of a file, of the directory, or of the one that it is in
+        missing = path / name if name.endswith(".npy") else path
+        raise ColumnsMissingError(f"{missing} is missing. Restore the index from a copy.") from None
+    except (StorageError, CorruptIndexError):
+        raise
+    except OSError as error:
+        raise StorageError(f"{path} could not be read: {error}.") from error

@@ -1,0 +1,231 @@
+"""A segment: the token vectors of some documents, in immutable memory-mapped columns.
+
+``offsets`` (documents + 1, i64) says where each document's tokens begin in the columns of the tokens. A flat segment
+has their vectors as they came, ``vectors`` (tokens, dim; f16). A coded one has ``codes`` (tokens; u16), ``scales``
+(tokens; f16) and ``residuals`` (tokens, bytes; u8): see `codec`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from late_interaction.engines.local.storage.columns import ColumnFile, ColumnFolder, ColumnWriter, is_count
+from late_interaction.engines.local.storage.files import SEGMENTS, is_name
+from late_interaction.errors import CorruptIndexError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from late_interaction.engines.local.quantization.residual import ResidualCodec
+
+__all__ = [
+    "CodedSegment",
+    "FlatSegment",
+    "Segment",
+    "SegmentEntry",
+    "SegmentWriter",
+    "in_blocks",
+    "open_segment",
+    "tokens_of",
+]
+
+
+_FLAT_FILES = ["offsets.npy", "vectors.npy"]
+_CODED_FILES = ["codes.npy", "offsets.npy", "residuals.npy", "scales.npy"]
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """What the catalog knows of a segment."""
+
+    name: str
+    documents: int
+    tokens: int
+    files: tuple[ColumnFile, ...]
+
+    def problem(self) -> str | None:
+        """Say what no release writes in it, if there is anything: other names, or numbers out of range."""
+        names = sorted(str(file.name) for file in self.files)
+        if not is_name(self.name):
+            return f"the name {self.name!r:.80}"
+        if names not in (_FLAT_FILES, _CODED_FILES):
+            return f"the files {', '.join(names) or 'none'!r:.200}"
+        if not (is_count(self.documents) and is_count(self.tokens) and all(file.is_sound for file in self.files)):
+            return "a number out of range"
+        return None
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether its vectors are compressed."""
+        return any(file.name == "codes.npy" for file in self.files)
+
+
+class SegmentWriter(ColumnWriter):
+    """Streams documents into a new segment: a coded one if there is a codec, else a flat one."""
+
+    def __init__(self, root: Path, name: str, dim: int, codec: ResidualCodec | None = None) -> None:
+        vectors: dict[str, Any] = {"vectors": (np.float16, (dim,))}
+        if codec is not None:
+            vectors = {"codes": (np.uint16, ()), "scales": (np.float16, ()), "residuals": (np.uint8, (codec.width,))}
+        super().__init__(root / SEGMENTS, name, {**vectors, "offsets": (np.int64, ())})
+        self._offsets = [0]
+
+    def append_documents(self, lengths: Sequence[int], **columns: NDArray[Any]) -> int:
+        """Append documents with these numbers of tokens, in order; return the position of the first."""
+        self.append(**columns)
+        first = len(self._offsets) - 1
+        for length in lengths:
+            self._offsets.append(self._offsets[-1] + length)
+        return first
+
+    def finish_segment(self) -> SegmentEntry:
+        """Make the files durable. They exist for readers once the catalog names them."""
+        self.append(offsets=np.array(self._offsets))
+        return SegmentEntry(self.name, len(self._offsets) - 1, self._offsets[-1], self.finish())
+
+
+class Segment(ColumnFolder):
+    """A segment open for reading.
+
+    Attributes:
+        entry: What the catalog knows of it.
+
+    Raises:
+        ColumnsMissingError: A file is missing.
+        CorruptIndexError: A file is not a regular file, or has another size, type or shape than the catalog says.
+    """
+
+    def __init__(self, root: Path, entry: SegmentEntry, columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
+        offsets = {"offsets": (np.int64, (entry.documents + 1,))}
+        super().__init__(root / SEGMENTS / entry.name, entry.files, {**offsets, **columns})
+        self.entry = entry
+        self._offsets = self.columns["offsets"]
+
+    token_columns: tuple[str, ...]
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where the tokens of each document begin, and where the last end, (documents + 1,), in ascending order.
+
+        Raises:
+            CorruptIndexError: They are not: compiled kernels do not look.
+        """
+        return self._sound(self._offsets)
+
+    def lengths(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many tokens some documents have, (n,)."""
+        return np.asarray(self.offsets[positions + 1] - self.offsets[positions])
+
+    def read(self, positions: NDArray[np.int64], *, once: bool = False) -> tuple[list[int], dict[str, NDArray[Any]]]:
+        """The lengths of some documents, given by ascending positions, and the columns of their tokens.
+
+        What goes ``once`` through a segment reads its files instead of filling memory with mapped pages. For the writer
+        alone, which knows that they are still there.
+        """
+        starts, ends = self.offsets[positions], self.offsets[positions + 1]
+        lengths = ends - starts
+        first, last = int(starts[0]), int(ends[-1])
+        columns = {
+            name: self.rows(name, first, last) if once else getattr(self, name)[first:last]
+            for name in self.token_columns
+        }
+        if last - first > lengths.sum():
+            wanted = np.zeros(last - first, bool)
+            wanted[tokens_of(starts - first, lengths)] = True
+            columns = {name: column[wanted] for name, column in columns.items()}
+        return lengths.tolist(), columns
+
+    def problems(self) -> list[str]:
+        """What is wrong with the files, byte by byte."""
+        return super().problems() or self._disorder()
+
+    def _sound(self, column: NDArray[Any]) -> NDArray[Any]:
+        if problems := self._disorder():
+            raise CorruptIndexError(f"{problems[0]} Restore the index from a copy.")
+        return column
+
+    def _disorder(self) -> list[str]:
+        offsets = self._offsets
+        if offsets[0] != 0 or offsets[-1] != self.entry.tokens or (offsets[1:] < offsets[:-1]).any():
+            return [f"{self.path / 'offsets.npy'} does not partition the {self.entry.tokens} tokens."]
+        return []
+
+
+class FlatSegment(Segment):
+    """A segment of vectors as they came."""
+
+    token_columns = ("vectors",)
+
+    def __init__(self, root: Path, entry: SegmentEntry, dim: int) -> None:
+        super().__init__(root, entry, {"vectors": (np.float16, (entry.tokens, dim))})
+        self.vectors = self.columns["vectors"]
+
+    def document(self, position: int) -> NDArray[np.float16]:
+        """The token vectors of one document, (tokens, dim)."""
+        return self.vectors[self.offsets[position] : self.offsets[position + 1]]
+
+
+class CodedSegment(Segment):
+    """A segment of compressed vectors.
+
+    Args:
+        root: The directory of the index.
+        entry: What the catalog knows of it.
+        codec: Of the residuals.
+        centroids: How many the codebook has.
+    """
+
+    token_columns = ("codes", "scales", "residuals")
+
+    def __init__(self, root: Path, entry: SegmentEntry, codec: ResidualCodec, centroids: int) -> None:
+        columns = {
+            "codes": (np.uint16, (entry.tokens,)),
+            "scales": (np.float16, (entry.tokens,)),
+            "residuals": (np.uint8, (entry.tokens, codec.width)),
+        }
+        super().__init__(root, entry, columns)
+        self._centroids = centroids
+        self._codes, self.scales, self.residuals = (self.columns[name] for name in columns)
+
+    @cached_property
+    def codes(self) -> NDArray[np.uint16]:
+        """The centroid of each token, (tokens,), all of them known ones.
+
+        Raises:
+            CorruptIndexError: They are not: compiled kernels do not look.
+        """
+        return self._sound(self._codes)
+
+    def _disorder(self) -> list[str]:
+        if self._codes.max(initial=0) >= max(self._centroids, 1):
+            return [f"{self.path / 'codes.npy'} names centroids beyond the {self._centroids} there are."]
+        return super()._disorder()
+
+
+def in_blocks(segment: Segment, positions: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Ascending positions in blocks of documents that together have about so many tokens."""
+    if len(positions):
+        before = np.cumsum(segment.lengths(positions))
+        yield from np.split(positions, np.flatnonzero(np.diff(before // tokens)) + 1)
+
+
+def tokens_of(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers ``start, start + 1, …`` of each document's tokens, one document after the other."""
+    before = np.cumsum(lengths) - lengths
+    return np.asarray(np.arange(lengths.sum()) + np.repeat(starts - before, lengths), np.int64)
+
+
+def open_segment(root: Path, entry: SegmentEntry, dim: int, codec: ResidualCodec | None, centroids: int) -> Segment:
+    """The segment that the catalog describes."""
+    if not entry.is_coded:
+        return FlatSegment(root, entry, dim)
+    if codec is None or not centroids:
+        raise CorruptIndexError(f"The segment {entry.name} is compressed, the catalog lacks its bits or its codebook.")
+    return CodedSegment(root, entry, codec, centroids)

@@ -1,0 +1,1 @@
+"""Retrieval over any engine: encoding, modes of search, fusion, diversity and reranking."""

@@ -1,0 +1,142 @@
+"""Documents and queries through an encoder, in bounded windows."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from late_interaction.encoders.protocol import reads_images, reads_text
+from late_interaction.encoders.reduced import UnusableVectorsError
+from late_interaction.engines import Record
+from late_interaction.errors import InvalidRequestError, InvalidVectorsError
+from late_interaction.validation import check_vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from late_interaction.documents import Document
+    from late_interaction.encoders import Encoder
+
+__all__ = ["encode_documents", "encode_queries", "is_blank", "refusal"]
+
+_WINDOW = 128  # documents encoded together: enough to form batches of like length, few enough to bound memory
+_WINDOW_PIXELS = 24_000_000  # of the page images among them, in memory at once as 3 bytes each
+
+
+def encode_documents(
+    encoder: Encoder, documents: Iterable[Document], report: Callable[[int], object] | None = None
+) -> Iterator[Record]:
+    """Yield each document with its token vectors, in order and unchecked.
+
+    Args:
+        encoder: The encoder.
+        documents: The documents.
+        report: Called with how many more are done.
+
+    Raises:
+        InvalidRequestError: The encoder does not read text, or does not read images.
+        ImageUnavailableError: The image of a page cannot be read.
+    """
+    for window in _windows(encoder, documents):
+        yield from map(Record, window, _encode(encoder, window))
+        if report is not None:
+            report(len(window))
+
+
+def _windows(encoder: Encoder, documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """The documents in groups that fit into memory with their images."""
+    window: list[Document] = []
+    pixels = 0
+    for document in documents:
+        window.append(document)
+        pixels += _pixels(encoder, document)
+        if len(window) == _WINDOW or pixels >= _WINDOW_PIXELS:
+            yield window
+            window, pixels = [], 0
+    if window:
+        yield window
+
+
+def _pixels(encoder: Encoder, document: Document) -> int:
+    """How many pixels the image of a document has when it is loaded for the encoder, which must read such documents."""
+    if reason := refusal(encoder, document):
+        raise InvalidRequestError(f"{document.id!r} cannot be encoded: {reason}")
+    if document.image is None or not reads_images(encoder):
+        return 0
+    width, height = document.image.loaded_size(encoder.viewed_size)
+    return width * height
+
+
+def refusal(encoder: Encoder, document: Document) -> str | None:
+    """Why the encoder cannot encode a document: of another modality, or a page too long and thin. None if it can."""
+    if document.image is None:
+        if reads_text(encoder):
+            return None
+        return (
+            f"it is a text, and {type(encoder).__name__} reads page images and no text passages. Keep text in an index "
+            "of its own, or use an encoder that reads both."
+        )
+    if not reads_images(encoder):
+        return (
+            f"it is a page image, and {type(encoder).__name__} reads text and no images. Use an encoder for pages, for "
+            "example vidore/colqwen2.5-v0.2, or give the text of the page alone."
+        )
+    try:
+        encoder.viewed_size(document.image.width, document.image.height)
+    except InvalidRequestError as error:
+        return str(error)
+    return None
+
+
+def _encode(encoder: Encoder, window: list[Document]) -> Iterator[Any]:
+    passages = [document for document in window if document.image is None]
+    with _named(passages):
+        texts = [document.text_to_encode for document in passages]
+        encoded_texts = iter(_same_length(encoder.encode_documents(texts), texts) if texts else ())
+    pages = [document for document in window if document.image is not None]
+    encoded_pages: Iterator[Any] = iter(())
+    if pages and reads_images(encoder):
+        images = [document.image.load(encoder.viewed_size) for document in pages if document.image is not None]
+        with _named(pages):
+            encoded_pages = iter(_same_length(encoder.encode_images(images), images))
+    for document in window:
+        yield next(encoded_texts if document.image is None else encoded_pages)
+
+
+@contextmanager
+def _named(documents: list[Document]) -> Iterator[None]:
+    """Say whose vectors cannot be used."""
+    try:
+        yield
+    except UnusableVectorsError as error:
+        if not error.position < len(documents):
+            raise
+        raise InvalidVectorsError(f"Vectors of {documents[error.position].id!r}: {error.reason}.") from None
+
+
+def encode_queries(encoder: Encoder, queries: Sequence[str]) -> list[NDArray[np.float32]]:
+    """The token vectors of each query, (query tokens, dim)."""
+    if not queries:
+        return []
+    encoded = _same_length(encoder.encode_queries(list(queries)), queries)
+    return [check_vectors(vectors, encoder.dim, "The encoder's query vectors") for vectors in encoded]
+
+
+def is_blank(query: object) -> bool:
+    """Whether there is nothing to search for.
+
+    Raises:
+        InvalidRequestError: The query is no string.
+    """
+    if not isinstance(query, str):
+        raise InvalidRequestError(f"A query must be a string, not {type(query).__name__}.")
+    return not query.strip()
+
+
+def _same_length(encoded: Sequence[Any], given: Sequence[Any]) -> Sequence[Any]:
+    if not hasattr(encoded, "__len__") or len(encoded) != len(given):
+        raise InvalidVectorsError(f"The encoder was given {len(given)} inputs and did not return as many arrays.")
+    return encoded

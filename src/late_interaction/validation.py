@@ -1,0 +1,137 @@
+"""Every check of an argument, in one place."""
+
+from __future__ import annotations
+
+import math
+import operator
+import reprlib
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+
+from late_interaction.errors import InvalidDocumentError, InvalidRequestError, InvalidVectorsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["MAX_METADATA_DEPTH", "check_id", "check_ids", "check_k", "check_string", "check_vectors", "plain_json"]
+
+MAX_METADATA_DEPTH = 16
+"""Levels of nested metadata; filters index each level, so an index keeps deep metadata many times."""
+
+_MAX_STORED_DEPTH = 64  # levels of metadata that earlier releases stored
+_FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+def check_string(value: object, name: str) -> None:
+    """Raise `InvalidDocumentError` unless the value is a string that UTF-8 can hold."""
+    if not isinstance(value, str):
+        raise InvalidDocumentError(f"{name} must be a string, not {type(value).__name__}.")
+    if value.isascii():
+        return
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidDocumentError(f"{name} cannot be stored: it is not valid Unicode ({error.reason}).") from None
+
+
+def check_id(value: object) -> None:
+    """Raise `InvalidDocumentError` unless the value can be a document's id."""
+    check_string(value, "id")
+    if not value:
+        raise InvalidDocumentError("id must not be empty. Leave it out to use a hash of the content.")
+
+
+def check_ids(ids: Iterable[str]) -> list[str]:
+    """Return the ids as a list.
+
+    Raises:
+        InvalidRequestError: They are one string.
+        InvalidDocumentError: One cannot be an id.
+    """
+    if isinstance(ids, str):
+        raise InvalidRequestError(f"ids must be a list of strings, not the string {ids!r}.")
+    ids = list(ids)
+    for document_id in ids:
+        check_id(document_id)
+    return ids
+
+
+def check_k(k: SupportsIndex) -> int:
+    """The number of hits asked for.
+
+    Raises:
+        InvalidRequestError: It is no positive integer.
+    """
+    try:
+        number = 0 if isinstance(k, bool) else operator.index(k)
+    except TypeError:
+        number = 0
+    if not 0 < number < 2**31:
+        raise InvalidRequestError(f"k must be a positive integer, not {reprlib.repr(k)}.")
+    return number
+
+
+def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32]:
+    """The vectors as a float32 array of shape (tokens, dim).
+
+    Raises:
+        InvalidVectorsError: Another shape or dimension, not numbers, or NaN or infinity (also as float16).
+    """
+    try:
+        given = np.asarray(vectors)
+    except (TypeError, ValueError) as error:
+        raise InvalidVectorsError(f"{what}: not an array of numbers ({error}).") from None
+    if given.dtype.kind not in "fiu":
+        raise InvalidVectorsError(f"{what}: not an array of real numbers, but of {given.dtype}.")
+    with np.errstate(over="ignore"):  # what is too great for float32 becomes infinity, which is refused below
+        array = np.require(given, np.float32, ("C", "W"))
+    if array.ndim != 2:
+        raise InvalidVectorsError(f"{what}: expected shape (tokens, {dim}), got {array.shape}.")
+    if array.shape[1] != dim:
+        raise InvalidVectorsError(f"{what}: expected dimension {dim}, got {array.shape[1]}.")
+    if array.size and not float(np.abs(array).max()) <= _FLOAT16_MAX:  # "not <=" also catches NaN
+        raise InvalidVectorsError(f"{what}: holds NaN, infinity or a value beyond float16 (±{_FLOAT16_MAX:.0f}).")
+    return array
+
+
+def plain_json(value: Any, name: str, depth: int = 0, *, max_depth: int = _MAX_STORED_DEPTH) -> Any:
+    """Return a copy of a JSON value, made of plain dicts, lists, strings, numbers, booleans and None.
+
+    Raises:
+        InvalidDocumentError: JSON or the catalog cannot hold it; the message names the place inside ``name``.
+    """
+    if depth > max_depth:
+        raise InvalidDocumentError(
+            f"{name:.200} is nested more than {max_depth} levels deep. Flatten it, or use a string."
+        )
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        check_string(value, name)
+        return str(value)
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise InvalidDocumentError(f"{name} is an integer beyond 64 bits. Use a string.")
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidDocumentError(f"{name} is {value}, which JSON cannot hold. Use None.")
+        return float(value)
+    if isinstance(value, dict):
+        for key in value:
+            check_string(key, f"{name}: the key {key!r}")
+        return {
+            str(key): plain_json(item, f"{name}[{key!r}]", depth + 1, max_depth=max_depth)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [
+            plain_json(item, f"{name}[{place}]", depth + 1, max_depth=max_depth) for place, item in enumerate(value)
+        ]
+    raise InvalidDocumentError(
+        f"{name} is a {type(value).__name__}, which JSON cannot hold. "
+        "Use strings, numbers, booleans, None, lists and dicts."
+    )

@@ -43,10 +43,10 @@ def test_equals_the_definition(seed, lengths, k, weight):
         drawn = rng.normal(size=(length, 3))
         vectors.append((drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32))
     relevances = rng.random(len(lengths)).tolist()
-    assert diverse(relevances, vectors, k, relevance_weight=weight) == by_definition(relevances, vectors, k, weight)
+    assert diverse(relevances, vectors, k, diversity=1 - weight) == by_definition(relevances, vectors, k, weight)
 
 
 @pytest.mark.parametrize(("weight", "expected"), [(1.0, [0, 1]), (0.5, [0, 2])])
 def test_the_weight_decides_between_a_twin_and_a_stranger(weight, expected):
     east, north = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
-    assert diverse([0.9, 0.8, 0.3], [east, east, north], 2, relevance_weight=weight) == expected
+    assert diverse([0.9, 0.8, 0.3], [east, east, north], 2, diversity=1 - weight) == expected

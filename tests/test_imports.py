@@ -38,7 +38,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
                 *("TextImageEncoder", "has_spans", "load_encoder", "reads_images", "reads_text"),
             ],
         ),
-        (late_interaction.engines, ["Engine", "LocalEngine", "Match", "Record", "Verification"]),
+        (late_interaction.engines, ["Capabilities", "Engine", "LocalEngine", "Match", "Record", "Verification"]),
         (
             late_interaction.langchain,
             ["LateInteractionReranker", "LateInteractionRetriever", "LateInteractionVectorStore", "image_block"],

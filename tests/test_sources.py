@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from late_interaction import Document, Index
-from late_interaction.engines.base import LEGACY_ROOT
+from late_interaction.engines.records import LEGACY_ROOT
 from late_interaction.errors import CorruptIndexError, InvalidRequestError
 from late_interaction.ingestion import Changes, update
 from late_interaction.ingestion.roots import Roots

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from late_interaction.errors import ImageUnavailableError, InvalidDocumentError
 from late_interaction.images import PageImage
@@ -17,7 +17,9 @@ from late_interaction.validation import MAX_METADATA_DEPTH, check_id, check_stri
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Document", "Hit"]
+__all__ = ["Document", "DocumentFields", "FieldName", "Hit"]
+
+FieldName: TypeAlias = Literal["text", "encoded_text", "metadata", "image"]
 
 
 @dataclass(frozen=True, init=False)
@@ -136,6 +138,25 @@ class Document:
         if self.image is None:
             raise ImageUnavailableError(f"The document {self.id!r}", "it is a text and has no image")
         return self.image.load()
+
+
+@dataclass(frozen=True)
+class DocumentFields:
+    """Some fields of a stored document, as `Index.scan` reads them with ``fields=``. It is not a document.
+
+    Attributes:
+        id: The document's id.
+        text: Its text; None if it was not read.
+        encoded_text: Its encoded text; None also if it was not read.
+        metadata: Its metadata; None if it was not read.
+        image: Its page image; None also if it was not read.
+    """
+
+    id: str
+    text: str | None = None
+    encoded_text: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    image: PageImage | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,10 @@ class InvalidRequestError(LateInteractionError, ValueError):
     """An argument of a call cannot be used as given."""
 
 
+class UnsupportedError(InvalidRequestError):
+    """The engine of the index cannot do what was asked."""
+
+
 class InvalidDocumentError(LateInteractionError, ValueError):
     """A document cannot be stored: wrong types, or metadata that is not JSON."""
 
@@ -64,7 +68,7 @@ class CorruptIndexError(LateInteractionError):
 
 
 class StorageError(LateInteractionError, OSError):
-    """The disk would not take or give what the index needs: full, gone, or not permitted. The last commit stands."""
+    """Reading or writing the index files failed: the disk is full, gone or not permitted. The last commit stands."""
 
 
 class IndexReplacedError(StorageError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["profile", "stage"]
+__all__ = ["printed_profile", "profile", "stage"]
 
 _stages: ContextVar[dict[str, float] | None] = ContextVar("stages", default=None)
 
@@ -24,6 +25,14 @@ def profile() -> Iterator[dict[str, float]]:
         yield stages
     finally:
         _stages.reset(token)
+
+
+@contextmanager
+def printed_profile() -> Iterator[None]:
+    """Write to standard error how many milliseconds each stage inside the block took."""
+    with profile() as stages:
+        yield
+    sys.stderr.write("".join(f"{name:16} {milliseconds:8.2f} ms\n" for name, milliseconds in stages.items()))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import reprlib
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeGuard
 
 import numpy as np
 
@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MAX_METADATA_DEPTH", "check_id", "check_ids", "check_k", "check_string", "check_vectors", "plain_json"]
+__all__ = [
+    "MAX_METADATA_DEPTH",
+    "check_fraction",
+    "check_id",
+    "check_ids",
+    "check_k",
+    "check_query",
+    "check_string",
+    "check_vectors",
+    "is_id",
+    "plain_json",
+]
 
 MAX_METADATA_DEPTH = 16
 """Levels of nested metadata; filters index each level, so an index keeps deep metadata many times."""
@@ -44,6 +55,15 @@ def check_id(value: object) -> None:
         raise InvalidDocumentError("id must not be empty. Leave it out to use a hash of the content.")
 
 
+def is_id(value: object) -> TypeGuard[str]:
+    """Return whether the value can be a document's id."""
+    try:
+        check_id(value)
+    except InvalidDocumentError:
+        return False
+    return True
+
+
 def check_ids(ids: Iterable[str]) -> list[str]:
     """Return the ids as a list.
 
@@ -59,23 +79,45 @@ def check_ids(ids: Iterable[str]) -> list[str]:
     return ids
 
 
-def check_k(k: SupportsIndex) -> int:
-    """The number of hits asked for.
+def check_k(k: SupportsIndex, name: str = "k") -> int:
+    """Return a number of documents as an int.
 
     Raises:
-        InvalidRequestError: It is no positive integer.
+        InvalidRequestError: It is not a positive integer.
     """
     try:
         number = 0 if isinstance(k, bool) else operator.index(k)
     except TypeError:
         number = 0
     if not 0 < number < 2**31:
-        raise InvalidRequestError(f"k must be a positive integer, not {reprlib.repr(k)}.")
+        raise InvalidRequestError(f"{name} must be a positive integer, not {reprlib.repr(k)}.")
     return number
 
 
+def check_fraction(value: float, name: str) -> float:
+    """Return a number between 0 and 1.
+
+    Raises:
+        InvalidRequestError: It is not one.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
+        raise InvalidRequestError(f"{name} must be a number between 0 and 1, not {reprlib.repr(value)}.")
+    return float(value)
+
+
+def check_query(query: object) -> str:
+    """Return a query.
+
+    Raises:
+        InvalidRequestError: It is not a string.
+    """
+    if not isinstance(query, str):
+        raise InvalidRequestError(f"A query must be a string, not {type(query).__name__}.")
+    return query
+
+
 def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32]:
-    """The vectors as a float32 array of shape (tokens, dim).
+    """Return the vectors as a float32 array of shape (tokens, dim).
 
     Raises:
         InvalidVectorsError: Another shape or dimension, not numbers, or NaN or infinity (also as float16).

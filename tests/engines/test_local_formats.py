@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.base import LEGACY_ROOT
 from late_interaction.engines.local.catalog.schema import FORMAT_VERSION
+from late_interaction.engines.records import LEGACY_ROOT
 from late_interaction.errors import InvalidDocumentError, InvalidRequestError
 from tests.engines.fixtures.make_old_indexes import LONG_LIST, LONG_PATH, answers
 from tests.engines.helpers import CHILD_ENVIRONMENT, DIM, left_over, record, small_thresholds, unit_vectors

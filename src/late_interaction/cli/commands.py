@@ -17,9 +17,9 @@ from late_interaction.cli.terminal import show_explanation, show_hit
 from late_interaction.encoders.minilm import MINILM
 from late_interaction.errors import IndexNotFoundError, InvalidFilterError, InvalidRequestError
 from late_interaction.index import Mode
+from late_interaction.index_encoder import as_encoder, modalities
 from late_interaction.ingestion import update
 from late_interaction.ingestion.roots import Roots, is_folder, real_path
-from late_interaction.opening import as_encoder, modalities
 from late_interaction.readers import read_paths
 from late_interaction.readers.folders import check_paths
 from late_interaction.readers.kinds import suffixes_of

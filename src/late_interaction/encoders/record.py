@@ -8,16 +8,13 @@ import posixpath
 import re
 import unicodedata
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from late_interaction.encoders.minilm import MINILM
-from late_interaction.errors import CorruptIndexError, InvalidDocumentError
+from late_interaction.errors import InvalidDocumentError
 from late_interaction.validation import plain_json
 
-if TYPE_CHECKING:
-    from late_interaction.engines import Engine
-
-__all__ = ["EncoderRecord", "InvalidRecordError", "is_hub_name", "read_record"]
+__all__ = ["EncoderRecord", "InvalidRecordError", "is_hub_name"]
 
 _FIELDS = frozenset({"source", "revision", "options", "reduction", "modalities", "fingerprint"})
 _OPTIONS = frozenset({"image_tokens_only"})  # never trust_remote_code, which is the caller's alone to say
@@ -107,24 +104,6 @@ class EncoderRecord:
             if {"", ".", ".."} & set(parts) or "\\" in parts[-1]:
                 return f"encoder.revision must be a branch, tag or commit, got {_shown(self.revision)}"
         return None
-
-
-def read_record(engine: Engine) -> EncoderRecord | None:
-    """Return what an index remembers of its encoder, or None if it remembers nothing.
-
-    Raises:
-        CorruptIndexError: It is not a record of an encoder.
-    """
-    value: object = engine.encoder_record
-    if value is None:
-        return None
-    try:
-        return EncoderRecord.parse(value)
-    except InvalidRecordError as error:
-        raise CorruptIndexError(
-            f"The setting 'encoder' of the index is damaged: {error}. Documents can still be read with get, scan and "
-            "lexical search. Restore the index from a copy, or build a new one."
-        ) from None
 
 
 def is_hub_name(source: str) -> bool:

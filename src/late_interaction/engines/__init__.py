@@ -1,6 +1,18 @@
 """Engines keep token vectors and documents, and search them. They never see an encoder: vectors go in and out."""
 
-from late_interaction.engines.base import Engine, Match, Record, Verification
-from late_interaction.engines.local import LocalEngine
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Engine", "LocalEngine", "Match", "Record", "Verification"]
+from late_interaction.engines.base import Capabilities, Engine
+from late_interaction.engines.records import Match, Record, Verification
+from late_interaction.engines.registry import ENGINES, engine_class
+
+if TYPE_CHECKING:
+    from late_interaction.engines.local import LocalEngine
+
+__all__ = ["Capabilities", "Engine", "LocalEngine", "Match", "Record", "Verification"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ENGINES:
+        return engine_class(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,129 +1,125 @@
-"""What an engine is: the protocol that `Index` speaks, and the records that pass through it."""
+"""The contract between `Index` and the engines that keep and search its documents.
+
+An engine has a small required core, and declares in its `Capabilities` what else it can do. Callers ask the
+capabilities, or call and get an `UnsupportedError`; they never test for a class.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload, runtime_checkable
+
+from late_interaction.errors import InvalidFilterError, UnsupportedError
+from late_interaction.filters import OPERATORS, operators_of, parse
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from late_interaction.documents import Document
+    from late_interaction.documents import Document, DocumentFields, FieldName
+    from late_interaction.engines.records import Match, Record, Verification
     from late_interaction.filters import Where
 
-LEGACY_ROOT = 0
-"""The root of documents that an earlier release indexed from a folder it did not record."""
+__all__ = ["Capabilities", "Capability", "Engine", "require"]
+
+Capability: TypeAlias = Literal["lexical", "vectors", "verify", "compact", "copy", "sources"]
+"""The capabilities that stand for methods of `Engine`."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """A document with its token vectors.
+class Capabilities:
+    """What an engine can do beyond the required core.
 
     Attributes:
-        document: The document.
-        vectors: (tokens, dim). A document of zero tokens is allowed and scores 0.
-        root: The number of the root that the document was read from (see `late_interaction.ingestion`); None for
-            documents that come from elsewhere.
+        snapshots: Reads inside `Engine.one_state` are of one state, whatever others write.
+        atomic_upsert: An upsert or delete happens completely or not at all, also with ``replacing``. Without it, an
+            error can leave the first batches in the engine; the same call again completes it.
+        exact_search: `Engine.search` returns the exact k best. Without it, candidate generation may miss some.
+        lexical: `Engine.search_lexical`, and so the modes ``lexical`` and ``hybrid``.
+        vectors: `Engine.vectors` and `Engine.records`: stored token vectors, for explanations and diversity.
+        verify: `Engine.verify`.
+        compact: `Engine.compact`.
+        copy: `Engine.copy`.
+        sources: `Engine.roots` and the other methods that remember which folder a document was read from.
+        max_candidates: The greatest ``k``, and the most ids in ``candidates``, that one search takes; None for any.
+        filter_operators: The operators of the ``where`` language that `Engine.search` and the others understand.
+        remote: Calls wait for another machine, so many threads may usefully call at once.
     """
 
-    document: Document
-    vectors: NDArray[np.floating[Any]]
-    root: int | None = None
-
-
-@dataclass(frozen=True)
-class Match:
-    """A stored document with the score an engine gave it."""
-
-    document: Document
-    score: float
-
-    @property
-    def id(self) -> str:
-        """The document's id."""
-        return self.document.id
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What `verify` found. True where nothing is wrong.
-
-    Attributes:
-        problems: One sentence for each thing that is wrong, naming the file or document.
-    """
-
-    problems: tuple[str, ...]
-
-    def __bool__(self) -> bool:
-        return not self.problems
+    snapshots: bool = False
+    atomic_upsert: bool = False
+    exact_search: bool = False
+    lexical: bool = False
+    vectors: bool = False
+    verify: bool = False
+    compact: bool = False
+    copy: bool = False
+    sources: bool = False
+    max_candidates: int | None = None
+    filter_operators: frozenset[str] = OPERATORS
+    remote: bool = False
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Where an index keeps its documents.
+    """Where an index keeps its documents. Subclass it to write one.
 
-    Every call is atomic: it happens whole or not at all, and once it has returned it is durable. Engines may be called
-    from any thread. Documents come back with the id and metadata they were given.
+    **Required** are the abstract methods. The others belong to a capability: declare it and override them, or leave
+    them, and they raise `UnsupportedError`.
+
+    **Durability.** When a call has returned, its writes are durable, and visible to this object.
+
+    **Concurrency.** Any thread may call. Others may write between two calls: a document that has disappeared is left
+    out of results, never an error.
+
+    **Fidelity.** Documents come back with the id, text and metadata they were given. Filters mean what
+    `late_interaction.filters.matches` says.
     """
 
     @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this engine can do beyond the required core."""
+        ...
+
+    @property
+    @abstractmethod
     def dim(self) -> int:
         """Dimension of the token vectors."""
         ...
 
     @property
-    def read_only(self) -> bool:
-        """Whether writing is refused."""
-        ...
-
-    @property
+    @abstractmethod
     def encoder_record(self) -> dict[str, Any] | None:
         """What `record_encoder` wrote, or None."""
         ...
 
+    @abstractmethod
     def record_encoder(self, record: Mapping[str, Any]) -> None:
-        """Remember, as JSON, which encoder made the vectors."""
+        """Store, as JSON, which encoder made the vectors."""
         ...
 
-    @property
-    def roots(self) -> dict[str, Any]:
-        """What `record_roots` wrote, or nothing."""
-        ...
-
-    def record_roots(self, roots: Mapping[str, Any]) -> None:
-        """Remember, as JSON, the roots that documents are read from, by number (see `Record`)."""
-        ...
-
-    def roots_of(self, ids: Sequence[str]) -> dict[str, int | None]:
-        """Return the root of each of these documents, or None; unknown ids are left out."""
-        ...
-
-    def set_root(self, ids: Sequence[str], root: int | None) -> None:
-        """Note that stored documents were read from this root."""
-        ...
-
-    def update_documents(self, documents: Iterable[Document], root: int | None) -> int:
-        """Replace the text, metadata and page image of stored documents, and keep their vectors; return their number.
-
-        For documents of which nothing changed that is encoded. They are noted as read from this root.
-
-        Raises:
-            UnknownIdError: The engine holds no document of an id. Nothing is changed.
-        """
-        ...
-
+    @abstractmethod
     def upsert(self, records: Iterable[Record], *, replacing: Where | None = None) -> list[str]:
         """Add records, replacing those of the same id; return the ids, in order.
 
-        Consumes the iterable in bounded memory. Stored documents that pass ``replacing`` are deleted in the same
-        commit, before the records are added.
+        Consumes the iterable in bounded memory. Documents that pass ``replacing`` are deleted before the records are
+        added.
+
+        Raises:
+            InvalidVectorsError: Vectors of another shape or dimension, NaN or infinity.
+            DuplicateIdError: Two records have the same id.
         """
         ...
 
+    @abstractmethod
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
         """Delete by ids or by filter and return how many there were. Unknown ids are skipped.
 
@@ -132,14 +128,12 @@ class Engine(Protocol):
         """
         ...
 
+    @abstractmethod
     def clear(self) -> int:
         """Delete every document and return how many there were."""
         ...
 
-    def one_state(self) -> AbstractContextManager[None]:
-        """What this thread reads inside the block is of one commit, as far as the engine can promise it."""
-        ...
-
+    @abstractmethod
     def search(
         self,
         query_vectors: ArrayLike,
@@ -148,46 +142,189 @@ class Engine(Protocol):
         where: Where | None = None,
         candidates: Iterable[str] | None = None,
     ) -> list[Match]:
-        """The k best documents by MaxSim among those that pass ``where`` and, if given, are ``candidates`` (ids)."""
+        """Return the k best documents by MaxSim, best first; fewer only if fewer pass.
+
+        Args:
+            query_vectors: (query tokens, dim).
+            k: The number of matches.
+            where: Only documents that pass this filter.
+            candidates: Only documents of these ids; unknown ids are left out.
+        """
         ...
+
+    @abstractmethod
+    def score(self, query_vectors: ArrayLike, ids: Iterable[str]) -> dict[str, float]:
+        """Return the exact MaxSim of every document of these ids, by id, without any candidate generation.
+
+        Unknown ids are left out. A document of zero tokens scores 0.
+
+        Args:
+            query_vectors: (query tokens, dim).
+            ids: Any number of ids.
+        """
+        ...
+
+    @abstractmethod
+    def fetch(self, matches: Sequence[Match]) -> dict[str, Document]:
+        """Return the documents of these matches, by id, without those deleted or replaced since they were found."""
+        ...
+
+    @abstractmethod
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """Return the documents of these ids, in this order; unknown ids are left out."""
+        ...
+
+    @overload
+    def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]: ...
+
+    @overload
+    def scan(
+        self, *, where: Where | None = None, root: int | None = None, fields: Iterable[FieldName]
+    ) -> Iterator[DocumentFields]: ...
+
+    @abstractmethod
+    def scan(
+        self, *, where: Where | None = None, root: int | None = None, fields: Iterable[FieldName] | None = None
+    ) -> Iterator[Document] | Iterator[DocumentFields]:
+        """Yield every document that passes, in the order of addition.
+
+        The scan ends, also while documents are added: those may or may not come, each at most once.
+
+        Args:
+            where: Only documents that pass this filter.
+            root: Only documents that were read from this root (capability ``sources``).
+            fields: Read only these fields besides the id, for example ``("metadata",)``, or ``()`` for ids alone; yield
+                `DocumentFields`. None for whole documents.
+        """
+        ...
+
+    @abstractmethod
+    def count(self, *, where: Where | None = None) -> int:
+        """Return how many documents pass."""
+        ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release files, locks and connections. Closing twice is no error."""
+        ...
+
+    # Defaults that an engine overrides where it knows better.
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writing is refused."""
+        return False
+
+    @property
+    def path(self) -> Path | None:
+        """The directory of the index on this machine; None for an engine that is not in one."""
+        return None
+
+    def info(self) -> dict[str, Any]:
+        """Return size, layout and settings, as JSON values; ``engine``, ``documents`` and ``dim`` in every engine."""
+        return {"engine": type(self).__name__, "documents": self.count(), "dim": self.dim}
+
+    def one_state(self) -> AbstractContextManager[None]:
+        """Return a context manager inside which reads of this thread use one snapshot (capability ``snapshots``)."""
+        return nullcontext()
+
+    def check_filter(self, where: Where) -> None:
+        """Raise unless this engine can apply the filter.
+
+        Raises:
+            InvalidFilterError: The filter is malformed, or has an operator that this engine does not have.
+        """
+        known = self.capabilities.filter_operators
+        if unknown := sorted(operators_of(parse(where)) - known):
+            raise InvalidFilterError(
+                f"{type(self).__name__} cannot filter by {', '.join(unknown)}. It can by {', '.join(sorted(known))}."
+            )
+
+    # Capability "lexical".
 
     def search_lexical(
         self, query: str, k: int = 10, *, where: Where | None = None, candidates: Iterable[str] | None = None
     ) -> list[Match]:
-        """The k best documents by BM25 over the words of the query."""
-        ...
+        """Return the k best documents by BM25 over the words of the query, best first. See `search`."""
+        raise unsupported(self, "lexical")
 
-    def get(self, ids: Sequence[str]) -> list[Document]:
-        """The documents of these ids, in this order; unknown ids are left out."""
-        ...
+    # Capability "vectors".
+
+    def records(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Return documents together with their token vectors, by id; unknown ids are left out.
+
+        Document and vectors of one record belong together, also while others write.
+        """
+        raise unsupported(self, "vectors")
 
     def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The stored token vectors by id, each (tokens, dim); unknown ids are left out."""
-        ...
+        """Return the stored token vectors by id, each (tokens, dim); unknown ids are left out."""
+        raise unsupported(self, "vectors")
 
-    def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:
-        """Yield every document that passes, of a root only those read from it, in the order of addition.
-
-        All are of one commit.
-        """
-        ...
-
-    def count(self, *, where: Where | None = None) -> int:
-        """How many documents pass."""
-        ...
-
-    def info(self) -> dict[str, Any]:
-        """Size, layout and settings, as JSON values."""
-        ...
+    # Capabilities "verify", "compact" and "copy".
 
     def verify(self) -> Verification:
         """Check everything stored against its checksums."""
-        ...
+        raise unsupported(self, "verify")
 
     def compact(self) -> None:
-        """Give back the room of deleted documents and merge what was added in small pieces."""
-        ...
+        """Reclaim the space of deleted documents and merge what was added in small pieces."""
+        raise unsupported(self, "compact")
 
-    def close(self) -> None:
-        """Release files and locks. Closing twice is no error."""
-        ...
+    def copy(self, path: str | os.PathLike[str]) -> None:
+        """Write a copy into another directory."""
+        raise unsupported(self, "copy")
+
+    # Capability "sources".
+
+    @property
+    def roots(self) -> dict[str, Any]:
+        """What `record_roots` wrote, or an empty dict."""
+        raise unsupported(self, "sources")
+
+    def record_roots(self, roots: Mapping[str, Any]) -> None:
+        """Store, as JSON, the roots that documents are read from, by number (see `Record`)."""
+        raise unsupported(self, "sources")
+
+    def roots_of(self, ids: Sequence[str]) -> dict[str, int | None]:
+        """Return the root of each of these documents, or None; unknown ids are left out."""
+        raise unsupported(self, "sources")
+
+    def set_root(self, ids: Sequence[str], root: int | None) -> None:
+        """Note that stored documents were read from this root."""
+        raise unsupported(self, "sources")
+
+    def update_documents(self, documents: Iterable[Document], root: int | None) -> int:
+        """Replace text, metadata and page image of stored documents, keep their vectors, and return their number.
+
+        For documents of which nothing that is encoded has changed. They are noted as read from this root.
+
+        Raises:
+            UnknownIdError: The engine holds no document of an id. Nothing is changed.
+        """
+        raise unsupported(self, "sources")
+
+
+_NAMES: dict[Capability, str] = {
+    "lexical": "search by words, so mode must be 'late'",
+    "vectors": "return stored token vectors, which explanations and diversity need",
+    "verify": "check what it stores",
+    "compact": "be compacted",
+    "copy": "be copied into a directory",
+    "sources": "remember which folder a document was read from, so only documents can be added, not files",
+}
+
+
+def unsupported(engine: Engine, capability: Capability) -> UnsupportedError:
+    """Return the error for a capability that an engine does not have."""
+    return UnsupportedError(f"{type(engine).__name__} cannot {_NAMES[capability]}.")
+
+
+def require(engine: Engine, capability: Capability) -> None:
+    """Raise unless the engine has the capability, before anything is encoded or read.
+
+    Raises:
+        UnsupportedError: It does not.
+    """
+    if not getattr(engine.capabilities, capability):
+        raise unsupported(engine, capability)

@@ -7,39 +7,52 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.encoders import ReducedEncoder, has_spans, reads_images
-from late_interaction.errors import ImageUnavailableError, MissingEncoderError
+from late_interaction.engines.base import require
+from late_interaction.errors import ImageUnavailableError, MissingEncoderError, UnknownIdError
 from late_interaction.explanations.patches import explain_page
 from late_interaction.explanations.words import explain
-from late_interaction.retrieval.encoding import encode_queries
+from late_interaction.retrieval.queries import query_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from late_interaction.documents import Document
-    from late_interaction.encoders import Encoder
+    from late_interaction.encoders.protocol import Encoder
+    from late_interaction.engines.base import Engine
+    from late_interaction.engines.records import Record
     from late_interaction.explanations.patches import PageExplanation
     from late_interaction.explanations.words import Explanation
 
-__all__ = ["explain_documents"]
+__all__ = ["explain_many", "explain_stored"]
 
 
-def explain_documents(
-    encoder: Encoder,
-    query: str,
-    documents: Sequence[Document],
-    stored: Mapping[str, NDArray[np.floating[Any]]],
-    *,
-    leave_out_lost: bool = False,
+def explain_stored(
+    engine: Engine, load_encoder: Callable[[], Encoder], query: str, document_id: str
+) -> Explanation | PageExplanation:
+    """Explain one stored document. See `Index.explain`."""
+    require(engine, "vectors")
+    records = engine.records([document_id])
+    if not records:
+        raise UnknownIdError(f"The index holds no document {document_id!r}.")
+    return _explain(load_encoder(), query, records)[document_id]
+
+
+def explain_many(
+    engine: Engine, load_encoder: Callable[[], Encoder], query: str, ids: Sequence[str]
 ) -> dict[str, Explanation | PageExplanation]:
-    """By id, which words or patches of each document the words of a query meet.
+    """Explain stored documents, by id. See `Index.explain_many`."""
+    require(engine, "vectors")
+    return _explain(load_encoder(), query, engine.records(ids), leave_out_lost=True)
+
+
+def _explain(
+    encoder: Encoder, query: str, records: Mapping[str, Record], *, leave_out_lost: bool = False
+) -> dict[str, Explanation | PageExplanation]:
+    """Return, by id, which words or patches of each document each query word matches.
 
     Args:
-        encoder: The encoder.
+        encoder: The encoder that made the vectors.
         query: The query.
-        documents: The documents.
-        stored: Their vectors by id, (tokens, dim).
+        records: Documents with their vectors, by id.
         leave_out_lost: Leave out pages whose image is needed and gone, instead of raising.
 
     Raises:
@@ -49,17 +62,18 @@ def explain_documents(
     if not has_spans(encoder):
         raise MissingEncoderError(f"{type(encoder).__name__} has no token_spans, so there are no words to show.")
     token_spans = encoder.token_spans
-    query_vectors, query_spans = encode_queries(encoder, [query])[0], token_spans(query, "query")
+    vectors_of_query, query_spans = query_vectors(encoder, [query])[0], token_spans(query, "query")
     # A stored vector that is pooled stands for several tokens: what it was made of is encoded again.
     unpooled: Any = encoder if isinstance(encoder, ReducedEncoder) and encoder.pooling > 1 else None
     explained: dict[str, Explanation | PageExplanation] = {}
-    for document in documents:
-        vectors: Any = stored[document.id]
+    for record in records.values():
+        document = record.document
+        vectors: Any = record.vectors
         if document.image is None:
             if unpooled:
                 vectors = unpooled.encode_unpooled([document.text_to_encode])[0]
             document_spans = token_spans(document.text_to_encode, "document")
-            similarities = query_vectors @ np.asarray(vectors, np.float32).T
+            similarities = vectors_of_query @ np.asarray(vectors, np.float32).T
             explained[document.id] = explain(query, document, similarities, query_spans, document_spans)
             continue
         if not (reads_images(encoder) and hasattr(encoder, "patch_boxes")):
@@ -73,6 +87,6 @@ def explain_documents(
                     continue
                 raise
             size, vectors = image.size, unpooled.encode_images_unpooled([image])[0]
-        similarities = query_vectors @ np.asarray(vectors, np.float32).T
+        similarities = vectors_of_query @ np.asarray(vectors, np.float32).T
         explained[document.id] = explain_page(query, document, similarities, query_spans, encoder.patch_boxes(size))
     return explained

@@ -20,9 +20,11 @@ elements of a list do not count, which is how other libraries' filters are trans
 from late_interaction.filters.ast import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not, Where
 from late_interaction.filters.evaluate import field_values, matches
 from late_interaction.filters.folding import check_restricting, is_always_true
+from late_interaction.filters.operators import OPERATORS, operators_of
 from late_interaction.filters.parse import parse
 
 __all__ = [
+    "OPERATORS",
     "AllOf",
     "AnyOf",
     "Compare",
@@ -37,5 +39,6 @@ __all__ = [
     "field_values",
     "is_always_true",
     "matches",
+    "operators_of",
     "parse",
 ]

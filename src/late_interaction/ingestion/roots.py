@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.documents import Document
-from late_interaction.engines import LocalEngine
 from late_interaction.errors import CorruptIndexError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class Roots:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._folder = Path(os.path.realpath(engine.path.parent)) if isinstance(engine, LocalEngine) else None
+        self._folder = None if engine.path is None else Path(os.path.realpath(engine.path.parent))
         # A root without documents is forgotten: a run that failed before its first commit leaves one.
         self._roots = {root.number: root for root, _ in self._read() if any(engine.scan(root=root.number))}
         self._has_new = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from late_interaction.documents import Document
-from late_interaction.engines.base import LEGACY_ROOT
+from late_interaction.engines.records import LEGACY_ROOT
 from late_interaction.errors import InvalidRequestError
 from late_interaction.ingestion.naming import Naming, Passage
 from late_interaction.ingestion.roots import Roots, real_path

@@ -9,10 +9,11 @@ from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.documents import Document as LangChainDocument
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from late_interaction.adapters.arguments import as_index
 from late_interaction.encoders import reads_images
-from late_interaction.index import Index, as_index
+from late_interaction.index import Index
+from late_interaction.index_encoder import as_encoder
 from late_interaction.langchain.documents import candidate, from_langchain
-from late_interaction.opening import as_encoder
 from late_interaction.retrieval.reranking import rerank
 
 if TYPE_CHECKING:

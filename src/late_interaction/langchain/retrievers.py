@@ -9,10 +9,10 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import RunnableConfig, get_config_list
 from pydantic import ConfigDict, Field, field_validator
 
+from late_interaction.adapters.arguments import as_index
 from late_interaction.adapters.event_loop import in_thread
 from late_interaction.documents import Hit
-from late_interaction.encoders.record import read_record
-from late_interaction.index import Index, Mode, as_index
+from late_interaction.index import Index, Mode
 from late_interaction.langchain.documents import hit_to_langchain
 
 if TYPE_CHECKING:
@@ -135,8 +135,7 @@ class LateInteractionRetriever(BaseRetriever):
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)
         params["ls_vector_store_provider"] = type(self.index.engine).__name__
-        record = read_record(self.index.engine)
         params["ls_embedding_provider"] = "late-interaction"
-        if record is not None and record.source is not None:
-            params["ls_embedding_model"] = record.source
+        if self.index.encoder_name is not None:
+            params["ls_embedding_model"] = self.index.encoder_name
         return params

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.vectorstores import VectorStore
 
+from late_interaction.adapters.arguments import as_index
 from late_interaction.adapters.event_loop import in_thread
 from late_interaction.errors import InvalidRequestError
-from late_interaction.index import Index, Mode, as_index
+from late_interaction.index import Index, Mode
 from late_interaction.langchain.documents import from_langchain, from_text, hit_to_langchain, to_langchain
-from late_interaction.retrieval.diversity import diverse
-from late_interaction.validation import check_k
 
 if TYPE_CHECKING:
     from late_interaction.documents import Hit
@@ -205,12 +204,8 @@ class LateInteractionVectorStore(VectorStore):
         """
         if not 0 <= lambda_mult <= 1:
             raise InvalidRequestError(f"lambda_mult must be between 0 and 1, not {lambda_mult!r}.")
-        with self.index.engine.one_state():
-            hits = self._search(query, max(check_k(k), fetch_k), filter, mode, kwargs)
-            vectors = self.index.engine.vectors([hit.id for hit in hits])
-        relevances, stored = [hit.relevance for hit in hits], [vectors[hit.id] for hit in hits]
-        chosen = diverse(relevances, stored, k, relevance_weight=lambda_mult)
-        return [hit_to_langchain(hits[position]) for position in chosen]
+        hits = self._search(query, k, filter, mode, kwargs, diversity=1 - lambda_mult, diversity_pool=fetch_k)
+        return [hit_to_langchain(hit) for hit in hits]
 
     async def amax_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
@@ -237,14 +232,22 @@ class LateInteractionVectorStore(VectorStore):
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda relevance: relevance  # a hit knows its relevance
 
-    def _search(self, query: str, k: int, passes: StoreFilter | None, mode: Mode, others: dict[str, Any]) -> list[Hit]:
+    def _search(
+        self,
+        query: str,
+        k: int,
+        passes: StoreFilter | None,
+        mode: Mode,
+        others: dict[str, Any],
+        **options: Any,
+    ) -> list[Hit]:
         if others:  # a misspelt filter must not become no filter
             raise InvalidRequestError(f"Unknown arguments: {', '.join(others)}. Known: k, filter, mode.")
         if not callable(passes):
-            return self.index.search(query, k, where=passes, mode=mode)
-        with self.index.engine.one_state():
+            return self.index.search(query, k, where=passes, mode=mode, **options)
+        with self.index.one_state():
             passing = [document.id for document in self.index.scan() if passes(to_langchain(document))]
-            return self.index.search(query, k, candidates=passing, mode=mode)
+            return self.index.search(query, k, candidates=passing, mode=mode, **options)
 
 
 def _column(name: str, values: Sequence[Any] | None, length: int) -> Iterable[Any]:

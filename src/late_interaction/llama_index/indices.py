@@ -11,8 +11,9 @@ from llama_index.core.indices.base import BaseIndex
 from llama_index.core.ingestion import run_transformations
 from llama_index.core.schema import BaseNode, IndexNode
 
+from late_interaction.adapters.arguments import as_index
 from late_interaction.errors import InvalidRequestError
-from late_interaction.index import Index, Mode, as_index
+from late_interaction.index import Index, Mode
 from late_interaction.llama_index.nodes import REF_DOC_ID, from_node, to_node, without_object
 from late_interaction.llama_index.retrievers import LateInteractionRetriever
 

@@ -12,11 +12,12 @@ from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRan
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
+from late_interaction.adapters.arguments import as_index
 from late_interaction.encoders import Encoder, reads_images
 from late_interaction.errors import InvalidRequestError
-from late_interaction.index import Index, as_index
+from late_interaction.index import Index
+from late_interaction.index_encoder import as_encoder
 from late_interaction.llama_index.nodes import candidate, from_node, with_hidden, without_object
-from late_interaction.opening import as_encoder
 from late_interaction.retrieval.reranking import rerank
 
 __all__ = ["LateInteractionRerank"]
@@ -67,7 +68,7 @@ class LateInteractionRerank(BaseNodePostprocessor):
 
     @field_serializer("index")
     def _path_of(self, index: Index | None) -> str | None:
-        path = None if index is None else getattr(index.engine, "path", None)
+        path = None if index is None else index.path
         return None if path is None else str(path)
 
     @field_serializer("encoder")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.retrievers import BaseRetriever
 
+from late_interaction.adapters.arguments import as_index
 from late_interaction.adapters.event_loop import in_thread
 from late_interaction.filters import AllOf, Filter, parse
-from late_interaction.index import Index, Mode, as_index
+from late_interaction.index import Index, Mode
 from late_interaction.llama_index.filters import to_filter
 from late_interaction.llama_index.nodes import REF_DOC_ID, hit_to_node, with_matches
 

@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: hits that are good and unlike each other."""
+"""Maximal marginal relevance: hits that are relevant and unlike each other."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["diverse"]
 
 
 def diverse(
-    relevances: Sequence[float], vectors: Sequence[NDArray[np.float32]], k: int, *, relevance_weight: float = 0.5
+    relevances: Sequence[float], vectors: Sequence[NDArray[np.float32]], k: int, *, diversity: float = 0.5
 ) -> list[int]:
-    """Positions of k documents chosen one after the other, each relevant and unlike those chosen before.
+    """Choose k documents one after the other, each relevant and unlike those chosen before; return their positions.
 
     Carbonell & Goldstein, "The use of MMR, diversity-based reranking for reordering documents and producing summaries",
     SIGIR 1998; the similarity of two documents is the mean of their MaxSim in both directions, per token.
@@ -26,7 +26,7 @@ def diverse(
         relevances: Of each document for the query, in [0, 1].
         vectors: Token vectors of each document, (tokens, dim).
         k: How many to choose.
-        relevance_weight: 1 counts relevance alone, 0 difference alone.
+        diversity: 0 counts relevance alone, 1 difference alone.
 
     Example:
         >>> east, north = np.array([[1.0, 0.0]], np.float32), np.array([[0.0, 1.0]], np.float32)
@@ -34,20 +34,20 @@ def diverse(
         [0, 2]
     """
     remaining = list(range(len(relevances)))
-    likeness = np.full(len(relevances), -np.inf)  # to the one of the chosen that is most alike
+    similarity = np.full(len(relevances), -np.inf)  # to the most similar of the chosen
     chosen: list[int] = []
     while remaining and len(chosen) < k:
-        penalties = np.maximum(likeness, 0) if chosen else np.zeros(len(relevances))
-        gains = relevance_weight * np.asarray(relevances) - (1 - relevance_weight) * penalties
+        penalties = np.maximum(similarity, 0) if chosen else np.zeros(len(relevances))
+        gains = (1 - diversity) * np.asarray(relevances) - diversity * penalties
         best = max(remaining, key=lambda position: float(gains[position]))
         remaining.remove(best)
         chosen.append(best)
         for position in remaining:
-            likeness[position] = max(likeness[position], _likeness(vectors[position], vectors[best]))
+            similarity[position] = max(similarity[position], _similarity(vectors[position], vectors[best]))
     return chosen
 
 
-def _likeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def _similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     if not len(one) or not len(other):
         return 0.0
     similarities = one @ other.T

@@ -9,7 +9,7 @@ from late_interaction.encoders.protocol import reads_images, reads_text
 from late_interaction.encoders.reduced import UnusableVectorsError
 from late_interaction.engines import Record
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
-from late_interaction.validation import check_vectors
+from late_interaction.validation import check_query, check_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -126,14 +126,12 @@ def encode_queries(encoder: Encoder, queries: Sequence[str]) -> list[NDArray[np.
 
 
 def is_blank(query: object) -> bool:
-    """Whether there is nothing to search for.
+    """Return whether there is nothing to search for.
 
     Raises:
         InvalidRequestError: The query is no string.
     """
-    if not isinstance(query, str):
-        raise InvalidRequestError(f"A query must be a string, not {type(query).__name__}.")
-    return not query.strip()
+    return not check_query(query).strip()
 
 
 def _same_length(encoded: Sequence[Any], given: Sequence[Any]) -> Sequence[Any]:

@@ -1,23 +1,28 @@
-"""Ordering the candidates of another retriever by MaxSim."""
+"""Rerank candidates by MaxSim: stored documents from their stored vectors, others by encoding them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from late_interaction.documents import Document, Hit
-from late_interaction.retrieval.encoding import encode_documents, encode_queries, is_blank
-from late_interaction.validation import check_vectors
+from late_interaction.errors import InvalidRequestError, UnknownIdError
+from late_interaction.retrieval.encoding import encode_documents, is_blank
+from late_interaction.retrieval.identity import as_document, has_same_content
+from late_interaction.retrieval.queries import query_vectors
+from late_interaction.retrieval.scores import late_relevance
+from late_interaction.validation import check_ids, check_k, check_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from late_interaction.encoders import Encoder
-    from late_interaction.engines import Record
+    from late_interaction.encoders.protocol import Encoder
+    from late_interaction.engines.base import Engine
+    from late_interaction.engines.records import Record
 
-__all__ = ["late_hit", "rank", "rerank"]
+__all__ = ["rerank", "rerank_candidates"]
 
 
 def rerank(query: str, documents: Sequence[Document], *, encoder: Encoder, k: int | None = None) -> list[Hit]:
@@ -29,38 +34,122 @@ def rerank(query: str, documents: Sequence[Document], *, encoder: Encoder, k: in
         >>> rerank("river", documents, encoder=load_encoder("minilm"), k=1)[0].text
         'The Nile.'
     """
+    if k is not None:
+        k = check_k(k)
     if is_blank(query) or not documents:
         return []
-    return rank(encode_queries(encoder, [query])[0], documents, encoder=encoder)[:k]
+    return _rank(query_vectors(encoder, [query])[0], documents, encoder=encoder, known={})[:k]
 
 
-def rank(
-    query_vectors: NDArray[np.float32],
+def rerank_candidates(
+    engine: Engine,
+    load_encoder: Callable[[], Encoder],
+    query: str,
+    *,
+    ids: Sequence[str] | None,
+    documents: Sequence[Document | str] | None,
+    k: int | None,
+    add: Callable[[list[Document]], object] | None,
+) -> list[Hit]:
+    """Order stored or given documents by MaxSim, best first. See `Index.rerank`.
+
+    Args:
+        engine: Holds stored documents.
+        load_encoder: Returns the encoder.
+        query: The query.
+        ids: Of stored documents.
+        documents: Given documents, instead of ids.
+        k: The number of hits; None for all.
+        add: Called with the documents that are not stored, before they are ranked; None to store none.
+    """
+    if (ids is None) == (documents is None):
+        raise InvalidRequestError("rerank takes either ids or documents.")
+    if isinstance(ids, str) or isinstance(documents, (str, Document)):
+        raise InvalidRequestError("rerank takes a list: pass `[document]`.")
+    if k is not None:
+        k = check_k(k)
+    if is_blank(query) or not (ids or documents):
+        return []
+    encoder = load_encoder()
+    vectors = query_vectors(encoder, [query])[0]
+    if ids is not None:
+        return _rank_stored(engine, vectors, check_ids(ids))[:k]
+    given = [as_document(document) for document in documents or ()]
+    if add is not None:
+        add(_not_stored(engine, given))
+    held, scores = _stored_scores(engine, vectors, [document.id for document in given])
+    known = {
+        position: scores[document.id]
+        for position, document in enumerate(given)
+        if document.id in scores and has_same_content(document, held[document.id])
+    }
+    return _rank(vectors, given, encoder=encoder, known=known)[:k]
+
+
+def _rank_stored(engine: Engine, vectors: NDArray[np.float32], ids: list[str]) -> list[Hit]:
+    documents, scores = _stored_scores(engine, vectors, ids)
+    if unknown := sorted(set(ids) - documents.keys()):
+        raise UnknownIdError(f"The index holds no document {', '.join(map(repr, unknown[:5]))}.")
+    best = sorted(scores.items(), key=lambda item: -item[1])
+    return [_hit(documents[found], score, vectors) for found, score in best]
+
+
+def _not_stored(engine: Engine, documents: Iterable[Document]) -> list[Document]:
+    """Return those documents that are not stored as they are, each id once."""
+    given = {document.id: document for document in documents}
+    held = {document.id: document for document in engine.get(list(given))}
+    return [
+        document
+        for document in given.values()
+        if document.id not in held or not has_same_content(document, held[document.id])
+    ]
+
+
+def _stored_scores(
+    engine: Engine, vectors: NDArray[np.float32], ids: Iterable[str]
+) -> tuple[dict[str, Document], dict[str, float]]:
+    """Return stored documents and their exact MaxSim, by id: no score is that of another text."""
+
+    def read() -> dict[str, Document]:
+        return {document.id: document for document in engine.get(unique)}
+
+    unique = list(dict.fromkeys(ids))
+    with engine.one_state():
+        documents = read()
+        scores = engine.score(vectors, documents)
+        if engine.capabilities.snapshots:
+            return documents, scores
+    # A document that was replaced between the two calls differs from what it is now.
+    now = read()
+    unchanged = {found for found, document in documents.items() if now.get(found) == document}
+    return documents, {found: score for found, score in scores.items() if found in unchanged}
+
+
+def _rank(
+    vectors: NDArray[np.float32],
     documents: Sequence[Document],
     *,
     encoder: Encoder,
-    known: Mapping[int, float] | None = None,
+    known: Mapping[int, float],
 ) -> list[Hit]:
-    """Hits of documents by MaxSim, best first; scores known by position are taken as they are."""
-    known = known or {}
+    """Return hits of documents by MaxSim, best first; scores known by position are taken as they are."""
     fresh = [document for position, document in enumerate(documents) if position not in known]
     records = encode_documents(encoder, fresh)
     hits = [
-        late_hit(
+        _hit(
             document,
-            known[position] if position in known else _maxsim(query_vectors, next(records), encoder.dim),
-            query_vectors,
+            known[position] if position in known else _maxsim(vectors, next(records), encoder.dim),
+            vectors,
         )
         for position, document in enumerate(documents)
     ]
     return sorted(hits, key=lambda hit: -hit.score)
 
 
-def late_hit(document: Document, score: float, query_vectors: NDArray[np.float32]) -> Hit:
-    """A hit with its relevance: the mean over the query's vectors, which for unit vectors is a cosine."""
-    return Hit(document, score, min(1.0, max(0.0, score / max(1, len(query_vectors)))))
+def _hit(document: Document, score: float, vectors: NDArray[np.float32]) -> Hit:
+    return Hit(document, score, late_relevance(score, len(vectors)))
 
 
-def _maxsim(query_vectors: NDArray[np.float32], record: Record, dim: int) -> float:
+def _maxsim(query: NDArray[np.float32], record: Record, dim: int) -> float:
     vectors = check_vectors(record.vectors, dim, f"The encoder's vectors of {record.document.id!r}")
-    return float((query_vectors @ vectors.T).max(axis=1).sum()) if len(vectors) else 0.0
+    return float((query @ vectors.T).max(axis=1).sum()) if len(vectors) else 0.0

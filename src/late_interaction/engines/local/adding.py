@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from late_interaction.engines.base import Record
     from late_interaction.engines.local.catalog.writer import Writer
     from late_interaction.engines.local.transactions import Transactions
+    from late_interaction.engines.records import Record
     from late_interaction.filters import Where
 
 __all__ = ["add_records"]

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from late_interaction.documents import Document
-    from late_interaction.engines.base import Record
     from late_interaction.engines.local.catalog.writer import Writer
     from late_interaction.engines.local.opening import Opened
+    from late_interaction.engines.records import Record
     from late_interaction.filters import Where
 
 __all__ = ["LocalEngine"]

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from late_interaction.engines.base import Match, Verification
+from late_interaction.engines.base import Capabilities, Engine
+from late_interaction.engines.local.catalog.partial_rows import check_fields
 from late_interaction.engines.local.search.plan import search
 from late_interaction.engines.local.search.positions import positions_of
 from late_interaction.engines.local.states import States
 from late_interaction.engines.local.storage.files import CATALOG
 from late_interaction.engines.local.verify import verify
+from late_interaction.engines.records import Record, Verification
 from late_interaction.profiling import stage
 from late_interaction.validation import check_ids, check_k, check_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from late_interaction.documents import Document
+    from late_interaction.documents import Document, DocumentFields, FieldName
+    from late_interaction.engines.local.catalog.reader import Reader
     from late_interaction.engines.local.opening import Opened
     from late_interaction.engines.local.search.device import Device
     from late_interaction.engines.local.states import OneState
+    from late_interaction.engines.records import Match
     from late_interaction.filters import Where
 
 __all__ = ["Reading"]
 
+_Scanned = TypeVar("_Scanned")
+
 _SCANNED_TOGETHER = 64  # documents
 
 
-class Reading:
+class Reading(Engine):
     """The half of `LocalEngine` that reads.
 
     Args:
@@ -46,6 +52,22 @@ class Reading:
         self._device = device
         self._dim, self._bits = opened.catalog.dim, opened.catalog.bits
         self._states = States(opened.catalog, self._dim)
+        self._capabilities = Capabilities(
+            snapshots=True,
+            atomic_upsert=True,
+            exact_search=self._bits is None,
+            lexical=True,
+            vectors=True,
+            verify=True,
+            compact=True,
+            copy=True,
+            sources=True,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do: everything; search is exact for uncompressed vectors alone."""
+        return self._capabilities
 
     @property
     def path(self) -> Path:
@@ -96,7 +118,7 @@ class Reading:
         where: Where | None = None,
         candidates: Iterable[str] | None = None,
     ) -> list[Match]:
-        """The k best documents by MaxSim, best first.
+        """Return the k best documents by MaxSim, best first.
 
         Args:
             query_vectors: Token vectors of the query, (query tokens, dim).
@@ -112,43 +134,87 @@ class Reading:
             with stage("filter"):
                 positions = positions_of(reader, snapshot, where, candidates)
             found = search(query, snapshot, positions, k, self._device)
-            with stage("fetch"):
-                return [Match(reader.document_at(place), score) for place, score in found]
+            with stage("matches"):
+                return reader.matches(found)
+
+    def score(self, query_vectors: ArrayLike, ids: Iterable[str]) -> dict[str, float]:
+        """Return the exact MaxSim of every document of these ids, by id; unknown ids are left out.
+
+        Args:
+            query_vectors: Token vectors of the query, (query tokens, dim).
+            ids: Any number of ids.
+        """
+        query = check_vectors(query_vectors, self._dim, "Query vectors")
+        ids = check_ids(ids)
+        with self._states.reading() as (reader, snapshot):
+            positions = snapshot.positions(reader.places(candidates=ids))
+            # As many as there are: no document is left out by an earlier stage.
+            found = search(query, snapshot, positions, max(1, len(ids)), self._device)
+            return {match.id: match.score for match in reader.matches(found)}
+
+    def fetch(self, matches: Sequence[Match]) -> dict[str, Document]:
+        """Return the documents of these matches, by id, without those deleted or replaced since they were found."""
+        with self._states.reading() as (reader, _):
+            return reader.fetch(matches)
 
     def search_lexical(
         self, query: str, k: int = 10, *, where: Where | None = None, candidates: Iterable[str] | None = None
     ) -> list[Match]:
-        """The k best documents by BM25 over the words of the query (English stems, diacritics folded)."""
+        """Return the k best documents by BM25 over the words of the query (English stems, diacritics folded)."""
         k = check_k(k)
         if candidates is not None:
             candidates = check_ids(candidates)
         with self._states.reading() as (reader, _):
-            found = reader.search_words(query, k, where=where, candidates=candidates)
-            return [Match(document, score) for document, score in found]
+            return reader.search_words(query, k, where=where, candidates=candidates)
 
     def get(self, ids: Sequence[str]) -> list[Document]:
-        """The documents of these ids, in this order; unknown ids are left out."""
+        """Return the documents of these ids, in this order; unknown ids are left out."""
         with self._states.reading() as (reader, _):
             return reader.documents(check_ids(ids))
 
     def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The token vectors by id, as they are stored, each (tokens, dim); unknown ids are left out."""
+        """Return the stored token vectors by id, each (tokens, dim); unknown ids are left out."""
         with self._states.reading() as (reader, snapshot):
             places = {document_id: reader.place_of(document_id) for document_id in check_ids(ids)}
             return {document_id: snapshot.vectors(place) for document_id, place in places.items() if place is not None}
 
-    def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:
-        """Yield every document that passes, of a root only those read from it, in the order of addition.
+    def records(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Return documents together with their token vectors, by id; unknown ids are left out."""
+        with self.one_state():
+            documents, vectors, roots = self.get(ids), self.vectors(ids), self.roots_of(ids)
+        return {found.id: Record(found, vectors[found.id], roots[found.id]) for found in documents}
 
-        All are of one commit.
+    @overload
+    def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]: ...
+
+    @overload
+    def scan(
+        self, *, where: Where | None = None, root: int | None = None, fields: Iterable[FieldName]
+    ) -> Iterator[DocumentFields]: ...
+
+    def scan(
+        self, *, where: Where | None = None, root: int | None = None, fields: Iterable[FieldName] | None = None
+    ) -> Iterator[Document] | Iterator[DocumentFields]:
+        """Yield every document that passes, in the order of addition. All are of one commit.
+
+        Args:
+            where: Only documents that pass this filter.
+            root: Only documents that were read from this root.
+            fields: Read only these fields besides the id; yield `DocumentFields`. None for whole documents.
         """
+        if fields is None:
+            return self._scan(lambda reader: reader.scan(where=where, root=root))
+        names = check_fields(fields)
+        return self._scan(lambda reader: reader.scan_fields(names, where=where, root=root))
+
+    def _scan(self, begin: Callable[[Reader], Iterator[_Scanned]]) -> Iterator[_Scanned]:
         state = self._states.pinned
         if state is None:
             with self._states.reading(lasting=True) as (reader, _):
-                yield from reader.scan(where=where, root=root)
+                yield from begin(reader)
             return
         with state.reading() as (reader, _):
-            documents = reader.scan(where=where, root=root)
+            documents = begin(reader)
             chunk = list(islice(documents, _SCANNED_TOGETHER))
         while chunk:  # so that other threads of the state have their turns
             yield from chunk
@@ -156,12 +222,12 @@ class Reading:
                 chunk = list(islice(documents, _SCANNED_TOGETHER))
 
     def count(self, *, where: Where | None = None) -> int:
-        """How many documents pass."""
+        """Return how many documents pass."""
         with self._states.reading() as (reader, _):
             return reader.count(where=where)
 
     def info(self) -> dict[str, Any]:
-        """Size, layout and settings, as JSON values."""
+        """Return size, layout and settings, as JSON values."""
         with self._states.reading() as (reader, snapshot):
             entries = [segment.entry for segment in snapshot.segments.values()]
             return {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.engines.base import LEGACY_ROOT
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows
 from late_interaction.engines.local.catalog.filter_sql import MAX_JSON_BYTES, MAX_PATH_BYTES
 from late_interaction.engines.local.catalog.schema import ADDED_COLUMNS, FORMAT_VERSION, statement_of
+from late_interaction.engines.records import LEGACY_ROOT
 
 if TYPE_CHECKING:
     import sqlite3

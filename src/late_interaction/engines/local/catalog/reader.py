@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows, is_root
 from late_interaction.engines.local.catalog.filter_sql import compile_filter
+from late_interaction.engines.local.catalog.partial_rows import read_fields
 from late_interaction.engines.local.catalog.schema import check_schema
 from late_interaction.engines.local.catalog.settings import parse_setting, parse_settings
 from late_interaction.engines.local.storage.columns import ColumnFile
 from late_interaction.engines.local.storage.segment import SegmentEntry
+from late_interaction.engines.records import Match
 from late_interaction.errors import CorruptIndexError
 from late_interaction.filters import parse
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from late_interaction.documents import Document
+    from late_interaction.documents import Document, DocumentFields, FieldName
     from late_interaction.filters import Where
 
 __all__ = ["Place", "Reader"]
@@ -167,16 +169,30 @@ class Reader:
         ).fetchone()
         return place
 
-    def document_at(self, place: Place) -> Document:
-        """Return the document whose vectors are at a place.
+    def matches(self, found: Iterable[tuple[Place, float]]) -> list[Match]:
+        """Return the matches of the documents whose vectors are at these places, with their scores, in this order.
 
         Raises:
-            CorruptIndexError: It is damaged, or there is none.
+            CorruptIndexError: A place belongs to no document.
         """
-        row = self._connection.execute(f"{self._select} WHERE segment = ? AND position = ?", place).fetchone()
-        if row is None:
-            raise CorruptIndexError(f"The vectors at {place} belong to no document. Restore the index from a copy.")
-        return DocumentRow(*row).document()
+        select = f"SELECT id, {self._version} FROM documents WHERE segment = ? AND position = ?"
+        matches = []
+        for place, score in found:
+            row = self._connection.execute(select, place).fetchone()
+            if row is None:
+                raise CorruptIndexError(f"The vectors at {place} belong to no document. Restore the index from a copy.")
+            matches.append(Match(row[0], score, version=row[1:]))
+        return matches
+
+    def fetch(self, matches: Iterable[Match]) -> dict[str, Document]:
+        """Return the documents of these matches, by id, without those deleted or replaced since they were found."""
+        select = self._select.replace("SELECT ", f"SELECT {self._version}, ", 1) + " WHERE id = ?"
+        documents = {}
+        for match in matches:
+            row = self._connection.execute(select, (match.id,)).fetchone()
+            if row is not None and row[:2] == match.version:
+                documents[match.id] = DocumentRow(*row[2:]).document()
+        return documents
 
     def documents(self, ids: Sequence[str]) -> list[Document]:
         """The documents of these ids, in this order, without unknown ones."""
@@ -188,14 +204,26 @@ class Reader:
         return [found[document_id] for document_id in ids if document_id in found]
 
     def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:
-        """All documents that pass, of a root only those that were read from it, in the order of addition."""
-        condition, parameters = self.condition(where)
-        if root is not None:
-            if self.version < _FORMAT_WITH_CHECKSUMS:
-                return iter(())
-            condition, parameters = f"{condition} AND root = ?", [*parameters, root]
+        """Yield all documents that pass, of a root only those that were read from it, in the order of addition."""
+        condition, parameters = self._condition_of_root(where, root)
         rows = self._connection.execute(f"{self._select} WHERE {condition} ORDER BY row", parameters)
         return (DocumentRow(*row).document() for row in rows)
+
+    def scan_fields(
+        self, fields: Sequence[FieldName], *, where: Where | None = None, root: int | None = None
+    ) -> Iterator[DocumentFields]:
+        """Yield some fields of the same documents."""
+        condition, parameters = self._condition_of_root(where, root)
+        has_images = self.version >= _FORMAT_WITH_IMAGES
+        return read_fields(self._connection, fields, condition, parameters, has_images=has_images)
+
+    def _condition_of_root(self, where: Where | None, root: int | None) -> tuple[str, list[Any]]:
+        condition, parameters = self.condition(where)
+        if root is None:
+            return condition, parameters
+        if self.version < _FORMAT_WITH_CHECKSUMS:
+            return "0", []
+        return f"{condition} AND root = ?", [*parameters, root]
 
     def roots_of(self, ids: Iterable[str]) -> dict[str, int | None]:
         """The root that each of these documents was read from, or None; without unknown ones."""
@@ -234,8 +262,8 @@ class Reader:
 
     def search_words(
         self, query: str, k: int, *, where: Where | None = None, candidates: Iterable[str] | None = None
-    ) -> list[tuple[Document, float]]:
-        """The k best documents by BM25 (as FTS5 computes it: k1 = 1.2, b = 0.75), best first."""
+    ) -> list[Match]:
+        """Return the k best documents by BM25 (as FTS5 computes it: k1 = 1.2, b = 0.75), best first."""
         words = list(dict.fromkeys(re.findall(r"\w+", unicodedata.normalize("NFC", query))))[:_MAX_WORDS]
         if not words:
             return []
@@ -245,19 +273,12 @@ class Reader:
             parameters = [*parameters, json.dumps(list(candidates))]
         expression = " OR ".join(f'"{word}"' for word in words)  # quoted: FTS5's own operators mean nothing here
         rows = self._connection.execute(
-            f"SELECT documents.row, -words.rank FROM words JOIN documents ON documents.row = words.rowid "
+            f"SELECT documents.id, -words.rank, {self._version} "
+            f"FROM words JOIN documents ON documents.row = words.rowid "
             f"WHERE words MATCH ? AND {condition} ORDER BY words.rank, documents.row LIMIT ?",
             [expression, *parameters, k],
-        ).fetchall()
-        return [(self._document_in(row), float(score)) for row, score in rows]
-
-    def _document_in(self, row: int) -> Document:
-        columns = self._connection.execute(f"{self._select} WHERE row = ?", (row,)).fetchone()
-        if columns is None:
-            raise CorruptIndexError(
-                f"The catalog lacks the document in row {row!r:.80}. Restore the index from a copy."
-            )
-        return DocumentRow(*columns).document()
+        )
+        return [Match(document_id, float(score), version=tuple(version)) for document_id, score, *version in rows]
 
     @cached_property
     def version(self) -> int:
@@ -275,6 +296,12 @@ class Reader:
         if where is None:
             return "1", []
         return compile_filter(parse(where), shortened=self.version >= _FORMAT_WITH_CHECKSUMS)
+
+    @property
+    def _version(self) -> str:
+        """Two columns that together change when a document is replaced: rows can be used again, by other content."""
+        has_checksums = self.version >= _FORMAT_WITH_CHECKSUMS
+        return "documents.row, documents.checksum" if has_checksums else "documents.row, NULL"
 
     @property
     def _select(self) -> str:

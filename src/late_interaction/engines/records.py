@@ -1,0 +1,65 @@
+"""What passes between `Index` and an engine: documents with vectors, matches, and what `verify` found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from late_interaction.documents import Document
+
+__all__ = ["LEGACY_ROOT", "Match", "Record", "Verification"]
+
+LEGACY_ROOT = 0
+"""The root of documents that an earlier release indexed from a folder it did not record."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A document with its token vectors.
+
+    Attributes:
+        document: The document.
+        vectors: (tokens, dim). A document of zero tokens is allowed and scores 0.
+        root: The number of the root that the document was read from (see `late_interaction.ingestion`); None for
+            documents that come from elsewhere.
+    """
+
+    document: Document
+    vectors: NDArray[np.floating[Any]]
+    root: int | None = None
+
+
+@dataclass(frozen=True)
+class Match:
+    """The id and score of a document that a search found.
+
+    Attributes:
+        id: The document's id.
+        score: The greater, the better.
+        version: Changes when the document is replaced, so that `Engine.fetch` never returns another text for the score.
+            None in engines that have snapshots.
+    """
+
+    id: str
+    score: float
+    version: Hashable = None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `Engine.verify` found. True if there are no problems.
+
+    Attributes:
+        problems: One sentence for each problem, naming the file or document.
+    """
+
+    problems: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return not self.problems

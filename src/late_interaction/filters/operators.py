@@ -1,0 +1,50 @@
+"""The operators that a filter needs, by their names in the ``where`` language."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from late_interaction.filters.ast import AllOf, AnyOf, Compare, Contains, Exists, In, Not
+
+if TYPE_CHECKING:
+    from late_interaction.filters.ast import Filter
+
+__all__ = ["OPERATORS", "operators_of"]
+
+OPERATORS = frozenset(
+    {"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$contains", "$exists", "$and", "$or", "$not"}
+)
+"""Everything that `operators_of` can return."""
+
+_NEGATED = {"$eq": "$ne", "$in": "$nin", "$exists": "$exists"}
+
+
+def operators_of(clause: Filter) -> frozenset[str]:
+    """Return the operators that an engine needs for a filter.
+
+    Equal filters need the same ones, however they are written: ``{"$not": {"a": 1}}`` needs ``$ne``, and ``$all`` needs
+    ``$and`` and ``$eq``.
+
+    Example:
+        >>> sorted(operators_of(AnyOf((Exists("a"), Not(Exists("b"))))))
+        ['$exists', '$or']
+    """
+    match clause:
+        case In(values=values):
+            return frozenset({"$eq" if len(values) == 1 else "$in"})
+        case Compare(operator=operator):
+            return frozenset({operator})
+        case Contains():
+            return frozenset({"$contains"})
+        case Exists():
+            return frozenset({"$exists"})
+        case Not(negated):
+            operators = operators_of(negated)
+            if isinstance(negated, (In, Exists)):
+                return frozenset(_NEGATED[operator] for operator in operators)
+            return operators | {"$not"}
+        case AllOf(clauses) | AnyOf(clauses):
+            parts = frozenset[str]().union(*map(operators_of, clauses))
+            if len(clauses) < 2:
+                return parts
+            return parts | {"$and" if isinstance(clause, AllOf) else "$or"}

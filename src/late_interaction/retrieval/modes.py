@@ -1,0 +1,149 @@
+"""The modes of search, over ids: late, lexical, and hybrid, which fuses both. Documents are fetched last, and once."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
+from functools import partial
+from itertools import islice, repeat
+from typing import TYPE_CHECKING, NamedTuple
+
+from late_interaction.documents import Hit
+from late_interaction.engines.records import Match
+from late_interaction.errors import InvalidRequestError
+from late_interaction.profiling import stage
+from late_interaction.retrieval.diversity import diverse
+from late_interaction.retrieval.encoding import is_blank
+from late_interaction.retrieval.fusion import reciprocal_rank_fusion
+from late_interaction.retrieval.queries import query_vectors
+from late_interaction.retrieval.scores import fused_relevance, late_relevance, lexical_relevance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from late_interaction.encoders.protocol import Encoder
+    from late_interaction.engines.base import Engine
+    from late_interaction.retrieval.request import SearchRequest
+
+__all__ = ["search_many"]
+
+_FUSION_DEPTH = 100  # matches of each ranking that hybrid search fuses
+_REMOTE_THREADS = 32  # queries of one call that wait for another machine at the same time
+
+
+class Ranked(NamedTuple):
+    """A match with its relevance in [0, 1]."""
+
+    match: Match
+    relevance: float
+
+
+def search_many(
+    engine: Engine, load_encoder: Callable[[], Encoder], request: SearchRequest, queries: Sequence[str]
+) -> list[list[Hit]]:
+    """Return the hits of each query; they are encoded together and searched at the same time.
+
+    Args:
+        engine: The engine.
+        load_encoder: Returns the encoder; not called where the mode needs none.
+        request: What to search for.
+        queries: The queries. A blank one has no hits.
+    """
+    if isinstance(queries, str):
+        raise InvalidRequestError("search_many takes a list of queries; for one query there is search.")
+    asked = [query for query in queries if not is_blank(query)]
+    encoder = None if request.mode == "lexical" else load_encoder()
+    with stage("encode"):
+        vectors = [None] * len(asked) if encoder is None else query_vectors(encoder, asked)
+    found = iter(_side_by_side(engine, request, asked, vectors))
+    return [[] if is_blank(query) else next(found) for query in queries]
+
+
+def _side_by_side(
+    engine: Engine, request: SearchRequest, queries: list[str], vectors: Sequence[NDArray[np.float32] | None]
+) -> Iterable[list[Hit]]:
+    find = partial(_search, engine, request)
+    if len(queries) < 2:
+        return map(find, queries, vectors)
+    threads = _REMOTE_THREADS if engine.capabilities.remote else os.cpu_count() or 1
+    contexts = [copy_context() for _ in queries]  # one each: a context can be entered once at a time
+    with ThreadPoolExecutor(min(len(queries), threads)) as pool:
+        return list(pool.map(Context.run, contexts, repeat(find), queries, vectors))
+
+
+def _search(engine: Engine, request: SearchRequest, query: str, query_vectors: NDArray[np.float32] | None) -> list[Hit]:
+    """Return the hits of one query, best first.
+
+    Args:
+        engine: The engine.
+        request: What to search for.
+        query: The query.
+        query_vectors: (query tokens, dim); None in the mode ``lexical``, which needs none.
+    """
+    with engine.one_state():
+        ranking = _rank(engine, request, query, query_vectors)
+        if request.diversity is not None:
+            ranking = _diverse(engine, request, ranking)
+        with stage("fetch"):
+            documents = engine.fetch([ranked.match for ranked in ranking])
+    return [
+        Hit(documents[match.id], match.score, relevance)
+        for match, relevance in ranking
+        if match.id in documents and relevance >= request.min_relevance
+    ]
+
+
+def _rank(
+    engine: Engine, request: SearchRequest, query: str, query_vectors: NDArray[np.float32] | None
+) -> list[Ranked]:
+    depth = request.depth
+    if query_vectors is None:
+        return _lexical(engine, request, query, depth)
+    if request.mode == "late":
+        return _late(engine, request, query_vectors, depth)
+    fused_depth = request.within_limit(max(depth, _FUSION_DEPTH))
+    rankings = [
+        _late(engine, request, query_vectors, fused_depth),
+        _lexical(engine, request, query, fused_depth),
+    ]
+    found = {match.id: match for ranking in rankings for match, _ in ranking}
+    fused = reciprocal_rank_fusion([[match.id for match, _ in ranking] for ranking in rankings])
+    return [
+        Ranked(Match(match_id, score, found[match_id].version), fused_relevance(score, len(rankings)))
+        for match_id, score in islice(fused.items(), depth)
+    ]
+
+
+def _late(engine: Engine, request: SearchRequest, query_vectors: NDArray[np.float32], depth: int) -> list[Ranked]:
+    matches = _matches(partial(engine.search, query_vectors, depth, where=request.clause), request, depth)
+    return [Ranked(match, late_relevance(match.score, len(query_vectors))) for match in matches]
+
+
+def _lexical(engine: Engine, request: SearchRequest, query: str, depth: int) -> list[Ranked]:
+    matches = _matches(partial(engine.search_lexical, query, depth, where=request.clause), request, depth)
+    return [Ranked(match, lexical_relevance(match.score)) for match in matches]
+
+
+def _matches(find: Callable[..., list[Match]], request: SearchRequest, depth: int) -> list[Match]:
+    """Return the best matches among the candidates, of which an engine may take a limited number at a time."""
+    groups = request.candidate_groups()
+    if len(groups) == 1:
+        return find(candidates=groups[0])
+    found = [match for group in groups for match in find(candidates=group)]
+    return sorted(found, key=lambda match: -match.score)[:depth]
+
+
+def _diverse(engine: Engine, request: SearchRequest, ranking: list[Ranked]) -> list[Ranked]:
+    vectors = engine.vectors([match.id for match, _ in ranking])
+    ranking = [ranked for ranked in ranking if ranked.match.id in vectors]  # others were deleted meanwhile
+    chosen = diverse(
+        [relevance for _, relevance in ranking],
+        [vectors[match.id] for match, _ in ranking],
+        request.k,
+        diversity=request.diversity or 0.0,
+    )
+    return [ranking[position] for position in chosen]

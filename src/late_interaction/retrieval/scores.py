@@ -1,0 +1,22 @@
+"""Relevance in [0, 1] for the score of each mode of search."""
+
+from __future__ import annotations
+
+__all__ = ["fused_relevance", "late_relevance", "lexical_relevance"]
+
+from late_interaction.retrieval.fusion import best_possible
+
+
+def late_relevance(score: float, query_tokens: int) -> float:
+    """Return MaxSim as the mean over the query's token vectors, which for unit vectors is a mean cosine."""
+    return min(1.0, max(0.0, score / max(1, query_tokens)))
+
+
+def lexical_relevance(score: float) -> float:
+    """Return a BM25 score, which has no upper bound, as ``score / (1 + score)``."""
+    return score / (1 + score)
+
+
+def fused_relevance(score: float, rankings: int) -> float:
+    """Return a sum of reciprocal ranks as a share of the greatest possible one."""
+    return score / best_possible(rankings)

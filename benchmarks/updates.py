@@ -110,7 +110,8 @@ def filter_(bench: Bench) -> list[dict]:
             times["repeated"].append(milliseconds(engine.search, query, K, where=where)[0])
             if at < bench.options.rankings:
                 ranking = engine.search(query, bench.vectors.documents)
-                passing = [match for match in ranking if match.document.metadata["bucket"] == at % BUCKETS]
+                documents = engine.fetch(ranking)
+                passing = [match for match in ranking if documents[match.id].metadata["bucket"] == at % BUCKETS]
                 equal.append([match.id for match in passing[:K]] == [match.id for match in found])
     row: dict[str, Any] = {"passing": f"1/{BUCKETS}", "documents": bench.vectors.documents}
     row |= {f"{what} ms": statistics.median(measured) for what, measured in times.items()}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
-from late_interaction.engines.base import require
+from late_interaction.collection import Collection
 from late_interaction.explanations.stored import explain_many, explain_stored
 from late_interaction.index_encoder import IndexEncoder
 from late_interaction.indexing import add_documents
@@ -14,19 +14,16 @@ from late_interaction.profiling import printed_profile
 from late_interaction.retrieval.modes import search_many
 from late_interaction.retrieval.request import Mode, SearchRequest
 from late_interaction.retrieval.reranking import rerank_candidates
-from late_interaction.validation import is_id
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Sequence
-    from contextlib import AbstractContextManager
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
     from typing_extensions import Unpack
 
-    from late_interaction.documents import Document, DocumentFields, FieldName, Hit
+    from late_interaction.documents import Document, Hit
     from late_interaction.encoders import Encoder
-    from late_interaction.engines import Engine, Verification
+    from late_interaction.engines import Engine
     from late_interaction.explanations import Explanation, PageExplanation
     from late_interaction.filters import Where
     from late_interaction.retrieval.request import SearchOptions
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Index", "Mode"]
 
 
-class Index:
+class Index(Collection):
     """A collection of documents that is searched by late interaction: one vector for each token, scored by MaxSim.
 
     Open one in a directory with `Index.open`, or put one over any engine with ``Index(engine=…, encoder=…)``. A
@@ -64,7 +61,7 @@ class Index:
     """
 
     def __init__(self, *, engine: Engine, encoder: Encoder | str | os.PathLike[str] | None = None) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._encoder = IndexEncoder(engine, encoder)
 
     @classmethod
@@ -101,19 +98,8 @@ class Index:
             InvalidRequestError: A setting is invalid, or differs from the index's.
             CorruptIndexError: The files are damaged.
         """
-        return open_index(
-            cls, path, encoder=encoder, pooling=pooling, dim=dim, read_only=read_only, bits=bits, device=device
-        )
-
-    @property
-    def engine(self) -> Engine:
-        """The engine underneath."""
-        return self._engine
-
-    @property
-    def path(self) -> Path | None:
-        """The directory of the index; None for an engine that is not in one."""
-        return self._engine.path
+        settings = {"bits": bits, "device": device}
+        return open_index(cls, path, encoder, settings, pooling=pooling, dim=dim, read_only=read_only)
 
     @property
     def encoder(self) -> Encoder:
@@ -164,18 +150,6 @@ class Index:
             DuplicateIdError: Two different documents of the same id.
         """
         return add_documents(self._engine, self.encoder, documents, replacing=replacing, progress=progress)
-
-    def delete(self, ids: Iterable[str] | None = None, *, where: Where | None = None) -> int:
-        """Delete documents by ids or by filter and return how many there were. Unknown ids are skipped.
-
-        Raises:
-            InvalidRequestError: Every document matches the filter, as ``{}``. `clear` deletes everything.
-        """
-        return self._engine.delete(ids=ids, where=where)
-
-    def clear(self) -> int:
-        """Delete every document and return how many there were. Settings and encoder stay."""
-        return self._engine.clear()
 
     def search(
         self,
@@ -254,7 +228,7 @@ class Index:
             UnknownIdError: The index does not hold one of the ids.
         """
         add = self.add if store else None
-        return rerank_candidates(self._engine, self._encoder.load, query, ids=ids, documents=documents, k=k, add=add)
+        return rerank_candidates(self._engine, self._encoder.load, query, ids, documents, k=k, add=add)
 
     def explain(self, query: str, id: str) -> Explanation | PageExplanation:  # noqa: A002  # the name users know
         """Return which words of a stored document, or which patches of a page, each query word matches.
@@ -278,87 +252,6 @@ class Index:
         """
         return explain_many(self._engine, self._encoder.load, query, ids)
 
-    def get(self, ids: Sequence[str]) -> list[Document]:
-        """Return the documents of these ids, in this order; unknown ids are left out."""
-        return self._engine.get(ids)
-
-    @overload
-    def scan(self, *, where: Where | None = None) -> Iterator[Document]: ...
-
-    @overload
-    def scan(self, *, where: Where | None = None, fields: Iterable[FieldName]) -> Iterator[DocumentFields]: ...
-
-    def scan(
-        self, *, where: Where | None = None, fields: Iterable[FieldName] | None = None
-    ) -> Iterator[Document] | Iterator[DocumentFields]:
-        """Yield every document that passes, in the order of addition, from one consistent state.
-
-        Args:
-            where: Only documents that pass.
-            fields: Read only these fields besides the id, for example ``["metadata"]``, or ``[]`` for ids alone, and
-                yield `DocumentFields`. None for whole documents.
-        """
-        return self._engine.scan(where=where) if fields is None else self._engine.scan(where=where, fields=fields)
-
-    def count(self, *, where: Where | None = None) -> int:
-        """Return how many documents pass."""
-        return self._engine.count(where=where)
-
-    def one_state(self) -> AbstractContextManager[None]:
-        """Return a context manager inside which reads of this thread use one snapshot, if the engine has snapshots."""
-        return self._engine.one_state()
-
     def info(self) -> dict[str, Any]:
         """Return size, layout, settings and encoder of the index, as JSON values."""
         return {**self._engine.info(), "encoder": self._encoder.info()}
-
-    def verify(self) -> Verification:
-        """Check everything stored against its checksums. True if no problems are found.
-
-        Raises:
-            UnsupportedError: The engine cannot.
-        """
-        require(self._engine, "verify")
-        return self._engine.verify()
-
-    def compact(self) -> None:
-        """Reclaim the space of deleted documents and merge what was added in small pieces.
-
-        Raises:
-            UnsupportedError: The engine cannot.
-        """
-        require(self._engine, "compact")
-        self._engine.compact()
-
-    def copy(self, path: str | os.PathLike[str]) -> None:
-        """Write a copy of an index that is in a directory into another one, as a backup for example.
-
-        Raises:
-            InvalidRequestError: The directory has something in it.
-            UnsupportedError: The index is not in a directory.
-            ReadOnlyIndexError: The index is open for reading, when another process may be changing it.
-        """
-        require(self._engine, "copy")
-        self._engine.copy(path)
-
-    def close(self) -> None:
-        """Release files and locks. Closing twice is no error."""
-        self._engine.close()
-
-    def __enter__(self) -> Index:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def __len__(self) -> int:
-        return self.count()
-
-    def __bool__(self) -> bool:
-        return True  # an empty index is an index, whatever its length
-
-    def __contains__(self, id: object) -> bool:  # noqa: A002
-        return is_id(id) and bool(self.get([id]))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._engine!r})"

@@ -10,7 +10,7 @@ from late_interaction.index_encoder import as_encoder, fingerprint_of, read_reco
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from late_interaction.encoders.protocol import Encoder
     from late_interaction.engines.base import Engine
@@ -23,23 +23,23 @@ _Index = TypeVar("_Index")
 def open_index(
     make: Callable[..., _Index],
     location: str | os.PathLike[str],
-    *,
     encoder: Encoder | str | os.PathLike[str] | None,
+    engine_settings: Mapping[str, Any],
+    *,
     pooling: int | None,
     dim: int | None,
     read_only: bool,
-    **engine_settings: Any,
 ) -> _Index:
     """Open the engine of an index, created if there is none and an encoder is given; close it if anything fails.
 
     Args:
         make: Makes the index, from ``engine=`` and ``encoder=``.
         location: A path or address.
-        encoder: As for `Index.open`, like the others.
+        encoder: As for `Index.open`.
+        engine_settings: Keyword arguments of the engine's ``open``.
         pooling: Vectors of a document that become one.
         dim: Leading dimensions that are kept.
         read_only: Only read.
-        **engine_settings: Passed to the engine.
     """
     try:
         engine = open_engine(location, read_only=read_only, **engine_settings)

@@ -31,6 +31,14 @@ def _import_faiss_for_one_thread():
 _import_faiss_for_one_thread()
 
 DIM = 8
+
+
+def documents_of(engine, matches):
+    """The documents of matches, in their order."""
+    documents = engine.fetch(matches)
+    return [documents[match.id] for match in matches]
+
+
 KINDS = ("segments", "codebooks")
 FAST_DIRECTORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _REPOSITORY = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ import traceback
 import numpy as np
 
 from late_interaction.engines import LocalEngine
-from tests.engines.helpers import DIM, record, unit_vectors
+from tests.engines.helpers import DIM, documents_of, record, unit_vectors
 
 NAMES = [f"d{number}" for number in range(6)]
 QUERY = unit_vectors(12345, 4)
@@ -35,10 +35,12 @@ def commit(version):
 
 def check_state(engine):
     """Asks for all there is, and gives the version that it is the state of."""
-    found = engine.search(QUERY, 10_000)
-    version = max(match.document.metadata["version"] for match in found)
+    with engine.one_state():
+        found = engine.search(QUERY, 10_000)
+        versions = {document.id: document.metadata["version"] for document in documents_of(engine, found)}
+    version = max(versions.values())
     expected = {**dict.fromkeys(NAMES, version), **{f"s{number}": number for number in range(version + 1)}}
-    assert {match.id: match.document.metadata["version"] for match in found} == expected
+    assert versions == expected
     assert len(found) == len(expected)
     for match in found:
         vectors = vectors_of(match.id, expected[match.id])
@@ -52,7 +54,7 @@ def check_details(engine):
     with engine.one_state():
         version = check_state(engine)
         some = engine.search(QUERY, 3, where={"stays": {"$exists": False}})
-        assert {match.document.metadata["version"] for match in some} == {version}
+        assert {document.metadata["version"] for document in documents_of(engine, some)} == {version}
         assert engine.count() == len(NAMES) + version + 1
         for name, rows in engine.vectors([*NAMES, "s0", f"s{version}"]).items():
             expected = vectors_of(name, 0 if name == "s0" else version)

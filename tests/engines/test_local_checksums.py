@@ -16,7 +16,7 @@ from late_interaction.documents import Document
 from late_interaction.engines import LocalEngine, Record
 from late_interaction.errors import CorruptIndexError, LateInteractionError
 from tests.engines.catalogs import catalog_of, change, document_checksum, read_setting, set_setting
-from tests.engines.helpers import DIM, record, small_thresholds, unit_vectors
+from tests.engines.helpers import DIM, documents_of, record, small_thresholds, unit_vectors
 
 QUERY = unit_vectors(12345, 4)
 WORDS = ["alpha", "beta", "gamma", "delta", "five", "5", "mg", "running", "runs", "café", "title"]
@@ -64,7 +64,8 @@ def answers(engine):
     return {
         "get": [whole(document) for document in engine.get(ids)],
         "scan": [whole(document) for document in engine.scan()],
-        "late": [(match.score, whole(match.document)) for match in engine.search(QUERY, 100)],
+        "late": [(match.score, match.id) for match in engine.search(QUERY, 100)],
+        "late documents": [whole(document) for document in documents_of(engine, engine.search(QUERY, 100))],
         "lexical": [[(m.id, m.score) for m in engine.search_lexical(word, 100)] for word in [*WORDS, "five run"]],
         "filters": [
             ([d.id for d in engine.scan(where=f)], engine.count(where=f), [m.id for m in engine.search(QUERY, where=f)])
@@ -153,7 +154,11 @@ def test_a_document_that_is_not_what_was_stored(index, what):
     with LocalEngine.open(index) as engine:
         problems = engine.verify().problems
         assert any(name in problem for problem in problems), problems
-        for read in (lambda: engine.get([name]), lambda: list(engine.scan()), lambda: engine.search(QUERY, 100)):
+        for read in (
+            lambda: engine.get([name]),
+            lambda: list(engine.scan()),
+            lambda: engine.fetch(engine.search(QUERY, 100)),
+        ):
             with pytest.raises(CorruptIndexError, match="Restore the index from a copy"):
                 read()
         assert engine.get(["d9"])[0].id == "d9"

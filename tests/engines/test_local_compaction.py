@@ -13,7 +13,7 @@ from late_interaction.engines.local import compaction
 from late_interaction.engines.local.storage import columns
 from late_interaction.engines.local.storage.columns import ColumnFolder
 from late_interaction.engines.local.storage.segment import SegmentWriter
-from tests.engines.helpers import record, segment_files, state_on_disk, stored, true_score, unit_vectors
+from tests.engines.helpers import documents_of, record, segment_files, state_on_disk, stored, true_score, unit_vectors
 
 QUERY = unit_vectors(12345, 4)
 
@@ -22,9 +22,10 @@ def ids(found):
     return [item.id for item in found]
 
 
-def hits(found):
+def hits(engine, found):
     """Matches, to compare with others of the same documents: a score may differ in its last bit with the block."""
-    return [(match.document, pytest.approx(match.score, abs=1e-5)) for match in found]
+    scores = [pytest.approx(match.score, abs=1e-5) for match in found]
+    return list(zip(documents_of(engine, found), scores, strict=True))
 
 
 def answers(engine):
@@ -32,10 +33,10 @@ def answers(engine):
     names = [document.id for document in engine.scan()]
     return {
         "scan": list(engine.scan()),
-        "search": hits(engine.search(QUERY, 1000)),
-        "search some": hits(engine.search(QUERY, 7, where={"n": {"$gte": 10}})),
-        "candidates": hits(engine.search(QUERY, 3, candidates=names[::3])),
-        "words": hits(engine.search_lexical("text", 1000)),
+        "search": hits(engine, engine.search(QUERY, 1000)),
+        "search some": hits(engine, engine.search(QUERY, 7, where={"n": {"$gte": 10}})),
+        "candidates": hits(engine, engine.search(QUERY, 3, candidates=names[::3])),
+        "words": hits(engine, engine.search_lexical("text", 1000)),
         "get": engine.get(names[::-1]),
         "vectors": {name: rows.tolist() for name, rows in engine.vectors(names).items()},
         "count": engine.count(where={"n": {"$lt": 12}}),
@@ -235,8 +236,9 @@ def test_readers_see_whole_commits_while_a_writer_writes(engine, root, separate)
         try:
             last = 0
             while not stop.is_set():
-                found = reader.search(QUERY, 10)
-                versions = {match.document.metadata["version"] for match in found}
+                with reader.one_state():
+                    found = reader.search(QUERY, 10)
+                    versions = {document.metadata["version"] for document in documents_of(reader, found)}
                 assert (len(found), len(versions)) == (5, 1), f"{len(found)} hits of versions {versions}"
                 version = versions.pop()
                 assert version >= last

@@ -98,10 +98,13 @@ def damaged(sound, scratch, table, column, value):
 
 READS = {
     "info": lambda engine: engine.info(),
-    "search": lambda engine: engine.search(QUERY, 100),
+    "search": lambda engine: engine.fetch(engine.search(QUERY, 100)),
+    "score": lambda engine: engine.score(QUERY, ["d2", "p"]),
+    "records": lambda engine: engine.records(["d2", "p"]),
+    "scan of fields": lambda engine: list(engine.scan(fields=["text", "encoded_text", "metadata", "image"])),
     "search with filter": lambda engine: engine.search(QUERY, 5, where={"n": {"$lt": 9}, "tags": "a"}),
     "search candidates": lambda engine: engine.search(QUERY, 5, candidates=["d2", "p"]),
-    "lexical": lambda engine: engine.search_lexical("text of page", 100),
+    "lexical": lambda engine: engine.fetch(engine.search_lexical("text of page", 100)),
     "get": lambda engine: engine.get(["d2", "p"]),
     "vectors": lambda engine: engine.vectors(["d2", "p"]),
     "scan": lambda engine: list(engine.scan()),

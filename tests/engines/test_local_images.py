@@ -16,7 +16,15 @@ from late_interaction.engines import LocalEngine, Record
 from late_interaction.errors import CorruptIndexError, ImageUnavailableError
 from late_interaction.images import PageImage
 from tests.engines.catalogs import change, seal_documents
-from tests.engines.helpers import CHILD_ENVIRONMENT, DIM, left_over, record, small_thresholds, unit_vectors
+from tests.engines.helpers import (
+    CHILD_ENVIRONMENT,
+    DIM,
+    documents_of,
+    left_over,
+    record,
+    small_thresholds,
+    unit_vectors,
+)
 from tests.pdfs import Page, text, write_pdf
 from tests.pictures import two_colours, write_picture
 
@@ -64,9 +72,9 @@ def test_what_goes_in_comes_out(root, engine, picture, report):
         for found in (engine.get(ids), list(engine.scan()), [engine.get([name])[0] for name in ids]):
             assert found == expected
             assert [document.image and document.image.thumbnail for document in found] == thumbnails
-        assert {match.id: match.document for match in engine.search(QUERY, 10)} == dict(zip(ids, expected, strict=True))
-        assert [match.document for match in engine.search_lexical("beside", 10)] == [expected[1]]
-        assert [match.document for match in engine.search(QUERY, 10, where={"n": 2})] == [expected[4]]
+        assert engine.fetch(engine.search(QUERY, 10)) == dict(zip(ids, expected, strict=True))
+        assert documents_of(engine, engine.search_lexical("beside", 10)) == [expected[1]]
+        assert documents_of(engine, engine.search(QUERY, 10, where={"n": 2})) == [expected[4]]
         assert engine.verify().problems == ()
         assert engine.count() == 6
 
@@ -192,7 +200,8 @@ class TestDamage:
             for read in (
                 lambda: engine.get(["page"]),
                 lambda: list(engine.scan()),
-                lambda: engine.search(QUERY, 5),
+                lambda: engine.fetch(engine.search(QUERY, 5)),
+                lambda: list(engine.scan(fields=["image"])),
             ):
                 with pytest.raises(CorruptIndexError, match="page"):
                     read()

@@ -20,6 +20,7 @@ from late_interaction.engines.local import compaction
 from late_interaction.errors import LateInteractionError
 from tests.engines.helpers import (
     FAST_DIRECTORY,
+    documents_of,
     left_over,
     record,
     records_on_disk,
@@ -185,7 +186,7 @@ class History(RuleBasedStateMachine):
         for match, best in zip(found, sorted(scores.values(), reverse=True), strict=False):
             assert match.score == pytest.approx(scores[match.id], abs=1e-3)
             assert match.score == pytest.approx(best, abs=1e-3)
-            assert match.document == self.model[match.id][0]
+        assert documents_of(self.engine, found) == [self.model[match.id][0] for match in found]
 
     @rule(data=st.data(), word=st.sampled_from(WORDS), chosen=st.sampled_from(FILTERS))
     def search_words(self, data, word, chosen):

@@ -45,9 +45,9 @@ def rerank_candidates(
     engine: Engine,
     load_encoder: Callable[[], Encoder],
     query: str,
-    *,
     ids: Sequence[str] | None,
     documents: Sequence[Document | str] | None,
+    *,
     k: int | None,
     add: Callable[[list[Document]], object] | None,
 ) -> list[Hit]:

@@ -147,7 +147,8 @@ class Engine(ABC):
             query_vectors: (query tokens, dim).
             k: The number of matches.
             where: Only documents that pass this filter.
-            candidates: Only documents of these ids; unknown ids are left out.
+            candidates: Only documents of these ids; unknown ids are left out. All others are scored exactly, without
+                candidate generation.
         """
         ...
 

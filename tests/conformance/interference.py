@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 READS = ("search", "search_lexical", "score", "fetch", "get", "scan", "count", "records", "vectors", "roots_of")
 """The methods that read documents."""
@@ -21,11 +22,10 @@ class Interrupted:
         documents: How many documents, whole or in part, came out of each.
     """
 
-    def __init__(self, engine, before=lambda name: None, **capabilities):
+    def __init__(self, engine, before=lambda name: None):
         self._engine = engine
         self._before = before
         self._mutex = threading.Lock()
-        self.capabilities = capabilities.get("capabilities", engine.capabilities)
         self.calls = Counter()
         self.documents = Counter()
 
@@ -75,16 +75,5 @@ class Interrupted:
 
 def from_another_thread(write):
     """Write as another process would: not inside a snapshot that this thread reads."""
-    failed = []
-
-    def run():
-        try:
-            write()
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(write).result()

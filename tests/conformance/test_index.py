@@ -222,9 +222,9 @@ class TestWhatIsRead:
         return Interrupted(library.engine)
 
     @pytest.mark.parametrize("mode", ["late", "lexical", "hybrid"])
-    def test_only_the_k_hits(self, counted, mode):
+    def test_only_the_k_hits(self, library, counted, mode):
         if mode != "late":
-            needs(counted, "lexical")
+            needs(library.engine, "lexical")
         index = Index(engine=counted, encoder=WordEncoder(DIM))
         hits = index.search(QUERY, 3, mode=mode)
         assert len(hits) == 3
@@ -232,8 +232,8 @@ class TestWhatIsRead:
         assert counted.calls["fetch"] == 1
 
     @pytest.mark.parametrize("mode", ["late", "hybrid"])
-    def test_with_diversity(self, counted, mode):
-        needs(counted, "vectors", *(["lexical"] if mode == "hybrid" else []))
+    def test_with_diversity(self, library, counted, mode):
+        needs(library.engine, "vectors", *(["lexical"] if mode == "hybrid" else []))
         index = Index(engine=counted, encoder=WordEncoder(DIM))
         assert len(index.search(QUERY, 3, mode=mode, diversity=0.5)) == 3
         assert counted.documents == {"fetch": 3}

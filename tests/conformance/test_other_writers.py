@@ -1,7 +1,7 @@
 """Another writer comes in between any two calls: no error, no document that is gone, no score of another text.
 
-The document that is about to be used is deleted, replaced, replaced and put back (so that it looks as it did), or changed
-before every call. This is what an engine without snapshots does to whoever calls it twice.
+The document that is about to be used is deleted, replaced, replaced and put back (so that it looks as it did), or
+changed before every call. This is what an engine without snapshots does to whoever calls it twice.
 """
 
 from __future__ import annotations
@@ -137,7 +137,9 @@ def check_others(hits):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"where": {"kind": "fruit"}}, {"candidates": [TARGET, *OTHER_IDS]}], ids=["all", "where", "candidates"]
+    "options",
+    [{}, {"where": {"kind": "fruit"}}, {"candidates": [TARGET, *OTHER_IDS]}],
+    ids=["all", "where", "candidates"],
 )
 def test_late(engine, interrupted, options):
     for hits, writer in interrupted(lambda index: index.search(QUERY, 10, **options)):

@@ -9,7 +9,7 @@ from late_interaction.engines.base import require
 from late_interaction.errors import InvalidFilterError, InvalidRequestError, UnsupportedError
 from late_interaction.filters import OPERATORS
 from late_interaction.ingestion import update
-from tests.conformance.helpers import needs, record, unit_vectors
+from tests.conformance.helpers import needs, record
 
 DOCUMENTS = [Document(f"river number{number}", id=f"d{number}", metadata={"n": number}) for number in range(6)]
 
@@ -165,5 +165,3 @@ def test_k_beyond_what_the_engine_takes_is_refused(index, encoder):
             index.search(query, limit + 1)
     assert encoder.texts_encoded == encoded
     assert len(index.search("river", limit)) == len(DOCUMENTS)
-
-

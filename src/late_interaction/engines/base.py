@@ -6,10 +6,10 @@ capabilities, or call and get an `UnsupportedError`; they never test for a class
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from late_interaction.errors import InvalidFilterError, UnsupportedError
 from late_interaction.filters import OPERATORS, operators_of, parse
@@ -67,8 +67,7 @@ class Capabilities:
     remote: bool = False
 
 
-@runtime_checkable
-class Engine(Protocol):
+class Engine(ABC):
     """Where an index keeps its documents. Subclass it to write one.
 
     **Required** are the abstract methods. The others belong to a capability: declare it and override them, or leave
@@ -148,7 +147,8 @@ class Engine(Protocol):
             query_vectors: (query tokens, dim).
             k: The number of matches.
             where: Only documents that pass this filter.
-            candidates: Only documents of these ids; unknown ids are left out.
+            candidates: Only documents of these ids; unknown ids are left out. All others are scored exactly, without
+                candidate generation.
         """
         ...
 

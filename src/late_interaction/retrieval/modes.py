@@ -106,15 +106,15 @@ def _rank(
     if request.mode == "late":
         return _late(engine, request, query_vectors, depth)
     fused_depth = request.within_limit(max(depth, _FUSION_DEPTH))
-    rankings = [
-        _late(engine, request, query_vectors, fused_depth),
-        _lexical(engine, request, query, fused_depth),
-    ]
-    found = {match.id: match for ranking in rankings for match, _ in ranking}
-    fused = reciprocal_rank_fusion([[match.id for match, _ in ranking] for ranking in rankings])
+    late = _late(engine, request, query_vectors, fused_depth)
+    lexical = _lexical(engine, request, query, fused_depth)
+    found = {match.id: match for match, _ in [*late, *lexical]}
+    # A document that was replaced between the two searches would get a score of two texts.
+    replaced = {match.id for match, _ in late if match.version != found[match.id].version}
+    rankings = [[match.id for match, _ in ranking if match.id not in replaced] for ranking in (late, lexical)]
     return [
         Ranked(Match(match_id, score, found[match_id].version), fused_relevance(score, len(rankings)))
-        for match_id, score in islice(fused.items(), depth)
+        for match_id, score in islice(reciprocal_rank_fusion(rankings).items(), depth)
     ]
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from late_interaction.engines.base import Engine
     from late_interaction.filters import Filter, Where
 
-__all__ = ["Mode", "SearchOptions", "SearchRequest"]
+__all__ = ["Mode", "SearchOptions", "SearchRequest", "in_groups"]
 
 Mode: TypeAlias = Literal["late", "lexical", "hybrid"]
 
@@ -110,9 +110,14 @@ class SearchRequest:
         """Return the depth, or the greatest one that the engine has."""
         return depth if self.max_candidates is None else min(depth, self.max_candidates)
 
-    def candidate_groups(self) -> list[list[str] | None]:
+    def candidate_groups(self) -> list[list[str]] | list[None]:
         """Return the candidates in groups of as many as the engine takes at a time; ``[None]`` for all documents."""
-        if self.candidates is None or self.max_candidates is None or len(self.candidates) <= self.max_candidates:
-            return [self.candidates]
-        unique, size = list(dict.fromkeys(self.candidates)), self.max_candidates
-        return [unique[start : start + size] for start in range(0, len(unique), size)]
+        return [None] if self.candidates is None else in_groups(self.candidates, self.max_candidates)
+
+
+def in_groups(ids: list[str], limit: int | None) -> list[list[str]]:
+    """Return ids in groups of as many as an engine takes at a time, each id once if there is more than one group."""
+    if limit is None or len(ids) <= limit:
+        return [ids]
+    unique = list(dict.fromkeys(ids))
+    return [unique[start : start + limit] for start in range(0, len(unique), limit)]

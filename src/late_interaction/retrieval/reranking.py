@@ -9,6 +9,7 @@ from late_interaction.errors import InvalidRequestError, UnknownIdError
 from late_interaction.retrieval.encoding import encode_documents, is_blank
 from late_interaction.retrieval.identity import as_document, has_same_content
 from late_interaction.retrieval.queries import query_vectors
+from late_interaction.retrieval.request import in_groups
 from late_interaction.retrieval.scores import late_relevance
 from late_interaction.validation import check_ids, check_k, check_vectors
 
@@ -81,17 +82,17 @@ def rerank_candidates(
     known = {
         position: scores[document.id]
         for position, document in enumerate(given)
-        if document.id in scores and has_same_content(document, held[document.id])
+        if document.id in held and has_same_content(document, held[document.id])
     }
     return _rank(vectors, given, encoder=encoder, known=known)[:k]
 
 
 def _rank_stored(engine: Engine, vectors: NDArray[np.float32], ids: list[str]) -> list[Hit]:
     documents, scores = _stored_scores(engine, vectors, ids)
-    if unknown := sorted(set(ids) - documents.keys()):
+    if unknown := sorted(set(ids) - scores.keys()):
         raise UnknownIdError(f"The index holds no document {', '.join(map(repr, unknown[:5]))}.")
     best = sorted(scores.items(), key=lambda item: -item[1])
-    return [_hit(documents[found], score, vectors) for found, score in best]
+    return [_hit(documents[found], score, vectors) for found, score in best if found in documents]
 
 
 def _not_stored(engine: Engine, documents: Iterable[Document]) -> list[Document]:
@@ -108,21 +109,19 @@ def _not_stored(engine: Engine, documents: Iterable[Document]) -> list[Document]
 def _stored_scores(
     engine: Engine, vectors: NDArray[np.float32], ids: Iterable[str]
 ) -> tuple[dict[str, Document], dict[str, float]]:
-    """Return stored documents and their exact MaxSim, by id: no score is that of another text."""
+    """Return stored documents and their exact MaxSim, by id: no score is that of another text.
 
-    def read() -> dict[str, Document]:
-        return {document.id: document for document in engine.get(unique)}
-
+    Without snapshots a document may be deleted or replaced meanwhile. Then it has a score and no document.
+    """
     unique = list(dict.fromkeys(ids))
-    with engine.one_state():
-        documents = read()
-        scores = engine.score(vectors, documents)
-        if engine.capabilities.snapshots:
-            return documents, scores
-    # A document that was replaced between the two calls differs from what it is now.
-    now = read()
-    unchanged = {found for found, document in documents.items() if now.get(found) == document}
-    return documents, {found: score for found, score in scores.items() if found in unchanged}
+    if engine.capabilities.snapshots:
+        with engine.one_state():
+            documents = {document.id: document for document in engine.get(unique)}
+            return documents, engine.score(vectors, documents)
+    # Comparing documents before and after would miss one that was replaced and put back; matches have versions.
+    groups = in_groups(unique, engine.capabilities.max_candidates)
+    found = [match for group in groups for match in engine.search(vectors, len(group), candidates=group)]
+    return engine.fetch(found), {match.id: match.score for match in found}
 
 
 def _rank(

@@ -20,7 +20,7 @@ import torch
 
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local.quantization.codebook import Codebook
-from late_interaction.engines.local.quantization.residual import rotation
+from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search import cpu as scoring
 from late_interaction.engines.local.search import device as device_module
 from late_interaction.engines.local.search import plan as search

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.catalog.reader import Place
-    from late_interaction.engines.local.quantization.residual import ResidualCodec
+    from late_interaction.engines.local.quantization.codecs import Codec
     from late_interaction.engines.local.snapshot import Snapshot
     from late_interaction.engines.local.storage.names import Taken
 
@@ -133,9 +133,7 @@ def _merge(root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int])
         return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, live))
 
 
-def _compress(
-    root: Path, snapshot: Snapshot, names: Taken, codec: ResidualCodec, numbers: Sequence[int]
-) -> Replacement:
+def _compress(root: Path, snapshot: Snapshot, names: Taken, codec: Codec, numbers: Sequence[int]) -> Replacement:
     """Write the documents of flat segments that are not deleted as a coded one, with a larger codebook if it is due."""
     live = [number for number in numbers if len(snapshot.alive[number])]
     if not live:

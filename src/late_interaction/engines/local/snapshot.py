@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.engines.local.quantization.codebook import CodebookEntry, open_codebook
-from late_interaction.engines.local.quantization.residual import ResidualCodec, rotation
+from late_interaction.engines.local.quantization.codecs import codec_for
+from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.storage.segment import open_segment
 from late_interaction.errors import CorruptIndexError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from late_interaction.engines.local.catalog.reader import Place, Reader
     from late_interaction.engines.local.quantization.codebook import Codebook
+    from late_interaction.engines.local.quantization.codecs import Codec
     from late_interaction.engines.local.storage.columns import ColumnFolder
     from late_interaction.engines.local.storage.segment import Segment
 
@@ -45,7 +47,7 @@ class Snapshot:
 
     generation: int
     dim: int
-    codec: ResidualCodec | None
+    codec: Codec | None
     codebook_entry: CodebookEntry | None
     codebook_files: ColumnFolder | None
     codebook: Codebook | None
@@ -112,12 +114,11 @@ class Snapshot:
         if "vectors" in columns:
             return np.asarray(columns["vectors"].astype(np.float32) @ rotation(self.dim).T)
         codec, codebook = self.coding
-        points = codec.points(columns["residuals"], np.arange(len(columns["codes"])))[:, : codec.dim]
-        points *= columns["scales"].astype(np.float32)[:, None]
-        return np.asarray(codebook.centroids[columns["codes"]] + points)
+        residuals = codec.decode(columns["residuals"], columns["scales"])
+        return np.asarray(codebook.centroids[columns["codes"]] + residuals)
 
     @property
-    def coding(self) -> tuple[ResidualCodec, Codebook]:
+    def coding(self) -> tuple[Codec, Codebook]:
         """How the vectors of coded segments are compressed."""
         if self.codec is None or self.codebook is None:
             raise CorruptIndexError("There are compressed segments, but the catalog names no codebook.")
@@ -146,7 +147,7 @@ class Snapshots:
         with self._mutex:
             latest = self._latest
             bits, record = reader.setting("bits"), reader.setting("codebook")
-            codec = None if bits is None else ResidualCodec(self._dim, bits)
+            codec = None if bits is None else codec_for(self._dim, bits)
             entry = None if record is None else CodebookEntry.from_json(record)
             files, codebook = latest.codebook_files, latest.codebook
             if entry != latest.codebook_entry:

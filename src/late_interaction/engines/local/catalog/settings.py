@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.engines.local.catalog.stored_json import parse_json
-from late_interaction.engines.local.quantization.residual import BITS
+from late_interaction.engines.local.quantization.codecs import BITS
 from late_interaction.errors import CorruptIndexError, InvalidVectorsError
 
 if TYPE_CHECKING:

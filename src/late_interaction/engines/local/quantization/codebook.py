@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.quantization.residual import ResidualCodec
+from late_interaction.engines.local.quantization.codecs import codec_for
 from late_interaction.engines.local.storage.columns import ColumnFile, ColumnFolder, ColumnWriter
 from late_interaction.engines.local.storage.files import CODEBOOKS, disk_errors, is_name, make_directories
 from late_interaction.errors import CorruptIndexError
@@ -108,7 +108,7 @@ class Codebook:
     def rounded(cls, centroids: NDArray[np.float32]) -> Codebook:
         """The codebook of some centroids, (centroids, dim)."""
         dim = centroids.shape[1]
-        return cls(dim, *ResidualCodec(dim, _CENTROID_BITS).encode(np.ascontiguousarray(centroids)))
+        return cls(dim, *codec_for(dim, _CENTROID_BITS).encode(np.ascontiguousarray(centroids)))
 
     def __len__(self) -> int:
         return len(self.scales)
@@ -116,8 +116,7 @@ class Codebook:
     @cached_property
     def centroids(self) -> NDArray[np.float32]:
         """(centroids, dim)."""
-        points = ResidualCodec(self.dim, _CENTROID_BITS).points(self.packed, np.arange(len(self)))
-        return np.ascontiguousarray(points[:, : self.dim] * self.scales.astype(np.float32)[:, None])
+        return np.ascontiguousarray(codec_for(self.dim, _CENTROID_BITS).decode(self.packed, self.scales))
 
     def extended(self, more: Codebook) -> Codebook:
         """This codebook with more centroids after its own, whose numbers stay what they are."""
@@ -201,7 +200,7 @@ def open_codebook(root: Path, entry: CodebookEntry, dim: int) -> tuple[ColumnFol
     Raises:
         CorruptIndexError: A file is missing, has another size than the catalog says, or is not a column.
     """
-    width = ResidualCodec(dim, _CENTROID_BITS).width
+    width = codec_for(dim, _CENTROID_BITS).width
     columns = {"centroids": (np.uint8, (entry.centroids, width)), "scales": (np.float16, (entry.centroids,))}
     folder = ColumnFolder(root / CODEBOOKS / entry.name, entry.files, columns)
     return folder, Codebook(dim, *(folder.columns[name] for name in columns))

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from late_interaction.engines.local.quantization.residual import rotation
-from late_interaction.engines.local.search.exact import torch_module
+from late_interaction.engines.local.kernels.torch_module import torch_module
+from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.storage.segment import tokens_of
 from late_interaction.errors import InvalidRequestError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.quantization.codebook import Codebook
-    from late_interaction.engines.local.quantization.residual import ResidualCodec
+    from late_interaction.engines.local.quantization.codecs import Codec
     from late_interaction.engines.local.storage.segment import CodedSegment
 
 __all__ = ["Device", "DeviceQuery"]
@@ -76,7 +76,7 @@ class Device:
 class DeviceQuery:
     """A query against a codebook, on a device. See `scoring.CodedQuery` for what the methods give."""
 
-    def __init__(self, query: NDArray[np.float32], codebook: Codebook, codec: ResidualCodec, device: Device) -> None:
+    def __init__(self, query: NDArray[np.float32], codebook: Codebook, codec: Codec, device: Device) -> None:
         self._codec = codec
         self._device = device
         self._rotated = device.tensor(query @ rotation(codec.dim).T)
@@ -114,13 +114,7 @@ class DeviceQuery:
             tokens = self._device.tensor(tokens_of(starts[chosen], lengths[chosen]))
             similarities = self._centroid_scores[codes[tokens]]
             if with_residuals:
-                similarities += scales[tokens][:, None] * (self._points(residuals[tokens]) @ self._rotated.T)
+                similarities += self._codec.dots_on_device(residuals[tokens], scales[tokens], self._rotated)
             best = torch.segment_reduce(similarities, "max", lengths=self._device.tensor(lengths[chosen]), axis=0)
             scores[chosen] = best.sum(dim=1).cpu().numpy()
         return scores
-
-    def _points(self, packed: Any) -> Any:
-        bits = self._codec.bits
-        planes = [(packed >> (plane * bits)) & (2**bits - 1) for plane in range(8 // bits)]
-        points = torch_module().cat(planes, dim=1)[:, : self._codec.dim]
-        return points.float() - (2 ** (bits - 1) - 0.5)

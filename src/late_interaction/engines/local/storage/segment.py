@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from late_interaction.engines.local.quantization.residual import ResidualCodec
+    from late_interaction.engines.local.quantization.codecs import Codec
 
 __all__ = [
     "CodedSegment",
@@ -70,7 +70,7 @@ class SegmentEntry:
 class SegmentWriter(ColumnWriter):
     """Streams documents into a new segment: a coded one if there is a codec, else a flat one."""
 
-    def __init__(self, root: Path, name: str, dim: int, codec: ResidualCodec | None = None) -> None:
+    def __init__(self, root: Path, name: str, dim: int, codec: Codec | None = None) -> None:
         vectors: dict[str, Any] = {"vectors": (np.float16, (dim,))}
         if codec is not None:
             vectors = {"codes": (np.uint16, ()), "scales": (np.float16, ()), "residuals": (np.uint8, (codec.width,))}
@@ -184,7 +184,7 @@ class CodedSegment(Segment):
 
     token_columns = ("codes", "scales", "residuals")
 
-    def __init__(self, root: Path, entry: SegmentEntry, codec: ResidualCodec, centroids: int) -> None:
+    def __init__(self, root: Path, entry: SegmentEntry, codec: Codec, centroids: int) -> None:
         columns = {
             "codes": (np.uint16, (entry.tokens,)),
             "scales": (np.float16, (entry.tokens,)),
@@ -222,7 +222,7 @@ def tokens_of(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[
     return np.asarray(np.arange(lengths.sum()) + np.repeat(starts - before, lengths), np.int64)
 
 
-def open_segment(root: Path, entry: SegmentEntry, dim: int, codec: ResidualCodec | None, centroids: int) -> Segment:
+def open_segment(root: Path, entry: SegmentEntry, dim: int, codec: Codec | None, centroids: int) -> Segment:
     """The segment that the catalog describes."""
     if not entry.is_coded:
         return FlatSegment(root, entry, dim)

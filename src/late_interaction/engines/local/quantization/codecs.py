@@ -85,7 +85,7 @@ _CODECS: dict[int, Callable[[int, int], Codec]] = {
 }
 """By the setting ``bits``, the class of the codec, which takes the dimension and the bits. One row per codec."""
 
-BITS = tuple(_CODECS)
+BITS = _CODECS.keys()
 """Bits per dimension of compressed vectors that an index can have."""
 
 

@@ -134,7 +134,7 @@ def _place_problems(reader: Reader, snapshot: Snapshot) -> Iterator[str]:
     for (number,) in reader.connection.execute(named).fetchall():
         if number not in snapshot.segments:
             yield f"The catalog has documents of the segment {number}, which it does not have."
-    for number, live in snapshot.alive.items():
+    for number, live in snapshot.live_positions.items():
         query = "SELECT position FROM documents WHERE segment = ? ORDER BY position"
         rows = reader.connection.execute(query, (number,))
         stored = np.fromiter((position for (position,) in rows), np.int64)

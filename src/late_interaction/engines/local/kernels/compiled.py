@@ -1,7 +1,7 @@
 """The kernels of the scan over centroids, compiled. Each equals the function of the same name in `reference`.
 
 All release the GIL. Arrays are not bounds-checked: callers ensure that codes and offsets are in range
-(`segment.CodedSegment.codes`).
+(`segment.CompressedSegment.codes`).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def fill_masks(scores, floor, inverse, levels, masks):
         for lane in range(lanes):
             value = (scores[centroid, lane] - floor[lane]) * inverse + _f32(0.5)
             level = _u64(min(max(value, _f32(0)), _f32(levels)))
-            if level:  # a shift by all 64 bits means nothing
+            if level:  # a shift by all 64 bits is undefined
                 mask |= (_u64(0xFFFFFFFFFFFFFFFF) >> (_u64(64) - level)) << _u64(lane * levels)
         masks[centroid] = mask
 
 
 @nb.njit(**_OPTIONS)
 def _ones(word):
-    """How many bits are set, in the way that LLVM knows for one instruction."""
+    """Return the number of set bits, in the form that LLVM compiles to one instruction."""
     word -= (word >> _u64(1)) & _u64(0x5555555555555555)
     word = (word & _u64(0x3333333333333333)) + ((word >> _u64(2)) & _u64(0x3333333333333333))
     word = (word + (word >> _u64(4))) & _u64(0x0F0F0F0F0F0F0F0F)
@@ -48,7 +48,7 @@ def scan(codes, offsets, documents, masks, counts):
     for i in range(len(documents)):
         token, end = offsets[documents[i]], offsets[documents[i] + 1]
         seen0, seen1, seen2, seen3 = _u64(0), _u64(0), _u64(0), _u64(0)
-        while token + 4 <= end:  # four at a time, none of which waits for another
+        while token + 4 <= end:  # four at a time, which do not depend on each other
             seen0 |= masks[codes[token]]
             seen1 |= masks[codes[token + 1]]
             seen2 |= masks[codes[token + 2]]

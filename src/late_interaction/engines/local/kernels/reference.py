@@ -18,20 +18,20 @@ __all__ = ["centroid_sums", "fill_masks", "scan"]
 def fill_masks(
     scores: NDArray[np.float32], floor: NDArray[np.float32], inverse: float, levels: int
 ) -> NDArray[np.uint64]:
-    """Centroid scores as thermometers: for every query token as many bits, from the lowest, as the score has levels.
+    """Return centroid scores in unary: for each query token, as many bits from the lowest as the score has levels.
 
-    The union of two thermometers is the higher one, so a union over tokens takes the maximum for every query token at
-    once, and the bits set in it are the sum. Two levels make the bit vectors of EMVB (Nardini, Rulli & Venturini, ECIR
-    2024); short queries have room for more.
+    A bitwise or of two such numbers is the higher one. So the bitwise or over the tokens of a document takes the
+    maximum for all query tokens at once, and the number of set bits is the sum. With two levels, these are the bit
+    vectors of EMVB (Nardini, Rulli & Venturini, ECIR 2024); short queries have room for more.
 
     Args:
         scores: (centroids, query tokens), query tokens · levels ≤ 64.
-        floor: By query token, the score of level 0, (query tokens,).
+        floor: The score of level 0 by query token, (query tokens,).
         inverse: Levels per unit of score.
-        levels: The highest.
+        levels: The highest level.
 
     Returns:
-        (centroids,).
+        Masks, (centroids,).
     """
     reached = np.clip((scores - floor) * np.float32(inverse) + np.float32(0.5), 0, levels).astype(np.uint64)
     shifts = np.arange(scores.shape[1], dtype=np.uint64) * np.uint64(levels)
@@ -41,16 +41,16 @@ def fill_masks(
 def scan(
     codes: NDArray[np.uint16], offsets: NDArray[np.int64], documents: NDArray[np.int64], masks: NDArray[np.uint64]
 ) -> NDArray[np.int32]:
-    """Coarse MaxSim of some documents: for every query token the level of the best of their tokens' centroids, summed.
+    """Score some documents coarsely: the sum, over query tokens, of the highest level of their tokens' centroids.
 
     Args:
         codes: The centroid of each token, (tokens,).
         offsets: (documents of the segment + 1,).
-        documents: Which of them, (n,).
-        masks: Of `fill_masks`, (centroids,).
+        documents: Numbers of the documents to score, (n,).
+        masks: What `fill_masks` returns, (centroids,).
 
     Returns:
-        (n,). A document without tokens gets 0.
+        Levels, (n,). A document without tokens gets 0.
     """
     unions = [int(np.bitwise_or.reduce(masks[codes[offsets[d] : offsets[d + 1]]])) for d in documents]
     return np.array([union.bit_count() for union in unions], np.int32)
@@ -62,16 +62,16 @@ def centroid_sums(
     documents: NDArray[np.int64],
     centroid_scores: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Approximate MaxSim of some documents: for every query token the best of their tokens' centroids, summed.
+    """Score some documents by MaxSim of centroids: the sum, over query tokens, of the best centroid of their tokens.
 
     Args:
         codes: The centroid of each token, (tokens,).
         offsets: (documents of the segment + 1,).
-        documents: Which of them, (n,).
+        documents: Numbers of the documents to score, (n,).
         centroid_scores: (centroids, query tokens).
 
     Returns:
-        (n,). A document without tokens gets 0.
+        Scores, (n,). A document without tokens gets 0.
     """
     scores = [centroid_scores[codes[offsets[d] : offsets[d + 1]]] for d in documents]
     return np.array([of_one.max(axis=0).sum() if len(of_one) else 0 for of_one in scores], np.float32)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from late_interaction.engines.local.storage.segment import CodedSegment
+    from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["BITS", "Codec", "CodecQuery", "codec_for"]
 
@@ -68,13 +68,13 @@ class CodecQuery(Protocol):
     """
 
     def refined(
-        self, segment: CodedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
+        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return MaxSim from one token for each query token: the one with the best centroid."""
         ...
 
     def exact(
-        self, segment: CodedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
+        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return MaxSim of the stored vectors."""
         ...

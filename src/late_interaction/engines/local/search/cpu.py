@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from late_interaction.engines.local.kernels import compiled
-from late_interaction.engines.local.kernels.torch_module import torch_module
+from late_interaction.engines.local.kernels.libraries import torch_module
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search import threads
 from late_interaction.engines.local.storage.segment import in_blocks
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from late_interaction.engines.local.quantization.codebook import Codebook
     from late_interaction.engines.local.quantization.codecs import Codec
-    from late_interaction.engines.local.storage.segment import CodedSegment
+    from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["CodedQuery"]
 
@@ -39,7 +39,7 @@ In a relevant document, the best match of a query token is that high. Where hard
 mean and maximum is used.
 """
 
-_EVERY = 8  # the mean and the deviation are estimated from every eighth centroid
+_SAMPLED_EVERY = 8  # the mean and the deviation are estimated from every eighth centroid
 
 _BLOCK_DOCUMENT_TOKENS = 2**18  # tokens of the documents scored exactly at a time: 32 MB for 32 query tokens
 
@@ -68,7 +68,7 @@ class CodedQuery:
             highest = scores.amax(dim=0)
         self._highest, self._centroid_scores = highest.numpy(), scores.numpy()
 
-    def sketched(self, segments: Sequence[tuple[CodedSegment, NDArray[np.int64]]]) -> NDArray[np.float32]:
+    def sketched(self, segments: Sequence[tuple[CompressedSegment, NDArray[np.int64]]]) -> NDArray[np.float32]:
         """Return coarse MaxSim of some documents of each segment, from a few levels of their centroids' scores."""
         counts = [np.zeros(len(positions), np.int32) for _, positions in segments]
         pieces = [
@@ -82,13 +82,13 @@ class CodedQuery:
         scores[np.concatenate([segment.lengths(positions) == 0 for segment, positions in segments])] = 0
         return scores
 
-    def approximate(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    def approximate(self, segment: CompressedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return MaxSim of some documents from the centroids of their tokens alone."""
         sums = np.empty(len(positions), np.float32)
         compiled.centroid_sums(segment.codes, segment.offsets, positions, self._centroid_scores, sums)
         return sums
 
-    def refined(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    def refined(self, segment: CompressedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return MaxSim of some documents from the residual of one token for each query token.
 
         It is the token with the best centroid. The score is a little lower than the exact one, and orders documents
@@ -98,7 +98,7 @@ class CodedQuery:
             return np.zeros(len(positions), np.float32)
         return self._codec_query.refined(segment, positions, self._centroid_scores)
 
-    def exact(self, segment: CodedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    def exact(self, segment: CompressedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return MaxSim of the stored vectors of some documents."""
         blocks = in_blocks(segment, positions, _BLOCK_DOCUMENT_TOKENS)
         sums = [self._codec_query.exact(segment, block, self._centroid_scores) for block in blocks]
@@ -107,7 +107,7 @@ class CodedQuery:
     def _sketch(self) -> tuple[np.float32, np.float32, list[NDArray[np.uint64]]]:
         """Return the score of level 0, what a level adds to it, and masks, each for up to `_LANES` query tokens."""
         scores = self._centroid_scores
-        some = scores[::_EVERY]
+        some = scores[::_SAMPLED_EVERY]
         mean, deviation = some.mean(axis=0), some.std(axis=0)
         floor = np.minimum(mean + np.float32(_FLOOR_DEVIATIONS) * deviation, (mean + self._highest) / 2)
         words = -(-scores.shape[1] // _LANES)
@@ -125,7 +125,7 @@ class CodedQuery:
 
 def _scan(
     masks: Sequence[NDArray[np.uint64]],
-    segment: CodedSegment,
+    segment: CompressedSegment,
     positions: NDArray[np.int64],
     counts: NDArray[np.int32],
 ) -> None:

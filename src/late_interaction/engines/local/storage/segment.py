@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.quantization.codecs import Codec
 
 __all__ = [
-    "CodedSegment",
-    "FlatSegment",
+    "CompressedSegment",
     "Segment",
     "SegmentEntry",
     "SegmentWriter",
+    "UncompressedSegment",
     "in_blocks",
     "open_segment",
     "tokens_of",
@@ -158,7 +158,7 @@ class Segment(ColumnFolder):
         return []
 
 
-class FlatSegment(Segment):
+class UncompressedSegment(Segment):
     """A segment of vectors as they came."""
 
     token_columns = ("vectors",)
@@ -172,7 +172,7 @@ class FlatSegment(Segment):
         return self.vectors[self.offsets[position] : self.offsets[position + 1]]
 
 
-class CodedSegment(Segment):
+class CompressedSegment(Segment):
     """A segment of compressed vectors.
 
     Args:
@@ -225,7 +225,7 @@ def tokens_of(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[
 def open_segment(root: Path, entry: SegmentEntry, dim: int, codec: Codec | None, centroids: int) -> Segment:
     """The segment that the catalog describes."""
     if not entry.is_coded:
-        return FlatSegment(root, entry, dim)
+        return UncompressedSegment(root, entry, dim)
     if codec is None or not centroids:
         raise CorruptIndexError(f"The segment {entry.name} is compressed, the catalog lacks its bits or its codebook.")
-    return CodedSegment(root, entry, codec, centroids)
+    return CompressedSegment(root, entry, codec, centroids)

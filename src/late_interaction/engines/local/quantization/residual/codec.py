@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.kernels.torch_module import torch_module
+from late_interaction.engines.local.kernels.libraries import torch_module
 from late_interaction.engines.local.storage.segment import tokens_of
 from late_interaction.forking import imports
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from late_interaction.engines.local.storage.segment import CodedSegment
+    from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["BITS", "ResidualCodec"]
 
@@ -108,7 +108,7 @@ class ResidualQuery:
         self._padded[:, : codec.dim] = rotated
 
     def refined(
-        self, segment: CodedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
+        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return MaxSim from one token for each query token: the one with the best centroid."""
         nearest = np.zeros((len(positions), len(self._padded)), np.int64)
@@ -131,7 +131,7 @@ class ResidualQuery:
         return sums
 
     def exact(
-        self, segment: CodedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
+        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return MaxSim of the stored vectors."""
         torch = torch_module()

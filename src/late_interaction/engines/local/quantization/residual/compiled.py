@@ -1,7 +1,7 @@
 """The kernels of the residual codec, compiled. Each equals the function of the same name in `reference`.
 
 All release the GIL. Arrays are not bounds-checked: callers ensure that codes and offsets are in range
-(`segment.CodedSegment.codes`).
+(`segment.CompressedSegment.codes`).
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def unpack(packed, tokens, bits, points):
 
 @nb.njit(fastmath=True, **_OPTIONS)
 def _dot_levels(row, vector, bits):
-    """Dot product of a vector with packed levels.
+    """Return the dot product of a vector with packed levels.
 
-    Constant shifts, and parts instead of sums of indexes, are what lets LLVM take many dimensions at once.
+    LLVM vectorizes the loops only with constant shifts, and with slices instead of sums of indexes.
     """
     width = len(row)
     part0 = vector[:width]
@@ -110,7 +110,7 @@ _nearest_dots_types = nb.void(
 @_compiler.kernel(_nearest_dots_types, fastmath=True)
 def nearest_dots(codes, packed, offsets, documents, centroid_scores, query, bits, nearest, dots):
     lanes = len(query)
-    middle = np.zeros(lanes, np.float32)  # what shifting the grid to its middle takes from every dot product
+    middle = np.zeros(lanes, np.float32)  # what centering the grid subtracts from every dot product
     for lane in range(lanes):
         for j in range(query.shape[1]):
             middle[lane] += query[lane, j] * _f32((1 << (bits - 1)) - 0.5)

@@ -17,7 +17,7 @@ __all__ = ["best_sums", "nearest_dots", "quantize", "unpack"]
 
 
 def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Round rotated residuals to a uniform mid-rise grid, with one scale each that leaves dot products unbiased.
+    """Round rotated residuals to a uniform mid-rise grid, with one scale each that makes dot products unbiased.
 
     Args:
         residuals: (tokens, dim).
@@ -25,8 +25,8 @@ def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[ND
         step: Width of a grid cell in units of a residual's root mean square.
 
     Returns:
-        The levels packed, (tokens, ceil(dim * bits / 8)) u8, and the scales, (tokens,). With ``8 / bits`` dimensions in
-        a byte and ``width`` bytes in a row, byte ``j`` holds dimensions ``j, j + width, …``, the first lowest.
+        Packed levels, (tokens, ceil(dim * bits / 8)) u8, and scales, (tokens,). With ``8 / bits`` dimensions in a byte
+        and ``width`` bytes in a row, byte ``j`` holds dimensions ``j, j + width, …``, the first in the lowest bits.
     """
     tokens, dim = residuals.shape
     planes = 8 // bits
@@ -47,7 +47,7 @@ def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[ND
 
 
 def unpack(packed: NDArray[np.uint8], tokens: NDArray[np.int64], bits: int) -> NDArray[np.float32]:
-    """Grid points of some tokens, (n, planes * width): the first ``dim`` columns are theirs, the rest is padding."""
+    """Return the grid points of some tokens, (n, planes * width): ``dim`` columns of coordinates, then padding."""
     half = 2 ** (bits - 1)
     rows = packed[tokens]
     levels = [(rows >> (plane * bits)) & (2**bits - 1) for plane in range(8 // bits)]
@@ -63,20 +63,20 @@ def nearest_dots(
     query: NDArray[np.float32],
     bits: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Of some documents, the token whose centroid is nearest to each query token, and what its residual adds.
+    """Find, for each query token, the token of a document with the best centroid, and what its residual adds.
 
     Args:
         codes: The centroid of each token, (tokens,).
-        packed: Their packed grid points, (tokens, width).
+        packed: The packed grid points of each token, (tokens, width).
         offsets: (documents of the segment + 1,).
-        documents: Which of them, (n,).
+        documents: Numbers of the documents to score, (n,).
         centroid_scores: (centroids, query tokens).
         query: Rotated query tokens, (query tokens, padded dim).
         bits: Per dimension.
 
     Returns:
-        The numbers of the tokens, (n, query tokens), and the dot products of their grid points with the query tokens,
-        in units of their scales, likewise. Both are 0 for a document without tokens.
+        The numbers of the tokens, (n, query tokens), and the dot products of their grid points with the query tokens
+        before scaling, (n, query tokens). Both are 0 for a document without tokens.
     """
     nearest = np.zeros((len(documents), len(query)), np.int64)
     dots = np.zeros((len(documents), len(query)), np.float32)
@@ -95,17 +95,17 @@ def best_sums(
     bounds: NDArray[np.int64],
     centroid_scores: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """MaxSim of documents from what their tokens' centroids and residuals score.
+    """Score documents by MaxSim, from the scores of their tokens' centroids and residuals.
 
     Args:
-        codes: The centroids of the tokens, one document after the other, (n,).
-        scales: Their scales, (n,).
-        dots: Dot products of the rotated query tokens with their grid points, (query tokens, n).
+        codes: The centroid of each token, one document after the other, (n,).
+        scales: The scale of each token, (n,).
+        dots: Dot products of the rotated query tokens with the grid points of the tokens, (query tokens, n).
         bounds: Where each document begins and the last ends, (documents + 1,).
         centroid_scores: (centroids, query tokens).
 
     Returns:
-        (documents,). A document without tokens gets 0.
+        Scores, (documents,). A document without tokens gets 0.
     """
     scores = centroid_scores[codes] + scales[:, None] * dots.T
     return np.array(

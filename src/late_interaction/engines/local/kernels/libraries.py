@@ -1,4 +1,4 @@
-"""Torch, imported when it is first needed."""
+"""Torch and faiss, imported when they are first needed: each takes seconds, and reading documents needs neither."""
 
 from __future__ import annotations
 
@@ -13,15 +13,24 @@ from late_interaction.forking import imports, openmp_is_used
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["torch_module"]
+__all__ = ["faiss_module", "torch_module"]
+
+
+def faiss_module() -> ModuleType:
+    """Return faiss, which only writers of large collections need."""
+    with imports:
+        import faiss
+
+    openmp_is_used("faiss")
+    return faiss
 
 
 @cache
 def torch_module() -> ModuleType:
-    """Return torch. It is imported late, since it takes seconds and an index may be opened for reading documents alone.
+    """Return torch.
 
-    Torch warns once per process that a tensor over a read-only array must not be written to. Nothing here writes to
-    one, so the warning is raised and suppressed at once.
+    Torch warns once per process that a tensor over a read-only array must not be written to. This package writes to
+    none, so the warning is triggered and suppressed here.
     """
     with imports:
         import torch

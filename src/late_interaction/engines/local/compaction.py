@@ -71,7 +71,7 @@ def tidy(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
 
 
 def compact(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
-    """Write the next step towards one segment without deleted documents; return what it replaces, or None at the end."""
+    """Take a step towards one segment without deleted documents; return what it replaces, or None at the end."""
     uncompressed = _uncompressed_segments(snapshot)
     trained = snapshot.codebook is not None
     if (
@@ -141,7 +141,7 @@ def _merge(root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int])
 
 
 def _compress(root: Path, snapshot: Snapshot, names: Taken, codec: Codec, numbers: Sequence[int]) -> Replacement:
-    """Compress the documents of uncompressed segments that are not deleted into a new one, extending the codebook if due."""
+    """Compress the documents of segments that are not deleted into a new one, extending the codebook if that is due."""
     live = [number for number in numbers if len(snapshot.live_positions[number])]
     if not live:
         return Replacement(tuple(numbers), None)
@@ -182,11 +182,8 @@ def _codebook_for(
         sample = _sample(snapshot, list(snapshot.segments), missing)
     else:
         sample = _sample(snapshot, numbers, missing)
-        if (
-            missing <= 0
-            or not len(sample)
-            or _residual_norm(codebook, sample) < _MIN_DRIFT_FACTOR * entry.residual_norm
-        ):
+        drifted_norm = _MIN_DRIFT_FACTOR * entry.residual_norm
+        if missing <= 0 or not len(sample) or _residual_norm(codebook, sample) < drifted_norm:
             return codebook, None
     codebook = codebook.extended(train(sample, missing))
     norm = max(entry.residual_norm, _residual_norm(codebook, sample))

@@ -31,14 +31,6 @@ class Compiler:
 
     Attributes:
         cache: The files in which numba keeps the kernels.
-
-    Example:
-        >>> _compiler = Compiler(__file__, {"nogil": True})
-        >>> @_compiler.kernel(nb.void(readable(nb.float32), nb.float32[::1]))
-        ... def double(numbers, out):
-        ...     for i in range(len(numbers)):
-        ...         out[i] = 2 * numbers[i]
-        >>> _compiler.finish()
     """
 
     def __init__(self, source: str, options: Mapping[str, Any]) -> None:

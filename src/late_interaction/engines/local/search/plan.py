@@ -133,7 +133,7 @@ def _coded_query_type() -> type[CodedQuery]:
 
 
 def _best_scores(documents: _Chosen, sketched: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """Return exact scores, (n,), given the coarse ones; minus infinity for documents that cannot be among the k best."""
+    """Return exact scores, given the coarse ones; minus infinity for documents that cannot be among the k best."""
     stages = (("approximate", documents.approximate), ("refine", documents.refined), ("rerank", documents.exact))
     scores = [sketched, *(np.full(len(sketched), -np.inf, np.float32) for _ in stages)]
 

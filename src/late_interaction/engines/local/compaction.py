@@ -71,7 +71,7 @@ def tidy(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
 
 
 def compact(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
-    """Take a step towards one segment without deleted documents; return what it replaces, or None at the end."""
+    """Take a step toward one segment without deleted documents; return what it replaces, or None at the end."""
     uncompressed = _uncompressed_segments(snapshot)
     trained = snapshot.codebook is not None
     if (

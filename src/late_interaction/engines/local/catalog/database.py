@@ -121,7 +121,7 @@ class Catalog:
         self.end_reading(connection)
 
     def begin_reading(self, *, lasting: bool = False) -> Connection:
-        """Return a connection in a read transaction. Pass it to `end_reading` afterwards."""
+        """Return a connection in a read transaction. Pass it to `end_reading` in the end."""
         connection = self._connections.take(lasting=lasting)
         try:
             connection.execute("BEGIN")

@@ -89,12 +89,12 @@ class CodebookEntry:
 
 @dataclass(frozen=True)
 class Codebook:
-    """Centroids as they are stored.
+    """Centroids, compressed.
 
     Attributes:
         dim: Dimension of the vectors.
-        packed: Grid points, (centroids, bytes) u8.
-        scales: (centroids,) f16.
+        packed: Centroids as the codec encodes them, (centroids, bytes) u8.
+        scales: Their scales, (centroids,) f16.
     """
 
     dim: int

@@ -24,7 +24,7 @@ from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search import cpu as scoring
 from late_interaction.engines.local.search import device as device_module
 from late_interaction.engines.local.search import plan as search
-from late_interaction.engines.local.search.cpu import CodedQuery
+from late_interaction.engines.local.search.cpu import CpuQuery
 from late_interaction.engines.local.search.device import Device, DeviceQuery
 from late_interaction.engines.local.storage.segment import CompressedSegment
 from late_interaction.errors import InvalidRequestError
@@ -154,7 +154,7 @@ def compared(indexes):
         codec, codebook = snapshot.coding
         return SimpleNamespace(
             coded=coded,
-            processor=CodedQuery(query, codebook, codec),
+            processor=CpuQuery(query, codebook, codec),
             device=DeviceQuery(query, codebook, codec, Device(name)),
             rotated=query.astype(np.float64) @ rotation(dim).T,
             decoded=decoded(root, dim, bits),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.quantization.codecs import Codec
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
-__all__ = ["CodedQuery"]
+__all__ = ["CpuQuery"]
 
 _MAX_TRANSPOSED_TOKENS = 16
 """Up to this many query tokens, centroid scores are computed as (query tokens, centroids) and then transposed."""
@@ -44,7 +44,7 @@ _SAMPLED_EVERY = 8  # the mean and the deviation are estimated from every eighth
 _BLOCK_DOCUMENT_TOKENS = 2**18  # tokens of the documents scored exactly at a time: 32 MB for 32 query tokens
 
 
-class CodedQuery:
+class CpuQuery:
     """A query against a codebook.
 
     Positions of documents are ascending, (n,). Scores are float32, (n,); a document without tokens scores 0.

@@ -75,7 +75,7 @@ class Device:
 
 
 class DeviceQuery:
-    """A query against a codebook, on a device. See `cpu.CodedQuery`, whose methods return the same scores."""
+    """A query against a codebook, on a device. See `cpu.CpuQuery`, whose methods return the same scores."""
 
     def __init__(self, query: NDArray[np.float32], codebook: Codebook, codec: Codec, device: Device) -> None:
         self._codec = codec

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.catalog.reader import Place
-    from late_interaction.engines.local.search.cpu import CodedQuery
+    from late_interaction.engines.local.search.cpu import CpuQuery
     from late_interaction.engines.local.search.device import Device
     from late_interaction.engines.local.snapshot import Snapshot
 
@@ -74,7 +74,7 @@ def search(
     numbers: list[NDArray[np.int64]] = []
     places: list[NDArray[np.int64]] = []
     scores: list[NDArray[np.float32]] = []
-    coded = {}
+    compressed = {}
     with stage("exact segments"):
         for number, at in positions.items():
             segment = snapshot.segments[number]
@@ -83,9 +83,9 @@ def search(
                 places.append(at)
                 scores.append(maxsim(query, segment.vectors, segment.offsets, at))
             elif isinstance(segment, CompressedSegment) and len(at):
-                coded[number] = segment, at
-    if coded:
-        found = _search_coded(query, snapshot, coded, k, device)
+                compressed[number] = segment, at
+    if compressed:
+        found = _search_compressed(query, snapshot, compressed, k, device)
         numbers.append(found[0])
         places.append(found[1])
         scores.append(found[2])
@@ -94,42 +94,40 @@ def search(
     return _best(np.concatenate(numbers), np.concatenate(places), np.concatenate(scores), k)
 
 
-def _search_coded(
+def _search_compressed(
     query: NDArray[np.float32],
     snapshot: Snapshot,
-    coded: Mapping[int, tuple[CompressedSegment, NDArray[np.int64]]],
+    compressed: Mapping[int, tuple[CompressedSegment, NDArray[np.int64]]],
     k: int,
     device: Device | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Return segment numbers, positions and exact scores of compressed documents, among them the k best."""
     codec, codebook = snapshot.coding
-    numbers = np.repeat(list(coded), [len(at) for _, at in coded.values()])
-    places = np.concatenate([at for _, at in coded.values()])
+    numbers = np.repeat(list(compressed), [len(at) for _, at in compressed.values()])
+    places = np.concatenate([at for _, at in compressed.values()])
     if not len(query):
         return numbers, places, np.zeros(len(places), np.float32)
     with stage("centroid scores"):
-        coded_query = (
-            _coded_query_type()(query, codebook, codec)
-            if device is None
-            else DeviceQuery(query, codebook, codec, device)
+        scored_query = (
+            _cpu_query_type()(query, codebook, codec) if device is None else DeviceQuery(query, codebook, codec, device)
         )
-    documents = _Chosen(coded_query, coded, numbers, places)
+    documents = _Chosen(scored_query, compressed, numbers, places)
     if len(places) <= max(_FIRST_DOCUMENTS[-1], k):
         return numbers, places, documents.exact(np.arange(len(places)))
     with stage("scan"):
-        sketched = coded_query.sketched(list(coded.values()))
+        sketched = scored_query.sketched(list(compressed.values()))
     scores = _best_scores(documents, sketched, k)
     known = np.flatnonzero(np.isfinite(scores))
     return numbers[known], places[known], scores[known]
 
 
 @cache
-def _coded_query_type() -> type[CodedQuery]:
+def _cpu_query_type() -> type[CpuQuery]:
     """Return the class. It is imported late, since loading compiled kernels takes a second."""
     with imports:
-        from late_interaction.engines.local.search.cpu import CodedQuery
+        from late_interaction.engines.local.search.cpu import CpuQuery
 
-        return CodedQuery
+        return CpuQuery
 
 
 def _best_scores(documents: _Chosen, sketched: NDArray[np.float32], k: int) -> NDArray[np.float32]:
@@ -167,13 +165,13 @@ class _Chosen:
 
     Attributes:
         query: Scores documents of a segment.
-        coded: By segment number, the segment and its positions.
+        compressed: By segment number, the segment and its positions.
         numbers: The segment number of each document, (n,).
         places: The position of each document in its segment, (n,).
     """
 
-    query: CodedQuery | DeviceQuery
-    coded: Mapping[int, tuple[CompressedSegment, NDArray[np.int64]]]
+    query: CpuQuery | DeviceQuery
+    compressed: Mapping[int, tuple[CompressedSegment, NDArray[np.int64]]]
     numbers: NDArray[np.int64]
     places: NDArray[np.int64]
 
@@ -192,7 +190,7 @@ class _Chosen:
         chosen: NDArray[np.int64],
     ) -> NDArray[np.float32]:
         scores = np.empty(len(chosen), np.float32)
-        for number, (segment, _) in self.coded.items():
+        for number, (segment, _) in self.compressed.items():
             here = np.flatnonzero(self.numbers[chosen] == number)
             here = here[np.argsort(self.places[chosen[here]])]  # files are read in order
             if len(here):

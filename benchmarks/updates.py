@@ -132,6 +132,7 @@ def _fill(index: Path, file: Path, offsets: np.ndarray, options: argparse.Namesp
     import torch  # noqa: F401
 
     from late_interaction.engines.local.kernels import compiled  # noqa: F401
+    from late_interaction.engines.local.quantization.residual import compiled as residual  # noqa: F401
 
     baseline, added = _peak(), 0
 

@@ -1,9 +1,9 @@
-"""Prepare forked children: fresh mutexes, libraries in a state that can be used, OpenMP in one thread.
+"""Make forked children work: new mutexes, libraries in a consistent state, one thread of OpenMP.
 
-A child has one thread, the one that forked. A mutex that another thread of the parent held is never released there. So
-those over state that a child makes anew are replaced (`renew_in_child`), and those over the state of a library, which
-a child inherits as it is, are held across the fork (`hold_across_forks`). The worker threads of OpenMP do not exist in
-a child: torch and faiss would wait for them for ever (`openmp_is_used`).
+A child has only the thread that forked. A mutex that another thread of the parent held is never released in the child.
+A mutex that guards state of this package is therefore replaced in the child, with the state (`renew_in_child`). A mutex
+that guards the state of a library, which the child inherits, is held across the fork (`hold_across_forks`). The worker
+threads of OpenMP do not exist in a child, where torch and faiss would wait for them for ever (`openmp_is_used`).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 __all__ = ["Holder", "Mutex", "hold_across_forks", "imports", "openmp_is_used", "renew_in_child"]
 
 _MAX_WAIT_SECONDS = 30.0
-"""How long a fork waits, in total, for threads that use a library. After that a child does not wait for them either."""
+"""Seconds that a fork waits in total for threads that use a library. Then the child gets new mutexes all the same."""
 
-_SET_THREADS = {"torch": "set_num_threads", "faiss": "omp_set_num_threads"}  # each brings an OpenMP of its own
+_SET_THREADS = {"torch": "set_num_threads", "faiss": "omp_set_num_threads"}  # each contains its own OpenMP
 
-# Each access to these is one operation on a dict or a set, so a fork may come at any time.
+# Each access to these is a single operation on a dict or a set, so that a fork may happen at any time.
 _numbers = itertools.count()
 _renewals: dict[int, tuple[weakref.ref[Any] | None, Callable[..., None]]] = {}
 _holders: dict[tuple[int, int], weakref.ref[Holder]] = {}
@@ -40,10 +40,10 @@ _used: set[str] = set()
 
 
 def renew_in_child(renew: Callable[[], None]) -> None:
-    """Call a method or function in every forked child, before its first line runs.
+    """Call a function or method in every forked child, before any other code runs there.
 
-    It replaces mutexes, pools and whatever else belongs to threads that the child lacks; it must not wait for any. An
-    object whose method is given is not kept alive.
+    It replaces mutexes, thread pools and anything else that belongs to threads of the parent. It must not wait for
+    them. A method's object is referred to weakly.
 
     Example:
         >>> class Counter:
@@ -55,7 +55,7 @@ def renew_in_child(renew: Callable[[], None]) -> None:
     """
     number = next(_numbers)
     if inspect.ismethod(renew):
-        # Not a WeakMethod, which fails where the interpreter ends before its object.
+        # Not a WeakMethod, which raises an error if the interpreter exits before its object is deleted.
         owner = weakref.ref(renew.__self__, partial(_forget, _renewals, number))
         _renewals[number] = owner, renew.__func__
     else:
@@ -67,34 +67,36 @@ def _forget(known: dict[Any, Any], key: object, _: object) -> None:
 
 
 class Holder(Protocol):
-    """Something that a fork must hold, so that a child finds it in order."""
+    """Something that a fork must hold, so that the child finds it in a consistent state."""
 
     def hold(self, timeout: float) -> bool:
-        """Before a fork: acquire it, within this many seconds; return whether it was."""
+        """Acquire it before a fork, within ``timeout`` seconds; return whether that succeeded."""
         ...
 
     def release(self) -> None:
-        """In the parent: release what `hold` acquired."""
+        """Release in the parent what `hold` acquired."""
         ...
 
     def renew(self, *, held: bool) -> None:
-        """In the child: make it free; ``held`` if `hold` acquired it."""
+        """Make it usable in the child. ``held`` is what `hold` returned."""
         ...
 
 
 def hold_across_forks(holder: Holder, *, rank: int = 0) -> None:
-    """Hold this across every fork of the process, in the order of ranks. It is not kept alive.
+    """Hold this across every fork of the process. It is referred to weakly.
 
-    Threads acquire holders in the same order: one that has a holder may wait for those of a higher rank.
+    Holders are acquired in ascending order of ranks. Threads must do the same: a thread that has acquired a holder may
+    only wait for holders of a higher rank.
     """
     key = rank, next(_numbers)
     _holders[key] = weakref.ref(holder, partial(_forget, _holders, key))
 
 
 class Mutex:
-    """A reentrant mutex over the state of a library, for calls that end soon.
+    """A reentrant mutex that guards the state of a library, for short calls.
 
-    A fork waits until no other thread holds it, so a child finds the library in order and the mutex free.
+    A fork waits until no other thread holds it. So the child finds the library in a consistent state and the mutex
+    released.
     """
 
     def __init__(self) -> None:
@@ -108,7 +110,7 @@ class Mutex:
         self._lock.release()
 
     def hold(self, timeout: float) -> bool:
-        """Acquire it, within so many seconds; whether it was."""
+        """Acquire the mutex within ``timeout`` seconds; return whether that succeeded."""
         return self._lock.acquire(timeout=timeout)
 
     def release(self) -> None:
@@ -116,7 +118,7 @@ class Mutex:
         self._lock.release()
 
     def renew(self, *, held: bool) -> None:
-        """Make it free in a child; ``held`` if the thread that forked had acquired it with `hold`."""
+        """Make the mutex usable in a child. ``held`` is what `hold` returned."""
         if held:
             self._lock.release()
         else:
@@ -124,16 +126,16 @@ class Mutex:
 
 
 imports = Mutex()
-"""Held while a large library is imported: a child forked halfway could neither use it nor import it again."""
+"""Held while a large library is imported. A child forked during an import could neither use nor import the library."""
 
 
 def openmp_is_used(library: Literal["torch", "faiss"]) -> None:
-    """Note that this process has used, or is about to use, the threads of a library. Its children use one thread."""
+    """Record that this process has used, or is about to use, the threads of a library. Its children use one thread."""
     _used.add(library)
 
 
 class _Held(threading.local):
-    """What this thread holds while it forks."""
+    """The holders that this thread has acquired for a fork."""
 
     def __init__(self) -> None:
         self.holders: list[tuple[Holder, bool]] = []
@@ -167,11 +169,11 @@ def _after_in_child() -> None:
     if sys.version_info < (3, 12):
         _renew_cached_properties()
     for library in _used:
-        getattr(sys.modules[library], _SET_THREADS[library])(1)  # as the workers of torch's own DataLoader do
+        getattr(sys.modules[library], _SET_THREADS[library])(1)  # as in the workers of torch's DataLoader
 
 
 def _renew_cached_properties() -> None:
-    """Replace the mutex that each cached property of this package has before Python 3.12."""
+    """Replace the mutex that each cached property of this package has in Python 3.11 and older."""
     package = __name__.partition(".")[0]
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] != package or not isinstance(module, ModuleType):
@@ -182,7 +184,7 @@ def _renew_cached_properties() -> None:
                     attribute.lock = threading.RLock()  # type: ignore[attr-defined]
 
 
-# The last to be registered is the first to acquire. A thread that holds one of our mutexes may be waiting for those of
-# logging and of executors, which a fork acquires too, so these must have been registered before ours.
+# The hooks that are registered last acquire first. A thread that holds a mutex of this package may wait for those of
+# logging and of executors, which have hooks, too. So their modules are imported first (see the top of this file).
 if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
     os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -36,6 +36,7 @@ import numpy as np
 import late_interaction.engines.local
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local.kernels import compiled  # noqa: F401  # once, and not in every fork
+from late_interaction.engines.local.quantization.residual import compiled as residual  # noqa: F401
 from late_interaction.errors import IndexNotFoundError
 from tests.engines.helpers import (
     DIM,

@@ -140,10 +140,9 @@ def records_on_disk(root):
 
 
 @contextmanager
-def small_thresholds(first=40, buffer=16, **others):
-    """Compression after so many tokens, in place of the tens of thousands that it takes to be worth it."""
-    names = {"_FIRST_TRAINING_TOKENS": first, "_BUFFER_TOKENS": buffer}
-    names |= {f"_{name.upper()}": value for name, value in others.items()}
+def small_thresholds(first=40, buffer=16, fanout=16):
+    """Compress at so many tokens, in place of the tens of thousands that it takes to be worth it."""
+    names = {"_MIN_TRAINING_TOKENS": first, "_MAX_BUFFER_TOKENS": buffer, "_MERGED_SEGMENTS": fanout}
     before = {name: getattr(compaction, name) for name in names}
     for name, value in names.items():
         setattr(compaction, name, value)

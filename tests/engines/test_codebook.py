@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from late_interaction.engines.local.quantization.codebook import (
     Codebook,
     CodebookEntry,
-    centroids_for,
     open_codebook,
-    train,
     write_codebook,
 )
+from late_interaction.engines.local.quantization.training import centroids_for, train
 from late_interaction.engines.local.storage.columns import ColumnFile
 from late_interaction.errors import CorruptIndexError
 

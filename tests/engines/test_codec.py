@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local.quantization.residual import BITS, ResidualCodec, rotation
+from late_interaction.engines.local.quantization.residual import BITS, ResidualCodec
+from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.errors import InvalidRequestError
 from tests.engines.helpers import CHILD_ENVIRONMENT
 
@@ -59,7 +60,7 @@ def test_the_rotation_is_what_it_was():
 
 def test_the_rotation_is_the_same_in_a_new_process():
     script = (
-        "import sys; from late_interaction.engines.local.quantization.residual import rotation; "
+        "import sys; from late_interaction.engines.local.quantization.rotation import rotation; "
         "sys.stdout.buffer.write(rotation(48).tobytes())"
     )
     found = subprocess.run([sys.executable, "-c", script], env=CHILD_ENVIRONMENT, capture_output=True, check=True)

@@ -78,8 +78,8 @@ def _small_collections_are_compressed():
     """And with one thread: many small steps on few cores are slow when several wait for each other."""
     before = torch.get_num_threads(), faiss.omp_get_max_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compaction, "_FIRST_TRAINING_TOKENS", 500)
-        patch.setattr(compaction, "_BUFFER_TOKENS", 100)
+        patch.setattr(compaction, "_MIN_TRAINING_TOKENS", 500)
+        patch.setattr(compaction, "_MAX_BUFFER_TOKENS", 100)
         torch.set_num_threads(1)
         faiss.omp_set_num_threads(1)
         yield
@@ -169,7 +169,7 @@ def test_hits_are_the_best_of_what_is_stored(index, originals, k):
 
 @pytest.mark.parametrize("tokens", [3, 8, 32])
 def test_the_cuts_lose_little(index, originals, tokens, monkeypatch):
-    monkeypatch.setattr(search_module, "_FIRST", (100, 40, 20))
+    monkeypatch.setattr(search_module, "_FIRST_DOCUMENTS", (100, 40, 20))
     monkeypatch.setattr(search_module, "_MAX_RESCORED_DOCUMENTS", 200)
     found = [
         overlap(index.engine.search(query, k=10), best(exact_scores(query, index.vectors)))
@@ -217,7 +217,7 @@ def test_a_search_looks_at_no_more_than_it_may(k, most, monkeypatch):
     monkeypatch.setattr(search_module, "_MAX_RESCORED_DOCUMENTS", most)
     documents = layered(5000, k, errors=(3, 0.6, 0.2))
     documents.search(k)
-    for way, first in enumerate(search_module._FIRST):
+    for way, first in enumerate(search_module._FIRST_DOCUMENTS):
         (at_first, later), estimates = documents.asked[way], documents.scores[way]
         assert len(at_first) == max(first, (4, 2, 2)[way] * k)
         known = documents.asked[way - 1][0] if way else np.arange(5000)
@@ -237,7 +237,7 @@ def test_a_search_leaves_out_none_of_the_best(k):
 
 
 def test_a_search_that_trusts_no_estimate_looks_at_all(monkeypatch):
-    monkeypatch.setattr(search_module, "_DEVIATIONS", 1e6)
+    monkeypatch.setattr(search_module, "_MARGIN_DEVIATIONS", 1e6)
     documents = layered(3000, 0)
     documents.scores[-1][documents.scores[0].argmin()] = 100  # what looked worst is best
     found = documents.search(40)
@@ -315,7 +315,7 @@ def test_queries_of_any_size(indexes, originals):
 
 
 def test_more_threads_find_the_same(indexes, originals, monkeypatch):
-    monkeypatch.setattr(threads, "_PIECE_TOKENS", 1000)
+    monkeypatch.setattr(threads, "_MIN_PIECE_TOKENS", 1000)
     before, found = torch.get_num_threads(), {}
     try:
         for count in (1, 2, 5):
@@ -417,7 +417,7 @@ def test_an_index_that_grows(compressed):
 @pytest.mark.parametrize("dim", [4, 6, 8, 16])
 def test_few_dimensions(root, dim, monkeypatch):
     """Where no centroid is many standard deviations above the mean of all."""
-    monkeypatch.setattr(search_module, "_FIRST", (100, 40, 20))
+    monkeypatch.setattr(search_module, "_FIRST_DOCUMENTS", (100, 40, 20))
     monkeypatch.setattr(search_module, "_MAX_RESCORED_DOCUMENTS", 200)
     vectors, found = collection(DOCUMENTS, dim=dim), []
     with LocalEngine.open(root, dim=dim, bits=4) as engine:

@@ -20,13 +20,13 @@ import torch
 
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local.quantization.codebook import Codebook
-from late_interaction.engines.local.quantization.residual import rotation
+from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search import cpu as scoring
 from late_interaction.engines.local.search import device as device_module
 from late_interaction.engines.local.search import plan as search
-from late_interaction.engines.local.search.cpu import CodedQuery
+from late_interaction.engines.local.search.cpu import CpuQuery
 from late_interaction.engines.local.search.device import Device, DeviceQuery
-from late_interaction.engines.local.storage.segment import CodedSegment
+from late_interaction.engines.local.storage.segment import CompressedSegment
 from late_interaction.errors import InvalidRequestError
 from tests.engines.helpers import record, small_thresholds, state_on_disk, unit_vectors
 
@@ -142,15 +142,19 @@ def compared(indexes):
         with engine._states.reading() as (reader, snapshot):
             ids = {reader.place_of(document.id): document.id for document in reader.scan()}
         coded = [
-            (segment, snapshot.alive[number], [ids[number, at] for at in snapshot.alive[number].tolist()])
+            (
+                segment,
+                snapshot.live_positions[number],
+                [ids[number, at] for at in snapshot.live_positions[number].tolist()],
+            )
             for number, segment in snapshot.segments.items()
-            if isinstance(segment, CodedSegment)
+            if isinstance(segment, CompressedSegment)
         ]
         assert len(coded) >= 3
         codec, codebook = snapshot.coding
         return SimpleNamespace(
             coded=coded,
-            processor=CodedQuery(query, codebook, codec),
+            processor=CpuQuery(query, codebook, codec),
             device=DeviceQuery(query, codebook, codec, Device(name)),
             rotated=query.astype(np.float64) @ rotation(dim).T,
             decoded=decoded(root, dim, bits),
@@ -213,7 +217,7 @@ def test_sketches_of_the_processor(compared, dim, tokens):
     (query,) = queries(dim, [tokens])
     asked = compared(dim, 4, query, "cpu:0")
     scores = asked.centroids.astype(np.float64) @ asked.rotated.T
-    some = scores[:: scoring._EVERY]
+    some = scores[:: scoring._SAMPLED_EVERY]
     mean = some.mean(axis=0)
     floor = np.minimum(mean + scoring._FLOOR_DEVIATIONS * some.std(axis=0), (mean + scores.max(axis=0)) / 2)
     words = math.ceil(tokens / scoring._LANES)
@@ -274,8 +278,8 @@ def test_documents_in_any_number_and_order(compared, name, monkeypatch):
 @pytest.mark.parametrize("dim", DIMS)
 def test_search_finds_the_same(indexes, dim, bits, name, monkeypatch):
     """The k best, whatever is asked for; nothing is left out here, since all that is left out is by chance."""
-    monkeypatch.setattr(search, "_DEVIATIONS", Anything())
-    monkeypatch.setattr(search, "_FIRST", (40, 20, 10))
+    monkeypatch.setattr(search, "_MARGIN_DEVIATIONS", Anything())
+    monkeypatch.setattr(search, "_FIRST_DOCUMENTS", (40, 20, 10))
     root = indexes(dim, bits)
     candidates = [f"d{number}" for number in range(0, DOCUMENTS, 3)]
     asked = [{"where": where} for where in WHERES] + [{"candidates": candidates}, {"candidates": candidates[:9]}]
@@ -301,7 +305,7 @@ def test_search_finds_the_same(indexes, dim, bits, name, monkeypatch):
 @pytest.mark.parametrize("first", [(256, 64, 32), (60, 30, 15), (4, 2, 1)])
 def test_what_is_left_out_is_not_among_the_best(indexes, bits, first, name, monkeypatch):
     """On a device, where a document whose centroids are looked at again has its exact score."""
-    monkeypatch.setattr(search, "_FIRST", first)
+    monkeypatch.setattr(search, "_FIRST_DOCUMENTS", first)
     root = indexes(64, bits)
     with LocalEngine.open(root, read_only=True, device=name) as engine:
         vectors = engine.vectors([document.id for document in engine.scan()])

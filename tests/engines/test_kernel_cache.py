@@ -16,6 +16,7 @@ import late_interaction
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local.kernels import compiled
 from late_interaction.engines.local.kernels.cache import KernelCache
+from late_interaction.engines.local.quantization.residual import compiled as residual
 from tests.engines.helpers import CHILD_ENVIRONMENT, DIM, record, small_thresholds, unit_vectors
 
 SEARCH = """
@@ -28,10 +29,13 @@ with LocalEngine.open(sys.argv[1], read_only=True) as engine:
     if sys.argv[2:]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), unlimited[1]))
     from late_interaction.engines.local.kernels import compiled
+    from late_interaction.engines.local.quantization.residual import compiled as residual
     resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     found = engine.search(query, 5)
 from late_interaction.engines.local.kernels import compiled
-hits = sum(sum(getattr(compiled, name).stats.cache_hits.values()) for name in compiled.__all__)
+from late_interaction.engines.local.quantization.residual import compiled as residual
+kernels = [getattr(module, name) for module in (compiled, residual) for name in module.__all__]
+hits = sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels)
 print(json.dumps([[[match.id, match.score] for match in found], hits, compiled.__file__]))
 """
 KERNELS = 7
@@ -53,22 +57,23 @@ def index(make_directory):
 
 @pytest.fixture
 def cache(tmp_path):
-    """A copy of the package and of its compiled kernels, which the child imports."""
+    """The directory of a copy of the package, with its compiled kernels, which the child imports."""
     sources = Path(late_interaction.__file__).parent
     ignored = shutil.ignore_patterns("*.nbi", "*.nbc", "*.checksums.json")
     shutil.copytree(sources, tmp_path / "package" / "late_interaction", ignore=ignored)  # with the same time stamps
-    module = Path(compiled.__file__)
-    copy = tmp_path / "package" / module.relative_to(sources.parent).parent / "__pycache__"
-    copy.mkdir(exist_ok=True)
-    for path in [*compiled._cache._files(), compiled._cache._checksums]:
-        shutil.copy2(path, copy)
-    return copy
+    for module in (compiled, residual):
+        copy = tmp_path / "package" / Path(module.__file__).relative_to(sources.parent).parent / "__pycache__"
+        copy.mkdir(exist_ok=True)
+        files = module._compiler.cache
+        for path in [*files._files(), files._checksums]:
+            shutil.copy2(path, copy)
+    return tmp_path / "package"
 
 
 def search(index, cache, *limit):
     """Search in a process of its own; how many kernels it found in the cache."""
     root, expected = index
-    environment = {**CHILD_ENVIRONMENT, "PYTHONPATH": str(cache.parents[4])}
+    environment = {**CHILD_ENVIRONMENT, "PYTHONPATH": str(cache)}
     environment.pop("NUMBA_CACHE_DIR", None)
     done = subprocess.run(
         [sys.executable, "-c", SEARCH, str(root), *map(str, limit)],
@@ -76,7 +81,7 @@ def search(index, cache, *limit):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found, hits, source = json.loads(done.stdout)
-    assert Path(source).is_relative_to(cache.parents[4])
+    assert Path(source).is_relative_to(cache)
     assert [key for key, _ in found] == [key for key, _ in expected]
     assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=1e-5)
     return hits
@@ -84,7 +89,7 @@ def search(index, cache, *limit):
 
 def of_kernel(cache, kernel, suffix):
     """The newest file of a kernel; others may be of older sources."""
-    return max(cache.glob(f"compiled.{kernel}-*.{suffix}"), key=lambda path: path.stat().st_mtime)
+    return max(cache.rglob(f"compiled.{kernel}-*.{suffix}"), key=lambda path: path.stat().st_mtime)
 
 
 def test_a_second_process_compiles_nothing(index, cache):
@@ -148,7 +153,7 @@ def test_files_of_others_are_left_alone(make_cache_files):
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 1, 1000, 5000, 20_000])
 def test_a_full_disk_and_no_files(index, cache, limit):
-    for path in cache.glob("compiled.*.nb?"):
+    for path in cache.rglob("compiled.*.nb?"):
         path.unlink()
     search(index, cache, limit)
     search(index, cache)
@@ -159,7 +164,7 @@ def test_a_full_disk_and_no_files(index, cache, limit):
 def test_every_file_damaged_anywhere(index, cache):
     rng = np.random.default_rng(0)
     for _ in range(8):
-        for path in cache.glob("compiled.*.nb?"):
+        for path in cache.rglob("compiled.*.nb?"):
             size = path.stat().st_size
             if rng.random() < 0.3:
                 os.truncate(path, rng.integers(size))

@@ -46,7 +46,7 @@ def answers(engine):
 def test_many_small_additions_keep_few_segments(engine, root):
     for number in range(60):
         engine.upsert([record(f"d{number}", tokens=number % 4, n=number)])
-        assert engine.info()["segments"] <= compaction._FANOUT
+        assert engine.info()["segments"] <= compaction._MERGED_SEGMENTS
         assert len(list((root / "segments").iterdir())) == engine.info()["segments"]
     assert ids(engine.scan()) == [f"d{number}" for number in range(60)]
     assert bool(engine.verify())
@@ -59,8 +59,8 @@ def test_replacing_one_document_for_ever_does_not_grow_the_index(engine, root):
     for version in range(50):
         engine.upsert([record("only", seed=version, version=version)])
     info = engine.info()
-    assert info["segments"] <= compaction._FANOUT
-    assert info["tokens"] <= 3 * compaction._FANOUT
+    assert info["segments"] <= compaction._MERGED_SEGMENTS
+    assert info["tokens"] <= 3 * compaction._MERGED_SEGMENTS
     assert np.array_equal(engine.vectors(["only"])["only"], stored(unit_vectors(49, 3)))
 
 
@@ -136,7 +136,7 @@ def test_one_segment_with_one_deleted_document_is_rewritten(engine):
 
 
 def test_merging_small_segments_leaves_great_ones_alone(engine, root, monkeypatch):
-    monkeypatch.setattr(compaction, "_SMALL_TOKENS", 5)
+    monkeypatch.setattr(compaction, "_SMALLEST_TIER_TOKENS", 5)
     engine.upsert([record("great", tokens=6)])
     kept = set(segment_files(root))
     for number in range(40):

@@ -71,7 +71,7 @@ def last_number(root):
 
 
 def tells_of_loss(problems):
-    return any("lost" in problem for problem in problems)
+    return any("has lost its last" in problem for problem in problems)
 
 
 def tells_of_set_aside(problems):

@@ -241,7 +241,7 @@ class History(RuleBasedStateMachine):
         else:
             assert exact < (BUFFER if info["centroids"] else FIRST)
             assert bool(info["centroids"]) >= bool(self.coded)
-        assert info["segments"] <= 2 * compaction._FANOUT
+        assert info["segments"] <= 2 * compaction._MERGED_SEGMENTS
 
 
 BOUNDED = settings(
@@ -264,7 +264,7 @@ def test_random_histories():
 
 
 def test_random_histories_of_constant_merging(monkeypatch):
-    monkeypatch.setattr(compaction, "_FANOUT", 3)
+    monkeypatch.setattr(compaction, "_MERGED_SEGMENTS", 3)
     History.TestCase.settings = BOUNDED
     History.TestCase().runTest()
 
@@ -272,6 +272,6 @@ def test_random_histories_of_constant_merging(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("fanout", [3, 16])
 def test_many_long_random_histories(monkeypatch, fanout):
-    monkeypatch.setattr(compaction, "_FANOUT", fanout)
+    monkeypatch.setattr(compaction, "_MERGED_SEGMENTS", fanout)
     History.TestCase.settings = settings(BOUNDED, max_examples=300, stateful_step_count=80)
     History.TestCase().runTest()

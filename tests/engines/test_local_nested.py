@@ -64,8 +64,8 @@ def test_segments_without_living_documents_are_dropped_at_once(engine):
 
 
 def test_great_segments_are_merged_too(root, monkeypatch):
-    monkeypatch.setattr(compaction, "_SMALL_TOKENS", 2)
-    monkeypatch.setattr(compaction, "_FANOUT", 3)
+    monkeypatch.setattr(compaction, "_SMALLEST_TIER_TOKENS", 2)
+    monkeypatch.setattr(compaction, "_MERGED_SEGMENTS", 3)
     with LocalEngine.open(root, dim=4) as engine:
         for number in range(40):
             engine.upsert([record(f"d{number}", dim=4, tokens=5)])

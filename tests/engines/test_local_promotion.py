@@ -10,7 +10,7 @@ import pytest
 
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local import compaction
-from late_interaction.engines.local.quantization import codebook
+from late_interaction.engines.local.quantization import training
 from late_interaction.engines.local.storage.segment import SegmentWriter
 from late_interaction.errors import InvalidRequestError
 from tests.engines.helpers import (
@@ -220,7 +220,7 @@ def test_merging_keeps_every_byte(engine, root, monkeypatch):
         fill(engine, 4, name=f"{batch}-", tokens=5)
         vectors |= {name: engine.vectors([name])[name] for name in (f"{batch}-0", f"{batch}-3")}
         codebooks.add(codebook_on_disk(root)["name"] if codebook_on_disk(root) else None)
-        assert engine.info()["segments"] <= 2 * compaction._FANOUT
+        assert engine.info()["segments"] <= 2 * compaction._MERGED_SEGMENTS
     assert len(codebooks) > 3
     assert kinds(root) == (0, 240)
     for name, rows in engine.vectors(list(vectors)).items():
@@ -301,7 +301,9 @@ def region(seed, axes, count):
 
 @pytest.mark.parametrize("drifts", [False, True])
 def test_the_codebook_is_extended_for_text_of_another_kind(engine, root, monkeypatch, drifts):
-    monkeypatch.setattr(codebook, "_PER_ROOT_TOKEN", 1)  # few enough that they fit what they were not trained with
+    monkeypatch.setattr(
+        training, "_CENTROIDS_PER_ROOT_TOKEN", 1
+    )  # few: they do not fit what they were not trained with
     engine.upsert([record("old", vectors=region(1, [0, 1, 2], 300))])
     first = codebook_on_disk(root)
     new = region(2, [5, 6, 7] if drifts else [0, 1, 2], 60)

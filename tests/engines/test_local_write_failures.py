@@ -1,4 +1,4 @@
-"""Where nothing more can be written, an error says so, the last commit stands, and the next write goes on."""
+"""Where nothing more can be written, an error says so, the last commit is unchanged, and the next write succeeds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_write_that_runs_out_of_room(outcomes, action, limit):
         assert outcome["changed"] == ACTIONS[action][2], "what returns is done"
     else:
         assert outcome["error"].startswith("StorageError"), outcome["error"]
-        assert "The last commit stands" in outcome["error"]
+        assert "The last commit is unchanged" in outcome["error"]
         assert outcome["changed"] == 0, "what raises is not done"
     assert outcome["same bytes"]
     for when in ("problems", "problems in place", "problems later", "problems at last"):

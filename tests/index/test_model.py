@@ -423,7 +423,7 @@ class History(RuleBasedStateMachine):
         self.check_vectors({name for name, columns in records.items() if "codes" in columns})
         info, segments = self.index.info(), {path.name for path in (self.root / "segments").iterdir()}
         assert info["documents"] == len(self.model)
-        assert info["segments"] == len(segments) <= 2 * compaction._FANOUT
+        assert info["segments"] == len(segments) <= 2 * compaction._MERGED_SEGMENTS
         assert (info["bits"], info["dim"]) == (self.bits, self.dim)
         self.happened["compressed"] += bool(info["centroids"]) > bool(self.centroids)
         self.happened["codebook extended"] += info["centroids"] > self.centroids > 0
@@ -445,7 +445,7 @@ def run(examples, steps):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr("late_interaction.retrieval.encoding._WINDOW", 3)
-    monkeypatch.setattr(compaction, "_FANOUT", 4)
+    monkeypatch.setattr(compaction, "_MERGED_SEGMENTS", 4)
     with small_thresholds(FIRST, BUFFER):
         yield
 
@@ -460,8 +460,8 @@ class Anything(float):
 @pytest.fixture
 def many_rounds(monkeypatch):
     """Search goes through all its rounds, a few documents at first, however few there are, and leaves out none."""
-    monkeypatch.setattr(search, "_FIRST", (4, 2, 1))
-    monkeypatch.setattr(search, "_DEVIATIONS", Anything())
+    monkeypatch.setattr(search, "_FIRST_DOCUMENTS", (4, 2, 1))
+    monkeypatch.setattr(search, "_MARGIN_DEVIATIONS", Anything())
 
 
 def test_random_histories():
@@ -476,6 +476,6 @@ def test_random_histories_of_searches_in_many_rounds():
 @pytest.mark.slow
 @pytest.mark.parametrize("fanout", [3, 16])
 def test_many_long_random_histories(monkeypatch, fanout):
-    monkeypatch.setattr(compaction, "_FANOUT", fanout)
+    monkeypatch.setattr(compaction, "_MERGED_SEGMENTS", fanout)
     run(examples=200, steps=80)
     assert min(History.happened[name] for name in ("compressed", "codebook extended", "segments rewritten")) > 100

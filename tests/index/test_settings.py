@@ -84,7 +84,7 @@ def test_a_reduced_index_wants_its_encoder(path, word_encoder):
 
 
 def test_compressed_search_keeps_documents(path, word_encoder, monkeypatch):
-    monkeypatch.setattr(compaction, "_FIRST_TRAINING_TOKENS", 60)
+    monkeypatch.setattr(compaction, "_MIN_TRAINING_TOKENS", 60)
     with Index.open(path, encoder=word_encoder, bits=8) as index:
         index.add([Document(text, id=text, metadata={"color": text.split()[0]}) for text in TEXTS])
         assert index.info()["exact_tokens"] == 0

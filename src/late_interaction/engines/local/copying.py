@@ -1,4 +1,4 @@
-"""Writing a copy of an index into another directory."""
+"""Write a copy of an index into another directory."""
 
 from __future__ import annotations
 
@@ -30,28 +30,37 @@ __all__ = ["check_target", "copy_folders", "reserved"]
 
 
 def check_target(root: Path, target: Path) -> None:
-    """Raise `InvalidRequestError` or `StorageError` unless an index can be copied into this directory."""
+    """Check that an index can be copied into a directory.
+
+    Args:
+        root: The directory of the index.
+        target: The directory to copy to.
+
+    Raises:
+        InvalidRequestError: The target is inside of the index, or is not an empty or missing directory.
+        StorageError: The target cannot be read.
+    """
     with disk_errors(target):
         if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(root)):
             raise InvalidRequestError(f"{target} is inside the index {root}. Name a directory outside of it.")
         if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
             raise InvalidRequestError(
-                f"{target} has something in it. Name a directory that is empty or does not exist."
+                f"{target} is not an empty directory. Name a directory that is empty or does not exist."
             )
 
 
 @contextmanager
 def reserved(target: Path, names: Iterable[str]) -> Iterator[None]:
-    """Hold the writer's lock of a new index while it is written; remove what was written if that fails.
+    """Create a directory and hold its writer lock while an index is copied there; on error, remove what was written.
 
     Args:
-        target: The directory, which exists if this returns.
-        names: Of the segments and codebooks that are written.
+        target: The directory to copy to.
+        names: The names of the segments and codebooks that are copied.
 
     Raises:
-        InvalidRequestError: Something came into the directory meanwhile.
+        InvalidRequestError: The directory is not empty.
         IndexLockedError: Another process is writing an index there.
-        StorageError: The disk does not take it.
+        StorageError: The directory cannot be written.
     """
     is_new = not target.exists()
     with disk_errors(target):
@@ -59,7 +68,7 @@ def reserved(target: Path, names: Iterable[str]) -> Iterator[None]:
         lock = WriterLock(target)
         try:
             if any(path.name != LOCK for path in target.iterdir()):
-                raise InvalidRequestError(f"{target} has something in it now. Nothing was copied.")
+                raise InvalidRequestError(f"{target} is not empty any more. Nothing was copied.")
             try:
                 yield
             except BaseException:
@@ -72,7 +81,7 @@ def reserved(target: Path, names: Iterable[str]) -> Iterator[None]:
 
 
 def copy_folders(folders: Iterable[ColumnFolder], target: Path) -> None:
-    """Copy the directories of segments and codebooks, durably."""
+    """Copy the directories of segments and codebooks durably."""
     for parent in (SEGMENTS, CODEBOOKS):
         make_directories(target / parent)
     for folder in folders:

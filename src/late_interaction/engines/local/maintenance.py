@@ -1,4 +1,4 @@
-"""Keeping segments few and compressed, and removing what they were made of."""
+"""Merge and compress segments, and remove the files that they replace."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 
 def remove_directories(root: Path, names: Iterable[str]) -> list[str]:
-    """Remove the segments and codebooks of these names; return the names of which nothing is left."""
+    """Remove the segments and codebooks with these names; return the names of which nothing is left."""
     return [
         name
         for name in names
@@ -38,12 +38,12 @@ def remove_directories(root: Path, names: Iterable[str]) -> list[str]:
 
 
 class Maintenance:
-    """Rewrites segments after writes and on request, one thread at a time.
+    """Rewrites segments after writes and on request, in one thread at a time.
 
     Args:
-        catalog: Of the index.
-        transactions: Commit what was rewritten.
-        states: Give the last commit.
+        catalog: The catalog of the index.
+        transactions: Commits the rewritten segments.
+        states: Gives the last commit.
     """
 
     def __init__(self, catalog: Catalog, transactions: Transactions, states: States) -> None:
@@ -58,9 +58,9 @@ class Maintenance:
         renew_in_child(self._make_mutex)
 
     def tidy(self) -> None:
-        """Do what is due after a write, which is durable whatever becomes of this.
+        """Rewrite and remove what is due after a write. A failure is logged: the write itself is durable.
 
-        A thread that finds another at it leaves it to that one.
+        Returns at once if another thread is already compacting.
         """
         if self._mutex.locked():
             return
@@ -73,10 +73,10 @@ class Maintenance:
                     self._remove_retired()
                 if self._discarded:
                     self._remove_discarded()
-            except IndexClosedError:  # meanwhile, by another thread or a signal handler
+            except IndexClosedError:  # by another thread or a signal handler
                 return
             except (OSError, LateInteractionError) as error:
-                _logger.warning("Segments could not be merged, the next write tries again: %s", error)
+                _logger.warning("Segments could not be merged. The next write tries again: %s", error)
             finally:
                 self._thread = None
 
@@ -84,10 +84,12 @@ class Maintenance:
         """Drop deleted documents, compress what is still exact and merge all segments into one.
 
         Raises:
-            InvalidRequestError: A signal handler interrupted this very work.
+            InvalidRequestError: Called by a signal handler that interrupted a compaction in this thread.
         """
         if self._thread == threading.get_ident():
-            raise InvalidRequestError("A signal handler or a finalizer cannot compact an index that it interrupts.")
+            raise InvalidRequestError(
+                "A signal handler or a finalizer cannot compact an index while it interrupts a compaction of it."
+            )
         with self._mutex:
             self._thread = threading.get_ident()
             try:
@@ -98,10 +100,10 @@ class Maintenance:
                 self._thread = None
 
     def discard(self, name: str) -> None:
-        """Remove what a failed write has left under a name, unless it was committed all the same.
+        """Remove the files of a failed write by name, unless they were committed.
 
-        If that is not possible now, the next write tries again, or the next open for writing. A forked child, which
-        may unwind through a write of its parent, removes nothing.
+        If they cannot be removed now, the next write or the next open for writing tries again. A forked child may
+        unwind through a write of its parent; it removes nothing.
         """
         if self._transactions.is_inherited:
             return
@@ -110,19 +112,19 @@ class Maintenance:
             self._remove_discarded()
 
     def remove_later(self) -> None:
-        """Remove directories that were replaced at the next write, since it was not possible before."""
+        """Let the next write remove replaced directories, which could not be removed before."""
         self._has_retired = True
 
     def close(self) -> None:
-        """Remove what can be removed now."""
+        """Remove replaced directories if that is possible now."""
         if self._has_retired and not self._mutex.locked():
             with suppress(LateInteractionError):
                 self._remove_retired()
 
     def _rewrite(self, step: Callable[[Path, Snapshot, Taken], Replacement | None]) -> bool:
-        """Take a step of compaction, if there is one. Others read and write while its files are made."""
+        """Take a step of compaction; return whether there was one. Others can read and write during it."""
         with self._states.reading() as (_, snapshot):
-            pass  # its files stay mapped, and nobody else removes any
+            pass  # its files stay mapped, and no one else removes them
         names = Taken(self._transactions.names)
         try:
             replacement = step(self._root, snapshot, names)
@@ -137,10 +139,10 @@ class Maintenance:
         return True
 
     def _remove_retired(self) -> None:
-        """Remove the directories that were replaced, once the commit that did it is no longer in the log alone.
+        """Remove replaced directories, once the log of SQLite is empty.
 
-        Otherwise a log that is damaged later would bring back the state that needs them. While others read an older
-        state, the log cannot be emptied; the next write tries again.
+        With a log that is damaged later, SQLite would return to a state that needs them. While others read an older
+        state, the log cannot be truncated; the next write tries again.
         """
         with self._states.reading() as (reader, _):
             retired = [name for name, is_retired in reader.spare_names().items() if is_retired]

@@ -1,4 +1,4 @@
-"""Opening and creating: which directory, whether it is an index, and what an earlier writer has left in it."""
+"""Open or create an index: check its directory, and clean up after earlier writers."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ _UNFINISHED = {
     f"{LAST_COMMIT}.new",
     *(f"{CATALOG}.new{suffix}" for suffix in ("", "-journal", "-wal", "-shm")),
 }
-"""What a crash during creation may leave, beside empty directories."""
+"""Files that a crash during creation may leave, besides empty directories."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """The directory of an index, open.
+    """An open index.
 
     Attributes:
-        location: Where it is.
-        catalog: What is in it.
-        lock: The right to write; None for a reader.
+        location: Its directory.
+        catalog: Its catalog.
+        lock: The writer lock; None for a reader.
     """
 
     location: Location
@@ -62,7 +62,7 @@ class Opened:
     lock: WriterLock | None
 
     def close(self) -> None:
-        """Close everything, and let others write. Closing twice is no error."""
+        """Close the catalog and the directory, and release the writer lock. Closing twice is allowed."""
         self.catalog.close()
         if self.lock is not None:
             self.lock.release()
@@ -70,12 +70,12 @@ class Opened:
 
 
 def open_directory(path: str | os.PathLike[str], *, dim: int | None, bits: int | None, read_only: bool) -> Opened:
-    """Open the index in a directory; with ``dim``, make one with these settings if there is none.
+    """Open the index in a directory. With ``dim``, create one with these settings if there is none.
 
     Raises:
         IndexNotFoundError: The directory has no index, and ``dim`` is not given.
-        IndexLockedError: Another writer has it open.
-        InvalidRequestError: It is to be made where something else is.
+        IndexLockedError: Another writer has the index open.
+        InvalidRequestError: An index cannot be created here: the directory is not empty.
         CorruptIndexError: The files are damaged.
         StorageError: The directory cannot be read or written.
     """
@@ -110,8 +110,7 @@ def _locked(root: Path) -> WriterLock:
         raise
     except OSError as error:
         raise StorageError(
-            f"Nothing can be written in {root} ({error.strerror}). "
-            "To search an index there, open it with read_only=True."
+            f"{root} cannot be written ({error.strerror}). To search an index there, open it with read_only=True."
         ) from error
 
 
@@ -119,17 +118,17 @@ def resolve_root(path: str | os.PathLike[str]) -> Path:
     """Return the directory as an absolute path, since the working directory may change.
 
     Raises:
-        InvalidRequestError: It is no path.
+        InvalidRequestError: The value is not a path of a directory.
     """
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if not isinstance(name, str) or not name.strip():
-        raise InvalidRequestError(f"The path of an index must be the name of a directory, not {path!r}.")
+        raise InvalidRequestError(f"The path of an index must be the name of a directory, got {path!r}.")
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
-        raise InvalidRequestError(f"The path of an index cannot be the name of a file: {name!r}.") from None
+        raise InvalidRequestError(f"The path of an index cannot be encoded as a file name: {name!r}.") from None
     if "\0" in name:
-        raise InvalidRequestError(f"The path of an index contains a NUL character: {name!r}.")
+        raise InvalidRequestError(f"The path of an index must not contain a NUL character, got {name!r}.")
     return Path(name).absolute()
 
 
@@ -142,8 +141,8 @@ def _has_catalog(root: Path) -> bool:
     """Return whether there is an index in the directory.
 
     Raises:
-        CorruptIndexError: There are segments, but no catalog; or the catalog is not a regular file.
-        IndexNotFoundError: There is a file of this name.
+        CorruptIndexError: There are segments but no catalog, or the catalog is not a regular file.
+        IndexNotFoundError: The path is a file.
         StorageError: The directory cannot be read.
     """
     with disk_errors(root):
@@ -152,28 +151,28 @@ def _has_catalog(root: Path) -> bool:
                 raise CorruptIndexError(f"{root / CATALOG} is not a regular file. Restore the index from a copy.")
             return True
         if root.exists() and not root.is_dir():
-            raise IndexNotFoundError(f"{root} is a file. The path of an index is the directory that it is in.")
+            raise IndexNotFoundError(f"{root} is a file. The path of an index must be a directory.")
         for parent, column in ((SEGMENTS, "offsets.npy"), (CODEBOOKS, "centroids.npy")):
             for path in (root / parent).iterdir() if is_directory(root / parent) else ():
                 if is_name(path.name) and (path / column).is_file():
                     raise CorruptIndexError(
-                        f"{root} has {parent} of an index, and {CATALOG} is missing. Nothing was changed. Restore "
-                        f"{CATALOG} from a copy of the index, or name another directory."
+                        f"{root} contains {parent} of an index, but {CATALOG} is missing. Nothing was changed. "
+                        f"Restore {CATALOG} from a copy of the index, or name another directory."
                     )
         return False
 
 
 def _make_root(root: Path) -> None:
-    """Make the directory of a new index, which must be absent or empty.
+    """Create the directory of a new index, which must be missing or empty.
 
     Raises:
-        InvalidRequestError: There is something in it.
-        StorageError: It cannot be made.
+        InvalidRequestError: The directory is not empty.
+        StorageError: The directory cannot be created.
     """
     with disk_errors(root):
         if root.is_dir():
             others = sorted(path.name for path in root.iterdir() if not _is_unfinished(path))
-            if others and CATALOG not in others:  # another process may have made it meanwhile
+            if others and CATALOG not in others:  # another process may have created the index meanwhile
                 raise InvalidRequestError(
                     f"{root} is not empty and not an index: it contains {', '.join(map(repr, others[:3]))}. "
                     "Name a directory that is empty or does not exist."
@@ -188,11 +187,11 @@ def _is_unfinished(path: Path) -> bool:
 
 
 def _names_in(parent: Path) -> list[str]:
-    """Return the names in ``segments`` or ``codebooks``, which may be missing."""
+    """Return the names in ``segments`` or ``codebooks``; none if the directory is missing."""
     try:
         if not stat.S_ISDIR(os.lstat(parent).st_mode):
             raise CorruptIndexError(f"{parent} is not a directory. Restore the index from a copy.")
-        return os.listdir(parent)  # noqa: PTH208  # names are all that is needed
+        return os.listdir(parent)  # noqa: PTH208  # only names are needed
     except FileNotFoundError:
         return []
 
@@ -200,20 +199,25 @@ def _names_in(parent: Path) -> list[str]:
 def look_around(
     opened: Opened, states: States, transactions: Transactions | None, maintenance: Maintenance | None
 ) -> None:
-    """Look at what earlier writers have left in an index that was just opened.
+    """Detect lost commits in an index that was just opened, and remove the files of writes that crashed.
 
-    A reader is told of lost commits. A writer removes what a crash has left, and only that; what a damaged log has
-    left it sets aside.
+    A reader only logs a warning of lost commits. A writer moves their files into ``set-aside``.
+
+    Args:
+        opened: The index.
+        states: Gives the last commit.
+        transactions: The write transactions; None for a reader.
+        maintenance: Rewrites segments; None for a reader.
 
     Raises:
         CorruptIndexError: ``segments`` or ``codebooks`` is not a directory.
-        StorageError: The disk does not take it.
+        StorageError: A file cannot be written, moved or removed.
     """
     root = opened.location.root
     with disk_errors(root):
         parents = () if transactions is None else (SEGMENTS, CODEBOOKS)
         present = {name for parent in parents for name in _names_in(root / parent)}
-        last_commit, _ = read_last_commit(root)  # before the catalog, which may change meanwhile
+        last_commit, _ = read_last_commit(root)  # before the catalog, to which another process may commit meanwhile
     with states.reading() as (reader, snapshot):
         spare = {} if transactions is None else reader.spare_names()
     is_lost = last_commit is not None and last_commit > snapshot.generation
@@ -227,7 +231,7 @@ def look_around(
         transactions.commit(lambda writer: writer.forget_names(spare), after=last_commit or 0)
         return
     with disk_errors(root):
-        (root / SEGMENTS).mkdir(exist_ok=True)  # a copy may have left out an empty directory
+        (root / SEGMENTS).mkdir(exist_ok=True)  # a tool that copied the index may have skipped an empty directory
     existing = [name for name in spare if name in present]
     transactions.names.add(name for name, is_retired in spare.items() if not is_retired and name not in existing)
     transactions.forget(name for name, is_retired in spare.items() if is_retired and name not in existing)

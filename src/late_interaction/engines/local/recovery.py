@@ -1,8 +1,8 @@
-"""What a damaged log has cost, and keeping what is left of it.
+"""Detect commits that were lost with a damaged log, and keep their files.
 
-SQLite drops every commit from the first wrong bit of its log on. The number of the last commit, kept beside the
-catalog, tells that this has happened. The log and the complete segments that no commit names any more are then set
-aside instead of being written over and removed: they are evidence, and may be all that is left of some documents.
+SQLite drops every commit from the first wrong bit of its log on. The number of the last commit, in a file beside the
+catalog, shows that this has happened. The log, and complete segments that the catalog no longer names, are then moved
+to ``set-aside`` instead of being overwritten and removed: they may be all that is left of some documents.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LOG = f"{CATALOG}-wal"
 
 
 def lost_commits_problem(root: Path, last_commit: int, generation: int) -> str:
-    """Return a sentence about commits that were acknowledged and are gone."""
+    """Return a sentence about acknowledged commits that were lost."""
     return (
         f"{root / CATALOG} has lost its last {last_commit - generation} acknowledged commits: {_LOG}, the log, is "
         "damaged or missing. The next open for writing keeps the log and the segments of those commits in "
@@ -43,18 +43,18 @@ def lost_commits_problem(root: Path, last_commit: int, generation: int) -> str:
 
 
 def set_aside(root: Path, last_commit: int, needed: Collection[str]) -> Path:
-    """Move away what lost commits have left: complete segments and codebooks, with a copy of the log.
+    """Move the files of lost commits into ``set-aside``: complete segments and codebooks, and a copy of the log.
 
     Args:
         root: The directory of the index.
         last_commit: The number of the last commit before the loss.
-        needed: Names that the catalog still knows.
+        needed: The names of segments and codebooks that the catalog still uses.
 
     Returns:
-        The directory that holds them now.
+        The directory that contains them now.
 
     Raises:
-        OSError: The disk does not take it. Nothing is lost: the next open tries again.
+        OSError: A file cannot be moved. Nothing is lost: the next open tries again.
     """
     aside = root / SET_ASIDE / str(last_commit)
     make_directories(aside)
@@ -72,30 +72,30 @@ def set_aside(root: Path, last_commit: int, needed: Collection[str]) -> Path:
 
 
 def set_aside_problems(root: Path) -> Iterator[str]:
-    """Yield a sentence for each time that something was set aside, with what can be had back."""
+    """Yield a sentence for each directory in ``set-aside``, with what it contains."""
     for aside in sorted((root / SET_ASIDE).iterdir()) if is_directory(root / SET_ASIDE) else ():
         documents = [_documents(aside / SEGMENTS / name) for name in _complete(aside / SEGMENTS)]
         yield (
-            f"{aside} holds what a damaged log has left: the log{'' if (aside / _LOG).exists() else ' (missing)'} and "
-            f"{len(documents)} segments with the vectors of {sum(documents)} documents, which may include documents "
-            "added again since. Add what is missing again, or restore the index from a copy; then remove this folder."
+            f"{aside} contains the files of lost commits: the log{'' if (aside / _LOG).exists() else ' (missing)'} and "
+            f"{len(documents)} segments with the vectors of {sum(documents)} documents, some of which may have been "
+            "added again since. Add missing documents again, or restore the index from a copy. Then remove this folder."
         )
 
 
 def _complete(parent: Path) -> list[str]:
-    """The segments or codebooks in a folder whose files look whole."""
+    """Return the names of the segments or codebooks in a folder that look complete."""
     if not is_directory(parent):
         return []
-    wanted = ("offsets.npy", "centroids.npy")
+    columns = ("offsets.npy", "centroids.npy")
     return sorted(
         path.name
         for path in parent.iterdir()
-        if is_name(path.name) and is_directory(path) and any((path / name).is_file() for name in wanted)
+        if is_name(path.name) and is_directory(path) and any((path / name).is_file() for name in columns)
     )
 
 
 def _documents(segment: Path) -> int:
-    """How many documents a segment has."""
+    """Return the number of documents in a segment; 0 if it cannot be read."""
     try:
         return max(0, len(np.load(segment / "offsets.npy", mmap_mode="r", allow_pickle=False)) - 1)
     except (OSError, ValueError):

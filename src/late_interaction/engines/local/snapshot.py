@@ -1,4 +1,4 @@
-"""One state of the index in memory: its segments, mapped, and which of their documents are not deleted."""
+"""A snapshot of the index: the mapped segments of one commit, and which of their documents are not deleted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.engines.local.quantization.codebook import CodebookEntry, open_codebook
-from late_interaction.engines.local.quantization.residual import ResidualCodec, rotation
+from late_interaction.engines.local.quantization.codecs import codec_for
+from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.storage.segment import open_segment
 from late_interaction.errors import CorruptIndexError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from late_interaction.engines.local.catalog.reader import Place, Reader
     from late_interaction.engines.local.quantization.codebook import Codebook
+    from late_interaction.engines.local.quantization.codecs import Codec
     from late_interaction.engines.local.storage.columns import ColumnFolder
     from late_interaction.engines.local.storage.segment import Segment
 
@@ -29,53 +31,55 @@ __all__ = ["Snapshot", "Snapshots"]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A state of the index.
+    """The segments of one commit.
 
     Attributes:
-        generation: The catalog's name for this state.
+        generation: The number of the commit.
         dim: Dimension of the token vectors.
-        codec: How vectors are compressed; None for an index that keeps them exact.
-        codebook_entry: What the catalog knows of the codebook; None as long as there is none.
-        codebook_files: Its files.
-        codebook: What is in them.
+        codec: Compresses vectors; None for an index that keeps them exact.
+        codebook_entry: The codebook's entry in the catalog; None if there is no codebook yet.
+        codebook_files: The files of the codebook.
+        codebook: The codebook.
         segments: Segments by number, oldest first.
-        alive: By segment, the positions of its documents that are not deleted, ascending.
-        filtered: Positions that pass a filter, remembered by the filter.
+        live_positions: By segment number, the positions of the documents that are not deleted, ascending.
+        filtered: By filter, the positions that pass it, cached.
     """
 
     generation: int
     dim: int
-    codec: ResidualCodec | None
+    codec: Codec | None
     codebook_entry: CodebookEntry | None
     codebook_files: ColumnFolder | None
     codebook: Codebook | None
     segments: Mapping[int, Segment]
-    alive: Mapping[int, NDArray[np.int64]]
+    live_positions: Mapping[int, NDArray[np.int64]]
     filtered: dict[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
 
     @property
     def names(self) -> set[str]:
-        """The directories this state consists of."""
+        """The names of the directories of this snapshot."""
         codebook = set() if self.codebook_entry is None else {self.codebook_entry.name}
         return codebook | {segment.entry.name for segment in self.segments.values()}
 
     @property
     def folders(self) -> list[ColumnFolder]:
-        """Those directories, open."""
+        """The directories of this snapshot, open."""
         codebook = [] if self.codebook_files is None else [self.codebook_files]
         return [*codebook, *self.segments.values()]
 
     @property
     def has_deleted(self) -> bool:
-        """Whether some document of a segment is deleted."""
-        return any(len(alive) < self.segments[number].entry.documents for number, alive in self.alive.items())
+        """Whether any segment contains deleted documents."""
+        return any(
+            len(positions) < self.segments[number].entry.documents for number, positions in self.live_positions.items()
+        )
 
-    def living_tokens(self, number: int) -> int:
-        """Return how many tokens the documents of a segment have that are not deleted."""
-        return int(self.segments[number].lengths(self.alive[number]).sum())
+    def live_tokens(self, number: int) -> int:
+        """Return the number of tokens of the documents of a segment that are not deleted."""
+        return int(self.segments[number].lengths(self.live_positions[number]).sum())
 
     def vectors(self, place: Place) -> NDArray[np.float32]:
-        """The token vectors of a document, (tokens, dim): as they came, or as their codes have kept them."""
+        """Return the token vectors of a document as they are stored, (tokens, dim); of compressed ones, decoded."""
         ((number, position),) = self.positions([place]).items()
         _, columns = self.segments[number].read(position)
         if "vectors" in columns:
@@ -86,7 +90,7 @@ class Snapshot:
         """Return places, in any order, as ascending positions by segment.
 
         Raises:
-            CorruptIndexError: One is not in any segment: compiled kernels do not look.
+            CorruptIndexError: A place is not in any segment. Compiled kernels do not check bounds.
         """
         if not places:
             return {}
@@ -108,36 +112,42 @@ class Snapshot:
         return by_segment
 
     def rotated(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """The vectors that columns of a segment stand for, in rotated coordinates, (tokens, dim)."""
+        """Return the vectors of columns of a segment in rotated coordinates, (tokens, dim)."""
         if "vectors" in columns:
             return np.asarray(columns["vectors"].astype(np.float32) @ rotation(self.dim).T)
         codec, codebook = self.coding
-        points = codec.points(columns["residuals"], np.arange(len(columns["codes"])))[:, : codec.dim]
-        points *= columns["scales"].astype(np.float32)[:, None]
-        return np.asarray(codebook.centroids[columns["codes"]] + points)
+        residuals = codec.decode(columns["residuals"], columns["scales"])
+        return np.asarray(codebook.centroids[columns["codes"]] + residuals)
 
     @property
-    def coding(self) -> tuple[ResidualCodec, Codebook]:
-        """How the vectors of coded segments are compressed."""
+    def coding(self) -> tuple[Codec, Codebook]:
+        """The codec and the codebook of compressed segments."""
         if self.codec is None or self.codebook is None:
-            raise CorruptIndexError("There are compressed segments, but the catalog names no codebook.")
+            raise CorruptIndexError(
+                "The catalog has compressed segments, but no codebook. Restore the index from a copy."
+            )
         return self.codec, self.codebook
 
 
 class Snapshots:
-    """Gives the snapshot that belongs to a catalog transaction, mapping only what it has not mapped yet."""
+    """Opens snapshots, mapping only the files that the latest one has not mapped.
+
+    Args:
+        root: The directory of the index.
+        dim: Dimension of the token vectors.
+    """
 
     def __init__(self, root: Path, dim: int) -> None:
         self._root = root
         self._dim = dim
         self._latest = Snapshot(-1, dim, None, None, None, None, {}, {})
-        self._mutex = threading.RLock()  # a signal handler may read while its thread is in `at`
+        self._mutex = threading.RLock()  # reentrant: a signal handler may call `at` while its thread is in `at`
 
     def at(self, reader: Reader) -> Snapshot:
-        """The snapshot of the state that the reader sees.
+        """Return the snapshot of the commit that the reader sees.
 
         Raises:
-            ColumnsMissingError: A file is not there.
+            ColumnsMissingError: A file is missing.
             CorruptIndexError: A file is damaged.
         """
         generation = reader.generation
@@ -146,7 +156,7 @@ class Snapshots:
         with self._mutex:
             latest = self._latest
             bits, record = reader.setting("bits"), reader.setting("codebook")
-            codec = None if bits is None else ResidualCodec(self._dim, bits)
+            codec = None if bits is None else codec_for(self._dim, bits)
             entry = None if record is None else CodebookEntry.from_json(record)
             files, codebook = latest.codebook_files, latest.codebook
             if entry != latest.codebook_entry:
@@ -157,12 +167,12 @@ class Snapshots:
                 number: known.get(found) or open_segment(self._root, found, self._dim, codec, centroids)
                 for number, found in reader.segments().items()
             }
-            alive: dict[int, NDArray[np.int64]] = {}
-            snapshot = Snapshot(generation, self._dim, codec, entry, files, codebook, segments, alive)
+            live: dict[int, NDArray[np.int64]] = {}
+            snapshot = Snapshot(generation, self._dim, codec, entry, files, codebook, segments, live)
             deleted = snapshot.positions(reader.tombstones())
             for number, segment in segments.items():
-                alive[number] = _all_but(segment.entry.documents, deleted.get(number))
-            if generation > self._latest.generation:  # a slow reader of an older state does not turn back the clock
+                live[number] = _all_but(segment.entry.documents, deleted.get(number))
+            if generation > self._latest.generation:  # not if another thread has read a later commit meanwhile
                 self._latest = snapshot
             return snapshot
 

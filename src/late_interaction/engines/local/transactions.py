@@ -1,4 +1,4 @@
-"""Write transactions: who may write, and what every commit does beside its change."""
+"""Write transactions: the checks before a commit, and what every commit writes besides its change."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _Result = TypeVar("_Result")
 
 
 class Transactions:
-    """The write transactions of the process that holds the lock. Any thread may commit; they take turns.
+    """The write transactions of the process that holds the writer lock. Any thread may commit; one does at a time.
 
-    Nothing of a caller's runs inside a transaction, but a signal handler may. It is refused what would wait for the
-    very thread that it interrupts.
+    No code of a caller runs inside a transaction, except in a signal handler. A handler that interrupts a commit cannot
+    commit itself, since it would wait for the thread that it interrupts.
 
     Args:
-        location: Of the index.
-        catalog: What is written.
-        lock: The right to write.
+        location: The directory of the index.
+        catalog: The catalog.
+        lock: The writer lock.
 
     Attributes:
-        names: For new directories.
+        names: Names for new directories.
     """
 
     def __init__(self, location: Location, catalog: Catalog, lock: WriterLock) -> None:
@@ -61,19 +61,19 @@ class Transactions:
 
     @property
     def is_inherited(self) -> bool:
-        """Whether this process was forked from the one that may write."""
+        """Whether this process was forked from the writer."""
         return os.getpid() != self._process
 
     def check(self) -> None:
-        """Raise an error unless this process may write now.
+        """Check that this process may write.
 
         Raises:
-            IndexLockedError: It was forked from the writer, or the lock file was removed or replaced.
+            IndexLockedError: The process was forked from the writer.
             IndexClosedError: The index is closed.
-            IndexReplacedError: The path leads to another index now.
+            IndexReplacedError: The path leads to another index, or the lock file was removed or replaced.
         """
         self.check_process()
-        is_held = self._lock.is_held  # first, since a signal handler may close the index between any two lines
+        is_held = self._lock.is_held  # before `_is_closed`: a signal handler may close the index between any two lines
         if self._is_closed:
             raise IndexClosedError("The index is closed. Open it again.")
         self._location.check()
@@ -88,19 +88,23 @@ class Transactions:
         if self.is_inherited:
             raise IndexLockedError(
                 f"The index at {self._location.root} is open for writing in the process {self._process}, from which "
-                "this one was forked. Here it can only be read: write there, or close it before the fork."
+                "this process was forked. Here it can only be read. Write in that process, or close the index before "
+                "the fork."
             )
 
     def commit(self, change: Callable[[Writer], _Result], *, after: int = 0) -> _Result:
-        """Make a change in one transaction, undone when it raises; durable and noted once this has returned.
+        """Make a change in one transaction, rolled back on any error. Once this returns, the change is durable.
 
         Args:
-            change: Makes it.
-            after: A number that the commit's own must exceed.
+            change: Makes the change.
+            after: A number that the commit number must exceed.
+
+        Returns:
+            What ``change`` returned.
 
         Raises:
-            InvalidRequestError: A signal handler interrupted a commit of its own thread.
-            StorageError: The disk does not take it.
+            InvalidRequestError: Called by a signal handler that interrupted a commit in this thread.
+            StorageError: A file cannot be written.
         """
         self.check()
         removed = list(self._removed)
@@ -127,21 +131,21 @@ class Transactions:
         return result
 
     def forget(self, names: Iterable[str]) -> None:
-        """Forget names whose directories are removed, in the next commit."""
+        """Delete the records of names whose directories are removed, in the next commit."""
         self._removed.extend(names)
 
     def hold(self) -> AbstractContextManager[bool]:
-        """Return the mutex that keeps other threads from committing, for a ``with`` block."""
+        """Return a mutex: inside its ``with`` block, no other thread commits."""
         return self._mutex
 
     def close(self) -> None:
-        """Refuse further commits, when that of another thread is done. Closing twice is no error."""
+        """Wait for a commit of another thread, then refuse further ones. Closing twice is allowed."""
         with self._mutex:
             self._is_closed = True
             self._last_commit.close()
 
     def _leave_to_parent(self) -> None:
-        """In a forked child: neither write nor hold what the parent holds."""
+        """Close the files that only the parent may use. Called in a forked child."""
         self._make_mutex()
         self._lock.abandon()
         self._last_commit.close()

@@ -1,6 +1,6 @@
-"""Checks of everything that is stored, behind `LocalEngine.verify`.
+"""Check everything that an index stores, for `LocalEngine.verify`.
 
-Each check is a generator of problems that reads rows and files as streams, so memory does not grow with the index.
+Each check is a generator of problems, which reads rows and files as streams: memory does not grow with the index.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 __all__ = ["verify"]
 
 _MAX_PROBLEMS = 1000
-_ATTEMPTS = 8  # another process may merge segments while their files are read; rarely twice
+_MAX_ATTEMPTS = 8  # another process may replace segments while their files are read, rarely twice
 
 
 def verify(catalog: Catalog, reading: Callable[[], AbstractContextManager[State]]) -> tuple[str, ...]:
-    """Return what is wrong with an index, one sentence for each problem, at most 1,000 and a remark.
+    """Return what is wrong with an index: one sentence for each problem, at most 1,000 of each part and a remark.
 
     Args:
-        catalog: Its catalog.
+        catalog: The catalog of the index.
         reading: Gives the rows and the segments of the last commit.
     """
     log = _first(_log_problems(catalog))
     problems = _first(_catalog_problems(catalog))
-    return (*log, *(problems or _checked_state(reading)))  # what a damaged catalog says about segments means nothing
+    return (*log, *(problems or _checked_state(reading)))  # a damaged catalog says nothing about segments
 
 
 def _checked_state(reading: Callable[[], AbstractContextManager[State]]) -> tuple[str, ...]:
-    for _ in range(_ATTEMPTS - 1):
+    for _ in range(_MAX_ATTEMPTS - 1):
         try:
             return _first(_state_problems(reading))
         except ColumnsMissingError:
@@ -60,7 +60,7 @@ def _checked_state(reading: Callable[[], AbstractContextManager[State]]) -> tupl
 
 
 def _first(problems: Generator[str, None, None]) -> tuple[str, ...]:
-    """Return the first problems. An error of this package is the last."""
+    """Return the first problems, at most 1,000 and a remark. An error of this package is the last one."""
     found: list[str] = []
     try:
         with closing(problems):
@@ -75,14 +75,14 @@ def _first(problems: Generator[str, None, None]) -> tuple[str, ...]:
 
 
 def _log_problems(catalog: Catalog) -> Generator[str, None, None]:
-    """Check that the log of commits has lost none, and tell of what an earlier loss has left."""
+    """Check that no commit was lost with the log, now or earlier."""
     root = catalog.path.parent
     with disk_errors(root):
         last_commit, is_sound = read_last_commit(root)  # before the catalog, which may change meanwhile
     with catalog.reading() as reader:
         generation = reader.generation
     if not is_sound:
-        yield f"{root / LAST_COMMIT} is damaged. The next commit writes it anew."
+        yield f"{root / LAST_COMMIT} is damaged. The next commit writes it again."
     if last_commit is not None and last_commit > generation:
         yield lost_commits_problem(root, last_commit, generation)
     with disk_errors(root / SET_ASIDE):
@@ -95,11 +95,11 @@ def _catalog_problems(catalog: Catalog) -> Generator[str, None, None]:
     with catalog.reading() as reader:
         reader.check_schema(catalog.path)
         reader.settings(all_of_them=True)
-        yield from _misfits(reader)
+        yield from _type_problems(reader)
 
 
 def _state_problems(reading: Callable[[], AbstractContextManager[State]]) -> Generator[str, None, None]:
-    """Check the rows of the last commit, and the files that they name."""
+    """Check the rows of the last commit and the files that they name."""
     with reading() as (reader, snapshot):
         for folder in snapshot.folders:
             yield from folder.problems()
@@ -108,8 +108,8 @@ def _state_problems(reading: Callable[[], AbstractContextManager[State]]) -> Gen
         yield from word_problems(reader.connection)
 
 
-def _misfits(reader: Reader) -> Iterator[str]:
-    """Check the types of numbers: SQLite keeps whatever it finds, and compares it by rules of its own."""
+def _type_problems(reader: Reader) -> Iterator[str]:
+    """Check that numbers are integers: SQLite stores values of any type in any column."""
     columns = {
         "segments": ("segment", "documents", "tokens"),
         "segment_files": ("segment", "size", "checksum"),
@@ -118,10 +118,10 @@ def _misfits(reader: Reader) -> Iterator[str]:
         "fields": ("kind", "is_element", "document"),
     }
     for table, names in columns.items():
-        misfits = " OR ".join(f"typeof({name}) <> 'integer'" for name in names)
-        (count,) = reader.connection.execute(f"SELECT count(*) FROM {table} WHERE {misfits}").fetchone()
+        wrong_types = " OR ".join(f"typeof({name}) <> 'integer'" for name in names)
+        (count,) = reader.connection.execute(f"SELECT count(*) FROM {table} WHERE {wrong_types}").fetchone()
         if count:
-            yield f"{count} rows of the table {table} of the catalog have something else than integers as {names}."
+            yield f"{count} rows of the table {table} of the catalog have other values than integers in {names}."
     if reader.has_spare_names:
         for name, is_retired in reader.connection.execute("SELECT name, is_retired FROM spare_names"):
             if not is_name(name) or type(is_retired) is not int or is_retired not in (0, 1):
@@ -129,12 +129,12 @@ def _misfits(reader: Reader) -> Iterator[str]:
 
 
 def _place_problems(reader: Reader, snapshot: Snapshot) -> Iterator[str]:
-    """Check that each position of a segment is that of a document or of a deleted one, and not of both."""
+    """Check that each position of a segment belongs to a document or to a deleted one, and not to both."""
     named = "SELECT DISTINCT segment FROM documents"
     for (number,) in reader.connection.execute(named).fetchall():
         if number not in snapshot.segments:
-            yield f"The catalog has documents of the segment {number}, which it does not have."
-    for number, live in snapshot.alive.items():
+            yield f"The catalog has documents in the segment {number}, which does not exist."
+    for number, live in snapshot.live_positions.items():
         query = "SELECT position FROM documents WHERE segment = ? ORDER BY position"
         rows = reader.connection.execute(query, (number,))
         stored = np.fromiter((position for (position,) in rows), np.int64)
@@ -145,12 +145,12 @@ def _place_problems(reader: Reader, snapshot: Snapshot) -> Iterator[str]:
 
 
 def _document_problems(reader: Reader) -> Iterator[str]:
-    """Check each document against its checksum, and what filters see of it against its metadata."""
+    """Check each document against its checksum, and the values that filters find against its metadata."""
     fields = groupby(reader.field_rows(), key=itemgetter(0))
     number, rows = next(fields, (None, None))
     for row, stored in reader.document_rows():
         while number is not None and number < row:
-            yield f"Filters see metadata of a document that is not in the catalog (row {number})."
+            yield f"Filters find metadata of a document that does not exist (row {number})."
             number, rows = next(fields, (None, None))
         found: set[Any] = set()
         if number == row and rows is not None:
@@ -162,6 +162,6 @@ def _document_problems(reader: Reader) -> Iterator[str]:
             yield str(error)
             continue
         if found != set(reader.expected_fields(document.metadata)):
-            yield f"What filters see of the document {document.id!r:.200} is not its metadata."
+            yield f"The values that filters find for the document {document.id!r:.200} differ from its metadata."
     if number is not None:
-        yield f"Filters see metadata of documents that are not in the catalog (from row {number})."
+        yield f"Filters find metadata of documents that do not exist (from row {number})."

@@ -1,1 +1,1 @@
-"""The catalog: the SQLite database that names everything the index holds."""
+"""The catalog: the SQLite database that defines what the index contains."""

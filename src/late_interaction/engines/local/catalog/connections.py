@@ -1,4 +1,4 @@
-"""Connections to the catalog: pooled, of this process alone, gone before a fork."""
+"""Pool connections to the catalog. They belong to one process, and are closed before it forks."""
 
 from __future__ import annotations
 
@@ -21,33 +21,32 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Connections"]
 
 _BUSY_TIMEOUT_MS = 30_000
-_MAX_IDLE = 8
+_MAX_IDLE_CONNECTIONS = 8
 _POLL_SECONDS = 0.001
 
-
-_inherited: list[sqlite3.Connection] = []  # by a child: neither used nor closed there
+_inherited: list[sqlite3.Connection] = []  # from the parent process: neither used nor closed in a child
 
 
 class Connection(sqlite3.Connection):
-    """A connection that can be referred to weakly.
+    """A connection that weak references can refer to.
 
     Attributes:
-        is_denied: Whether SQLite could only open it for reading, since the file may not be written at the moment.
+        is_denied: Whether SQLite could open the file only for reading, although it was to be written.
     """
 
     is_denied = False
 
 
 class Connections:
-    """Hands out connections to one catalog. Any thread may take one; a signal may interrupt it anywhere.
+    """A pool of connections to one catalog. Any thread may take one, and a signal may interrupt any method.
 
-    SQLite must not be carried across a fork: a child inherits its notes of which locks this process holds, and not the
-    locks. So a fork waits until no thread is in a transaction, and idle connections are closed before it. A child that
-    has inherited an open one all the same, of a scan for example, is refused.
+    SQLite connections must not be used across a fork: a child inherits SQLite's record of the locks of this process,
+    but not the locks. So a fork waits until no thread is in a transaction, and closes idle connections first. If a
+    connection is open all the same, of a scan for example, the child cannot use the index.
 
     Args:
-        location: Of the index.
-        read_only: Open without writing anything, also on a read-only file system.
+        location: The directory of the index.
+        read_only: Open connections for reading, also on a read-only file system.
     """
 
     def __init__(self, location: Location, *, read_only: bool) -> None:
@@ -59,24 +58,24 @@ class Connections:
         self._lasting: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._gate = threading.RLock()  # held by a thread that forks
         self._is_closed = False
-        self._is_spoiled = False
+        self._has_inherited = False
         hold_across_forks(self)
 
     def take(self, *, lasting: bool = False) -> Connection:
         """Return a connection outside of any transaction.
 
         Args:
-            lasting: It is held as long as the caller of this package likes, so a fork does not wait for it.
+            lasting: The user of this package decides how long it is held, so a fork does not wait for it.
 
         Raises:
             IndexClosedError: The index is closed.
             IndexReplacedError: The path leads to another index now.
-            StorageError: This process was forked while a transaction was open.
+            StorageError: This process was forked while a transaction was open, or the catalog cannot be opened.
         """
-        if self._is_spoiled:
+        if self._has_inherited:
             raise StorageError(
-                f"{self._path}: this process was forked while a scan, one_state() or a long write of the index was "
-                "open, so it cannot use the index. Fork at another time, or start the process by 'spawn'."
+                f"{self._path}: this process was forked during a scan, a one_state() block or a long write, so it "
+                "cannot use the index. Fork at another time, or start the process with the method 'spawn'."
             )
         with self._gate:
             if self._is_closed:
@@ -89,19 +88,19 @@ class Connections:
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        """Take back a connection, rolling back what it has begun."""
+        """Return a connection to the pool, rolling back an open transaction."""
         if connection not in self._open:
             _inherited.append(connection)
             return
         if connection.in_transaction:
             connection.rollback()
-        is_of_no_use = connection.is_denied or self._in_guest_mode()  # the next transaction may be allowed more
-        if self._is_closed or len(self._idle) >= _MAX_IDLE or is_of_no_use:
+        is_single_use = connection.is_denied or self._directory_is_read_only()  # permissions may change
+        if self._is_closed or len(self._idle) >= _MAX_IDLE_CONNECTIONS or is_single_use:
             connection.close()
             return
         self._lasting.discard(connection)
         self._idle.append(connection)
-        if self._is_closed:  # meanwhile
+        if self._is_closed:  # by another thread or a signal handler
             self._close_idle()
 
     def drop(self, connection: Connection) -> None:
@@ -112,12 +111,19 @@ class Connections:
             _inherited.append(connection)
 
     def close(self) -> None:
-        """Close all idle connections; one in use is closed when it is given back."""
+        """Close all idle connections. A connection in use is closed when it is given back."""
         self._is_closed = True
         self._close_idle()
 
     def hold(self, timeout: float) -> bool:
-        """Before a fork: close what is idle and wait for what is in use."""
+        """Close idle connections and wait for those in use. Called before a fork.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether this thread now prevents others from taking connections.
+        """
         end = time.monotonic() + timeout
         if not self._gate.acquire(timeout=timeout):
             return False
@@ -128,12 +134,12 @@ class Connections:
         return True
 
     def release(self) -> None:
-        """In the parent, after a fork."""
+        """Let other threads take connections again. Called in the parent after a fork."""
         self._gate.release()
 
     def renew(self, *, held: bool) -> None:
-        """In a child, after a fork: no connection may be inherited."""
-        self._is_spoiled = not held or any(map(_is_open, self._open))
+        """Discard inherited connections. Called in a child after a fork, with what `hold` returned."""
+        self._has_inherited = not held or any(map(_is_open, self._open))
         _inherited.extend(self._idle)
         self._open, self._lasting = weakref.WeakSet(), weakref.WeakSet()
         self._idle = deque()
@@ -144,7 +150,7 @@ class Connections:
         while self._idle:
             try:
                 self._idle.pop().close()
-            except IndexError:  # another thread was faster
+            except IndexError:  # another thread has taken the last one
                 return
 
     def _connect(self) -> Connection:
@@ -161,7 +167,7 @@ class Connections:
                 connection.execute("PRAGMA foreign_keys = ON")
                 connection.create_function(LOWERED, 1, str.lower, deterministic=True)
                 connection.execute("PRAGMA synchronous = FULL")
-            self._location.check()  # or another index may have come between
+            self._location.check()  # again: the directory may have been replaced meanwhile
             connection.is_denied = not self.read_only and not self._may_write()
         except BaseException:
             connection.close()
@@ -169,37 +175,40 @@ class Connections:
         return connection
 
     def _mode(self) -> str:
-        """How SQLite may open the file: beside a log of commits it needs a shared-memory file, if need be a new one."""
+        """Return the URI parameters with which SQLite opens the file.
+
+        If there is a log of commits, SQLite needs a shared-memory file, which it may have to create.
+        """
         if not self.read_only:
             return "mode=rw"
         log, shared_memory = (self._path.with_name(self._path.name + suffix) for suffix in ("-wal", "-shm"))
-        if not self._in_guest_mode():
+        if not self._directory_is_read_only():
             return "mode=ro"
         if not log.exists() or not log.stat().st_size:
             return "mode=ro&immutable=1"
-        if shared_memory.exists():  # a writer is at work who may do what we may not
+        if shared_memory.exists():  # another process, which may write here, has the index open
             return "mode=ro"
         raise StorageError(
-            f"{self._path} was not closed: its last commits are still in {log.name}, and nothing can be written "
-            "here. Open and close the index once where it can be written, then copy it."
+            f"{self._path} was not closed: its last commits are still in {log.name}, and its directory is read-only. "
+            "Open and close the index once where it can be written, then copy it."
         )
 
     def _may_write(self) -> bool:
-        """Return whether this process may write everything that SQLite writes."""
+        """Return whether this process may write all files that SQLite writes."""
         files = [self._path, *(self._path.with_name(self._path.name + suffix) for suffix in ("-wal", "-shm"))]
         return all(os.access(path, os.W_OK) for path in (self._path.parent, *filter(os.path.lexists, files)))
 
-    def _in_guest_mode(self) -> bool:
-        """Return whether this process may not make files beside the catalog, as on a read-only file system.
+    def _directory_is_read_only(self) -> bool:
+        """Return whether this process may not create files beside the catalog, as on a read-only file system.
 
-        How a connection must be opened then depends on whether a writer is at work, so each transaction opens its own.
+        How a connection must be opened then depends on whether a writer is running, so each transaction opens its own.
         """
         return self.read_only and not os.access(self._path.parent, os.W_OK)
 
 
 def _is_open(connection: Connection) -> bool:
     try:
-        connection.total_changes  # noqa: B018  # the cheapest question that a closed one does not answer
+        connection.total_changes  # noqa: B018  # the cheapest attribute that raises on a closed connection
     except sqlite3.ProgrammingError:
         return False
     return True

@@ -1,9 +1,9 @@
-"""The catalog: one SQLite database that alone says what the index holds.
+"""The catalog: one SQLite database that defines what the index contains.
 
-Documents, metadata, the words for lexical search, segments, tombstones and settings live here; the columns of token
-vectors live in segment files that count only while the catalog names them. A commit of the catalog is a commit of the
-index. WAL mode lets any number of readers, in any process, each see one consistent state while one writer works;
-``synchronous=FULL`` makes a returned commit survive power loss.
+It contains documents, metadata, the words for lexical search, segments, tombstones and settings. The columns of token
+vectors are in segment files, which belong to the index only while the catalog names them. A commit of the catalog is a
+commit of the index. In WAL mode, any number of readers in any process each see one consistent commit while one writer
+writes. With ``synchronous=FULL``, a commit that has returned survives power loss.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from late_interaction.engines.local.catalog.reader import Reader
 from late_interaction.engines.local.catalog.schema import FORMAT_VERSION, SCHEMA
 from late_interaction.engines.local.catalog.sqlite_errors import index_error
 from late_interaction.engines.local.catalog.writer import Writer
-from late_interaction.engines.local.storage.files import CATALOG, sync_directory, sync_file
-from late_interaction.engines.local.storage.names import IN_RESERVE
+from late_interaction.engines.local.storage.files import CATALOG, storage_error, sync_directory, sync_file
+from late_interaction.engines.local.storage.names import RESERVED_NAMES
 from late_interaction.engines.local.storage.regular_files import check_catalog_files
-from late_interaction.errors import LateInteractionError, StorageError
+from late_interaction.errors import LateInteractionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,24 +36,25 @@ __all__ = ["FORMAT_VERSION", "Catalog"]
 
 _Result = TypeVar("_Result")
 
-_EMPTYING_MS = 50  # how long a checkpoint waits for searches that are under way
-_GENERATION_BITS = 52  # below 2**53, so that every JSON reader keeps it
+_CHECKPOINT_TIMEOUT_MS = 50  # how long a checkpoint waits for running searches
+_GENERATION_BITS = 52  # below 2**53, which every JSON parser represents exactly
 
 
 class Catalog:
-    """The catalog of the index in a directory. Any thread may call.
+    """The catalog of an index. Any thread may call any method.
 
     Args:
-        location: Of the index.
+        location: The directory of the index.
         read_only: Open without writing anything, also on a read-only file system.
 
     Attributes:
-        path: Of the database file.
+        path: The database file.
         dim: Dimension of the token vectors.
-        bits: For each dimension of a compressed vector; None if vectors stay exact.
+        bits: Bits per dimension of a compressed vector; None if vectors stay exact.
 
     Raises:
-        CorruptIndexError: The file is not a catalog, or is of a newer format.
+        CorruptIndexError: The file is not a catalog, or has a newer format.
+        StorageError: The file cannot be opened.
     """
 
     def __init__(self, location: Location, *, read_only: bool) -> None:
@@ -72,12 +73,12 @@ class Catalog:
 
     @staticmethod
     def create(root: Path, *, dim: int, bits: int | None) -> None:
-        """Create the catalog of an empty index. The writer lock must be held.
+        """Create the catalog of an empty index. The caller must hold the writer lock.
 
-        It is made under another name and then renamed, so that a crash leaves none or a whole one.
+        It is written under another name and then renamed, so that a crash leaves either none or a complete one.
         """
         unfinished = root / f"{CATALOG}.new"
-        with _reported(unfinished):
+        with _converted_errors(unfinished):
             unfinished.unlink(missing_ok=True)
             with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
                 connection.executescript(SCHEMA)
@@ -88,11 +89,11 @@ class Catalog:
             _put_in_place(unfinished, root)
 
     def copy(self, root: Path) -> None:
-        """Write a copy of the last commit into another directory, with a generation and names of its own."""
+        """Write a copy of the last commit into another directory, with its own commit number and names."""
         unfinished = root / f"{CATALOG}.new"
         with (
             self.errors(),
-            _reported(unfinished),
+            _converted_errors(unfinished),
             closing(sqlite3.connect(unfinished, isolation_level=None)) as target,
         ):
             connection = self._connections.take()
@@ -104,10 +105,10 @@ class Catalog:
 
     @contextmanager
     def reading(self, *, lasting: bool = False) -> Iterator[Reader]:
-        """Give a consistent view of the last commit, for as long as the block lasts.
+        """Open a read transaction for a ``with`` block: every query in it sees the last commit.
 
         Args:
-            lasting: The block is as long as users of this package like.
+            lasting: The user of this package decides how long the block lasts.
         """
         with self.errors():
             connection = self.begin_reading(lasting=lasting)
@@ -120,7 +121,7 @@ class Catalog:
         self.end_reading(connection)
 
     def begin_reading(self, *, lasting: bool = False) -> Connection:
-        """Return a connection in a read transaction, for `end_reading`."""
+        """Return a connection in a read transaction. Pass it to `end_reading` in the end."""
         connection = self._connections.take(lasting=lasting)
         try:
             connection.execute("BEGIN")
@@ -130,18 +131,18 @@ class Catalog:
         return connection
 
     def end_reading(self, connection: Connection) -> None:
-        """End the transaction."""
+        """End the read transaction of a connection."""
         self._connections.give_back(connection)
 
     def commit(
         self, change: Callable[[Writer], _Result], before_commit: Callable[[], object], *, after: int = 0
     ) -> tuple[_Result, int]:
-        """Make a change in one transaction, undone when anything raises. The writer lock must be held.
+        """Make a change in one transaction, rolled back on any error. The caller must hold the writer lock.
 
         Args:
-            change: Makes it.
-            before_commit: Called when everything is written: the last chance to raise.
-            after: A number that the commit's own must exceed.
+            change: Makes the change.
+            before_commit: Called after all writes and before the commit. If it raises, nothing is committed.
+            after: A number that the commit number must exceed.
 
         Returns:
             What ``change`` returned, and the number of the commit.
@@ -163,15 +164,16 @@ class Catalog:
                 before_commit()
                 connection.execute("COMMIT")
             except BaseException:
-                connection.close()  # and so roll back: by one call that no signal divides
+                connection.close()  # rolls back, in one call that no signal handler can interrupt
                 raise
             self._connections.give_back(connection)
             return result, generation
 
     def checkpoint(self) -> bool:
-        """Move the log into the database file, durably, and empty it; return whether nothing is left in it.
+        """Move the log into the database file durably and truncate it; return whether it is empty.
 
-        A log that is kept would bring back old pages, should its later part be damaged.
+        If a later part of the log is damaged, SQLite returns to the state that an earlier part describes. A truncated
+        log describes none.
         """
         with self.errors():
             connection = self._connections.take()
@@ -179,14 +181,14 @@ class Catalog:
                 _, in_log, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 is_busy = in_log != moved
                 if not is_busy:
-                    connection.execute(f"PRAGMA busy_timeout = {_EMPTYING_MS}")
+                    connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_TIMEOUT_MS}")
                     is_busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
-                connection.close()  # and its timeout with it
+                connection.close()  # it has another timeout than those of the pool
             return not is_busy
 
     def integrity_problems(self) -> list[str]:
-        """What SQLite finds wrong with the database file."""
+        """Return what SQLite finds wrong with the database file."""
         with self.reading() as reader:
             try:
                 return [f"{self.path}: {problem}" for problem in reader.integrity_problems()]
@@ -194,43 +196,43 @@ class Catalog:
                 return [f"{self.path}: {error}"]
 
     def close(self) -> None:
-        """Close all idle connections; one in use is closed when its block ends."""
+        """Close all idle connections. A connection in use is closed when its block ends."""
         self._connections.close()
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Report errors of SQLite and of the operating system as errors of this package."""
-        with _reported(self.path):
+        """Convert errors of SQLite and of the operating system into errors of this package."""
+        with _converted_errors(self.path):
             yield
 
 
 @contextmanager
-def _reported(path: Path) -> Iterator[None]:
+def _converted_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except LateInteractionError:
         raise
     except sqlite3.Error as error:
-        meaning = index_error(error, path)
-        if meaning is None:
+        converted = index_error(error, path)
+        if converted is None:
             raise
-        raise meaning from error
+        raise converted from error
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}. The last commit stands.") from error
+        raise storage_error(path, error.strerror or error) from error
 
 
 def _new_generation() -> int:
-    """Return the first number of a catalog's commits, unlike that of any other catalog."""
+    """Return a random number from which the commits of a catalog are counted, so that no two catalogs share one."""
     return secrets.randbits(_GENERATION_BITS)
 
 
 def _renew(connection: sqlite3.Connection) -> None:
-    """Give a catalog a generation and names of its own, and bring it into WAL mode."""
-    connection.execute("PRAGMA journal_mode = DELETE")  # so that closing it leaves nothing to be done
+    """Give a catalog its own commit number and names, and set WAL mode."""
+    connection.execute("PRAGMA journal_mode = DELETE")  # so that closing the file leaves no log behind
     connection.execute("BEGIN")
     writer = Writer(connection)
     writer.forget_names(writer.spare_names())
-    writer.reserve_names(IN_RESERVE)
+    writer.reserve_names(RESERVED_NAMES)
     writer.finish(_new_generation())
     connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")

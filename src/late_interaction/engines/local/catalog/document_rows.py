@@ -1,4 +1,4 @@
-"""A document as a row of the catalog, and back."""
+"""Convert documents to rows of the catalog, and back."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["DocumentRow", "FieldRow", "field_rows", "is_root"]
 
 FieldRow: TypeAlias = "tuple[str | bytes, int, Any, bool]"
-"""What filters see of a value in the metadata: (path, kind, value, is_element)."""
+"""A value in the metadata as filters find it: (path, kind, value, is_element)."""
 
 
 class DocumentRow(NamedTuple):
-    """What the catalog keeps of a document, in the order of its columns; the page image is in a table of its own.
+    """A document in the catalog, in the order of the columns. The page image is in another table.
 
     Attributes:
-        checksum: The checksum when it was stored; None in catalogs of formats without checksums.
+        metadata: JSON.
+        root: The number of the root that the document was read from.
+        checksum: The checksum recorded with the document; None in catalogs of formats without checksums.
+        image: The page image as JSON.
+        thumbnail: The bytes of an image file.
     """
 
     id: str
@@ -40,7 +44,7 @@ class DocumentRow(NamedTuple):
 
     @classmethod
     def of(cls, document: Document, root: int | None) -> DocumentRow:
-        """Return the row of a document that was read from this root."""
+        """Return the row of a document with this root."""
         page = document.image
         encoded_text, metadata = document.encoded_text, json.dumps(document.metadata, ensure_ascii=False)
         image = None if page is None else json.dumps(page.to_json(), ensure_ascii=False)
@@ -49,12 +53,12 @@ class DocumentRow(NamedTuple):
         return cls(document.id, document.text, encoded_text, metadata, root, checksum, image, thumbnail)
 
     def with_root(self, root: int | None) -> DocumentRow:
-        """Return the row of the same document, read from this root."""
+        """Return the row of the same document with this root."""
         new = self._replace(root=root)
         return new._replace(checksum=new.content_checksum())
 
     def content_checksum(self) -> int:
-        """Return the checksum of everything but the checksum itself."""
+        """Return the checksum of all other columns."""
         return _checksum(self.id, self.text, self.encoded_text, self.metadata, self.root, self.image, self.thumbnail)
 
     def document(self) -> Document:
@@ -82,7 +86,7 @@ class DocumentRow(NamedTuple):
         """Check the types of the columns and the checksum.
 
         Raises:
-            ValueError: The row is not what was stored.
+            ValueError: A type or the checksum differs.
         """
         if not (
             type(self.id) is type(self.text) is type(self.metadata) is str
@@ -91,9 +95,9 @@ class DocumentRow(NamedTuple):
             and (self.thumbnail is None or type(self.thumbnail) is bytes)
             and is_root(self.root)
         ):
-            raise ValueError("a column has another type than it was stored with")
+            raise ValueError("a column has the wrong type")
         if self.checksum is not None and self.checksum != self.content_checksum():
-            raise ValueError("its checksum is not the one recorded with it")
+            raise ValueError("its checksum does not match the recorded one")
 
 
 def _checksum(
@@ -105,7 +109,7 @@ def _checksum(
     image: str | None,
     thumbnail: bytes | None,
 ) -> int:
-    """Return the CRC-32 of the parts, after the number of the root, which of them there are, and their lengths."""
+    """Return the CRC-32 of the root, of which parts are present, of their lengths and of the parts."""
     encoded, picture = (encoded_text or "").encode(), (image or "").encode()
     parts = (document_id.encode(), text.encode(), encoded, metadata.encode(), picture, thumbnail or b"")
     present = (encoded_text is not None, image is not None, thumbnail is not None)
@@ -113,11 +117,11 @@ def _checksum(
 
 
 def field_rows(metadata: Mapping[str, Any], *, shortened: bool = True) -> Iterator[FieldRow]:
-    """Yield what filters see of the metadata: (path, kind, value, is_element) for the table ``fields``.
+    """Yield the values in the metadata as filters find them: (path, kind, value, is_element) for the table ``fields``.
 
     Args:
-        metadata: Of a document.
-        shortened: Whether the catalog has digests of long paths and values: all but those of older formats have.
+        metadata: The metadata of a document.
+        shortened: Whether the catalog has digests instead of long paths and values, as all but older formats have.
     """
     as_path, as_value = (sql_path, sql_value) if shortened else (str, whole_value)
     for path, value in field_values(metadata):
@@ -125,5 +129,5 @@ def field_rows(metadata: Mapping[str, Any], *, shortened: bool = True) -> Iterat
 
 
 def is_root(value: object) -> bool:
-    """Whether this can be the number of a root, or None."""
+    """Return whether this is None or may be the number of a root."""
     return value is None or (type(value) is int and 0 <= value < 2**63)

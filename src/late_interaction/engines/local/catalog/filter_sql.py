@@ -1,4 +1,4 @@
-"""Compiles a filter to SQL over the catalog's ``fields`` table: one indexed range per condition."""
+"""Compile a filter to SQL over the catalog's table ``fields``: one indexed range per condition."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = [
 ]
 
 KINDS = {"null": 0, "bool": 1, "number": 2, "string": 3, "json": 4}
-"""How the kinds of `FieldValue` are written in the table. Part of the format on disk."""
+"""The numbers of the kinds of `FieldValue` in the table. Part of the format on disk."""
 
 LOWERED = "lowered"
-"""The SQL function for lower case as Python knows it; SQLite's own knows that of ASCII alone."""
+"""The SQL function that applies `str.lower`; SQLite's own function converts ASCII letters only."""
 
 MAX_PATH_BYTES = 64
 MAX_JSON_BYTES = 32
-"""Longer paths, and lists and dicts whose JSON is longer, are in the table as digests of 16 bytes, which equal no text.
+"""Longer paths, and longer JSON of lists and dicts, are digests in the table: blobs of 16 bytes, which equal no text.
 
-They are only ever compared for equality, and nested metadata repeats them at each level: without a limit, 100 kB of
-metadata made a catalog of 100 MB. Part of the format on disk, since version 4.
+They are only compared for equality, and nested metadata repeats them at each level: without a limit, 100 kB of metadata
+made a catalog of 100 MB. Part of the format on disk, since version 4.
 """
 
 _ALONE = {True: "", False: " AND is_element = 0"}
@@ -39,22 +39,22 @@ _MAX_OPERANDS = 10_000  # SQLite's own limit on parameters is 32,766 in its defa
 
 
 def sql_value(value: FieldValue) -> Any:
-    """Return the value as SQLite holds it. A null is 0: its kind says what it is, and SQL's NULL equals nothing."""
+    """Return the value as it is in the table. A null is 0: its kind identifies it, and NULL in SQL equals nothing."""
     return _shortened(str(value.value), MAX_JSON_BYTES) if value.kind == "json" else whole_value(value)
 
 
 def sql_path(path: str) -> str | bytes:
-    """Return the path of a field as SQLite holds it."""
+    """Return the path of a field as it is in the table."""
     return _shortened(path, MAX_PATH_BYTES)
 
 
 def whole_value(value: FieldValue) -> Any:
-    """Return the value as catalogs of older formats hold it."""
+    """Return the value as it is in the table of older formats."""
     return 0 if value.value is None else value.value
 
 
 def _shortened(text: str, limit: int) -> str | bytes:
-    if 4 * len(text) <= limit:  # bytes of UTF-8 at most
+    if 4 * len(text) <= limit:  # UTF-8 takes at most four bytes per character
         return text
     encoded = text.encode()
     return text if len(encoded) <= limit else hashlib.sha256(encoded).digest()[:16]
@@ -65,16 +65,17 @@ def compile_filter(clause: Filter, *, shortened: bool = True) -> tuple[str, list
 
     Args:
         clause: The filter.
-        shortened: Whether the catalog has digests of long paths and values: all but those of older formats have.
+        shortened: Whether the catalog has digests instead of long paths and values, as all but older formats have.
 
     Raises:
-        InvalidFilterError: More operands than one SQL statement takes.
+        InvalidFilterError: The filter has more operands than one SQL statement may have.
     """
     compiler = _Compiler(shortened=shortened)
     expression = compiler.compile(clause)
     if len(compiler.parameters) > _MAX_OPERANDS:
         raise InvalidFilterError(
-            f"The filter has more than {_MAX_OPERANDS} operands. Split it, or pass ids as candidates."
+            f"The filter has {len(compiler.parameters)} fields and operands, at most {_MAX_OPERANDS} are allowed. "
+            "Split it, or pass ids as candidates."
         )
     return expression, compiler.parameters
 
@@ -83,7 +84,7 @@ class _Compiler:
     """Compiles one filter.
 
     Attributes:
-        parameters: Of the expressions so far.
+        parameters: The parameters of the expressions compiled so far.
     """
 
     def __init__(self, *, shortened: bool) -> None:
@@ -92,7 +93,7 @@ class _Compiler:
         self._value = sql_value if shortened else whole_value
 
     def compile(self, clause: Filter) -> str:
-        """Return a clause as an expression."""
+        """Return a clause as an SQL expression."""
         match clause:
             case AllOf(clauses):
                 return _join("AND", [self.compile(part) for part in clauses], empty="1")
@@ -134,7 +135,7 @@ class _Compiler:
 
 
 def _join(operator: str, expressions: list[str], *, empty: str) -> str:
-    """Join expressions as a balanced tree: SQLite limits the depth of a tree, and a plain chain is all depth."""
+    """Join expressions as a balanced tree: SQLite limits the depth of an expression, which a chain would exceed."""
     if len(expressions) <= 1:
         return expressions[0] if expressions else empty
     middle = len(expressions) // 2

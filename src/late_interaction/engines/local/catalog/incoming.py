@@ -1,4 +1,4 @@
-"""The documents of one upsert, gathered outside of the catalog until one short transaction adds them all."""
+"""Hold the documents of one upsert outside of the catalog, until one short transaction adds them all."""
 
 from __future__ import annotations
 
@@ -24,36 +24,33 @@ if TYPE_CHECKING:
 
 __all__ = ["Incoming", "IncomingRow"]
 
-_BUFFER_BYTES = 1 << 20  # beyond this the rows go to an unnamed file in the index directory
+_MAX_BUFFER_BYTES = 1 << 20  # more rows are written to an unnamed file in the index directory
 _LENGTH_BYTES = 8
 
 
 class IncomingRow(NamedTuple):
-    """A document on its way into the catalog: its row, and what filters see of its metadata."""
+    """A document to add: its row, and the values in its metadata as filters find them."""
 
     document: DocumentRow
     fields: list[FieldRow]
 
 
 class Incoming:
-    """Documents on their way into the catalog, in the order of their vectors in the new segment.
+    """The documents to add, in the order of their vectors in the new segment.
 
     Args:
-        root: The directory of the index, on whose disk many documents are kept.
-
-    Attributes:
-        ids: Of the documents, in order.
+        root: The directory of the index, in which a temporary file holds the rows if there are many.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._buffer = bytearray()
-        self._file: FileIO | None = None  # unbuffered: a forked child must have nothing to write a second time
+        self._file: FileIO | None = None  # unbuffered: a forked child has nothing to write a second time
         self._ids: dict[str, None] = {}
 
     @property
     def ids(self) -> list[str]:
-        """The ids, in order."""
+        """The ids of the documents, in order."""
         return list(self._ids)
 
     def __enter__(self) -> Self:
@@ -66,29 +63,29 @@ class Incoming:
             self._file.close()
 
     def append(self, document: Document, root: int | None) -> None:
-        """Take a document.
+        """Append a document that was read from this root.
 
         Raises:
-            DuplicateIdError: A document of the same id was taken before.
-            StorageError: The disk does not take it.
+            DuplicateIdError: Another document has the same id.
+            StorageError: The temporary file cannot be written.
         """
         if document.id in self._ids:
-            raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")
+            raise DuplicateIdError(f"The id {document.id!r} occurs twice in one call. Nothing was added.")
         self._ids[document.id] = None
         row = marshal.dumps((tuple(DocumentRow.of(document, root)), list(field_rows(document.metadata))))
         self._buffer += len(row).to_bytes(_LENGTH_BYTES, "little") + row
-        if len(self._buffer) > _BUFFER_BYTES:
+        if len(self._buffer) > _MAX_BUFFER_BYTES:
             self._spill()
 
     def __iter__(self) -> Iterator[IncomingRow]:
-        """Yield what was taken. The rows come from this process, which wrote them, through a file without a name."""
+        """Yield the documents. Only this process can have written the rows it unmarshals: the file has no name."""
         sources: list[BinaryIO] = [BytesIO(self._buffer)]
         if self._file is not None:
             self._file.seek(0)
             sources.insert(0, BufferedReader(self._file))
         for source in sources:
             while length := source.read(_LENGTH_BYTES):
-                row, fields = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # its own
+                row, fields = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # see above
                 yield IncomingRow(DocumentRow(*row), fields)
 
     def _spill(self) -> None:

@@ -1,4 +1,4 @@
-"""Bringing a catalog of an older format up to date, inside the first write."""
+"""Upgrade a catalog of an older format, inside the first write."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bring_up_to_date"]
 
-_ROWS = 256  # documents in memory at a time
+_DOCUMENTS_AT_ONCE = 256
 
 _LONG_FIELDS = (
     "SELECT DISTINCT document FROM fields WHERE document BETWEEN ? AND ? AND "
@@ -27,10 +27,10 @@ _LONG_FIELDS = (
 
 
 def bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
-    """Give a catalog of this older version what `FORMAT_VERSION` has. Runs inside a transaction of the writer.
+    """Upgrade a catalog of this older version to `FORMAT_VERSION`, inside a transaction of the writer.
 
     Raises:
-        CorruptIndexError: A document is damaged, which a checksum would conceal.
+        CorruptIndexError: A document is damaged. A new checksum would conceal that.
     """
     if version < 3:
         connection.execute(statement_of("images"))
@@ -41,7 +41,7 @@ def bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
     while rows := _next_documents(connection, last):
         _add_checksums(connection, rows)
         last = rows[-1][0]
-    connection.execute("INSERT OR IGNORE INTO settings VALUES ('bits', 'null')")  # version 1 has none
+    connection.execute("INSERT OR IGNORE INTO settings VALUES ('bits', 'null')")  # version 1 does not have it
     connection.execute("INSERT OR REPLACE INTO settings VALUES ('format_version', ?)", (json.dumps(FORMAT_VERSION),))
 
 
@@ -49,7 +49,7 @@ def _next_documents(connection: sqlite3.Connection, after: int | None) -> list[t
     return connection.execute(
         "SELECT row, id, text, encoded_text, metadata, NULL, NULL, image, thumbnail "
         "FROM documents LEFT JOIN images ON images.document = documents.row "
-        f"WHERE {'1' if after is None else 'row > ?'} ORDER BY row LIMIT {_ROWS}",
+        f"WHERE {'1' if after is None else 'row > ?'} ORDER BY row LIMIT {_DOCUMENTS_AT_ONCE}",
         () if after is None else (after,),
     ).fetchall()
 
@@ -76,7 +76,7 @@ def _replace_fields(connection: sqlite3.Connection, number: int, metadata: Mappi
 
 
 def _legacy_root(document: Document) -> int | None:
-    """Return the root of a document that the command line has read, which is told by its id and metadata."""
+    """Return `LEGACY_ROOT` for a document that the command line has read, as its id and metadata show, else None."""
     source, passage = document.metadata.get("source"), document.metadata.get("passage")
     if not isinstance(source, str) or type(passage) is not int:
         return None

@@ -1,16 +1,15 @@
-"""Reading the rows of the catalog, inside one transaction."""
+"""Read the rows of the catalog, inside one transaction."""
 
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows, is_root
 from late_interaction.engines.local.catalog.filter_sql import compile_filter
+from late_interaction.engines.local.catalog.lexical import word_expression
 from late_interaction.engines.local.catalog.partial_rows import read_fields
 from late_interaction.engines.local.catalog.schema import check_schema
 from late_interaction.engines.local.catalog.settings import parse_setting, parse_settings
@@ -36,21 +35,24 @@ Place = tuple[int, int]
 _COLUMNS = "documents.id, documents.text, documents.encoded_text, documents.metadata"
 _FORMAT_WITH_IMAGES = 3
 _FORMAT_WITH_CHECKSUMS = 4
-_UNCHECKED_DOCUMENTS = 4096
-_MIN_DOCUMENT_BYTES = 4  # in the catalog, the least that a tombstone takes; a document takes dozens
-_CHUNK = 500  # ids in one statement
-_MAX_WORDS = 256  # of a lexical query: a pasted page is cut, its first words say what it is about
+_MAX_UNCHECKED_DOCUMENTS = 4096
+_MIN_DOCUMENT_BYTES = 4  # a tombstone takes at least these in the catalog; a document takes dozens
+_CHUNK_IDS = 500  # in one statement
 
 
 class Reader:
-    """Queries over one state of the catalog."""
+    """Queries over one commit of the catalog.
+
+    Args:
+        connection: A connection in a transaction.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The connection, for checks of tables that nothing else reads."""
+        """The connection, for checks that read tables directly."""
         return self._connection
 
     @property
@@ -59,47 +61,47 @@ class Reader:
         return self.version >= _FORMAT_WITH_CHECKSUMS
 
     def setting(self, key: str) -> Any:
-        """Return a setting's value, or None.
+        """Return the value of a setting, or None.
 
         Raises:
-            CorruptIndexError: It is not what releases write under this key.
+            CorruptIndexError: The value has another type than this setting.
         """
         row = self._connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
         return parse_setting(key, None if row is None else row[0])
 
     def check_schema(self, path: Path) -> None:
-        """Check that the catalog at this path has the tables of its format and nothing else, before any other query.
+        """Check that the catalog at this path has exactly the tables of its format. Call this before any other query.
 
         Raises:
-            CorruptIndexError: It has not, or is not a catalog.
+            CorruptIndexError: The tables are others, or the file is not a catalog.
         """
         check_schema(self._connection, path)
 
     def settings(self, *, all_of_them: bool = False) -> dict[str, Any]:
-        """Return the settings that every reader needs, or all, by key, after a look at the checksum of all.
+        """Return the settings that every reader needs, or all, by key. Check the checksum of all settings.
 
         Raises:
-            CorruptIndexError: One is missing or not what releases write, or their checksum is another.
+            CorruptIndexError: A setting is missing or has another type, or the checksum does not match.
         """
         rows = self._connection.execute("SELECT key, value FROM settings").fetchall()
         return parse_settings(rows, all_of_them=all_of_them)
 
     def integrity_problems(self) -> list[str]:
-        """What SQLite finds wrong with the database file."""
+        """Return what SQLite finds wrong with the database file."""
         rows = self._connection.execute("PRAGMA integrity_check").fetchall()
         rows += [(f"broken reference in {row[0]}",) for row in self._connection.execute("PRAGMA foreign_key_check")]
         return [row[0] for row in rows if row[0] != "ok"]
 
     @property
     def generation(self) -> int:
-        """The number of commits so far; it names this state."""
+        """The number of the commit."""
         return self._number("generation")
 
     def segments(self) -> dict[int, SegmentEntry]:
         """Return all segments, oldest first.
 
         Raises:
-            CorruptIndexError: One has a name, files or numbers that no release writes.
+            CorruptIndexError: An entry has a name, files or numbers that no release writes.
         """
         files: dict[int, list[ColumnFile]] = {}
         for segment, *file in self._connection.execute("SELECT segment, name, size, checksum FROM segment_files"):
@@ -117,36 +119,35 @@ class Reader:
                 )
         if files:
             raise CorruptIndexError(
-                f"The catalog has files of segments that it does not have: {list(files)!r:.80}. "
-                "Restore the index from a copy."
+                f"The catalog lists files of unknown segments: {list(files)!r:.80}. Restore the index from a copy."
             )
         self._check_documents(sum(entry.documents for entry in entries.values()))
         return entries
 
     def _check_documents(self, documents: int) -> None:
-        """Check, before anything of that size is allocated, that so many rows can be in a file of this size.
+        """Check that the file is large enough for this many documents, before arrays of that size are allocated.
 
-        Counting the rows would read them all, at each opening. `verify` does.
+        Counting the rows at each opening would read them all; `verify` does.
         """
-        if documents <= _UNCHECKED_DOCUMENTS:
+        if documents <= _MAX_UNCHECKED_DOCUMENTS:
             return
         pages, page = (self._connection.execute(f"PRAGMA page_{of}").fetchone()[0] for of in ("count", "size"))
         size = pages * page
         if documents * _MIN_DOCUMENT_BYTES > size:
             raise CorruptIndexError(
-                f"The catalog says that its segments have {documents} documents, but with {size} bytes it is too small "
-                "for that. Restore the index from a copy."
+                f"According to the catalog, its segments have {documents} documents, but its {size} bytes are too few "
+                "for them. Restore the index from a copy."
             )
 
     def spare_names(self) -> dict[str, bool]:
-        """Names of directories that may be removed, and whether one was in use."""
+        """Return the names of directories that may be removed, and whether each was once in use."""
         if self.version < _FORMAT_WITH_CHECKSUMS:
             return {}
         rows = self._connection.execute("SELECT name, is_retired FROM spare_names")
         return {name: bool(is_retired) for name, is_retired in rows}
 
     def tombstones(self) -> list[Place]:
-        """The places of deleted documents."""
+        """Return the places of deleted documents, in any order."""
         return self._connection.execute("SELECT segment, position FROM tombstones").fetchall()
 
     def places(self, *, where: Where | None = None, candidates: Iterable[str] | None = None) -> list[Place]:
@@ -157,7 +158,7 @@ class Reader:
             return self._connection.execute(select, parameters).fetchall()
         remaining = iter(dict.fromkeys(candidates))
         places: list[Place] = []
-        while chunk := list(islice(remaining, _CHUNK)):
+        while chunk := list(islice(remaining, _CHUNK_IDS)):
             chosen = f"{select} AND id IN ({', '.join('?' * len(chunk))})"
             places += self._connection.execute(chosen, [*parameters, *chunk])
         return places
@@ -226,7 +227,7 @@ class Reader:
         return f"{condition} AND root = ?", [*parameters, root]
 
     def roots_of(self, ids: Iterable[str]) -> dict[str, int | None]:
-        """The root that each of these documents was read from, or None; without unknown ones."""
+        """Return the number of the root that each of these documents was read from, or None; skip unknown ids."""
         select = "SELECT root" if self.version >= _FORMAT_WITH_CHECKSUMS else "SELECT NULL"
         found = {}
         for document_id in ids:
@@ -234,28 +235,29 @@ class Reader:
             if row is not None:
                 if not is_root(row[0]):
                     raise CorruptIndexError(
-                        f"The root of the document {document_id!r:.200} is damaged: {row[0]!r:.80}."
+                        f"The root of the document {document_id!r:.200} is damaged: {row[0]!r:.80}. "
+                        "Restore the index from a copy."
                     )
                 found[document_id] = row[0]
         return found
 
     def document_rows(self) -> Iterator[tuple[int, DocumentRow]]:
-        """Yield all documents as they are stored, unchecked, by their row numbers and in that order."""
+        """Yield the row number and the unchecked row of each document, ordered by row number."""
         select = self._select.replace("SELECT ", "SELECT row, ", 1)
         return ((row, DocumentRow(*columns)) for row, *columns in self._connection.execute(f"{select} ORDER BY row"))
 
     def field_rows(self) -> Iterator[tuple[int, Any, int, Any, int]]:
-        """Yield what filters see: (row of the document, path, kind, value, is_element), ordered by the first."""
+        """Yield the rows that filters search, (row of the document, path, kind, value, is_element), by document."""
         return self._connection.execute(
             "SELECT document, path, kind, value, is_element FROM fields INDEXED BY fields_of_document ORDER BY document"
         )
 
     def expected_fields(self, metadata: Mapping[str, Any]) -> Iterator[tuple[str | bytes, int, Any, bool]]:
-        """Yield what filters should see of the metadata of a document, without its row."""
+        """Yield the rows that filters should find for this metadata, without the row of the document."""
         return field_rows(metadata, shortened=self.version >= _FORMAT_WITH_CHECKSUMS)
 
     def count(self, *, where: Where | None = None) -> int:
-        """How many documents pass."""
+        """Return the number of documents that pass the filter."""
         condition, parameters = self.condition(where)
         row = self._connection.execute(f"SELECT count(*) FROM documents WHERE {condition}", parameters)
         return int(row.fetchone()[0])
@@ -264,14 +266,13 @@ class Reader:
         self, query: str, k: int, *, where: Where | None = None, candidates: Iterable[str] | None = None
     ) -> list[Match]:
         """Return the k best documents by BM25 (as FTS5 computes it: k1 = 1.2, b = 0.75), best first."""
-        words = list(dict.fromkeys(re.findall(r"\w+", unicodedata.normalize("NFC", query))))[:_MAX_WORDS]
-        if not words:
+        expression = word_expression(query)
+        if expression is None:
             return []
         condition, parameters = self.condition(where)
         if candidates is not None:
             condition += " AND documents.id IN (SELECT value FROM json_each(?))"
             parameters = [*parameters, json.dumps(list(candidates))]
-        expression = " OR ".join(f'"{word}"' for word in words)  # quoted: FTS5's own operators mean nothing here
         rows = self._connection.execute(
             f"SELECT documents.id, -words.rank, {self._version} "
             f"FROM words JOIN documents ON documents.row = words.rowid "
@@ -292,7 +293,7 @@ class Reader:
         return int(value)
 
     def condition(self, where: Where | None) -> tuple[str, list[Any]]:
-        """Return a filter as a condition on ``documents`` with its parameters; without one, a condition that holds."""
+        """Return a filter as a condition on ``documents`` with its parameters; without a filter, one that is true."""
         if where is None:
             return "1", []
         return compile_filter(parse(where), shortened=self.version >= _FORMAT_WITH_CHECKSUMS)

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["ADDED_COLUMNS", "FORMAT_VERSION", "SCHEMA", "check_schema", "statement_of"]
 
 FORMAT_VERSION = 4
-"""Raised when the meaning of anything on disk changes. A newer version than this is refused, never guessed at.
+"""The format version, which increases when the meaning of anything on disk changes. Newer versions are refused.
 
-1: exact vectors alone. 2: also compressed ones; the settings ``bits`` and ``codebook``. 3: also page images, in the
-table ``images``. 4: a checksum and a root for each document, a checksum over the settings, digests in place of long
-paths and values of filters, the names of directories that may be removed, and ``images`` in every catalog. An index of
-an older version is read as it is, and brought up to this one by the first write.
+1: exact vectors only. 2: compressed vectors; the settings ``bits`` and ``codebook``. 3: page images, in the table
+``images``. 4: a checksum and a root for each document, a checksum of the settings, digests instead of long paths and
+values in ``fields``, the names of directories that may be removed, and ``images`` in every catalog. An index of an
+older version can be read, and the first write upgrades it.
 """
 
 _SETTINGS = "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
@@ -33,7 +33,7 @@ _DOCUMENTS = """CREATE TABLE documents (
     text TEXT NOT NULL, encoded_text TEXT, metadata TEXT NOT NULL{added},
     UNIQUE (segment, position))"""
 
-# (type, name, table): statement. The texts are compared with those that SQLite keeps, character by character.
+# (type, name, table): statement. The statements are compared with those that SQLite stores, character by character.
 _OBJECTS = {
     ("table", "settings", "settings"): _SETTINGS,
     ("table", "segments", "segments"): """CREATE TABLE segments (
@@ -73,7 +73,7 @@ END""",
 END""",
 }
 
-# What SQLite makes by itself: the indexes behind UNIQUE, and the tables of FTS5.
+# Objects that SQLite creates by itself: the indexes behind UNIQUE, and the tables of FTS5.
 _AUTOMATIC = {
     ("index", "sqlite_autoindex_segments_1", "segments"): None,
     ("index", "sqlite_autoindex_documents_1", "documents"): None,
@@ -89,11 +89,11 @@ _AUTOMATIC = {
 }
 
 SCHEMA = ";\n".join(_OBJECTS.values()) + ";"
-"""The statements that make the tables of `FORMAT_VERSION`."""
+"""The statements that create the tables of `FORMAT_VERSION`."""
 
 
 def _rows_of(version: int) -> frozenset[tuple[str, str, str, str | None]]:
-    """Return what ``sqlite_master`` has in a catalog of this version."""
+    """Return the rows of ``sqlite_master`` in a catalog of this version."""
     objects = {**_OBJECTS, **_AUTOMATIC}
     if version < 4:
         del objects["table", "spare_names", "spare_names"]
@@ -107,18 +107,18 @@ _ROWS = {version: _rows_of(version) for version in range(1, FORMAT_VERSION + 1)}
 
 
 def statement_of(name: str) -> str:
-    """Return the statement that makes a table of `FORMAT_VERSION`."""
+    """Return the statement that creates a table of `FORMAT_VERSION`."""
     return _OBJECTS["table", name, name]
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> int:
-    """Check that a catalog has the tables of its format and nothing else; return its format version.
+    """Check that a catalog has exactly the tables of its format; return its format version.
 
-    Views and triggers of a stranger would run inside the queries of this package, and need never end. So this is the
-    first query of a connection, and it reads nothing that could be one: ``settings`` once it is known to be a table.
+    Views and triggers of an attacker would run inside the queries of this package, possibly for ever. So this is the
+    first query of a connection. It reads only ``sqlite_master``, and ``settings`` once that is known to be a table.
 
     Raises:
-        CorruptIndexError: The file is not a catalog, is of a newer format, or has other tables, views or triggers.
+        CorruptIndexError: The file is not a catalog, has a newer format, or has other tables, views or triggers.
     """
     query = "SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT ?"
     found = connection.execute(query, (2 * len(_OBJECTS) + len(_AUTOMATIC),)).fetchall()
@@ -128,7 +128,7 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> int:
     if version not in _ROWS:
         raise CorruptIndexError(
             f"{path} is not a catalog that this release can read (format version {version!r}, known up to "
-            f"{FORMAT_VERSION}). Upgrade late-interaction if a newer release has made it."
+            f"{FORMAT_VERSION}). Upgrade late-interaction if a newer release wrote it."
         )
     if len(found) != len(_ROWS[version]) or frozenset(found) != _ROWS[version]:
         names = sorted({str(row[1]) for row in frozenset(found) ^ _ROWS[version]})

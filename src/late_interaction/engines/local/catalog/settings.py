@@ -1,4 +1,4 @@
-"""The settings of the catalog: JSON values by name, each of a known type, under one checksum."""
+"""The settings of the catalog: JSON values of known types by name, with one checksum."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.engines.local.catalog.stored_json import parse_json
-from late_interaction.engines.local.quantization.residual import BITS
+from late_interaction.engines.local.quantization.codecs import BITS
 from late_interaction.errors import CorruptIndexError, InvalidVectorsError
 
 if TYPE_CHECKING:
@@ -16,33 +16,37 @@ if TYPE_CHECKING:
 __all__ = ["CHECKSUM", "check_dim", "parse_setting", "parse_settings", "settings_checksum"]
 
 CHECKSUM = "checksum"
-"""The setting that has the checksum of all others, since format 4."""
+"""The name of the setting that is the checksum of all others, since format 4."""
 
 _FORMAT_WITH_BITS = 2
 _FORMAT_WITH_CHECKSUMS = 4
 _MAX_DIM = 65_536
-_MAX_COMPRESSED_DIM = 4_096  # compression multiplies by a (dim, dim) matrix, whose making takes 0.7 GB and 10 s here
+_MAX_COMPRESSED_DIM = 4_096  # compression multiplies by a (dim, dim) matrix; computing it takes 0.7 GB and 10 s here
 
 
 def check_dim(dim: object, *, compressed: bool) -> None:
-    """Raise `InvalidVectorsError` unless an index of compressed or exact vectors can have this dimension."""
+    """Raise `InvalidVectorsError` if an index of compressed or exact vectors cannot have this dimension."""
     limit = _MAX_COMPRESSED_DIM if compressed else _MAX_DIM
     if type(dim) is not int or not 1 <= dim <= limit:
-        kind = "compressed vectors (exact ones, with bits=None, may have more)" if compressed else "exact vectors"
-        raise InvalidVectorsError(f"dim must be an integer from 1 to {limit} for {kind}, not {dim!r}.")
+        kind = "compressed vectors (more with bits=None, which keeps them exact)" if compressed else "exact vectors"
+        raise InvalidVectorsError(f"dim must be an integer from 1 to {limit} for {kind}, got {dim!r}.")
 
 
 def settings_checksum(rows: Iterable[tuple[str, str]]) -> int:
-    """Return the CRC-32 of all settings, as (key, JSON), but that of the checksum itself."""
+    """Return the CRC-32 of all settings, given as (key, JSON), except the checksum itself."""
     others = sorted([key, value] for key, value in rows if key != CHECKSUM)
     return zlib.crc32(json.dumps(others).encode())
 
 
 def parse_setting(key: str, stored: Any) -> Any:
-    """Return the value of a setting as the catalog keeps it, JSON or None if it is missing.
+    """Return the value of a setting.
+
+    Args:
+        key: Its name.
+        stored: Its JSON; None if the setting is missing.
 
     Raises:
-        CorruptIndexError: It is not what releases write under this key.
+        CorruptIndexError: The value has another type than this setting.
     """
     try:
         value = None if stored is None else parse_json(stored)
@@ -57,15 +61,21 @@ def parse_setting(key: str, stored: Any) -> Any:
 
 
 def parse_settings(rows: Iterable[tuple[Any, Any]], *, all_of_them: bool = False) -> dict[str, Any]:
-    """Return the settings that every reader needs, or all, by key, from (key, JSON) of a catalog.
+    """Return the settings that every reader needs, or all, by key.
+
+    Args:
+        rows: All settings of the catalog, as (key, JSON).
+        all_of_them: Whether to return all.
 
     Raises:
-        CorruptIndexError: One is missing or not what releases write, or their checksum is another.
+        CorruptIndexError: A setting is missing or has another type, or the checksum does not match.
     """
     stored = dict(rows)
     if not all(isinstance(text, str) for row in stored.items() for text in row):
-        raise CorruptIndexError("The settings of the catalog are damaged: not all are text. Restore it from a copy.")
-    keys = {*stored, *_REQUIRED} if all_of_them else {*_REQUIRED, *(_SHORT & stored.keys())}
+        raise CorruptIndexError(
+            "The settings of the catalog are damaged: not all are text. Restore the index from a copy."
+        )
+    keys = {*stored, *_REQUIRED} if all_of_them else {*_REQUIRED, *(_REQUIRED_LATER & stored.keys())}
     values = {key: parse_setting(key, stored.get(key)) for key in keys}
     version = values["format_version"]
     if version is None or values["generation"] is None:
@@ -75,7 +85,9 @@ def parse_settings(rows: Iterable[tuple[Any, Any]], *, all_of_them: bool = False
     try:
         check_dim(values["dim"], compressed=values.get("bits") is not None)
     except InvalidVectorsError as error:
-        raise CorruptIndexError(f"The setting 'dim' of the catalog is damaged: {error}") from None
+        raise CorruptIndexError(
+            f"The setting 'dim' of the catalog is damaged: {error} Restore the index from a copy."
+        ) from None
     if version >= _FORMAT_WITH_CHECKSUMS and values.get(CHECKSUM) != settings_checksum(stored.items()):
         raise CorruptIndexError(
             "The settings of the catalog (dim, bits, encoder and others) are damaged: their checksum is not the one "
@@ -93,7 +105,7 @@ def _is_object(value: Any) -> bool:
 
 
 _REQUIRED = ("format_version", "dim", "generation")
-_SHORT = {"bits", CHECKSUM}
+_REQUIRED_LATER = {"bits", CHECKSUM}  # older formats have none
 
 _VALID: dict[str, Callable[[Any], bool]] = {
     "format_version": _is_count,
@@ -105,4 +117,4 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "roots": _is_object,
     CHECKSUM: _is_count,
 }
-"""By setting, a test of its value; None stands for a setting that is missing, as it does in JSON."""
+"""By setting, a test of its value, which is None for a missing setting."""

@@ -1,4 +1,4 @@
-"""What an error of SQLite says about the index."""
+"""Convert errors of SQLite into errors of this package."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from late_interaction.errors import CorruptIndexError, LateInteractionError, StorageError
+from late_interaction.engines.local.storage.files import storage_error
+from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from late_interaction.errors import LateInteractionError
+
 __all__ = ["index_error", "readable_schema"]
 
-# The primary result codes of what the system denies: PERM, BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL,
-# CANTOPEN, PROTOCOL, NOLFS, AUTH. What else goes wrong with the statements of this package is damage.
+# The primary result codes for what the system denies: PERM, BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL,
+# CANTOPEN, PROTOCOL, NOLFS, AUTH. Any other error of the statements of this package means that the file is damaged.
 _DENIED_CODES = {3, 5, 6, 7, 8, 9, 10, 13, 14, 15, 22, 23}
-_DENIED_TEXTS = (  # the same, for Python 3.10, whose errors have no code
+_DENIED_TEXTS = (  # the same for Python 3.10, whose errors have no code
     "permission",
     "locked",
     "out of memory",
@@ -33,21 +36,21 @@ _DENIED_TEXTS = (  # the same, for Python 3.10, whose errors have no code
 
 
 def index_error(error: sqlite3.Error, path: Path) -> LateInteractionError | None:
-    """Return the error of this package that an error of SQLite on the catalog stands for.
+    """Return the error of this package for an error of SQLite on the catalog.
 
-    None for a mistake in the calls themselves (`sqlite3.InterfaceError`, `sqlite3.ProgrammingError`), which says
-    nothing of the file.
+    Return None for wrong use of the API (`sqlite3.InterfaceError`, `sqlite3.ProgrammingError`), which says nothing
+    about the file.
     """
     if isinstance(error, (sqlite3.InterfaceError, sqlite3.ProgrammingError)):
         return None
     if _is_denied(error):
-        return StorageError(f"{path}: {error}. The last commit stands.")
+        return storage_error(path, error)
     return CorruptIndexError(f"{path} is damaged: {error}. Restore the index from a copy.")
 
 
 @contextmanager
 def readable_schema(path: Path) -> Iterator[None]:
-    """Catch what Python raises where SQLite quotes the text of a damaged schema in its error, and it is not UTF-8."""
+    """Convert the error that Python raises if SQLite's message quotes a damaged schema that is not UTF-8."""
     try:
         yield
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Changing the rows of the catalog, inside one transaction."""
+"""Change the rows of the catalog, inside one transaction."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 __all__ = ["Replacement", "Writer"]
 
 _MAX_ROW = 2**62
-_CHUNK = 500  # documents added at a time
+_CHUNK_DOCUMENTS = 500  # added at a time
 _IMAGE_COLUMN = DocumentRow._fields.index("image")
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """A new segment for old ones.
+    """A new segment that replaces old ones.
 
     Attributes:
-        segments: The old ones.
-        entry: The new one; None if every document was deleted.
-        origins: Where each document of the new one was.
-        codebook: A new codebook, if there is one.
+        segments: The numbers of the old segments.
+        entry: The entry of the new segment; None if every document was deleted.
+        origins: The old place of each document of the new segment, in order.
+        codebook: The entry of a new codebook; None to keep the current one.
     """
 
     segments: tuple[int, ...]
@@ -47,20 +47,24 @@ class Replacement:
 
 
 class Writer(Reader):
-    """Changes to the catalog, in one transaction."""
+    """Changes the catalog.
+
+    Args:
+        connection: A connection in a write transaction.
+    """
 
     def set_setting(self, key: str, value: Any) -> None:
-        """Write a setting, as JSON."""
+        """Write a setting as JSON."""
         self._connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value)))
 
     def finish(self, generation: int) -> None:
-        """Give the commit its number, and write the checksum of all settings, as the last thing before it."""
+        """Write the number of the commit and the checksum of all settings. Call this last before the commit."""
         self.set_setting("generation", generation)
         rows = self._connection.execute("SELECT key, value FROM settings").fetchall()
         self.set_setting(CHECKSUM, settings_checksum(rows))
 
     def add_segment(self, entry: SegmentEntry) -> int:
-        """Name the files of a new segment, which are durable by now; return the segment's number."""
+        """Add a new segment, whose files must be durable; return its number."""
         cursor = self._connection.execute(
             "INSERT INTO segments (name, documents, tokens) VALUES (?, ?, ?)",
             (entry.name, entry.documents, entry.tokens),
@@ -72,7 +76,7 @@ class Writer(Reader):
         return segment
 
     def replace_segments(self, replacement: Replacement) -> None:
-        """Put a new segment in the place of old ones. What was deleted since it was written is deleted in it, too."""
+        """Replace old segments by a new one. Documents deleted since it was written are marked as deleted in it."""
         if replacement.codebook is not None:
             if (replaced := self.setting("codebook")) is not None:
                 self._retire_names([replaced["name"]])
@@ -97,33 +101,33 @@ class Writer(Reader):
             self._connection.execute("DELETE FROM segments WHERE segment = ?", (segment,))
 
     def reserve_names(self, count: int) -> list[str]:
-        """Record names for the directories of coming writes."""
+        """Record new names for the directories of later writes; return them."""
         names = [new_name() for _ in range(count)]
         self._connection.executemany("INSERT INTO spare_names VALUES (?, 0)", [(name,) for name in names])
         return names
 
     def forget_names(self, names: Iterable[str]) -> None:
-        """Forget names whose directories are removed. None of them is ever used again."""
+        """Delete the records of names whose directories are removed. The names are not used again."""
         self._connection.executemany("DELETE FROM spare_names WHERE name = ?", [(name,) for name in names])
 
     def _use_name(self, name: str) -> None:
         self._connection.execute("DELETE FROM spare_names WHERE name = ?", (name,))
 
     def _retire_names(self, names: Iterable[str]) -> None:
-        """Record names of directories that nothing needs any more."""
+        """Record names of directories that were in use and may be removed."""
         self._connection.executemany("INSERT OR REPLACE INTO spare_names VALUES (?, 1)", [(name,) for name in names])
 
     def add(self, incoming: Iterable[IncomingRow], entry: SegmentEntry) -> None:
-        """Add documents whose vectors are in a new segment, in its order, replacing those of the same ids."""
+        """Add documents, in the order of their vectors in a new segment. They replace those with the same ids."""
         segment = self.add_segment(entry)
         rows = iter(incoming)
         number = self._connection.execute("SELECT coalesce(max(row), 0) FROM documents").fetchone()[0] + 1
         if number > _MAX_ROW:
             raise CorruptIndexError(
-                "The rows of the catalog have numbers that no release gives. Restore it from a copy."
+                "The rows of the catalog have numbers that no release writes. Restore the index from a copy."
             )
         position = 0
-        while chunk := list(islice(rows, _CHUNK)):
+        while chunk := list(islice(rows, _CHUNK_DOCUMENTS)):
             self.delete_ids(row.document.id for row in chunk)
             numbered = [(number + at, position + at, *row) for at, row in enumerate(chunk)]
             self._connection.executemany(
@@ -143,10 +147,10 @@ class Writer(Reader):
             position += len(chunk)
 
     def set_root(self, ids: Iterable[str], root: int | None) -> int:
-        """Note the root that documents were read from; how many there were.
+        """Record the root that documents were read from; return the number of documents found.
 
         Raises:
-            CorruptIndexError: A document is damaged, which a new checksum would conceal.
+            CorruptIndexError: A document is damaged. A new checksum would conceal that.
         """
         changed = 0
         for document_id in ids:
@@ -162,10 +166,10 @@ class Writer(Reader):
         return changed
 
     def update_documents(self, rows: Iterable[tuple[DocumentRow, list[FieldRow]]]) -> int:
-        """Replace documents and what filters see of them, in their places; return how many there were.
+        """Replace documents and the values that filters find, and keep their vectors; return the number of documents.
 
         Raises:
-            UnknownIdError: There is no document of an id.
+            UnknownIdError: The index has no document with one of the ids.
         """
         execute = self._connection.execute
         updated = 0
@@ -174,7 +178,7 @@ class Writer(Reader):
                 "SELECT row, coalesce(encoded_text, text) FROM documents WHERE id = ?", (new.id,)
             ).fetchone()
             if stored is None:
-                raise UnknownIdError(f"The index holds no document {new.id!r}.")
+                raise UnknownIdError(f"The index has no document {new.id!r}.")
             row, words = stored
             execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, words))
             execute(
@@ -193,11 +197,11 @@ class Writer(Reader):
         return updated
 
     def delete_ids(self, ids: Iterable[str]) -> int:
-        """Delete documents by id; how many there were."""
+        """Delete documents by id; return the number deleted."""
         return sum(self._delete("documents.id = ?", [document_id]) for document_id in ids)
 
     def delete_where(self, where: Where) -> int:
-        """Delete the documents that pass; how many there were."""
+        """Delete the documents that pass the filter; return the number deleted."""
         return self._delete(*self.condition(where))
 
     def _delete(self, condition: str, parameters: list[Any]) -> int:

@@ -1,1 +1,1 @@
-"""Pure functions on arrays: the compiled kernels, and a NumPy reference implementation of each."""
+"""The kernels of the scan over centroids, a NumPy reference of each, and how kernels are compiled and kept on disk."""

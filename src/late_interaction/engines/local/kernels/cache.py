@@ -1,11 +1,11 @@
-"""The files in which numba keeps compiled kernels, checked before it reads them.
+"""Check the files in which numba keeps compiled kernels before numba reads them.
 
-numba trusts its cache: a truncated file is an error at import, and a flipped bit is machine code. So this package keeps
-a checksum of each of these files beside them. Files without the right one are removed, and numba compiles again.
+numba trusts its cache: a truncated file raises an error at import, and a flipped bit runs as machine code. So this
+package keeps a checksum of each file. A file without a matching checksum is removed, and numba compiles it again.
 
-The files are pickles and machine code. They are only ever in the directory that numba chose for the source of the
-kernels, beside it or in the user's own cache directory, and never in the directory of an index. A checksum finds damage
-and not forgery: who can write there can already change the source.
+The files contain pickles and machine code. They are only ever in the directory that numba chose for the source of the
+kernels: beside it or in the user's own cache directory, never in the directory of an index. A checksum detects damage,
+not forgery: anyone who can write there can already change the source.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class KernelCache:
     """The cache files of one module.
 
     Args:
-        directory: Where numba keeps them; None where it finds no place.
+        directory: Where numba keeps the files; None where it found no writable directory.
         module: The name of the module's file, without its suffix.
 
     Attributes:
-        is_usable: Whether numba may read them.
-        is_full: Whether one could not be written.
+        is_usable: Whether numba may read the files.
+        is_full: Whether a file could not be written.
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None, module: str) -> None:
@@ -54,19 +54,19 @@ class KernelCache:
                 self._warn(error)
 
     def helps(self, kernel: str) -> bool:
-        """Whether the kernel may be read from the cache, or written to it."""
+        """Return whether the kernel may be read from the cache or written to it."""
         return self.is_usable and not (self.is_full and not any(self._files(kernel)))
 
     def write_failed(self, reason: OSError) -> None:
-        """Write no more files. Kernels that have theirs are still read."""
+        """Stop writing files. Kernels that are in the cache are still read."""
         if not self.is_full:
             self._warn(reason)
         self.is_full = True
 
     def _warn(self, reason: OSError) -> None:
         _logger.warning(
-            "Compiled kernels cannot be kept in %s (%s), so each process compiles them again, which takes some "
-            "seconds. Free space there, or name a writable directory in NUMBA_CACHE_DIR.",
+            "Compiled kernels cannot be written to %s (%s), so each process compiles them again, which takes a few "
+            "seconds. Free space there, or set NUMBA_CACHE_DIR to a writable directory.",
             self._directory,
             reason,
         )
@@ -98,7 +98,7 @@ class KernelCache:
                 path.unlink(missing_ok=True)
 
     def _files(self, kernel: str | None = None) -> list[Path]:
-        """The files of a kernel, or of all, that numba may read."""
+        """Return the files of a kernel, or of all kernels, that numba may read."""
         if not self._directory.is_dir():
             return []
         matches = ((path, self._names.fullmatch(path.name)) for path in sorted(self._directory.iterdir()))
@@ -113,6 +113,6 @@ class KernelCache:
 
 
 def _checksum(path: Path) -> list[int]:
-    """The size of a file and its CRC-32."""
+    """Return the size of a file in bytes and its CRC-32."""
     content = path.read_bytes()
     return [len(content), zlib.crc32(content)]

@@ -1,11 +1,10 @@
-"""The kernels in plain numpy: what each compiled one must equal, and what to read first.
+"""The kernels of the scan over centroids in plain NumPy: the definition that the compiled ones are tested against.
 
-Token columns are flat: the tokens of document ``d`` are ``offsets[d]:offsets[d + 1]``. See `codec` for the codec.
+The columns of tokens are flat: document ``d`` has the tokens ``offsets[d]:offsets[d + 1]``.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,72 +12,26 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "best_sums",
-    "centroid_sums",
-    "fill_masks",
-    "nearest_dots",
-    "quantize",
-    "scan",
-    "unpack",
-]
-
-
-def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Round rotated residuals to a uniform mid-rise grid, with one scale each that leaves dot products unbiased.
-
-    Args:
-        residuals: (tokens, dim).
-        bits: 1, 2, 4 or 8 per dimension.
-        step: Width of a grid cell in units of a residual's root mean square.
-
-    Returns:
-        The levels packed, (tokens, ceil(dim * bits / 8)) u8, and the scales, (tokens,). With ``8 / bits`` dimensions in
-        a byte and ``width`` bytes in a row, byte ``j`` holds dimensions ``j, j + width, …``, the first lowest.
-    """
-    tokens, dim = residuals.shape
-    planes = 8 // bits
-    width = -(-dim // planes)
-    half = 2 ** (bits - 1)
-    norms = (residuals * residuals).sum(axis=1)
-    cells = step * np.sqrt(norms / dim)
-    inverse = np.divide(1, cells, out=np.zeros_like(cells), where=cells > 0)
-    levels = np.clip(np.floor(residuals * inverse[:, None]) + half, 0, 2 * half - 1).astype(np.uint8)
-    along = (residuals * (levels.astype(np.float32) - half + 0.5)).sum(axis=1)
-    scales = np.divide(norms, along, out=np.zeros_like(norms), where=along > 0)
-    padded = np.zeros((tokens, planes * width), np.uint8)
-    padded[:, :dim] = levels
-    packed = np.zeros((tokens, width), np.uint8)
-    for plane in range(planes):
-        packed |= padded[:, plane * width : (plane + 1) * width] << (plane * bits)
-    return packed, scales
-
-
-def unpack(packed: NDArray[np.uint8], tokens: NDArray[np.int64], bits: int) -> NDArray[np.float32]:
-    """Grid points of some tokens, (n, planes * width): the first ``dim`` columns are theirs, the rest is padding."""
-    half = 2 ** (bits - 1)
-    rows = packed[tokens]
-    levels = [(rows >> (plane * bits)) & (2**bits - 1) for plane in range(8 // bits)]
-    return np.concatenate(levels, axis=1).astype(np.float32) - np.float32(half - 0.5)
+__all__ = ["centroid_sums", "fill_masks", "scan"]
 
 
 def fill_masks(
     scores: NDArray[np.float32], floor: NDArray[np.float32], inverse: float, levels: int
 ) -> NDArray[np.uint64]:
-    """Centroid scores as thermometers: for every query token as many bits, from the lowest, as the score has levels.
+    """Return centroid scores in unary: for each query token, as many bits from the lowest as the score has levels.
 
-    The union of two thermometers is the higher one, so a union over tokens takes the maximum for every query token at
-    once, and the bits set in it are the sum. Two levels make the bit vectors of EMVB (Nardini, Rulli & Venturini, ECIR
-    2024); short queries have room for more.
+    A bitwise or of two such numbers is the higher one. So the bitwise or over the tokens of a document takes the
+    maximum for all query tokens at once, and the number of set bits is the sum. With two levels, these are the bit
+    vectors of EMVB (Nardini, Rulli & Venturini, ECIR 2024); short queries have room for more.
 
     Args:
         scores: (centroids, query tokens), query tokens · levels ≤ 64.
-        floor: By query token, the score of level 0, (query tokens,).
+        floor: The score of level 0 by query token, (query tokens,).
         inverse: Levels per unit of score.
-        levels: The highest.
+        levels: The highest level.
 
     Returns:
-        (centroids,).
+        Masks, (centroids,).
     """
     reached = np.clip((scores - floor) * np.float32(inverse) + np.float32(0.5), 0, levels).astype(np.uint64)
     shifts = np.arange(scores.shape[1], dtype=np.uint64) * np.uint64(levels)
@@ -88,16 +41,16 @@ def fill_masks(
 def scan(
     codes: NDArray[np.uint16], offsets: NDArray[np.int64], documents: NDArray[np.int64], masks: NDArray[np.uint64]
 ) -> NDArray[np.int32]:
-    """Coarse MaxSim of some documents: for every query token the level of the best of their tokens' centroids, summed.
+    """Score some documents coarsely: the sum, over query tokens, of the highest level of their tokens' centroids.
 
     Args:
         codes: The centroid of each token, (tokens,).
         offsets: (documents of the segment + 1,).
-        documents: Which of them, (n,).
-        masks: Of `fill_masks`, (centroids,).
+        documents: Numbers of the documents to score, (n,).
+        masks: What `fill_masks` returns, (centroids,).
 
     Returns:
-        (n,). A document without tokens gets 0.
+        Levels, (n,). A document without tokens gets 0.
     """
     unions = [int(np.bitwise_or.reduce(masks[codes[offsets[d] : offsets[d + 1]]])) for d in documents]
     return np.array([union.bit_count() for union in unions], np.int32)
@@ -109,76 +62,16 @@ def centroid_sums(
     documents: NDArray[np.int64],
     centroid_scores: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Approximate MaxSim of some documents: for every query token the best of their tokens' centroids, summed.
+    """Score some documents by MaxSim of centroids: the sum, over query tokens, of the best centroid of their tokens.
 
     Args:
         codes: The centroid of each token, (tokens,).
         offsets: (documents of the segment + 1,).
-        documents: Which of them, (n,).
+        documents: Numbers of the documents to score, (n,).
         centroid_scores: (centroids, query tokens).
 
     Returns:
-        (n,). A document without tokens gets 0.
+        Scores, (n,). A document without tokens gets 0.
     """
     scores = [centroid_scores[codes[offsets[d] : offsets[d + 1]]] for d in documents]
     return np.array([of_one.max(axis=0).sum() if len(of_one) else 0 for of_one in scores], np.float32)
-
-
-def nearest_dots(
-    codes: NDArray[np.uint16],
-    packed: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    documents: NDArray[np.int64],
-    centroid_scores: NDArray[np.float32],
-    query: NDArray[np.float32],
-    bits: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Of some documents, the token whose centroid is nearest to each query token, and what its residual adds.
-
-    Args:
-        codes: The centroid of each token, (tokens,).
-        packed: Their packed grid points, (tokens, width).
-        offsets: (documents of the segment + 1,).
-        documents: Which of them, (n,).
-        centroid_scores: (centroids, query tokens).
-        query: Rotated query tokens, (query tokens, padded dim).
-        bits: Per dimension.
-
-    Returns:
-        The numbers of the tokens, (n, query tokens), and the dot products of their grid points with the query tokens,
-        in units of their scales, likewise. Both are 0 for a document without tokens.
-    """
-    nearest = np.zeros((len(documents), len(query)), np.int64)
-    dots = np.zeros((len(documents), len(query)), np.float32)
-    for i, document in enumerate(documents):
-        start, end = offsets[document], offsets[document + 1]
-        if start < end:
-            nearest[i] = start + centroid_scores[codes[start:end]].argmax(axis=0)
-            dots[i] = (unpack(packed, nearest[i], bits) * query).sum(axis=1)
-    return nearest, dots
-
-
-def best_sums(
-    codes: NDArray[np.uint16],
-    scales: NDArray[np.float32],
-    dots: NDArray[np.float32],
-    bounds: NDArray[np.int64],
-    centroid_scores: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """MaxSim of documents from what their tokens' centroids and residuals score.
-
-    Args:
-        codes: The centroids of the tokens, one document after the other, (n,).
-        scales: Their scales, (n,).
-        dots: Dot products of the rotated query tokens with their grid points, (query tokens, n).
-        bounds: Where each document begins and the last ends, (documents + 1,).
-        centroid_scores: (centroids, query tokens).
-
-    Returns:
-        (documents,). A document without tokens gets 0.
-    """
-    scores = centroid_scores[codes] + scales[:, None] * dots.T
-    return np.array(
-        [scores[start:end].max(axis=0).sum() if end > start else 0 for start, end in pairwise(bounds)],
-        np.float32,
-    )

@@ -1,1 +1,1 @@
-"""Compression of token vectors: a codebook of centroids, and a few bits for each dimension of the residual."""
+"""Compress token vectors: a codebook of centroids, and codecs for the residuals."""

@@ -1,1 +1,1 @@
-"""Search of one snapshot: the plan, exact scores, and scores of compressed documents on the processor or a GPU."""
+"""Search one snapshot: the plan, exact scores, and scores of compressed documents on the processor or a GPU."""

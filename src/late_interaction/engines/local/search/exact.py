@@ -1,21 +1,17 @@
-"""Pure functions on arrays: MaxSim over flat token columns, and a plain reference of the same."""
+"""MaxSim of uncompressed documents, its definition, and the selection of the highest scores."""
 
 from __future__ import annotations
 
-import warnings
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.forking import imports, openmp_is_used
+from late_interaction.engines.local.kernels.libraries import torch_module
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from numpy.typing import NDArray
 
-__all__ = ["maxsim", "maxsim_reference", "top_k", "torch_module"]
+__all__ = ["maxsim", "maxsim_reference", "top_k"]
 
 _BLOCK_TOKENS = 8192  # token vectors scored at a time: 12 MB of float32 at 384 dimensions
 
@@ -23,14 +19,14 @@ _BLOCK_TOKENS = 8192  # token vectors scored at a time: 12 MB of float32 at 384 
 def maxsim(
     query: NDArray[np.float32], vectors: NDArray[np.float16], offsets: NDArray[np.int64], positions: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Exact MaxSim of some documents of a segment, on all the cores that torch may use.
+    """Score some documents of a segment by exact MaxSim, on all the cores that torch may use.
 
-    The half-precision columns are widened block by block: torch does that some thirty times as fast as numpy, and
-    multiplies in float32, which CPUs without half-precision units do far faster than in half precision.
+    The float16 columns are converted to float32 block by block. Torch converts about thirty times as fast as NumPy, and
+    CPUs without half-precision units multiply float32 far faster than float16.
 
     Args:
         query: Token vectors of the query, (query tokens, dim).
-        vectors: Token vectors of all documents, one after the other, (tokens, dim).
+        vectors: Token vectors of all documents, one document after the other, (tokens, dim).
         offsets: Where each document begins, and where the last ends, (documents + 1,).
         positions: The documents to score, ascending, (n,).
 
@@ -65,26 +61,8 @@ def maxsim(
     return scores
 
 
-@cache
-def torch_module() -> ModuleType:
-    """Torch, imported late: an index is also opened to be looked at, and torch takes seconds to import.
-
-    It warns, once in a process, that an array mapped from a file must not be written to, which nobody does here.
-    """
-    with imports:
-        import torch
-
-    openmp_is_used("torch")
-    mapped = np.zeros(1, np.float16)
-    mapped.flags.writeable = False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.from_numpy(mapped)
-    return torch
-
-
 def maxsim_reference(query: NDArray[np.floating], document: NDArray[np.floating]) -> float:
-    """MaxSim of one document, as it is defined: the sum over query tokens of the best dot product.
+    """Score one document by the definition of MaxSim: the sum, over query tokens, of the highest dot product.
 
     Khattab & Zaharia, "ColBERT", SIGIR 2020, equation 3.
     """
@@ -94,12 +72,12 @@ def maxsim_reference(query: NDArray[np.floating], document: NDArray[np.floating]
 
 
 def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Positions of the k highest scores, best first; of equal scores the earlier position wins."""
+    """Return the positions of the k highest scores, best first; of equal scores, the lower position first."""
     if k < len(scores):
         threshold = torch_module().topk(torch_module().from_numpy(scores), k, sorted=False).values.min().numpy()
         above = np.flatnonzero(scores > threshold)
-        level = np.flatnonzero(scores == threshold)[: k - len(above)]
-        chosen = np.concatenate([above, level])
+        equal_values = np.flatnonzero(scores == threshold)[: k - len(above)]
+        chosen = np.concatenate([above, equal_values])
     else:
         chosen = np.arange(len(scores))
     return chosen[np.lexsort((chosen, -scores[chosen]))]

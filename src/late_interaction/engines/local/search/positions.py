@@ -1,4 +1,4 @@
-"""Which documents a search looks at."""
+"""Select the documents that a search scores."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 __all__ = ["positions_of"]
 
-_MAX_REMEMBERED_FILTERS = 64
+_MAX_CACHED_FILTERS = 64
 
 
 def positions_of(
     reader: Reader, snapshot: Snapshot, where: Where | None, candidates: Iterable[str] | None
 ) -> Mapping[int, NDArray[np.int64]]:
-    """Return the positions, by segment, of the documents that pass the filter and are candidates.
+    """Return the ascending positions, by segment, of the documents that pass the filter and are candidates.
 
-    Those of a filter are remembered until the next commit.
+    The positions that pass a filter are cached until the next commit.
     """
     if candidates is not None:
         return snapshot.positions(reader.places(where=where, candidates=candidates))
     if where is None:
-        return snapshot.alive
+        return snapshot.live_positions
     key = repr(parse(where))
     positions = snapshot.filtered.get(key)
     if positions is None:
         positions = snapshot.positions(reader.places(where=where))
-        if len(snapshot.filtered) < _MAX_REMEMBERED_FILTERS:
+        if len(snapshot.filtered) < _MAX_CACHED_FILTERS:
             snapshot.filtered[key] = positions
     return positions

@@ -1,7 +1,6 @@
-"""Columns on disk: plain ``.npy`` files in a directory of their own, written once, then mapped.
+"""Columns on disk: ``.npy`` files in a directory of their own, written once, then mapped.
 
-Readable with ``numpy.load``. The catalog knows the size and checksum of each, so a column that is not what it was is
-never taken for data.
+``numpy.load`` can read them. The catalog records the size and the checksum of each file.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from late_interaction.engines.local.storage.files import (
     checksum,
     checksum_of,
     remove_directory,
+    storage_error,
     sync_directory,
     write_all,
 )
@@ -41,12 +41,18 @@ _MAX_COUNT = 2**48
 
 
 class ColumnsMissingError(CorruptIndexError):
-    """A file is not there. A reader may be looking at a state that a merge has just replaced."""
+    """A file is missing. A reader may have read the catalog before a merge replaced the file."""
 
 
 @dataclass(frozen=True)
 class ColumnFile:
-    """What the catalog knows of a file."""
+    """The entry of a file in the catalog.
+
+    Attributes:
+        name: The name of the file.
+        size: Its size in bytes.
+        checksum: The CRC-32 of its bytes.
+    """
 
     name: str
     size: int
@@ -54,25 +60,25 @@ class ColumnFile:
 
     @property
     def is_sound(self) -> bool:
-        """Whether its size and checksum can be those of a file."""
+        """Whether the size and the checksum are in range."""
         return is_count(self.size) and is_count(self.checksum) and self.checksum < 2**32
 
 
 def is_count(value: object) -> bool:
-    """Whether this is a number of things that a file can have."""
+    """Return whether this is an integer in the range of counts and sizes."""
     return type(value) is int and 0 <= value < _MAX_COUNT
 
 
 class ColumnWriter:
-    """Streams columns into a new directory; memory stays that of what is appended.
+    """Streams columns into a new directory. Rows are not kept in memory.
 
-    As a context manager it removes the directory unless `finish` was reached. A forked child that inherits one leaves
-    the files to its parent, so nothing is buffered here that the child could write a second time.
+    As a context manager, it removes the directory unless `finish` has returned. A forked child leaves the files to its
+    parent. Writes are unbuffered, so the child has nothing that it could write a second time.
 
     Args:
-        parent: Where the directory is made.
-        name: Of the directory; recorded in the catalog (see `names.Names`).
-        columns: By name, the type of an element and the shape of a row, ``()`` for a plain column.
+        parent: The directory in which the new one is made.
+        name: The name of the directory, which the catalog has recorded (see `names.Names`).
+        columns: By name, the type of an element and the shape of a row, ``()`` for one element per row.
     """
 
     def __init__(self, parent: Path, name: str, columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
@@ -111,7 +117,7 @@ class ColumnWriter:
                 self._rows[name] += len(values)
 
     def finish(self) -> tuple[ColumnFile, ...]:
-        """Make the files durable. They exist for readers once the catalog names them."""
+        """Make the files durable; return their entries. Readers see them once the catalog names them."""
         written = []
         with self._disk_errors():
             for name, (dtype, row) in self._columns.items():
@@ -132,7 +138,7 @@ class ColumnWriter:
         try:
             yield
         except OSError as error:
-            raise StorageError(f"{self._path} could not be written: {error}. The last commit stands.") from error
+            raise storage_error(f"{self._path} could not be written", error) from error
 
 
 class ColumnFolder:
@@ -140,11 +146,11 @@ class ColumnFolder:
 
     Args:
         path: The directory.
-        files: What the catalog knows of its files.
-        columns: By name, the type of an element and the shape that the catalog expects. These are all files there are.
+        files: The entries of its files in the catalog.
+        columns: By name, the type of an element and the shape that the catalog expects; exactly one for each file.
 
     Attributes:
-        columns: By name, mapped from their files.
+        columns: The columns by name, mapped from their files.
 
     Raises:
         ColumnsMissingError: A file is missing.
@@ -160,7 +166,7 @@ class ColumnFolder:
         by_name = {file.name: file for file in files}
         if by_name.keys() != {f"{name}.npy" for name in columns}:
             raise CorruptIndexError(
-                f"The catalog names other files of {path} than it has. Restore the index from a copy."
+                f"The catalog lists other files of {path} than a folder of its kind has. Restore the index from a copy."
             )
         with _missing_files(path), opened_folder(path) as open_file:
             self.columns = {}
@@ -170,27 +176,27 @@ class ColumnFolder:
                     self.columns[name] = self._mapped(name, file, stream)
 
     def rows(self, name: str, first: int, last: int) -> NDArray[Any]:
-        """Return rows of a column, read from its file."""
+        """Return the rows of a column from ``first`` up to ``last``, read from its file."""
         dtype, (_, *row) = self._shapes[name]
         size = math.prod(row)
         with self._opened(f"{name}.npy") as stream:
             stream.seek(_HEADER_BYTES + first * size * dtype.itemsize)
             values = np.fromfile(stream, dtype, (last - first) * size)
         if values.size != (last - first) * size:
-            raise CorruptIndexError(f"{self.path / name}.npy ends too soon. Restore the index from a copy.")
+            raise CorruptIndexError(f"{self.path / name}.npy is truncated. Restore the index from a copy.")
         return values.reshape(last - first, *row)
 
     def problems(self) -> list[str]:
-        """Say what is wrong with the files, byte by byte.
+        """Compare the files with their sizes and checksums; return what is wrong with the first that differs.
 
         Raises:
-            ColumnsMissingError: A file is not there.
-            StorageError: The system does not let a file be read.
+            ColumnsMissingError: A file is missing.
+            StorageError: A file cannot be read.
         """
         try:
             for file in self.files:
                 with self._opened(file.name) as stream:
-                    self._check_size(file, stream)  # of another size: what is mapped must not be touched
+                    self._check_size(file, stream)  # first: pages beyond the end of a mapped file must not be read
                     if checksum_of(stream) != file.checksum:
                         return [
                             f"{self.path / file.name} is damaged: its checksum is not the one the catalog recorded."
@@ -212,12 +218,12 @@ class ColumnFolder:
         header = npy_header(shape, dtype)
         if stream.read(len(header)) != header or file.size != len(header) + math.prod(shape) * dtype.itemsize:
             raise CorruptIndexError(
-                f"{self.path / file.name} is no column of {dtype} {shape}, which the catalog expects. "
+                f"{self.path / file.name} is not a column of {dtype} {shape}, as the catalog expects. "
                 "Restore the index from a copy."
             )
         if 0 in shape:
             return np.empty(shape, dtype)  # an empty file cannot be mapped
-        # By its descriptor: np.memmap would look for the path of the file, and takes longer.
+        # By its descriptor: np.memmap would resolve the path again, and takes longer.
         mapped = mmap.mmap(stream.fileno(), file.size, access=mmap.ACCESS_READ)
         return np.frombuffer(mapped, dtype, offset=len(header)).reshape(shape)
 
@@ -231,7 +237,7 @@ class ColumnFolder:
 
 
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    """A version 1.0 ``.npy`` header of always the same size, so that it can be rewritten once the shape is known."""
+    """Return a version 1.0 ``.npy`` header. Its size is fixed, so that it can be rewritten once the shape is known."""
     text = repr({"descr": dtype.str, "fortran_order": False, "shape": shape})
     return (
         b"\x93NUMPY\x01\x00"
@@ -246,7 +252,7 @@ def _missing_files(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        name = Path(error.filename or path).name  # of a file, of the directory, or of the one that it is in
+        name = Path(error.filename or path).name  # the name of a file, of the directory, or of its parent
         missing = path / name if name.endswith(".npy") else path
         raise ColumnsMissingError(f"{missing} is missing. Restore the index from a copy.") from None
     except (StorageError, CorruptIndexError):

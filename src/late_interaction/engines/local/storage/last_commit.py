@@ -1,10 +1,10 @@
-"""The number of the last commit, kept beside the catalog.
+"""The number of the last commit, in a file beside the catalog.
 
-SQLite takes a damaged log for one that was cut off: it drops every commit from the first wrong bit on, without a word.
-So each commit is also noted here, durably, before it is acknowledged. A catalog that is behind this number has lost
-commits (see recovery.py).
+SQLite treats a damaged log as a truncated one: it silently drops every commit from the first wrong bit on. So the
+number of each commit is also written here, durably, before the commit is acknowledged. If the last commit in the
+catalog has a lower number, commits were lost (see recovery.py).
 
-The file has two lines of one size, written in turns and in place: a write that is torn leaves the other.
+The file has two lines of equal size, which are overwritten alternately. A torn write leaves the other line intact.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import os
 import zlib
 from typing import TYPE_CHECKING
 
-from late_interaction.engines.local.storage.files import LAST_COMMIT, open_regular, sync_directory, sync_file
+from late_interaction.engines.local.storage.files import LAST_COMMIT, sync_directory, sync_file
+from late_interaction.engines.local.storage.regular_files import open_regular
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -26,10 +27,10 @@ _LINE_BYTES = 32
 
 
 def read_last_commit(root: Path) -> tuple[int | None, bool]:
-    """Return the number of the last commit, None if it is not known, and whether the file is as it was written.
+    """Return the number of the last commit, or None if it is unknown, and whether the file is undamaged.
 
     Raises:
-        OSError: The file is there and cannot be read.
+        OSError: The file exists and cannot be read.
     """
     try:
         with open_regular(root / LAST_COMMIT) as file:
@@ -41,32 +42,29 @@ def read_last_commit(root: Path) -> tuple[int | None, bool]:
 
 
 class LastCommit:
-    """The file, open for writing. For the writer alone.
+    """Writes the file. Only for the holder of the writer lock.
 
     Args:
         root: The directory of the index.
-
-    Raises:
-        OSError: It cannot be made or written.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._file: FileIO | None = None
-        self._turn = 0
+        self._next_line = 0
 
     def write(self, number: int) -> None:
-        """Note a commit, durably.
+        """Write the number of a commit durably.
 
         Raises:
-            OSError: The disk does not take it.
+            OSError: The file cannot be opened or written.
         """
         if self._file is None:
             self._file = self._opened()
-        os.lseek(self._file.fileno(), self._turn * _LINE_BYTES, os.SEEK_SET)
+        os.lseek(self._file.fileno(), self._next_line * _LINE_BYTES, os.SEEK_SET)
         self._file.write(_line(number))
         getattr(os, "fdatasync", os.fsync)(self._file.fileno())
-        self._turn = 1 - self._turn
+        self._next_line = 1 - self._next_line
 
     def close(self) -> None:
         """Close the file."""
@@ -75,7 +73,7 @@ class LastCommit:
             self._file = None
 
     def _opened(self) -> FileIO:
-        """The file with two whole lines, so that a later write changes no size."""
+        """Open the file, first writing both lines if one is missing or damaged, so that later writes keep its size."""
         path = self._root / LAST_COMMIT
         known, is_sound = read_last_commit(self._root)
         if known is None or not is_sound:
@@ -86,7 +84,7 @@ class LastCommit:
             sync_directory(self._root)
         file = open_regular(path, create=True)
         numbers = _numbers(file)
-        self._turn = numbers.index(min(number or 0 for number in numbers))
+        self._next_line = numbers.index(min(number or 0 for number in numbers))
         return file
 
 

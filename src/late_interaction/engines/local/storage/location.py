@@ -15,15 +15,15 @@ __all__ = ["Location"]
 
 
 class Location:
-    """A directory and its catalog, known by device and inode.
+    """A directory and its catalog, identified by device and inode.
 
-    The directory stays open, so that its inode is not given to another one meanwhile.
+    The directory stays open, so that the system cannot give its inode to another one.
 
     Args:
-        root: The directory, with a catalog in it.
+        root: The directory. It must contain a catalog.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: The directory cannot be opened.
     """
 
     def __init__(self, root: Path) -> None:
@@ -35,7 +35,7 @@ class Location:
         self._identities = self._found()
 
     def check(self) -> None:
-        """Raise `IndexReplacedError` unless the path still leads to this directory and this catalog."""
+        """Raise `IndexReplacedError` if the path leads to another directory or another catalog by now."""
         try:
             if self._found() == self._identities:
                 return
@@ -55,7 +55,9 @@ class Location:
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("An open index cannot be copied or pickled: its copy would close the same descriptor.")
+        raise TypeError(
+            "An open index cannot be copied or pickled: the copy would close the same descriptor. Open it again."
+        )
 
     def _found(self) -> tuple[tuple[int, int], ...]:
         found = os.stat(self.root), os.lstat(self._catalog)  # noqa: PTH116  # twice as fast as Path.stat

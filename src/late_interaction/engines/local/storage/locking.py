@@ -1,9 +1,9 @@
-"""The lock of the one writer.
+"""The writer lock: at most one process writes an index.
 
-It is ``flock`` on ``writer.lock`` (the first byte of it on Windows), taken here and not by a library, for three
-reasons: the lock belongs to the open file, which a forked child inherits, so the child must close it without
-unlocking; the file may be removed or replaced under the writer, who must notice before each commit; and a lock that
-nobody holds any more is released by the garbage collector, also after an interrupt.
+It is ``flock`` on ``writer.lock``, or a lock on its first byte on Windows. It is implemented here, not by a library,
+for three reasons. The lock belongs to the open file, which a forked child inherits, so the child must close the file
+without unlocking it. The file may be removed or replaced, which the writer must notice before each commit. And the
+garbage collector must release a lock that no object refers to, also after an interrupt.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import os
 import weakref
 from typing import TYPE_CHECKING
 
-from late_interaction.engines.local.storage.files import LOCK, open_regular
+from late_interaction.engines.local.storage.files import LOCK
+from late_interaction.engines.local.storage.regular_files import open_regular
 from late_interaction.errors import IndexLockedError
 
 if TYPE_CHECKING:
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = ["WriterLock"]
 
-_ATTEMPTS = 8  # the file may be removed between opening and locking it, by a copy that failed
+_ATTEMPTS = 8  # a failed copy may remove the file between opening and locking it
 
 
 _held_here: weakref.WeakSet[WriterLock] = weakref.WeakSet()  # for the message of IndexLockedError
 
 
 class WriterLock:
-    """The right to write in a directory, for as long as the object is held.
+    """Acquires the writer lock of a directory, and holds it until it is released or garbage-collected.
 
     Args:
         root: The directory, which must exist.
 
     Raises:
-        IndexLockedError: Another object has it, in this process or another.
-        OSError: The file cannot be made or locked.
+        IndexLockedError: Another object holds the lock, in this process or another.
+        OSError: The file cannot be created or locked.
     """
 
     def __init__(self, root: Path) -> None:
@@ -56,11 +57,11 @@ class WriterLock:
                 _held_here.add(self)
                 return
             self.release()
-        raise IndexLockedError(f"{self._path} is removed again and again by another process.")
+        raise IndexLockedError(f"{self._path} is repeatedly removed by another process. Stop that process.")
 
     @property
     def is_held(self) -> bool:
-        """Whether the lock still protects the directory: the file it is on is still the one of that name."""
+        """Whether the lock still protects the directory: its file was not removed or replaced."""
         if self._file is None:
             return False
         try:
@@ -69,17 +70,17 @@ class WriterLock:
             return False
 
     def is_on(self, file: FileIO) -> bool:
-        """Return whether this is the lock on an open file."""
+        """Return whether this object locks the file that is open here."""
         return self._file is not None and os.path.samestat(os.fstat(self._file.fileno()), os.fstat(file.fileno()))
 
     def release(self) -> None:
-        """Let others write. Releasing twice is no error."""
+        """Release the lock. Releasing it twice is allowed."""
         if self._file is not None:
-            self._file.close()  # no other process has this open file: forked children close theirs
+            self._file.close()  # which unlocks: no other process has it open, since forked children close it
             self._file = None
 
     abandon = release
-    """Close the file in a forked child. The parent, which has it open too, keeps the lock."""
+    """Close the file in a forked child. The parent has the file open too, so it keeps the lock."""
 
 
 if os.name == "nt":

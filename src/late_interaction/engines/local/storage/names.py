@@ -1,7 +1,7 @@
 """Names for new directories of segments and codebooks.
 
-A name is recorded in the catalog, durably, before its directory is made: only directories of recorded names are ever
-removed. So that this costs no commit of its own, every commit records the names that the next ones will need.
+A name is recorded in the catalog durably before its directory is made. Only directories of recorded names are ever
+removed. To avoid a commit for each name, every commit records the names that the next ones will need.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-__all__ = ["IN_RESERVE", "Names", "Taken", "exists", "new_name"]
+__all__ = ["RESERVED_NAMES", "Names", "Taken", "exists", "new_name"]
 
-IN_RESERVE = 4
+RESERVED_NAMES = 4
+"""Names that are recorded ahead."""
 
 
 def new_name() -> str:
-    """Return a name that no index has given."""
+    """Return a random name that no other directory has."""
     return secrets.token_hex(8)
 
 
 class Names:
-    """Names that the catalog has recorded and that no directory has.
+    """Names that the catalog has recorded and that no directory has yet.
 
     Args:
         root: The directory of the index.
-        reserve: Makes a commit that records more names and calls `add`.
+        reserve: Makes a commit that records more names and passes them to `add`.
     """
 
     def __init__(self, root: Path, reserve: Callable[[], object]) -> None:
@@ -42,11 +43,11 @@ class Names:
 
     @property
     def missing(self) -> int:
-        """How many names the next commit should record."""
-        return max(0, IN_RESERVE - len(self._names))
+        """The number of names that the next commit should record."""
+        return max(0, RESERVED_NAMES - len(self._names))
 
     def add(self, names: Iterable[str]) -> None:
-        """Take names that a commit has recorded."""
+        """Add names that a commit has recorded."""
         self._names.extend(names)
 
     def take(self) -> str:
@@ -57,15 +58,18 @@ class Names:
             except IndexError:
                 self._reserve()
                 continue
-            if not exists(self._root, name):  # a writer that has lost its lock may still be at it
+            if not exists(self._root, name):  # a writer that has lost its lock may have made it
                 return name
 
 
 class Taken:
-    """Names of one piece of work, so that none is forgotten when it fails.
+    """Names taken by one rewrite, so that their directories can be removed if it fails.
 
     Args:
-        names: Where they are taken from.
+        names: The names to take from.
+
+    Attributes:
+        taken: The names taken so far.
     """
 
     def __init__(self, names: Names) -> None:
@@ -79,5 +83,5 @@ class Taken:
 
 
 def exists(root: Path, name: str) -> bool:
-    """Return whether there is a segment or a codebook of this name."""
+    """Return whether a segment or a codebook of this name exists."""
     return any(os.path.lexists(root / parent / name) for parent in (SEGMENTS, CODEBOOKS))

@@ -1,8 +1,8 @@
-"""Opening files of an index that may come from a stranger: regular files in real directories, nothing else.
+"""Open files of an untrusted index: only regular files in real directories.
 
-A symlink could lead to any file, a pipe or device would block, and a sparse file can claim any size. What is checked is
-the descriptor that is then read, so nothing can be exchanged in between. Windows has neither `O_NOFOLLOW` nor `dir_fd`:
-there each path is looked at before it is opened.
+A symbolic link could lead to any file, a pipe or a device would block, and a sparse file can have any size. The check
+is made on the descriptor that is then read, so the file cannot be replaced in between. Windows has neither `O_NOFOLLOW`
+nor `dir_fd`: there, each path is checked before it is opened.
 """
 
 from __future__ import annotations
@@ -17,15 +17,40 @@ from late_interaction.errors import CorruptIndexError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import FileIO
     from pathlib import Path
 
-__all__ = ["check_catalog_files", "opened_folder"]
+__all__ = ["check_catalog_files", "open_regular", "opened_folder"]
 
 _HAS_DIR_FD = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
-_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_SPARSE_BYTES = 1 << 20  # smaller files may have any holes
-_SPARSE_FACTOR = 8  # what is stored of a file may be so much smaller than its size
-_NOT_THAT_KIND = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.EMLINK}
+_FLAGS = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+_MIN_SPARSE_BYTES = 1 << 20  # smaller files may have any holes
+_MAX_COMPRESSION = 8  # a compressing file system may store a file in its size divided by this
+_BLOCK_BYTES = 512  # unit of `st_blocks`
+_OTHER_KIND_ERRORS = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.EMLINK}
+
+
+def open_regular(path: Path, *, create: bool = False) -> FileIO:
+    """Open a regular file: for reading, or with ``create`` for reading and writing, creating it if it is missing.
+
+    A symbolic link is not followed, and a pipe does not block.
+
+    Raises:
+        CorruptIndexError: The path leads to anything that is not a regular file.
+        OSError: The file cannot be opened.
+    """
+    flags = _FLAGS | (os.O_RDWR | os.O_CREAT if create else os.O_RDONLY)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise _other_kind(path, "regular file") from None
+        raise
+    file = os.fdopen(descriptor, "r+b" if create else "rb", buffering=0)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise _other_kind(path, "regular file")
+    return file
 
 
 @contextmanager
@@ -33,12 +58,12 @@ def opened_folder(path: Path) -> Iterator[Callable[[str], int]]:
     """Open a folder of column files, ``segments/NAME`` or ``codebooks/NAME``.
 
     Yields:
-        A function that opens a file of it for reading, by name; the caller closes the descriptor.
+        A function that opens a file of the folder for reading, by name. The caller closes the descriptor.
 
     Raises:
         FileNotFoundError: The folder, or a file of it, is missing.
-        CorruptIndexError: It is a symlink or anything else that is not a directory or regular file, or a sparse file.
-        StorageError: The system does not let it be opened.
+        CorruptIndexError: The folder is not a directory, or a file is not a regular file or is sparse.
+        StorageError: The folder or a file cannot be opened.
     """
     with ExitStack() as stack:
         parent = _open_directory(path.parent, None)
@@ -49,22 +74,23 @@ def opened_folder(path: Path) -> Iterator[Callable[[str], int]]:
 
 
 def _open_directory(path: Path, parent: int | None) -> int | None:
-    """Open a directory, of a parent that is open; None where the system cannot (Windows), which is checked by path."""
-    with _explained(path, "directory"):
+    """Open a directory in an open parent. On Windows, which cannot, check its path and return None."""
+    with _converted_errors(path, "directory"):
         if not _HAS_DIR_FD:
             _check_kind(path, path.lstat(), stat.S_ISDIR, "directory")
             return None
         name = path if parent is None else path.name
-        return os.open(name, _READ | os.O_DIRECTORY, dir_fd=parent)
+        return os.open(name, _FLAGS | os.O_RDONLY | os.O_DIRECTORY, dir_fd=parent)
 
 
 def check_catalog_files(path: Path) -> None:
-    """Check the catalog, and the logs beside it, before SQLite opens them by their paths.
+    """Check the catalog and the logs beside it, before SQLite opens them by their paths.
 
-    They are not opened: closing a file releases all locks that this process has on it, SQLite's too.
+    The files are not opened here: closing one would release all locks that this process has on it, SQLite's too.
 
     Raises:
-        CorruptIndexError: One is a symlink, a pipe or anything else that is not a regular file.
+        CorruptIndexError: One is not a regular file.
+        StorageError: The directory cannot be read.
     """
     for suffix in ("", "-wal", "-shm", "-journal"):
         name = f"{path}{suffix}"
@@ -79,16 +105,16 @@ def check_catalog_files(path: Path) -> None:
 
 
 def _open_file(path: Path, folder: int | None) -> int:
-    with _explained(path, "regular file"):
+    with _converted_errors(path, "regular file"):
         if folder is None:
             _check_kind(path, path.lstat(), stat.S_ISREG, "regular file")
-            descriptor = os.open(path, _READ)
+            descriptor = os.open(path, _FLAGS | os.O_RDONLY)
         else:
-            descriptor = os.open(path.name, _READ, dir_fd=folder)
+            descriptor = os.open(path.name, _FLAGS | os.O_RDONLY, dir_fd=folder)
         try:
             status = os.fstat(descriptor)
             _check_kind(path, status, stat.S_ISREG, "regular file")
-            if _claims_more(status):
+            if _may_be_sparse(status):
                 _check_holes(path, descriptor, status)
         except BaseException:
             os.close(descriptor)
@@ -101,16 +127,16 @@ def _check_kind(path: Path, status: os.stat_result, is_kind: Callable[[int], boo
         raise _other_kind(path, kind)
 
 
-def _claims_more(status: os.stat_result) -> bool:
-    """Whether much less is stored of a file than its size. File systems that compress are meant to do that, too."""
+def _may_be_sparse(status: os.stat_result) -> bool:
+    """Return whether a file takes far less space than its size, as sparse files and compressed ones do."""
     blocks = getattr(status, "st_blocks", None)
-    return blocks is not None and status.st_size > max(_SPARSE_BYTES, _SPARSE_FACTOR * 512 * blocks)
+    return blocks is not None and status.st_size > max(_MIN_SPARSE_BYTES, _MAX_COMPRESSION * _BLOCK_BYTES * blocks)
 
 
 def _check_holes(path: Path | str, descriptor: int, status: os.stat_result) -> None:
     if hasattr(os, "SEEK_HOLE") and os.lseek(descriptor, 0, os.SEEK_HOLE) < status.st_size:
         raise CorruptIndexError(
-            f"{path} is sparse: it claims {status.st_size} bytes and {512 * status.st_blocks} are stored. "
+            f"{path} is sparse: its size is {status.st_size} bytes, and {_BLOCK_BYTES * status.st_blocks} are stored. "
             "Restore the index from a copy."
         )
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -118,8 +144,7 @@ def _check_holes(path: Path | str, descriptor: int, status: os.stat_result) -> N
 
 def _other_kind(path: Path | str, kind: str) -> CorruptIndexError:
     return CorruptIndexError(
-        f"{path} is not a {kind}, but a symlink, pipe or something else that no index has. Restore the index from a "
-        "copy."
+        f"{path} is not a {kind}, but a symbolic link, a pipe or the like. Restore the index from a copy."
     )
 
 
@@ -129,8 +154,8 @@ def _close(descriptor: int | None) -> None:
 
 
 @contextmanager
-def _explained(path: Path, kind: str) -> Iterator[None]:
-    """Turn what the system says into errors of this package; a missing file stays a `FileNotFoundError`."""
+def _converted_errors(path: Path, kind: str) -> Iterator[None]:
+    """Convert errors of the system into errors of this package, except `FileNotFoundError`."""
     try:
         yield
     except FileNotFoundError:
@@ -138,6 +163,6 @@ def _explained(path: Path, kind: str) -> Iterator[None]:
     except StorageError:
         raise
     except OSError as error:
-        if error.errno in _NOT_THAT_KIND:
+        if error.errno in _OTHER_KIND_ERRORS:
             raise _other_kind(path, kind) from None
         raise StorageError(f"{path} could not be opened: {error.strerror or error}.") from error

@@ -1,8 +1,9 @@
 """A segment: the token vectors of some documents, in immutable memory-mapped columns.
 
-``offsets`` (documents + 1, i64) says where each document's tokens begin in the columns of the tokens. A flat segment
-has their vectors as they came, ``vectors`` (tokens, dim; f16). A coded one has ``codes`` (tokens; u16), ``scales``
-(tokens; f16) and ``residuals`` (tokens, bytes; u8): see `codec`.
+``offsets`` (documents + 1; i64) is where the tokens of each document begin, and where the last end, in the other
+columns. An uncompressed segment has the token vectors: ``vectors`` (tokens, dim; f16). A compressed one has the number
+of the centroid of each token, ``codes`` (tokens; u16), and its residual as the codec encodes it: ``scales`` (tokens;
+f16) and ``residuals`` (tokens, bytes; u8).
 """
 
 from __future__ import annotations
@@ -23,27 +24,33 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from late_interaction.engines.local.quantization.residual import ResidualCodec
+    from late_interaction.engines.local.quantization.codecs import Codec
 
 __all__ = [
-    "CodedSegment",
-    "FlatSegment",
+    "CompressedSegment",
     "Segment",
     "SegmentEntry",
     "SegmentWriter",
+    "UncompressedSegment",
     "in_blocks",
     "open_segment",
     "tokens_of",
 ]
 
-
-_FLAT_FILES = ["offsets.npy", "vectors.npy"]
-_CODED_FILES = ["codes.npy", "offsets.npy", "residuals.npy", "scales.npy"]
+_UNCOMPRESSED_FILES = ["offsets.npy", "vectors.npy"]
+_COMPRESSED_FILES = ["codes.npy", "offsets.npy", "residuals.npy", "scales.npy"]
 
 
 @dataclass(frozen=True)
 class SegmentEntry:
-    """What the catalog knows of a segment."""
+    """The entry of a segment in the catalog.
+
+    Attributes:
+        name: The name of its directory.
+        documents: The number of documents, deleted ones included.
+        tokens: The number of their tokens.
+        files: Its columns.
+    """
 
     name: str
     documents: int
@@ -51,11 +58,11 @@ class SegmentEntry:
     files: tuple[ColumnFile, ...]
 
     def problem(self) -> str | None:
-        """Say what no release writes in it, if there is anything: other names, or numbers out of range."""
+        """Return what is wrong with the entry: names that no release writes, or numbers out of range; None if sound."""
         names = sorted(str(file.name) for file in self.files)
         if not is_name(self.name):
             return f"the name {self.name!r:.80}"
-        if names not in (_FLAT_FILES, _CODED_FILES):
+        if names not in (_UNCOMPRESSED_FILES, _COMPRESSED_FILES):
             return f"the files {', '.join(names) or 'none'!r:.200}"
         if not (is_count(self.documents) and is_count(self.tokens) and all(file.is_sound for file in self.files)):
             return "a number out of range"
@@ -68,9 +75,9 @@ class SegmentEntry:
 
 
 class SegmentWriter(ColumnWriter):
-    """Streams documents into a new segment: a coded one if there is a codec, else a flat one."""
+    """Streams documents into a new segment: a compressed one with a codec, an uncompressed one without."""
 
-    def __init__(self, root: Path, name: str, dim: int, codec: ResidualCodec | None = None) -> None:
+    def __init__(self, root: Path, name: str, dim: int, codec: Codec | None = None) -> None:
         vectors: dict[str, Any] = {"vectors": (np.float16, (dim,))}
         if codec is not None:
             vectors = {"codes": (np.uint16, ()), "scales": (np.float16, ()), "residuals": (np.uint8, (codec.width,))}
@@ -78,7 +85,12 @@ class SegmentWriter(ColumnWriter):
         self._offsets = [0]
 
     def append_documents(self, lengths: Sequence[int], **columns: NDArray[Any]) -> int:
-        """Append documents with these numbers of tokens, in order; return the position of the first."""
+        """Append documents, in order; return the position of the first.
+
+        Args:
+            lengths: The number of tokens of each document.
+            columns: The columns of their tokens.
+        """
         self.append(**columns)
         first = len(self._offsets) - 1
         for length in lengths:
@@ -86,7 +98,7 @@ class SegmentWriter(ColumnWriter):
         return first
 
     def finish_segment(self) -> SegmentEntry:
-        """Make the files durable. They exist for readers once the catalog names them."""
+        """Make the files durable. Readers see them once the catalog names them."""
         self.append(offsets=np.array(self._offsets))
         return SegmentEntry(self.name, len(self._offsets) - 1, self._offsets[-1], self.finish())
 
@@ -95,7 +107,7 @@ class Segment(ColumnFolder):
     """A segment open for reading.
 
     Attributes:
-        entry: What the catalog knows of it.
+        entry: Its entry in the catalog.
 
     Raises:
         ColumnsMissingError: A file is missing.
@@ -112,22 +124,24 @@ class Segment(ColumnFolder):
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
-        """Where the tokens of each document begin, and where the last end, (documents + 1,), in ascending order.
+        """Where the tokens of each document begin, and where the last end, (documents + 1,), ascending.
 
         Raises:
-            CorruptIndexError: They are not: compiled kernels do not look.
+            CorruptIndexError: They are not ascending from 0 to the number of tokens. Compiled kernels do not check.
         """
         return self._sound(self._offsets)
 
     def lengths(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many tokens some documents have, (n,)."""
+        """Return the number of tokens of some documents, (n,)."""
         return np.asarray(self.offsets[positions + 1] - self.offsets[positions])
 
     def read(self, positions: NDArray[np.int64], *, once: bool = False) -> tuple[list[int], dict[str, NDArray[Any]]]:
-        """The lengths of some documents, given by ascending positions, and the columns of their tokens.
+        """Return the lengths of some documents, given by ascending positions, and the columns of their tokens.
 
-        What goes ``once`` through a segment reads its files instead of filling memory with mapped pages. For the writer
-        alone, which knows that they are still there.
+        Args:
+            positions: The documents, (n,).
+            once: Read the files instead of mapped pages, which would fill memory. For a pass through the whole segment
+                by the writer: for others, the files may have been removed.
         """
         starts, ends = self.offsets[positions], self.offsets[positions + 1]
         lengths = ends - starts
@@ -143,23 +157,23 @@ class Segment(ColumnFolder):
         return lengths.tolist(), columns
 
     def problems(self) -> list[str]:
-        """What is wrong with the files, byte by byte."""
-        return super().problems() or self._disorder()
+        """Return what is wrong with the files: their checksums and the order of their numbers."""
+        return super().problems() or self._order_problems()
 
     def _sound(self, column: NDArray[Any]) -> NDArray[Any]:
-        if problems := self._disorder():
+        if problems := self._order_problems():
             raise CorruptIndexError(f"{problems[0]} Restore the index from a copy.")
         return column
 
-    def _disorder(self) -> list[str]:
+    def _order_problems(self) -> list[str]:
         offsets = self._offsets
         if offsets[0] != 0 or offsets[-1] != self.entry.tokens or (offsets[1:] < offsets[:-1]).any():
             return [f"{self.path / 'offsets.npy'} does not partition the {self.entry.tokens} tokens."]
         return []
 
 
-class FlatSegment(Segment):
-    """A segment of vectors as they came."""
+class UncompressedSegment(Segment):
+    """A segment of uncompressed vectors."""
 
     token_columns = ("vectors",)
 
@@ -168,23 +182,23 @@ class FlatSegment(Segment):
         self.vectors = self.columns["vectors"]
 
     def document(self, position: int) -> NDArray[np.float16]:
-        """The token vectors of one document, (tokens, dim)."""
+        """Return the token vectors of one document, (tokens, dim)."""
         return self.vectors[self.offsets[position] : self.offsets[position + 1]]
 
 
-class CodedSegment(Segment):
+class CompressedSegment(Segment):
     """A segment of compressed vectors.
 
     Args:
         root: The directory of the index.
-        entry: What the catalog knows of it.
-        codec: Of the residuals.
-        centroids: How many the codebook has.
+        entry: Its entry in the catalog.
+        codec: The codec of the residuals.
+        centroids: The number of centroids in the codebook.
     """
 
     token_columns = ("codes", "scales", "residuals")
 
-    def __init__(self, root: Path, entry: SegmentEntry, codec: ResidualCodec, centroids: int) -> None:
+    def __init__(self, root: Path, entry: SegmentEntry, codec: Codec, centroids: int) -> None:
         columns = {
             "codes": (np.uint16, (entry.tokens,)),
             "scales": (np.float16, (entry.tokens,)),
@@ -196,36 +210,51 @@ class CodedSegment(Segment):
 
     @cached_property
     def codes(self) -> NDArray[np.uint16]:
-        """The centroid of each token, (tokens,), all of them known ones.
+        """The centroid of each token, (tokens,).
 
         Raises:
-            CorruptIndexError: They are not: compiled kernels do not look.
+            CorruptIndexError: A number is beyond the centroids of the codebook. Compiled kernels do not check.
         """
         return self._sound(self._codes)
 
-    def _disorder(self) -> list[str]:
+    def _order_problems(self) -> list[str]:
         if self._codes.max(initial=0) >= max(self._centroids, 1):
-            return [f"{self.path / 'codes.npy'} names centroids beyond the {self._centroids} there are."]
-        return super()._disorder()
+            return [f"{self.path / 'codes.npy'} refers to centroids beyond the {self._centroids} of the codebook."]
+        return super()._order_problems()
 
 
 def in_blocks(segment: Segment, positions: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Ascending positions in blocks of documents that together have about so many tokens."""
+    """Yield ascending positions in blocks of documents that together have about this many tokens."""
     if len(positions):
         before = np.cumsum(segment.lengths(positions))
         yield from np.split(positions, np.flatnonzero(np.diff(before // tokens)) + 1)
 
 
 def tokens_of(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers ``start, start + 1, …`` of each document's tokens, one document after the other."""
+    """Return the numbers ``start, start + 1, …`` of the tokens of each document, one document after the other."""
     before = np.cumsum(lengths) - lengths
     return np.asarray(np.arange(lengths.sum()) + np.repeat(starts - before, lengths), np.int64)
 
 
-def open_segment(root: Path, entry: SegmentEntry, dim: int, codec: ResidualCodec | None, centroids: int) -> Segment:
-    """The segment that the catalog describes."""
+def open_segment(root: Path, entry: SegmentEntry, dim: int, codec: Codec | None, centroids: int) -> Segment:
+    """Open the segment of an entry.
+
+    Args:
+        root: The directory of the index.
+        entry: Its entry in the catalog.
+        dim: Dimension of the token vectors.
+        codec: The codec of the index; None if it keeps vectors exact.
+        centroids: The number of centroids in the codebook; 0 without a codebook.
+
+    Raises:
+        ColumnsMissingError: A file is missing.
+        CorruptIndexError: A file is damaged, or the segment is compressed and the index has no codec or codebook.
+    """
     if not entry.is_coded:
-        return FlatSegment(root, entry, dim)
+        return UncompressedSegment(root, entry, dim)
     if codec is None or not centroids:
-        raise CorruptIndexError(f"The segment {entry.name} is compressed, the catalog lacks its bits or its codebook.")
-    return CodedSegment(root, entry, codec, centroids)
+        raise CorruptIndexError(
+            f"The segment {entry.name} is compressed, but the catalog has no codebook or no setting 'bits'. "
+            "Restore the index from a copy."
+        )
+    return CompressedSegment(root, entry, codec, centroids)

@@ -1,0 +1,5 @@
+"""The residual codec: residuals rounded to a uniform grid of 1, 2, 4 or 8 bits per dimension."""
+
+from late_interaction.engines.local.quantization.residual.codec import BITS, ResidualCodec
+
+__all__ = ["BITS", "ResidualCodec"]

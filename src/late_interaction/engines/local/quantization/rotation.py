@@ -1,0 +1,28 @@
+"""The coordinates of centroids and residuals: those of the encoder, rotated by a fixed orthogonal matrix.
+
+The rotation makes the coordinates of a residual nearly Gaussian, whatever the encoder.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["rotation"]
+
+
+@cache
+def rotation(dim: int) -> NDArray[np.float32]:
+    """Return a fixed random orthogonal matrix, (dim, dim): the same on every machine and in every release.
+
+    Part of the format on disk. It is drawn from the raw stream of a bit generator, which NumPy promises to keep, not
+    from a distribution, which it does not.
+    """
+    raw = np.random.PCG64(0).random_raw(dim * dim).reshape(dim, dim)
+    orthogonal, triangle = np.linalg.qr((raw >> np.uint64(11)) / 2.0**52 - 1.0)
+    return np.ascontiguousarray(orthogonal * np.sign(np.diag(triangle)), np.float32)

@@ -1,0 +1,99 @@
+"""Another codec takes a module and a row of the table: everything else works with it as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from late_interaction.engines import LocalEngine
+from late_interaction.engines.local import engine as engine_module
+from late_interaction.engines.local.quantization import codecs
+from tests.engines.helpers import record, small_thresholds, unit_vectors
+
+BITS, DIM, DOCUMENTS = 16, 13, 330
+
+
+@dataclass(frozen=True)
+class HalfPrecision:
+    """Keeps a residual as float16, in units of its largest coordinate."""
+
+    dim: int
+    bits: int
+
+    @property
+    def width(self):
+        return 2 * self.dim
+
+    def encode(self, residuals):
+        scales = np.abs(residuals).max(axis=1, initial=0).astype(np.float16)
+        units = residuals / np.where(scales > 0, scales, 1).astype(np.float32)[:, None]
+        return units.astype(np.float16).view(np.uint8), scales
+
+    def decode(self, packed, scales):
+        units = np.ascontiguousarray(packed).view(np.float16).astype(np.float32)
+        return units * scales.astype(np.float32)[:, None]
+
+    def query(self, rotated):
+        return HalfPrecisionQuery(self, rotated)
+
+    def dots_on_device(self, packed, scales, rotated):
+        return scales[:, None] * (packed.contiguous().view(torch.float16).float() @ rotated.T)
+
+
+@dataclass(frozen=True)
+class HalfPrecisionQuery:
+    codec: HalfPrecision
+    rotated: np.ndarray
+
+    def exact(self, segment, positions, centroid_scores):
+        return np.array([self.score(segment, at, centroid_scores) for at in positions], np.float32)
+
+    refined = exact
+
+    def score(self, segment, position, centroid_scores):
+        own = slice(*segment.offsets[position : position + 2])
+        residuals = self.codec.decode(segment.residuals[own], segment.scales[own])
+        scores = centroid_scores[segment.codes[own]] + residuals @ self.rotated.T
+        return scores.max(axis=0).sum() if len(scores) else 0
+
+
+@pytest.fixture
+def _a_row_of_the_table(monkeypatch):
+    monkeypatch.setitem(codecs._CODECS, BITS, HalfPrecision)
+    monkeypatch.setattr(engine_module, "BITS", codecs.BITS, raising=False)
+
+
+@pytest.mark.usefixtures("_a_row_of_the_table")
+@pytest.mark.parametrize("device", [None, "cpu:0"])
+def test_an_index_of_another_codec(root, device):
+    rng = np.random.default_rng(0)
+    topics = unit_vectors(99, 40, DIM)
+    documents = []
+    for number in range(DOCUMENTS):
+        vectors = topics[rng.integers(0, 40, number % 12)] + 0.2 * rng.normal(size=(number % 12, DIM))
+        documents.append(record(f"d{number}", vectors=vectors.astype(np.float32), dim=DIM))
+    with small_thresholds(1000, 450), LocalEngine.open(root, dim=DIM, bits=BITS) as engine:
+        for start in range(0, DOCUMENTS, 30):
+            engine.upsert(documents[start : start + 30])
+        engine.delete(ids=[f"d{number}" for number in range(0, DOCUMENTS, 11)])
+        engine.compact()
+        info = engine.info()
+    assert (info["bits"], info["exact_tokens"], info["segments"]) == (BITS, 0, 1)
+    with LocalEngine.open(root, device=device, read_only=True) as engine:
+        stored = engine.vectors([f"d{number}" for number in range(DOCUMENTS)])
+        assert len(stored) == DOCUMENTS - len(range(0, DOCUMENTS, 11))
+        for name, vectors in stored.items():
+            np.testing.assert_allclose(vectors, documents[int(name[1:])].vectors, atol=2e-3)
+        for tokens in (1, 7, 40):
+            query = unit_vectors(tokens, tokens, DIM)
+            expected = {
+                name: float((query @ own.T).max(axis=1).sum()) if len(own) else 0.0 for name, own in stored.items()
+            }
+            found = engine.search(query, 10)
+            best = sorted(expected.values(), reverse=True)[:10]
+            np.testing.assert_allclose([match.score for match in found], best, rtol=1e-4)
+            np.testing.assert_allclose([expected[match.id] for match in found], best, rtol=1e-4)
+        assert engine.verify()

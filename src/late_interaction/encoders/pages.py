@@ -15,6 +15,7 @@ from late_interaction.encoders.batching import batches
 from late_interaction.encoders.fingerprint import PROBE_TEXT, image_settings, library_versions, probe
 from late_interaction.encoders.image_reader import BATCH_PIXELS, ImageReader
 from late_interaction.encoders.images import probe_image
+from late_interaction.encoders.page_models import PAGE_MODELS
 from late_interaction.encoders.patches import boxes_of_tokens, image_boxes, processed_pixels
 from late_interaction.encoders.strings import checked, spans
 from late_interaction.encoders.turns import FairLock
@@ -29,14 +30,7 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.protocol import Box, Span, Task
 
-__all__ = ["PROCESSORS", "ColVisionEncoder"]
-
-PROCESSORS = {
-    "ColPaliForRetrieval": "ColPaliProcessor",
-    "ColQwen2ForRetrieval": "ColQwen2Processor",
-    "ColModernVBertForRetrieval": "ColModernVBertProcessor",
-}
-"""The processor of each architecture, both classes of transformers."""
+__all__ = ["ColVisionEncoder"]
 
 _BATCH_CHARACTERS = 16_384
 _AROUND_A_QUERY = 32  # characters, about: the prompt and the query augmentation
@@ -55,7 +49,7 @@ class ColVisionEncoder(ImageReader):
     Documents that are text are refused: these models were trained to find images of pages by their queries.
 
     Args:
-        model: A model of an architecture in `PROCESSORS`. It must not be used by others at the same time.
+        model: A model of an architecture in `page_models.PAGE_MODELS`. It must not be used by others at the same time.
         processor: Its processor.
         source: The name or path `load_encoder` can load it from again; an index remembers it.
         revision: Branch, tag or commit of ``source``.
@@ -79,10 +73,11 @@ class ColVisionEncoder(ImageReader):
         batch_pixels: int = BATCH_PIXELS,
     ) -> None:
         self._architecture = type(model).__name__
-        if self._architecture not in PROCESSORS:
+        if self._architecture not in PAGE_MODELS:
             raise UnsupportedCheckpointError(
-                f"{self._architecture} is none of the page-image models {', '.join(PROCESSORS)}."
+                f"The model must be one of {', '.join(PAGE_MODELS)}, got {self._architecture}."
             )
+        self._kind = PAGE_MODELS[self._architecture]
         self.source = source
         self.revision = revision
         self._model = model
@@ -165,7 +160,7 @@ class ColVisionEncoder(ImageReader):
     @property
     def _before_query(self) -> str:
         """What the processor puts in front of a query."""
-        begin = self._processor.tokenizer.bos_token if self._architecture == "ColPaliForRetrieval" else ""
+        begin = self._processor.tokenizer.bos_token if self._kind.query_starts_with_bos else ""
         return f"{begin}{self._processor.query_prefix}"
 
     @property
@@ -192,7 +187,7 @@ class ColVisionEncoder(ImageReader):
         kept = tensors["attention_mask"].bool()
         if self._image_tokens_only and "pixel_values" in tensors:
             kept = kept & (tensors["input_ids"] == self._image_token_id)
-        if self._architecture == "ColQwen2ForRetrieval":
+        if self._kind.needs_patch_positions:
             tensors["position_ids"] = self._positions(tensors)
         with torch.inference_mode():
             embeddings = self._model(**tensors).embeddings.float()

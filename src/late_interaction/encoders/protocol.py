@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["Box", "Encoder", "PageEncoder", "Span", "SpanEncoder", "Task", "has_spans", "reads_images", "reads_text"]
+__all__ = [
+    "Box",
+    "Encoder",
+    "LoadedEncoder",
+    "PageEncoder",
+    "Span",
+    "SpanEncoder",
+    "Task",
+    "has_spans",
+    "reads_images",
+    "reads_text",
+]
 
 Task: TypeAlias = Literal["query", "document"]
 Span: TypeAlias = tuple[int, int]
@@ -56,6 +67,21 @@ class SpanEncoder(Encoder, Protocol):
     def token_spans(self, text: str, task: Task) -> list[Span | None]:
         """For each vector of the text, in order, its span in the text; None for markers and query expansion."""
         ...
+
+
+class LoadedEncoder(SpanEncoder, Protocol):
+    """An encoder that `load_encoder` has loaded.
+
+    Attributes:
+        source: The name or path to load it from again; None if it cannot be loaded without the caller.
+        revision: Branch, tag or commit of ``source``.
+    """
+
+    @property
+    def source(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def revision(self) -> str | None: ...  # noqa: D102
 
 
 class PageEncoder(Encoder, Protocol):

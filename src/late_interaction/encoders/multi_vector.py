@@ -44,10 +44,10 @@ def module_types(checkpoint: Checkpoint) -> list[str]:
 
 
 def check(checkpoint: Checkpoint) -> None:
-    """Refuse modules that would run code or use files of another place.
+    """Refuse modules that would run code or use files outside the checkpoint.
 
     Raises:
-        UnsupportedCheckpointError: The message says which.
+        UnsupportedCheckpointError: The message names the module.
     """
     modules = checkpoint.modules or []
     check_modules(checkpoint.name, modules, checkpoint.read)
@@ -57,10 +57,10 @@ def check(checkpoint: Checkpoint) -> None:
 
 
 def load(checkpoint: Checkpoint) -> TextEncoder:
-    """Load the model; its encoder encodes images too if the model does.
+    """Load the model and return its encoder, which reads images too if the model does.
 
     Raises:
-        InvalidRequestError: ``image_tokens_only`` for a model that encodes no images.
+        InvalidRequestError: ``image_tokens_only`` for a model that reads no images.
     """
     model = _load_model(checkpoint)
     source, revision = checkpoint.source, checkpoint.revision

@@ -124,9 +124,10 @@ def _shaped_viewed_size(image_processor: Any, shape: _Shape, _: _Size) -> _Size:
     width, height = shape
     token = image_processor.patch_size * image_processor.merge_size
     max_pixels = image_processor.size["longest_edge"]  # pixels of the whole image, in spite of its name
-    sides = math.sqrt(max_pixels * width / height), math.sqrt(max_pixels * height / width)
-    right, down = (max(token, int(side / token) * token) for side in sides)
-    return right, down
+    return (
+        max(token, int(math.sqrt(max_pixels * width / height) / token) * token),
+        max(token, int(math.sqrt(max_pixels * height / width) / token) * token),
+    )
 
 
 def _shaped_pixels(image_processor: Any, size: _Size) -> int:

@@ -62,7 +62,7 @@ def test_pages_and_images_from_a_folder(folder, report, checkpoint):
     assert done.exit_code == 0, done.stderr
     assert "4 passages added" in done.stdout
     assert "1 files skipped" in done.stdout
-    assert "Skipped broken.pdf: it is no PDF, or damaged" in done.stderr
+    assert "Skipped broken.pdf: it is not a PDF, or is damaged" in done.stderr
     done = run("index", ".", "--index", "my-index")
     assert "0 passages added or replaced, 4 unchanged, 0 deleted" in done.stdout
 

@@ -1,4 +1,4 @@
-"""`Checkpoint`: what the user named, resolved to the place of its files. Nothing of it is loaded yet."""
+"""`Checkpoint`: a name or path resolved to the location of its files, before the model is loaded."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Checkpoint:
 
     @property
     def source(self) -> str | None:
-        """What `load_encoder` loads the encoder from again; None for an encoder that runs code of its checkpoint."""
+        """Return what `load_encoder` loads the encoder from again; None if it runs code of its checkpoint."""
         return None if self.trust_remote_code else self.name
 
     @property
     def library_options(self) -> dict[str, Any]:
-        """The keyword arguments that sentence-transformers and transformers have in common."""
+        """Return the keyword arguments that sentence-transformers and transformers have in common."""
         return {
             "revision": self.revision,
             "trust_remote_code": self.trust_remote_code,
@@ -56,27 +56,27 @@ class Checkpoint:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The content of ``config.json``; empty if there is no such file."""
+        """Return the content of ``config.json``; empty if there is no such file."""
         return self.read("config.json", dict) or {}
 
     @cached_property
     def modules(self) -> list[Any] | None:
-        """The content of ``modules.json``; None if there is no such file."""
+        """Return the content of ``modules.json``; None if there is no such file."""
         return self.read("modules.json", list)  # type: ignore[no-any-return]
 
     @property
     def architectures(self) -> list[str]:
-        """The model classes that ``config.json`` names."""
+        """Return the model classes that ``config.json`` names."""
         return self.config.get("architectures") or []
 
     def find(self, filename: str) -> str | None:
-        """Return the path of a file of the checkpoint, downloaded if need be; None if there is no such file."""
+        """Return the path of a file of the checkpoint, downloaded if necessary; None if it does not exist."""
         from sentence_transformers.util import load_file_path
 
         return load_file_path(
             self.place,
             filename,
-            cache_folder=cache_folder(),  # where the model will be looked for
+            cache_folder=cache_folder(),  # from which the model will be loaded
             revision=self.revision,
             local_files_only=self.local_files_only,
         )
@@ -113,7 +113,7 @@ def resolve(
     local_files_only: bool = False,
     image_tokens_only: bool = False,
 ) -> Checkpoint:
-    """Return the checkpoint that a name or path stands for; the arguments are those of `load_encoder`.
+    """Resolve a name or path; the arguments are those of `load_encoder`.
 
     A folder is preferred to a model of the same name on the hub, and is loaded without the network.
 
@@ -122,7 +122,7 @@ def resolve(
             must not be used.
         OptionalDependencyError: ``"minilm"`` without its package.
     """
-    if name_or_path == MINILM:  # a package of its own: it has one revision, and no code
+    if name_or_path == MINILM:  # from a Python package, which has one revision and no code
         place = str(minilm_folder())
         return Checkpoint(MINILM, place, device, local_files_only=True, image_tokens_only=image_tokens_only)
     path = Path(name_or_path).expanduser()

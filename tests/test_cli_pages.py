@@ -62,7 +62,7 @@ def test_pages_and_images_from_a_folder(folder, report, checkpoint):
     assert done.exit_code == 0, done.stderr
     assert "4 passages added" in done.stdout
     assert "1 files skipped" in done.stdout
-    assert "Skipped broken.pdf: it is no PDF, or damaged" in done.stderr
+    assert "Skipped broken.pdf: it is not a PDF, or is damaged" in done.stderr
     done = run("index", ".", "--index", "my-index")
     assert "0 passages added or replaced, 4 unchanged, 0 deleted" in done.stdout
 
@@ -114,7 +114,7 @@ def test_what_the_model_refuses_is_skipped(folder, checkpoint):
     done = run("index", "rule.png", "a.pdf", "--index", "my-index", "--encoder", checkpoint)
     assert done.exit_code == 0, done.stderr
     assert "2 passages added" in done.stdout
-    assert "Skipped rule.png: rule.png#page=1: The model takes no image" in done.stderr
+    assert "Skipped rule.png: rule.png#page=1: The model cannot encode an image" in done.stderr
     assert "Skipped a.pdf: a.pdf#page=2" in done.stderr
     assert "0 passages added or replaced, 2 unchanged, 0 deleted" in run("index", ".", "--index", "my-index").stdout
 

@@ -159,7 +159,7 @@ def test_a_damaged_file():
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
 def test_an_image_without_pixels(size):
-    with pytest.raises(InvalidRequestError, match="shows nothing"):
+    with pytest.raises(InvalidRequestError, match="The image is empty"):
         checked_images([Image.new("RGB", size)])
 
 

@@ -146,7 +146,7 @@ def test_documents_that_are_text_are_refused(colvision_case):
         lambda: colvision_case.encoder.encode_documents(["a passage"]),
         lambda: colvision_case.encoder.token_spans("a passage", "document"),
     ):
-        with pytest.raises(InvalidRequestError, match=r"images of pages, not text.*Document\(image=…\)"):
+        with pytest.raises(InvalidRequestError, match=r"page images, not text.*Document\(image=…\)"):
             refused()
     assert colvision_case.encoder.encode_documents([]) == []
 
@@ -215,7 +215,8 @@ def test_a_query_that_looks_like_an_address_is_text(page_case, image_file, no_op
 
 def test_an_address_in_place_of_an_image_is_refused(page_case, image_file, no_opening):
     for text in (*[text.format(path=image_file) for text in TEXTS_LIKE_ADDRESSES], image_file):
-        with pytest.raises(InvalidRequestError, match=rf"{type(text).__name__}.*opens no files.*Document\(image=…\)"):
+        message = rf"{type(text).__name__}.*does not open files.*Document\(image=…\)"
+        with pytest.raises(InvalidRequestError, match=message):
             page_case.encoder.encode_images([noise((20, 20)), text])
 
 

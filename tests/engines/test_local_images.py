@@ -89,7 +89,7 @@ def test_what_goes_in_comes_out(root, engine, picture, report):
         assert again.get(["two"])[0].load_image().size == (601, 401)
         (picture.parent / "report.pdf").unlink()
         assert again.get(["two"])[0].load_image().size == (601, 401)
-        with pytest.raises(ImageUnavailableError, match="the file is gone"):
+        with pytest.raises(ImageUnavailableError, match="the file does not exist"):
             again.get(["one"])[0].load_image()
 
 

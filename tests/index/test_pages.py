@@ -241,7 +241,7 @@ class TestRefused:
         path = write_picture(tmp_path / "a.png")
         documents = [Document(image=two_colours("red", "green")), Document(image=path), "text"]
         path.unlink()
-        with pytest.raises(ImageUnavailableError, match="the file is gone"):
+        with pytest.raises(ImageUnavailableError, match="the file does not exist"):
             index.add(documents)
         assert len(index) == 0
         index.add([documents[0], documents[2]])

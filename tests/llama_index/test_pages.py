@@ -127,7 +127,7 @@ class TestPagesOut:
         (node,) = found(pages, "blue")
         assert type(node) is TextNode
         assert node.text == "Rain in spring"
-        assert "the file is gone" in node.metadata["image_error"]
+        assert "the file does not exist" in node.metadata["image_error"]
 
     def test_it_is_still_reranked_from_its_vectors_and_shows_models_no_path(self, pages, report, colour_encoder):
         report.unlink()

@@ -64,8 +64,8 @@ def write_large(path):
     assert path.stat().st_size < 1_000_000
 
 
-NO_PDF = r"^it is no PDF, or damaged$"
-NO_IMAGE = r"^it is none of PNG, JPEG, TIFF, WEBP, GIF, BMP, or damaged$"
+NO_PDF = r"^it is not a PDF, or is damaged$"
+NO_IMAGE = r"^it is not one of PNG, JPEG, TIFF, WEBP, GIF, BMP, or is damaged$"
 CUT_OFF = r"^it is damaged or cannot be read \(.+\)$"
 HOSTILE = {
     "empty PDF": ("5.pdf", write(b""), NO_PDF),
@@ -90,8 +90,8 @@ HOSTILE = {
     "an image that is just too large": ("5.png", lambda path: claimed_png(path, (9_500, 9_500)), "^it is too large"),
     "a link to itself": ("5.pdf", lambda path: path.symlink_to(path.name), "symbolic links"),
     "a link to itself named PNG": ("5.png", lambda path: path.symlink_to(path.name), "symbolic links"),
-    "a link to nothing": ("5.pdf", lambda path: path.symlink_to("gone.pdf"), "gone|No such file"),
-    "a link to nothing named PNG": ("5.png", lambda path: path.symlink_to("gone.png"), "gone|No such file"),
+    "a link to nothing": ("5.pdf", lambda path: path.symlink_to("gone.pdf"), "does not exist|No such file"),
+    "a link to nothing named PNG": ("5.png", lambda path: path.symlink_to("gone.png"), "does not exist|No such file"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Batches of similar length within a budget of tokens, so that little of a batch is padding."""
+"""Group inputs of similar length into batches of a limited size, so that little of a batch is padding."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["batches"]
 
 
 def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Positions of the inputs, longest first, in batches whose padded size is at most the budget.
+    """Yield the positions of the inputs of each batch, longest inputs first.
 
-    An input longer than the budget has a batch of its own.
+    The padded size of a batch is at most the budget. An input longer than the budget is a batch of its own.
 
     Args:
-        lengths: Tokens of each input.
-        budget: Tokens of a batch, padding included: its longest input times its number of inputs.
+        lengths: Number of tokens of each input.
+        budget: Maximum number of tokens of a batch, including padding: its longest input times its number of inputs.
 
     Example:
         >>> list(batches([3, 9, 4, 1], budget=10))

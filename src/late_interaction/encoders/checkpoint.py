@@ -1,124 +1,171 @@
-"""Refuses checkpoints that would load with random weights.
-
-`MultiVectorEncoder` loads any transformer: where it finds no trained projection it adds a random one and says so only
-in its log. Such an encoder returns noise that looks like results, so the files are read first.
-"""
+"""`Checkpoint`: a name or path resolved to the location of its files, before the model is loaded."""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from late_interaction.encoders.pages import PROCESSORS
-from late_interaction.encoders.untrusted import check_config, check_files, check_modules, check_weights, is_dense
-from late_interaction.errors import UnsupportedCheckpointError
+from late_interaction.encoders.minilm import MINILM, minilm_folder
+from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
 
-__all__ = ["cached_folder", "check_checkpoint"]
+__all__ = ["SETTINGS_FILES", "Checkpoint", "cache_folder", "cached_folder", "resolve"]
+
+SETTINGS_FILES = ("config.json", "modules.json")
+"""A checkpoint has at least one of these."""
 
 
-def cached_folder(name: str, revision: str | None) -> Path:
-    """Return the folder in which the cache of the Hugging Face hub keeps a model.
+@dataclass(frozen=True)
+class Checkpoint:
+    """The files of a model, and how to load it.
+
+    Attributes:
+        name: ``"minilm"``, the absolute path of a folder, or a name on the Hugging Face hub. Errors show it.
+        place: The folder of the files, or the name on the hub from which they are downloaded.
+        device: A torch device; None takes a GPU where there is one.
+        revision: Branch, tag or commit on the hub.
+        trust_remote_code: Whether Python code of the checkpoint may run.
+        local_files_only: Whether the network must not be used.
+        image_tokens_only: Whether to keep only the vectors of image patches.
+    """
+
+    name: str
+    place: str
+    device: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+    local_files_only: bool = False
+    image_tokens_only: bool = False
+
+    @property
+    def source(self) -> str | None:
+        """Return what `load_encoder` loads the encoder from again; None if it runs code of its checkpoint."""
+        return None if self.trust_remote_code else self.name
+
+    @property
+    def library_options(self) -> dict[str, Any]:
+        """Return the keyword arguments that sentence-transformers and transformers have in common."""
+        return {
+            "revision": self.revision,
+            "trust_remote_code": self.trust_remote_code,
+            "local_files_only": self.local_files_only,
+        }
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Return the content of ``config.json``; empty if there is no such file."""
+        return self.read("config.json", dict) or {}
+
+    @cached_property
+    def modules(self) -> list[Any] | None:
+        """Return the content of ``modules.json``; None if there is no such file."""
+        return self.read("modules.json", list)  # type: ignore[no-any-return]
+
+    @property
+    def architectures(self) -> list[str]:
+        """Return the model classes that ``config.json`` names."""
+        return self.config.get("architectures") or []
+
+    def find(self, filename: str) -> str | None:
+        """Return the path of a file of the checkpoint, downloaded if necessary; None if it does not exist."""
+        from sentence_transformers.util import load_file_path
+
+        return load_file_path(
+            self.place,
+            filename,
+            cache_folder=cache_folder(),  # from which the model will be loaded
+            revision=self.revision,
+            local_files_only=self.local_files_only,
+        )
+
+    def read(self, filename: str, kind: type[Any]) -> Any:
+        """Return the content of a JSON file of the checkpoint; None if there is no such file.
+
+        Raises:
+            UnsupportedCheckpointError: The content is not of this kind: dict or list.
+            ValueError: The file is not JSON.
+        """
+        path = self.find(filename)
+        content = None if path is None else json.loads(Path(path).read_text("utf-8"))
+        if content is not None and not isinstance(content, kind):
+            raise UnsupportedCheckpointError(f"{self.name}: {filename} must contain a {kind.__name__}.")
+        return content
+
+    def refuse_image_options(self) -> None:
+        """Refuse the options that only models of page images have.
+
+        Raises:
+            InvalidRequestError: ``image_tokens_only`` is set.
+        """
+        if self.image_tokens_only:
+            raise InvalidRequestError(f"image_tokens_only is for models of page images; {self.name} reads none.")
+
+
+def resolve(
+    name_or_path: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    local_files_only: bool = False,
+    image_tokens_only: bool = False,
+) -> Checkpoint:
+    """Resolve a name or path; the arguments are those of `load_encoder`.
+
+    A folder is preferred to a model of the same name on the hub, and is loaded without the network.
 
     Raises:
-        UnsupportedCheckpointError: It is not in the cache, or the name cannot be one of the hub.
+        UnsupportedCheckpointError: The folder does not exist, or the model is not in the local cache and the network
+            must not be used.
+        OptionalDependencyError: ``"minilm"`` without its package.
+    """
+    if name_or_path == MINILM:  # from a Python package, which has one revision and no code
+        place = str(minilm_folder())
+        return Checkpoint(MINILM, place, device, local_files_only=True, image_tokens_only=image_tokens_only)
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        name = place = str(path.resolve())
+        local_files_only = True  # its settings may name models of the hub, for which the caller did not ask
+    elif isinstance(name_or_path, os.PathLike) or str(name_or_path).startswith((".", "/", "~", os.sep)):
+        raise UnsupportedCheckpointError(f"There is no folder {path}.")
+    else:
+        name = place = str(name_or_path)
+        if local_files_only:
+            # By its folder in the cache: given a name, huggingface_hub uses the network even with local_files_only.
+            folder = cached_folder(name, revision)
+            if folder is None:
+                raise UnsupportedCheckpointError(
+                    f"{name} is not in the local cache, and the network must not be used. Check the name. The model "
+                    "that needs no network is 'minilm'."
+                )
+            place = str(folder)
+    return Checkpoint(name, place, device, revision, trust_remote_code, local_files_only, image_tokens_only)
+
+
+def cached_folder(name: str, revision: str | None) -> Path | None:
+    """Return the folder in which the cache of the Hugging Face hub keeps a model; None if it keeps none.
+
+    Raises:
+        UnsupportedCheckpointError: The name is not valid on the hub.
     """
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    for filename in ("config.json", "modules.json"):
+    for filename in SETTINGS_FILES:
         try:
-            path = try_to_load_from_cache(name, filename, os.environ.get("SENTENCE_TRANSFORMERS_HOME"), revision)
+            path = try_to_load_from_cache(name, filename, cache_folder(), revision)
         except HFValidationError as error:
-            raise UnsupportedCheckpointError(f"{name!r} is not a folder or a name of the hub: {error}") from None
+            raise UnsupportedCheckpointError(
+                f"{name!r} is neither a folder nor a valid name on the hub: {error}"
+            ) from None
         if isinstance(path, str):
             return Path(path).parent
-    raise UnsupportedCheckpointError(
-        f"{name} is not in the local cache, and the network is not to be used. Check the name. The model that needs no "
-        "network is 'minilm'."
-    )
+    return None
 
 
-def check_checkpoint(
-    name_or_path: str, *, revision: str | None, local_files_only: bool, trust_remote_code: bool = False
-) -> str | None:
-    """Raise unless the files are those of an encoder with trained token vectors, and ask for nothing that is not safe.
-
-    Accepted: sentence-transformers' own multi-vector format, PyLate (``modules.json`` with a Dense and no Pooling),
-    Stanford ColBERT (``architectures: ["HF_ColBERT"]``) and the page-image models of transformers that
-    `ColVisionEncoder` knows.
-
-    Returns:
-        The architecture of a page-image model of transformers; None for what `MultiVectorEncoder` loads.
-
-    Raises:
-        UnsupportedCheckpointError: Says what the checkpoint is instead, and what to do.
-    """
-
-    def find(filename: str) -> str | None:
-        from sentence_transformers.util import load_file_path
-
-        return load_file_path(
-            name_or_path,
-            filename,
-            cache_folder=os.environ.get("SENTENCE_TRANSFORMERS_HOME"),  # where the model will be looked for
-            revision=revision,
-            local_files_only=local_files_only,
-        )
-
-    def read(filename: str, kind: type[Any]) -> Any:
-        path = find(filename)
-        content = None if path is None else json.loads(Path(path).read_text("utf-8"))
-        if content is not None and not isinstance(content, kind):
-            raise UnsupportedCheckpointError(f"{name_or_path}: {filename} should hold a {kind.__name__}.")
-        return content
-
-    if Path(name_or_path).is_dir():
-        check_files(Path(name_or_path))
-    config, modules = read("config.json", dict) or {}, None
-    architectures = config.get("architectures") or []
-    known = next((str(architecture) for architecture in architectures if architecture in PROCESSORS), None)
-    if known is None:
-        modules = read("modules.json", list)
-        if "HF_ColBERT" not in architectures:
-            _check_head(name_or_path, config, modules, read("config_sentence_transformers.json", dict) or {})
-    if not trust_remote_code:
-        check_config(name_or_path, config)
-        check_modules(name_or_path, modules or [], read)
-        projections = ["model.safetensors"] if "HF_ColBERT" in architectures else []
-        projections += [f"{module['path']}/model.safetensors" for module in modules or [] if is_dense(module["type"])]
-        check_weights(name_or_path, all(find(projection) is not None for projection in projections))
-    return known
-
-
-def _check_head(name: str, config: dict[str, Any], modules: list[Any] | None, settings: dict[str, Any]) -> None:
-    """Refuse a checkpoint that has no trained projection to token vectors."""
-    architectures = config.get("architectures") or []
-    if modules is None:
-        if any(architecture.endswith("ForRetrieval") for architecture in architectures):
-            raise UnsupportedCheckpointError(
-                f"{name} is a {architectures[0]}, which this release cannot load. Page-image models of transformers "
-                f"that it can: {', '.join(PROCESSORS)}."
-            )
-        if not config:
-            raise UnsupportedCheckpointError(
-                f"{name} holds no model (no config.json, no modules.json), or cannot be reached. "
-                "Check the name, the path and the network. The model that needs no network is 'minilm'."
-            )
-        raise UnsupportedCheckpointError(_no_head(name, f"a bare transformer ({', '.join(architectures)})"))
-    if settings.get("model_type") == "MultiVectorEncoder":
-        return
-    types = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
-    if "Pooling" in types:
-        raise UnsupportedCheckpointError(_no_head(name, "a single-vector sentence-transformers model"))
-    if "Dense" not in types:
-        raise UnsupportedCheckpointError(_no_head(name, f"a model of the modules {', '.join(types)}"))
-
-
-def _no_head(name: str, what: str) -> str:
-    return (
-        f"{name} is {what}: it has no trained projection to token vectors, so a random one would be used and every "
-        "result would be noise. Use a late-interaction checkpoint, for example lightonai/LateOn or "
-        "answerdotai/answerai-colbert-small-v1, or 'minilm' where there is no network."
-    )
+def cache_folder() -> str | None:
+    """Return the cache folder of sentence-transformers, if it is not the one of huggingface_hub."""
+    return os.environ.get("SENTENCE_TRANSFORMERS_HOME")

@@ -1,8 +1,8 @@
-"""Tells one encoder from another, so that an index is never searched with vectors of another model.
+"""Fingerprints of encoders, so that an index is never searched with the vectors of another model.
 
-A fingerprint is a JSON object. Its ``probe``, the embedding of a fixed sentence, stands for the weights: with a probe
-on both sides, the name under which a model was found (``model``, ``revision``) says nothing, and a checkpoint may move.
-``libraries`` is kept for the reader and never compared.
+A fingerprint is a JSON object. Its ``probe``, the embedding of a fixed sentence, identifies the weights. If both
+fingerprints have a probe, the name of the model (``model``, ``revision``) is not compared, so a checkpoint may move.
+``libraries`` is for information and is never compared.
 """
 
 from __future__ import annotations
@@ -24,62 +24,62 @@ PROBE_TEXT = "Every word of a question, 42 of them, meets every word of an answe
 _INFORMATIVE = frozenset({"libraries"})
 _NAMES = frozenset({"model", "revision"})
 _CLASS_NAMES = frozenset({"image_processor_type", "feature_extractor_type", "processor_class"})
-_SAME_PROBE = 0.99  # cosine; other weights give far less, another device or precision far more
+_MIN_PROBE_COSINE = 0.99  # other weights give far less, another device or precision far more
 
 
 def probe(*vectors: NDArray[np.floating[Any]]) -> list[float]:
-    """The embedding of the probe, (inputs * dim,): for each input the mean of its token vectors.
+    """Return the embedding of the probe, (inputs * dim,): for each input the mean of its token vectors.
 
     Args:
-        vectors: Of each input (`PROBE_TEXT` as a query, as a document…) its token vectors, (tokens, dim).
+        vectors: The token vectors of each input (`PROBE_TEXT` as a query, as a document…), (tokens, dim).
     """
     return [round(float(x), 5) for x in np.concatenate([of_one.mean(0) for of_one in vectors])]
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries whose changes could change vectors."""
+    """Return the versions of the libraries on which the vectors may depend."""
     return {name: version(name) for name in ("sentence-transformers", "transformers", "torch")}
 
 
 def image_settings(image_processor: Any) -> dict[str, Any]:
-    """The settings of an image processor, as JSON values, without the names of classes, which differ by backend."""
+    """Return the settings of an image processor as JSON values, without class names, which differ between backends."""
     settings = json.loads(json.dumps(image_processor.to_dict(), default=_plain))
     return {key: value for key, value in settings.items() if key not in _CLASS_NAMES}
 
 
 def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Return what makes these two encoders incompatible, one phrase each; empty if nothing does.
+    """Return the differences that make two encoders incompatible, one phrase each; empty if they are compatible.
 
     Args:
-        recorded: A fingerprint from an index, any JSON object.
-        given: The fingerprint of an encoder.
+        recorded: The fingerprint in an index, any JSON object.
+        given: The fingerprint of the encoder.
     """
     ignored = _INFORMATIVE
     found = []
     if _is_probe(recorded.get("probe")) and _is_probe(given.get("probe")):
         ignored = _INFORMATIVE | _NAMES | {"probe"}
         cosine = _cosine(recorded["probe"], given["probe"])
-        if not cosine >= _SAME_PROBE:  # also NaN
+        if not cosine >= _MIN_PROBE_COSINE:  # also true for NaN
             found.append(f"the probe embedding (cosine {cosine:.3f}: other weights)")
     left, right = _settings(recorded, ignored), _settings(given, ignored)
     for key in sorted(left.keys() | right.keys()):
-        # A setting that only one side knows was added or dropped by the library it is of; the rest are ours.
-        known_to_both = key in left and key in right
-        if left.get(key) != right.get(key) and (known_to_both or not _is_of_library(key)):
-            # ASCII: what comes from an index may hold control sequences, which a terminal would obey.
+        # A library setting that only one side has was added or removed by the library. All other keys are ours.
+        in_both = key in left and key in right
+        if left.get(key) != right.get(key) and (in_both or not _is_library_setting(key)):
+            # ASCII, because values from an index may contain control sequences, which a terminal would execute.
             held, other = ascii(left.get(key)), ascii(right.get(key))
             found.append(f"{ascii(key)[1:-1]:.80} ({held:.80} in the index, {other:.80} given)")
     return found
 
 
 def _settings(fingerprint: Mapping[str, Any], ignored: frozenset[str]) -> dict[str, Any]:
-    """What is compared, with the settings of each module and of the image processor under names of their own."""
+    """Return the values to compare, with one key for each setting of each module and of the image processor."""
     settings = {key: value for key, value in fingerprint.items() if key not in ignored}
     modules = settings.get("modules")
     if isinstance(modules, list) and all(isinstance(module, dict) for module in modules):
         settings["modules"] = [module.get("type") for module in modules]
-        for place, module in enumerate(modules):
-            settings |= {f"modules[{place}].{key}": value for key, value in module.items()}
+        for position, module in enumerate(modules):
+            settings |= {f"modules[{position}].{key}": value for key, value in module.items()}
     if isinstance(images := settings.get("image_processor"), dict):
         settings["image_processor"] = True
         settings |= {f"image_processor.{key}": value for key, value in images.items()}
@@ -87,11 +87,11 @@ def _settings(fingerprint: Mapping[str, Any], ignored: frozenset[str]) -> dict[s
 
 
 def _is_probe(value: object) -> bool:
-    """Whether it is an embedding. An encoder of the user's own may have something else of that name."""
+    """Return whether the value is an embedding. A custom encoder may have another value of that name."""
     return isinstance(value, list) and all(type(number) in (int, float) for number in value)
 
 
-def _is_of_library(key: str) -> bool:
+def _is_library_setting(key: str) -> bool:
     return key.startswith(("modules[", "image_processor."))
 
 
@@ -103,5 +103,5 @@ def _cosine(left: list[float], right: list[float]) -> float:
     a, b = np.asarray(left, np.float64), np.asarray(right, np.float64)
     if a.shape != b.shape:
         return 0.0
-    with np.errstate(over="ignore", invalid="ignore"):  # numbers that no encoder gives
+    with np.errstate(over="ignore", invalid="ignore"):  # values that no encoder gives
         return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))

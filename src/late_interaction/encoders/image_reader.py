@@ -1,4 +1,4 @@
-"""What the encoders of page images have in common."""
+"""`ImageReader`: the common base of encoders that read page images."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["BATCH_PIXELS", "ImageReader"]
 
 BATCH_PIXELS = 4_194_304  # about 7 pages of ColQwen2, 20 of ColPali, one of ColModernVBert
-_BOXES_KEPT = 64  # sizes whose boxes are kept; the pages of a file mostly have one size
+_MAX_CACHED_SIZES = 64  # image sizes whose boxes are cached; the pages of a file mostly have one size
 
 
 class ImageReader(ABC):
-    """Images to vectors, in batches bounded by pixels; what of an image each vector stands for.
+    """Encodes images in batches bounded by pixels, and finds the part of an image that each vector stands for.
 
-    A class that is one sets the attributes and says how a batch is encoded.
+    A subclass sets the attributes and defines how one batch is encoded.
     """
 
     _image_tokens_only: bool
@@ -36,18 +36,18 @@ class ImageReader(ABC):
     @property
     @abstractmethod
     def dim(self) -> int:
-        """Dimension of the vectors."""
+        """Return the dimension of the vectors."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keyword arguments with which `load_encoder` makes this encoder of its source."""
+        """Return the keyword arguments with which `load_encoder` loads this encoder from its source."""
         return {"image_tokens_only": True} if self._image_tokens_only else {}
 
     def encode_images(self, images: list[Image.Image]) -> list[NDArray[np.float32]]:
-        """Vectors of each image, (vectors, dim), L2-normalised.
+        """Return the vectors of each image, (vectors, dim) float32, L2-normalized, in the order of the images.
 
         Raises:
-            InvalidRequestError: Something that is no PIL image, cannot be read or is too long and thin for the model.
+            InvalidRequestError: An input is not a PIL image, cannot be read, or is too long and thin for the model.
         """
         given = checked_images(images)
         encoded = [np.empty((0, self.dim), np.float32)] * len(given)
@@ -59,27 +59,27 @@ class ImageReader(ABC):
         return encoded
 
     def viewed_size(self, width: float, height: float) -> tuple[int, int]:
-        """Width and height in pixels to which the model brings an image of this shape, if it is at least that large.
+        """Return the width and height in pixels that an image of this shape is resized to, if at least that large.
 
         Raises:
-            InvalidRequestError: A side is not positive, or the model takes no image so long and thin.
+            InvalidRequestError: A side is not positive, or the image is too long and thin for the model.
         """
         return viewed_size(self._image_processor, width, height)
 
     def patch_boxes(self, size: tuple[int, int]) -> list[Box | None]:
-        """For each vector of an image of this size (width, height; pixels), in order, the part it stands for.
+        """Return the box of each vector of an image of this size (width, height; pixels), in order.
 
-        None for the prompt and for markers; for all vectors where the model pools tokens or cuts images in a way that
-        is not known here.
+        None for the prompt and for markers. None for all vectors if the model pools tokens, or if its image processor
+        is of an unknown kind.
 
         Raises:
-            InvalidRequestError: The model takes no image so long and thin.
+            InvalidRequestError: The image is too long and thin for the model.
         """
         width, height = size
         found = self._boxes.get((width, height))
         if found is None:
             found = self._find_boxes((width, height))
-            if len(self._boxes) >= _BOXES_KEPT:
+            if len(self._boxes) >= _MAX_CACHED_SIZES:
                 self._boxes.clear()
             self._boxes[width, height] = found
         return list(found)
@@ -87,12 +87,12 @@ class ImageReader(ABC):
     @property
     @abstractmethod
     def _image_processor(self) -> Any:
-        """The image processor of the model."""
+        """Return the image processor of the model."""
 
     @abstractmethod
     def _encode_batch(self, images: list[Image.Image]) -> list[NDArray[np.float32]]:
-        """Vectors of RGB images, in one forward pass."""
+        """Return the vectors of RGB images, encoded in one forward pass."""
 
     @abstractmethod
     def _find_boxes(self, size: tuple[int, int]) -> list[Box | None]:
-        """What `patch_boxes` gives, and remembers."""
+        """Return what `patch_boxes` returns and caches."""

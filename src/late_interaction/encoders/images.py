@@ -1,4 +1,4 @@
-"""Images on their way into a page encoder."""
+"""Check and convert images before they are encoded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_rgb", "checked_images", "probe_image", "require_pillow"]
 
-_PROBE_SIZE = 96, 64
+_PROBE_SIZE = 96, 64  # pixels, width and height
 
 
 def require_pillow() -> None:
@@ -26,45 +26,45 @@ def require_pillow() -> None:
 
 
 def checked_images(images: Sequence[object]) -> list[Image.Image]:
-    """The images, if they are such.
+    """Return the images if all are PIL images.
 
     Raises:
-        InvalidRequestError: One is something else, such as a path, which is never opened here, or has no pixels.
+        InvalidRequestError: One is not a PIL image, or has no pixels. A path is never opened here.
     """
     from PIL import Image
 
     if not isinstance(images, (list, tuple)):
-        raise InvalidRequestError(f"Images are given as a list, not as {type(images).__name__}.")
+        raise InvalidRequestError(f"Images must be a list, got {type(images).__name__}.")
     found = []
     for image in images:
         if not isinstance(image, Image.Image):
             raise InvalidRequestError(
-                f"Only PIL images can be encoded as images, not {type(image).__name__}. An encoder opens no files and "
-                "fetches no addresses: open the image yourself (PIL.Image.open), or index Document(image=…)."
+                f"Images must be PIL images, got {type(image).__name__}. An encoder does not open files or URLs: open "
+                "the image yourself (PIL.Image.open), or index Document(image=…)."
             )
         if not all(image.size):
-            raise InvalidRequestError(f"An image of {image.width} x {image.height} pixels shows nothing.")
+            raise InvalidRequestError(f"The image is empty ({image.width} x {image.height} pixels).")
         found.append(image)
     return found
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """The image as it is shown, in RGB; see `late_interaction.images.rgb.to_rgb`.
+    """Return the image as displayed, in RGB; see `late_interaction.images.rgb.to_rgb`.
 
     Raises:
-        InvalidRequestError: Its file is damaged, or its mode cannot be converted.
+        InvalidRequestError: The file is damaged, or the mode cannot be converted to RGB.
     """
     try:
         return to_rgb(image)
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files and odd modes
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files and unusual modes
         raise InvalidRequestError(f"An image of mode {image.mode} cannot be read: {error}") from error
 
 
 def probe_image() -> Image.Image:
-    """A fixed image with edges, slopes and colours, the vectors of which are part of a fingerprint."""
+    """Return a fixed image with edges, gradients and colors, whose vectors are part of a fingerprint."""
     from PIL import Image
 
     width, height = _PROBE_SIZE
     down, across = np.mgrid[:height, :width]
-    colours = [across * 255 // width, (down * 7) % 256, ((across // 16 + down // 16) % 2) * 255]
-    return Image.fromarray(np.stack(colours, axis=-1).astype(np.uint8))
+    colors = [across * 255 // width, (down * 7) % 256, ((across // 16 + down // 16) % 2) * 255]
+    return Image.fromarray(np.stack(colors, axis=-1).astype(np.uint8))

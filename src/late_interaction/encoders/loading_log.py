@@ -1,4 +1,4 @@
-"""What the libraries say while they load a model: kept off the terminal, and read for weights that are missing."""
+"""Capture the log of the libraries while a model is loaded: it is not printed, and lists missing weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["loading_log", "missing_weights"]
 
 _logger = logging.getLogger(__name__)
-_one_at_a_time = Mutex()  # the loggers are those of the whole process
+_capturing = Mutex()  # the loggers belong to the whole process
 
 
 class _Collector(logging.Handler):
@@ -28,15 +28,15 @@ class _Collector(logging.Handler):
 
 @contextmanager
 def loading_log() -> Iterator[list[str]]:
-    """Collect the warnings of transformers and sentence-transformers, and show no progress bar.
+    """Collect the warnings of transformers and sentence-transformers inside the block, and disable progress bars.
 
-    A library that is asked for an encoder prints nothing; what was said is in this module's log at level INFO.
+    Nothing is printed. The warnings are passed on to this module's logger at level INFO.
     """
     import transformers.utils
 
     settings: Any = transformers.utils.logging  # its functions carry no annotations
     messages: list[str] = []
-    with _one_at_a_time, ExitStack() as restore:
+    with _capturing, ExitStack() as restore:
         if settings.is_progress_bar_enabled():
             settings.disable_progress_bar()
             restore.callback(settings.enable_progress_bar)
@@ -56,9 +56,9 @@ def _restore(logger: logging.Logger, handlers: list[logging.Handler], propagate:
 
 
 def missing_weights(messages: list[str]) -> list[str]:
-    """The weights that transformers did not find in a checkpoint and drew at random, from its loading report.
+    """Return the weights that are missing in a checkpoint and were randomly initialized, from transformers' report.
 
-    The report is a table of ``key | status``. Pooler weights do not count: no token vector passes through them.
+    The report is a table of ``key | status``. Pooler weights are left out, because token vectors do not depend on them.
     """
     rows = [line for message in messages if "LOAD REPORT" in message for line in message.splitlines()]
     keys = [row.split("|")[0].strip() for row in rows if "MISSING" in row and "|" in row]

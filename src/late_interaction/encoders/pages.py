@@ -1,7 +1,7 @@
-"""The page encoder: transformers' ColPali, ColQwen2 and ColModernVBert, which read images of pages.
+"""`ColVisionEncoder`: the page-image models of transformers, ColPali, ColQwen2 and ColModernVBert.
 
-`sentence_transformers.MultiVectorEncoder` loads these checkpoints too, but with transformers 5 it gives other vectors
-than they were trained for: ColQwen2 loses the two-dimensional positions of its patches, and ColModernVBert its prompts.
+`sentence_transformers.MultiVectorEncoder` loads these checkpoints too, but with transformers 5 its vectors differ from
+those of training: it drops the two-dimensional patch positions of ColQwen2 and the prompts of ColModernVBert.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from late_interaction.encoders.batching import batches
 from late_interaction.encoders.fingerprint import PROBE_TEXT, image_settings, library_versions, probe
 from late_interaction.encoders.image_reader import BATCH_PIXELS, ImageReader
 from late_interaction.encoders.images import probe_image
+from late_interaction.encoders.page_models import PAGE_MODELS
 from late_interaction.encoders.patches import boxes_of_tokens, image_boxes, processed_pixels
-from late_interaction.encoders.strings import checked, spans
+from late_interaction.encoders.strings import checked, spans, without_marker
 from late_interaction.encoders.turns import FairLock
 from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
 from late_interaction.forking import openmp_is_used
@@ -29,41 +30,34 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.protocol import Box, Span, Task
 
-__all__ = ["PROCESSORS", "ColVisionEncoder"]
-
-PROCESSORS = {
-    "ColPaliForRetrieval": "ColPaliProcessor",
-    "ColQwen2ForRetrieval": "ColQwen2Processor",
-    "ColModernVBertForRetrieval": "ColModernVBertProcessor",
-}
-"""The processor of each architecture, both classes of transformers."""
+__all__ = ["ColVisionEncoder"]
 
 _BATCH_CHARACTERS = 16_384
-_AROUND_A_QUERY = 32  # characters, about: the prompt and the query augmentation
+_PROMPT_CHARACTERS = 32  # about, with the query augmentation
 
 
 class ColVisionEncoder(ImageReader):
-    """Encodes images of pages, and queries for them, with a ``*ForRetrieval`` model of transformers.
+    """Encodes page images, and text queries for them, with a ``*ForRetrieval`` model of transformers.
 
-    `load_encoder` makes one from a name; wrap a model yourself to use one you have already loaded.
+    `load_encoder` creates one from a name. Construct one yourself to use a model that is already loaded.
 
-    * Images are brought to RGB as they are shown: EXIF orientation applied, transparency on white.
-    * Batches are bounded by the pixels the model sees, so mixed sizes and long runs need no more memory than one batch.
+    * Images are converted to RGB as displayed: EXIF orientation applied, transparency on white.
+    * Batches are bounded by the pixels the model reads, so memory does not grow with the number of images.
     * A query is always text: one that looks like a URL or a file name is never fetched or opened.
-    * Any thread may call. The lock is given up between batches, so a query waits for one batch of a long indexing run.
+    * Any thread may call. The mutex is released between batches, so a query waits for one batch of a long indexing run.
 
-    Documents that are text are refused: these models were trained to find images of pages by their queries.
+    Text documents are refused, because these models were trained to retrieve page images.
 
     Args:
-        model: A model of an architecture in `PROCESSORS`. It must not be used by others at the same time.
-        processor: Its processor.
-        source: The name or path `load_encoder` can load it from again; an index remembers it.
+        model: A model of an architecture in `page_models.PAGE_MODELS`. Nothing else may use it at the same time.
+        processor: The processor of the model.
+        source: The name or path `load_encoder` can load the model from again; an index remembers it.
         revision: Branch, tag or commit of ``source``.
-        image_tokens_only: Keep the vectors of patches alone, not those of the prompt and the markers around them.
-        batch_pixels: Pixels of a batch, as the model sees them; images far larger than that count more. Bounds memory.
+        image_tokens_only: Keep only the vectors of patches, not those of the prompt and the markers around them.
+        batch_pixels: Maximum pixels of a batch, as the model reads them. Much larger images count more. Bounds memory.
 
     Raises:
-        UnsupportedCheckpointError: The model is of another architecture.
+        UnsupportedCheckpointError: The model has another architecture.
     """
 
     modalities: frozenset[str] = frozenset({"image"})
@@ -79,10 +73,11 @@ class ColVisionEncoder(ImageReader):
         batch_pixels: int = BATCH_PIXELS,
     ) -> None:
         self._architecture = type(model).__name__
-        if self._architecture not in PROCESSORS:
+        if self._architecture not in PAGE_MODELS:
             raise UnsupportedCheckpointError(
-                f"{self._architecture} is none of the page-image models {', '.join(PROCESSORS)}."
+                f"The model must be one of {', '.join(PAGE_MODELS)}, got {self._architecture}."
             )
+        self._kind = PAGE_MODELS[self._architecture]
         self.source = source
         self.revision = revision
         self._model = model
@@ -94,12 +89,12 @@ class ColVisionEncoder(ImageReader):
 
     @property
     def dim(self) -> int:
-        """Dimension of the vectors."""
+        """Return the dimension of the vectors."""
         return int(self._model.config.embedding_dim)
 
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
-        """Everything that shapes the vectors, as JSON values, with a probe embedding. Costs two small encodes."""
+        """Return everything that determines the vectors, as JSON values, with a probe. Encodes two small inputs."""
         return {
             "model": self.source,
             "revision": self.revision,
@@ -114,19 +109,21 @@ class ColVisionEncoder(ImageReader):
         }
 
     def encode_queries(self, texts: list[str]) -> list[NDArray[np.float32]]:
-        """Vectors of each query, (query tokens, dim), L2-normalised."""
+        """Return the vectors of each query, (query tokens, dim) float32, L2-normalized, in the order of the texts."""
         stripped = [checked(text).strip() for text in texts]
         encoded = [np.empty((0, self.dim), np.float32)] * len(stripped)
-        for batch in batches([len(text) + _AROUND_A_QUERY for text in stripped], _BATCH_CHARACTERS):
+        for batch in batches([len(text) + _PROMPT_CHARACTERS for text in stripped], _BATCH_CHARACTERS):
             with self._lock:
-                inputs = self._processor.process_queries([self._plain(stripped[position]) for position in batch])
+                inputs = self._processor.process_queries(
+                    [without_marker(stripped[position], self._processor.image_token) for position in batch]
+                )
                 vectors = self._vectors(inputs)
             for position, array in zip(batch, vectors, strict=True):
                 encoded[position] = array
         return encoded
 
     def encode_documents(self, texts: list[str]) -> list[NDArray[np.float32]]:
-        """Refuses texts: documents of this encoder are images.
+        """Refuse texts: the documents of this encoder are images.
 
         Raises:
             InvalidRequestError: Always, unless there are no texts.
@@ -136,17 +133,17 @@ class ColVisionEncoder(ImageReader):
         return []
 
     def token_spans(self, text: str, task: Task) -> list[Span | None]:
-        """For each vector of a query, in order, its span in the query; None for the prompt and query augmentation.
+        """Return the span of each vector of a query, in order; None for the prompt and query augmentation.
 
         Raises:
-            InvalidRequestError: The task is ``"document"``: documents of this encoder are images.
+            InvalidRequestError: The task is ``"document"``: the documents of this encoder are images.
         """
         if task == "document":
             raise InvalidRequestError(self._no_text)
         stripped = checked(text).strip()
         with self._lock:
             inputs = self._processor.process_queries(
-                [self._plain(stripped)], text_kwargs={"return_offsets_mapping": True}
+                [without_marker(stripped, self._processor.image_token)], text_kwargs={"return_offsets_mapping": True}
             )
         return spans(text, inputs["offset_mapping"][0].tolist(), before=len(self._before_query))
 
@@ -164,27 +161,19 @@ class ColVisionEncoder(ImageReader):
 
     @property
     def _before_query(self) -> str:
-        """What the processor puts in front of a query."""
-        begin = self._processor.tokenizer.bos_token if self._architecture == "ColPaliForRetrieval" else ""
+        """Return what the processor puts in front of a query."""
+        begin = self._processor.tokenizer.bos_token if self._kind.query_starts_with_bos else ""
         return f"{begin}{self._processor.query_prefix}"
 
     @property
     def _no_text(self) -> str:
         return (
-            f"{self.source or self._architecture} encodes images of pages, not text: its documents are "
-            "Document(image=…). For documents that are text, use a text model in an index of its own."
+            f"{self.source or self._architecture} encodes page images, not text. Index Document(image=…), or use a "
+            "text model in a separate index for text documents."
         )
 
-    def _plain(self, query: str) -> str:
-        """The query without the marker that stands for an image, for which the processor would look for one.
-
-        As long as before, so that spans stay where they are.
-        """
-        token = self._processor.image_token
-        return query.replace(token, f"({token[1:-1]})")
-
     def _vectors(self, inputs: Mapping[str, Any]) -> list[NDArray[np.float32]]:
-        """The vectors of what the processor made of a batch. The lock must be held."""
+        """Return the vectors of a preprocessed batch. The mutex must be held."""
         import torch
 
         openmp_is_used("torch")
@@ -192,7 +181,7 @@ class ColVisionEncoder(ImageReader):
         kept = tensors["attention_mask"].bool()
         if self._image_tokens_only and "pixel_values" in tensors:
             kept = kept & (tensors["input_ids"] == self._image_token_id)
-        if self._architecture == "ColQwen2ForRetrieval":
+        if self._kind.needs_patch_positions:
             tensors["position_ids"] = self._positions(tensors)
         with torch.inference_mode():
             embeddings = self._model(**tensors).embeddings.float()
@@ -200,9 +189,9 @@ class ColVisionEncoder(ImageReader):
         return [rows[keep].cpu().numpy() for rows, keep in zip(embeddings, kept, strict=True)]
 
     def _positions(self, tensors: Mapping[str, Any]) -> Any:
-        """Qwen2-VL's positions (M-RoPE): each patch has a row and a column, which transformers 5 forgets to compute.
+        """Return the positions of Qwen2-VL (M-RoPE), with the row and column of each patch.
 
-        Of queries too, so that the padding in front of a short one, in a batch with a long one, moves nothing.
+        They are computed for queries too, so that the padding in front of a short query changes nothing.
         """
         is_image = (tensors["input_ids"] == self._image_token_id).int()
         positions, _ = self._model.vlm.get_rope_index(

@@ -1,4 +1,4 @@
-"""What an encoder is. Anything of this shape is accepted as ``encoder=``, so users can bring their own vectors."""
+"""The encoder protocols. Any object that implements `Encoder` is accepted as ``encoder=``."""
 
 from __future__ import annotations
 
@@ -11,27 +11,38 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["Box", "Encoder", "PageEncoder", "Span", "SpanEncoder", "Task", "has_spans", "reads_images", "reads_text"]
+__all__ = [
+    "Box",
+    "Encoder",
+    "LoadedEncoder",
+    "PageEncoder",
+    "Span",
+    "SpanEncoder",
+    "Task",
+    "has_spans",
+    "reads_images",
+    "reads_text",
+]
 
 Task: TypeAlias = Literal["query", "document"]
 Span: TypeAlias = tuple[int, int]
-"""Begin and end of a token in its text, in characters."""
+"""Start and end of a token in its text, in characters; the end is exclusive."""
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom of a patch, as fractions of the image's width and height."""
 
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Turns texts into token vectors.
+    """Encodes texts as token vectors.
 
-    Calls may come from any thread, also at the same time.
+    Methods may be called from any thread, also concurrently.
 
-    An encoder may have an attribute ``modalities``, a set of ``"text"`` and ``"image"``: what documents it encodes. One
-    without it encodes texts, and images too if it has ``encode_images``. Queries are always texts.
+    An encoder may have an attribute ``modalities``, a set of ``"text"`` and ``"image"``: the documents it encodes. An
+    encoder without it encodes texts, and images too if it has ``encode_images``. Queries are always texts.
 
     Attributes:
         dim: Dimension of the token vectors.
-        fingerprint: JSON values that tell this encoder from another; see `late_interaction.encoders.fingerprint`.
+        fingerprint: JSON values that identify the encoder; see `late_interaction.encoders.fingerprint`.
     """
 
     @property
@@ -41,34 +52,52 @@ class Encoder(Protocol):
     def fingerprint(self) -> Mapping[str, Any]: ...  # noqa: D102
 
     def encode_queries(self, texts: list[str]) -> Sequence[NDArray[np.floating[Any]]]:
-        """Token vectors of each query, (query tokens, dim), L2-normalised float32."""
+        """Return the token vectors of each query, (query tokens, dim) float32, L2-normalized, in the order given."""
         ...
 
     def encode_documents(self, texts: list[str]) -> Sequence[NDArray[np.floating[Any]]]:
-        """Token vectors of each passage, (tokens, dim), L2-normalised float32. No tokens is a valid answer."""
+        """Return the token vectors of each passage, (tokens, dim) float32, L2-normalized, in the order given.
+
+        A passage may have no tokens.
+        """
         ...
 
 
 @runtime_checkable
 class SpanEncoder(Encoder, Protocol):
-    """An encoder that knows which characters each vector stands for, which is what explanations need."""
+    """An encoder that maps each vector to the characters it stands for, which explanations need."""
 
     def token_spans(self, text: str, task: Task) -> list[Span | None]:
-        """For each vector of the text, in order, its span in the text; None for markers and query expansion."""
+        """Return the span of each vector in the text, in order; None for markers and query expansion."""
         ...
+
+
+class LoadedEncoder(SpanEncoder, Protocol):
+    """An encoder that `load_encoder` has loaded.
+
+    Attributes:
+        source: The name or path to load it from again; None if it cannot be loaded without the caller.
+        revision: Branch, tag or commit of ``source``.
+    """
+
+    @property
+    def source(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def revision(self) -> str | None: ...  # noqa: D102
 
 
 class PageEncoder(Encoder, Protocol):
-    """An encoder that reads images of pages. Ask `reads_images` whether an encoder is one."""
+    """An encoder that reads page images; `reads_images` tests whether an encoder does."""
 
     def encode_images(self, images: list[Image.Image]) -> Sequence[NDArray[np.floating[Any]]]:
-        """Vectors of each image, (vectors, dim), L2-normalised float32: one for each patch the model sees."""
+        """Return the vectors of each image, (vectors, dim) float32, L2-normalized: one for each patch."""
         ...
 
     def viewed_size(self, width: float, height: float) -> tuple[int, int]:
-        """Width and height in pixels to which the model brings an image of this shape, if it is at least that large.
+        """Return the width and height in pixels that an image of this shape is resized to, if at least that large.
 
-        What a page is rendered at beyond that is thrown away.
+        A page need not be rendered at a higher resolution.
 
         Args:
             width: Width of the image, in any unit.
@@ -77,32 +106,30 @@ class PageEncoder(Encoder, Protocol):
         ...
 
     def patch_boxes(self, size: tuple[int, int]) -> list[Box | None]:
-        """For each vector of an image of this size, in order, the part of the image it stands for.
-
-        None for markers and the tokens of a prompt.
+        """Return the part of the image that each vector stands for, in order; None for markers and the prompt.
 
         Args:
-            size: Width and height of the image as it is shown, in pixels.
+            size: Width and height of the image as displayed, in pixels.
         """
         ...
 
 
 def reads_text(encoder: object) -> bool:
-    """Whether it encodes documents that are text."""
+    """Return whether the encoder encodes text documents."""
     modalities = getattr(encoder, "modalities", None)
     return modalities is None or "text" in modalities
 
 
-# Attributes are looked up as a call would: since Python 3.12, isinstance with a protocol does not see those that come
-# by __getattr__, as an encoder around another has them.
+# With hasattr, because since Python 3.12 isinstance with a protocol does not find attributes that come from
+# __getattr__, such as those of a ReducedEncoder.
 
 
 def reads_images(encoder: object) -> TypeGuard[PageEncoder]:
-    """Whether it encodes documents that are images."""
+    """Return whether the encoder encodes images."""
     modalities = getattr(encoder, "modalities", None)
     return hasattr(encoder, "encode_images") and (modalities is None or "image" in modalities)
 
 
 def has_spans(encoder: object) -> TypeGuard[SpanEncoder]:
-    """Whether it knows which characters each vector stands for."""
+    """Return whether the encoder maps vectors to characters of the text."""
     return hasattr(encoder, "token_spans")

@@ -1,4 +1,4 @@
-"""What an index remembers of its encoder. It is read from the catalog, which may come from a stranger."""
+"""`EncoderRecord`: what an index stores about its encoder. The catalog it is read from may be untrusted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from late_interaction.validation import plain_json
 __all__ = ["EncoderRecord", "InvalidRecordError", "is_hub_name"]
 
 _FIELDS = frozenset({"source", "revision", "options", "reduction", "modalities", "fingerprint"})
-_OPTIONS = frozenset({"image_tokens_only"})  # never trust_remote_code, which is the caller's alone to say
+_OPTIONS = frozenset({"image_tokens_only"})  # never trust_remote_code, which only the caller may set
 _MODALITIES = ("text", "image")
 _MAX_SOURCE_CHARACTERS = 4096
 _MAX_REVISION_CHARACTERS = 255
@@ -29,20 +29,20 @@ _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})  # categories of Unicode: control
 
 
 class InvalidRecordError(ValueError):
-    """A value that is not a record of an encoder; the message says why."""
+    """The value is not a record of an encoder; the message says why."""
 
 
 @dataclass(frozen=True)
 class EncoderRecord:
-    """What an index remembers of its encoder.
+    """What an index stores about its encoder.
 
     Attributes:
         source: What `load_encoder` loads it from: ``"minilm"``, a name on the Hugging Face hub, or the absolute path of
-            a folder. None if it cannot be loaded without the caller.
+            a folder. None if only the caller can load it.
         revision: Branch, tag or commit of ``source``.
         options: Other keyword arguments of `load_encoder`; see `loading_problem`.
-        reduction: Keyword arguments of `ReducedEncoder`: ``pooling`` and ``dim``; None for an encoder as it is.
-        modalities: Which documents it encodes.
+        reduction: Keyword arguments of `ReducedEncoder`: ``pooling`` and ``dim``; None if the encoder is not reduced.
+        modalities: The documents it encodes: ``"text"``, ``"image"`` or both.
         fingerprint: See `late_interaction.encoders.fingerprint`.
     """
 
@@ -55,17 +55,17 @@ class EncoderRecord:
 
     @classmethod
     def parse(cls, value: object) -> EncoderRecord:
-        """Return the record that was written as JSON.
+        """Return the record that `to_json` gave.
 
         Raises:
-            InvalidRecordError: The value is not one.
+            InvalidRecordError: The value is not a record.
         """
         try:
             size = len(json.dumps(value))
             rule = f"encoder must have at most {_MAX_RECORD_CHARACTERS} characters as JSON"
             _check(size <= _MAX_RECORD_CHARACTERS, rule, size)
             record = plain_json(value, "encoder")
-        except (InvalidDocumentError, TypeError) as error:  # TypeError: something that JSON does not have
+        except (InvalidDocumentError, TypeError) as error:  # TypeError: a type that JSON does not have
             raise InvalidRecordError(str(error).rstrip(".")) from None
         except RecursionError:
             raise InvalidRecordError("encoder is nested too deep") from None
@@ -89,7 +89,7 @@ class EncoderRecord:
 
     @property
     def loading_problem(self) -> str | None:
-        """Why `load_encoder` must not be called with what is remembered; None if it may be."""
+        """Return why `load_encoder` must not be called with this record; None if it may be."""
         if not self.options.keys() <= _OPTIONS or not all(isinstance(value, bool) for value in self.options.values()):
             allowed = ", ".join(sorted(_OPTIONS))
             return f"encoder.options may have {allowed} (true or false) and nothing else, got {_shown(self.options)}"
@@ -99,7 +99,7 @@ class EncoderRecord:
                     "encoder.source must be 'minilm', a name on the Hugging Face hub or the absolute path of a folder "
                     f"on this machine, got {_shown(self.source)}"
                 )
-            # The cache of the hub has a file of this name.
+            # The cache of the hub has a file named after the revision.
             parts = (self.revision or "main").split("/")
             if {"", ".", ".."} & set(parts) or "\\" in parts[-1]:
                 return f"encoder.revision must be a branch, tag or commit, got {_shown(self.revision)}"
@@ -107,12 +107,12 @@ class EncoderRecord:
 
 
 def is_hub_name(source: str) -> bool:
-    """Whether a source has the form of a name on the Hugging Face hub."""
+    """Return whether a source has the form of a name on the Hugging Face hub."""
     return source != MINILM and _HUB_NAME.fullmatch(source) is not None and ".." not in source and "--" not in source
 
 
 def _is_on_this_machine(source: str) -> bool:
-    """Whether a source is an absolute path, but not that of a network share, which opening would log in to."""
+    """Return whether a source is an absolute path, and not a network share, which would receive the user's login."""
     if source.startswith(("//", "\\\\")):
         return False
     return posixpath.isabs(source) or (ntpath.isabs(source) and bool(ntpath.splitdrive(source)[0]))
@@ -138,13 +138,18 @@ def _modalities(modalities: object) -> tuple[str, ...]:
     raise InvalidRecordError(f"encoder.modalities must be a list of 'text' and 'image', got {_shown(modalities)}")
 
 
-def _string(name: str, value: object, longest: int) -> str | None:
+def _string(name: str, value: object, max_characters: int) -> str | None:
     if value is None:
         return None
-    if isinstance(value, str) and 0 < len(value) <= longest and not _CONTROL & set(map(unicodedata.category, value)):
+    if (
+        isinstance(value, str)
+        and 0 < len(value) <= max_characters
+        and not _CONTROL & set(map(unicodedata.category, value))
+    ):
         return value
     raise InvalidRecordError(
-        f"encoder.{name} must be a string of 1 to {longest} characters without control characters, got {_shown(value)}"
+        f"encoder.{name} must be a string of 1 to {max_characters} characters without control characters, "
+        f"got {_shown(value)}"
     )
 
 
@@ -154,5 +159,5 @@ def _check(holds: bool, rule: str, value: object) -> None:  # noqa: FBT001
 
 
 def _shown(value: object) -> str:
-    shown = ascii(value)  # without control sequences, which a terminal would obey
+    shown = ascii(value)  # without control sequences, which a terminal would execute
     return shown if len(shown) <= _MAX_SHOWN_CHARACTERS else f"{shown[:_MAX_SHOWN_CHARACTERS]}…"

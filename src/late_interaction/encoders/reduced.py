@@ -1,4 +1,4 @@
-"""Fewer and shorter vectors of any encoder: token pooling, and Matryoshka truncation."""
+"""`ReducedEncoder`: fewer and shorter vectors of any encoder, by token pooling and Matryoshka truncation."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ReducedEncoder", "UnusableVectorsError", "pool"]
 
-_MAX_VALUE = 65504.0  # of float16, which is how vectors are stored; clustering squares greater ones to infinity
+_MAX_VALUE = 65504.0  # of float16, in which vectors are stored; clustering would square larger values to infinity
 
 
 class UnusableVectorsError(InvalidVectorsError):
-    """The encoder gave vectors that cannot be reduced.
+    """The encoder returned vectors that cannot be reduced.
 
     Attributes:
-        position: Of the text or image among those of the call.
-        reason: What is wrong.
+        position: Position of the text or image in the call, from 0.
+        reason: What is wrong with its vectors.
     """
 
     def __init__(self, position: int, reason: str) -> None:
@@ -38,21 +38,21 @@ class UnusableVectorsError(InvalidVectorsError):
 
 
 class ReducedEncoder:
-    """An encoder whose vectors are cut to a dimension, and whose documents have fewer of them.
+    """Pools the document vectors of another encoder and truncates all its vectors to a smaller dimension.
 
-    What else the encoder has (``source``, ``token_spans``…) it has too, and the methods for images only where the
-    encoder has them. ``token_spans`` and ``patch_boxes`` are the encoder's own: with ``pooling`` above 1 they go with
-    `encode_unpooled` and `encode_images_unpooled`, not with the pooled vectors, each of which stands for several.
+    All other attributes (``source``, ``token_spans``…) are those of the encoder; the methods for images exist only if
+    the encoder has them. ``token_spans`` and ``patch_boxes`` describe unpooled vectors: with ``pooling`` above 1, use
+    them with `encode_unpooled` and `encode_images_unpooled`.
 
     Args:
         encoder: The encoder.
-        pooling: Keep one vector for so many tokens of a document, see `pool`. Queries keep theirs.
-        dim: Keep so many leading dimensions, for encoders trained for it (Kusupati et al., "Matryoshka Representation
+        pooling: Keep one vector per ``pooling`` tokens of a document, see `pool`. Query vectors are not pooled.
+        dim: Keep the first ``dim`` dimensions, for encoders trained for it (Kusupati et al., "Matryoshka Representation
             Learning", NeurIPS 2022); None keeps all.
 
     Raises:
         InvalidRequestError: ``pooling`` is not a positive integer, ``dim`` is not between 1 and the encoder's, or the
-            encoder is a `ReducedEncoder` itself.
+            encoder is already a `ReducedEncoder`.
 
     Example:
         >>> from late_interaction import load_encoder
@@ -62,9 +62,9 @@ class ReducedEncoder:
     """
 
     def __init__(self, encoder: Encoder, *, pooling: int = 1, dim: int | None = None) -> None:
-        if isinstance(encoder, ReducedEncoder):  # its own pooling would be in no fingerprint
+        if isinstance(encoder, ReducedEncoder):  # the fingerprint has only one pooling
             raise InvalidRequestError(
-                f"The encoder is a ReducedEncoder already, with {encoder.reduction}. Reduce the encoder inside it: "
+                f"The encoder is already a ReducedEncoder, with {encoder.reduction}. Reduce the encoder inside it: "
                 "ReducedEncoder(encoder.encoder, pooling=…, dim=…)."
             )
         if isinstance(pooling, bool) or not isinstance(pooling, int) or pooling < 1:
@@ -77,80 +77,80 @@ class ReducedEncoder:
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        """The encoder's, with what is done to its vectors."""
+        """Return the fingerprint of the encoder, with the reduction."""
         return {**self.encoder.fingerprint, **self.reduction}
 
     @property
     def reduction(self) -> dict[str, int]:
-        """What is done to the vectors: the arguments that make this of the encoder."""
+        """Return the arguments of the reduction, ``pooling`` and ``dim``."""
         return {"pooling": self.pooling, "dim": self.dim}
 
     def encode_queries(self, texts: list[str]) -> list[NDArray[np.floating[Any]]]:
-        """Token vectors of each query, (query tokens, dim)."""
-        return self._cut_all(self.encoder.encode_queries(texts))
+        """Return the token vectors of each query, (query tokens, dim)."""
+        return self._truncate_all(self.encoder.encode_queries(texts))
 
     def encode_documents(self, texts: list[str]) -> list[NDArray[np.floating[Any]]]:
-        """Token vectors of each passage, pooled, (about tokens / pooling, dim)."""
+        """Return the pooled token vectors of each passage, (about tokens / pooling, dim)."""
         return self._pool_all(self.encode_unpooled(texts))
 
     def encode_unpooled(self, texts: list[str]) -> Sequence[NDArray[np.floating[Any]]]:
-        """Token vectors of each passage, one for each token, (tokens, dim)."""
-        return self._cut_all(self.encoder.encode_documents(texts))
+        """Return the token vectors of each passage without pooling, (tokens, dim)."""
+        return self._truncate_all(self.encoder.encode_documents(texts))
 
     @property
     def encode_images(self) -> _EncodeImages:
-        """``encode_images(images)``: vectors of each image, pooled, (about vectors / pooling, dim)."""
+        """Return ``encode_images(images)``, which gives pooled vectors, (about vectors / pooling, dim)."""
         unpooled = self.encode_images_unpooled
         return lambda images: self._pool_all(unpooled(images))
 
     @property
     def encode_images_unpooled(self) -> _EncodeImages:
-        """``encode_images_unpooled(images)``: vectors of each image, one for each patch and marker, (vectors, dim)."""
+        """Return ``encode_images_unpooled(images)``, which gives unpooled vectors of each image, (vectors, dim)."""
         encode: Any = self.encoder.encode_images  # type: ignore[attr-defined]  # AttributeError if it reads none
-        return lambda images: self._cut_all(encode(images))
+        return lambda images: self._truncate_all(encode(images))
 
     def __getattr__(self, name: str) -> Any:
-        if name == "encoder":  # not set yet, as while being copied: there is nothing to look into
+        if name == "encoder":  # not set yet, as while being copied
             raise AttributeError(name)
         return getattr(self.encoder, name)
 
-    def _cut_all(self, encoded: Any) -> list[NDArray[np.floating[Any]]]:
+    def _truncate_all(self, encoded: Any) -> list[NDArray[np.floating[Any]]]:
         if not hasattr(encoded, "__len__"):
             raise InvalidVectorsError(f"The encoder must return a list of arrays, got {type(encoded).__name__}.")
-        return [self._cut(position, vectors) for position, vectors in enumerate(encoded)]
+        return [self._truncate(position, vectors) for position, vectors in enumerate(encoded)]
 
-    def _cut(self, position: int, vectors: Any) -> NDArray[np.floating[Any]]:
+    def _truncate(self, position: int, vectors: Any) -> NDArray[np.floating[Any]]:
         try:
             given = np.asarray(vectors)
         except (TypeError, ValueError) as error:
             raise UnusableVectorsError(position, f"not an array of numbers ({error})") from None
-        if given.ndim != 2 or given.shape[1] != self.encoder.dim:  # cut, they would look right
+        if given.ndim != 2 or given.shape[1] != self.encoder.dim:  # truncated, they would look valid
             raise UnusableVectorsError(
                 position, f"got shape {given.shape}, expected (tokens, {self.encoder.dim}) as the encoder declares"
             )
         if given.dtype.kind not in "fiu":
             raise UnusableVectorsError(position, f"not an array of real numbers, but of {given.dtype}")
         if given.size and not np.abs(given).max() <= _MAX_VALUE:  # "not <=" also catches NaN
-            raise UnusableVectorsError(position, f"holds NaN, infinity or a value beyond ±{_MAX_VALUE:.0f}")
-        return _normalised(given[:, : self.dim]) if self.dim < self.encoder.dim else given
+            raise UnusableVectorsError(position, f"contains NaN, infinity or a value beyond ±{_MAX_VALUE:.0f}")
+        return _normalized(given[:, : self.dim]) if self.dim < self.encoder.dim else given
 
     def _pool_all(self, encoded: Sequence[NDArray[np.floating[Any]]]) -> list[NDArray[np.floating[Any]]]:
         return [pool(vectors, self.pooling) for vectors in encoded]
 
 
 def pool(vectors: NDArray[np.floating[Any]], factor: int) -> NDArray[np.floating[Any]]:
-    """Hierarchical token pooling: Ward clusters of a document's vectors, each replaced by its normalised mean.
+    """Pool the vectors of a document hierarchically: replace each Ward cluster by its normalized mean.
 
     Clavié, Chaffin & Adams, "Reducing the Footprint of Multi-Vector Retrieval with Minimal Performance Impact via Token
-    Pooling", 2024 (arXiv 2409.14683): factor 2 halves an index at nearly no loss. The time grows with the square of the
-    tokens: about 35 ms for the 1,030 vectors of a ColPali page.
+    Pooling", 2024 (arXiv 2409.14683): factor 2 halves an index at nearly no loss. The time is quadratic in the number
+    of tokens: about 35 ms for the 1,030 vectors of a ColPali page.
 
     Args:
-        vectors: (tokens, dim).
-        factor: How many tokens share a vector on average.
+        vectors: The vectors, (tokens, dim).
+        factor: Average number of tokens per pooled vector.
 
     Returns:
-        (at most ceil(tokens / factor), dim).
+        The pooled vectors, (at most ceil(tokens / factor), dim); the input itself if there is nothing to pool.
     """
     count = -(-len(vectors) // factor)
     if count >= len(vectors):
@@ -160,9 +160,9 @@ def pool(vectors: NDArray[np.floating[Any]], factor: int) -> NDArray[np.floating
     clusters = fcluster(linkage(vectors, "ward"), count, criterion="maxclust") - 1
     sums = np.zeros((clusters.max() + 1, vectors.shape[1]), np.float32)
     np.add.at(sums, clusters, vectors)
-    return _normalised(sums)
+    return _normalized(sums)
 
 
-def _normalised(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+def _normalized(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)

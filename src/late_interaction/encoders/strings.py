@@ -1,4 +1,4 @@
-"""Texts on their way into a tokenizer, and its tokens on their way back to the text."""
+"""Check texts before they are tokenized, and map tokens back to spans of the text."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.protocol import Span
 
-__all__ = ["checked", "spans"]
+__all__ = ["checked", "spans", "without_marker"]
 
 
 def checked(text: object) -> str:
-    """The text, if it is one.
+    """Return the text if it is a string that UTF-8 can encode.
 
     Raises:
-        InvalidRequestError: It is no string, or no UTF-8 can hold it.
+        InvalidRequestError: It is not.
     """
     if not isinstance(text, str):
-        raise InvalidRequestError(f"Only strings can be encoded as text, not {type(text).__name__}.")
+        raise InvalidRequestError(f"A text must be a string, got {type(text).__name__}.")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidRequestError(f"A text is not valid Unicode and cannot be encoded ({error.reason}).") from None
+        raise InvalidRequestError(
+            f"A text is not valid Unicode ({error.reason}). Remove or replace the surrogates."
+        ) from None
     return text
 
 
 def spans(text: str, offsets: Iterable[Span], before: int) -> list[Span | None]:
-    """The part of the text that each token stands for; None for tokens of what was put around it.
+    """Return the span of each token in the text, in characters; None for tokens of a prompt or marker around it.
 
     Args:
-        text: The text, of which the model read what is left without white space around it.
-        offsets: Begin and end of each token in what the model read, in characters.
-        before: How many characters were put in front.
+        text: The text. The model was given it without white space at either end.
+        offsets: Start and end of each token in the model's input, in characters.
+        before: Number of characters in front of the text in the model's input.
 
     Example:
         >>> spans(" two words", [(0, 1), (1, 4), (4, 10), (10, 12)], before=1)
@@ -48,8 +50,20 @@ def spans(text: str, offsets: Iterable[Span], before: int) -> list[Span | None]:
     return [_trimmed(text, start, end) if start < end else None for start, end in found]
 
 
+def without_marker(text: str, marker: str) -> str:
+    """Return the text without the marker of an image, for which a processor would expect an image.
+
+    The length does not change, so spans stay valid.
+
+    Example:
+        >>> without_marker("what is <image>?", "<image>")
+        'what is (image)?'
+    """
+    return text.replace(marker, f"({marker[1:-1]})") if marker else text
+
+
 def _trimmed(text: str, start: int, end: int) -> Span:
-    """The span without white space at its ends, which byte-level tokenizers count to the token."""
+    """Return the span without white space at its ends, which byte-level tokenizers include in a token."""
     while start < end - 1 and text[start].isspace():
         start += 1
     while start < end - 1 and text[end - 1].isspace():

@@ -1,4 +1,4 @@
-"""The text encoder: sentence-transformers' `MultiVectorEncoder` behind the guards it needs in a server."""
+"""`TextEncoder`: sentence-transformers' `MultiVectorEncoder`, made safe for threads and for untrusted text."""
 
 from __future__ import annotations
 
@@ -27,25 +27,28 @@ if TYPE_CHECKING:
 __all__ = ["TextEncoder"]
 
 _BATCH_TOKENS = 8192
-_NO_LIMIT = 2**31 - 1  # tokens; some checkpoints say 1e30, which no tokenizer can hold
+_NO_LIMIT = 2**31 - 1  # tokens; some checkpoints set 1e30, which overflows in tokenizers
 
 
 class TextEncoder:
     """Encodes text with a `sentence_transformers.MultiVectorEncoder`.
 
-    `load_encoder` makes one from a name; wrap a model yourself to use one you have already loaded.
+    `load_encoder` creates one from a name. Construct one yourself to use a model that is already loaded.
 
-    * Any thread may call: one lock around the model, since fast tokenizers keep state between calls. The lock is given
-      up between batches, so a query waits for one batch of a long indexing run, not for all of it.
+    * Any thread may call. A mutex protects the model, because fast tokenizers keep state between calls. It is released
+      between batches, so a query waits for one batch of a long indexing run, not for all of it.
     * Text is always text: a string that looks like a URL or a file name is never fetched or opened.
-    * Surrounding white space is stripped, as the checkpoints were trained.
-    * Batches are formed by tokens over length-sorted input.
+    * White space at either end is removed, as in the training of the checkpoints.
+    * Batches are bounded by tokens and formed of inputs of similar length.
 
     Args:
-        model: The model. It must not be used by others at the same time.
-        source: The name or path `load_encoder` can load it from again; an index remembers it.
+        model: The model. Nothing else may use it at the same time.
+        source: The name or path `load_encoder` can load the model from again; an index remembers it.
         revision: Branch, tag or commit of ``source``.
-        batch_tokens: Tokens of a batch, padding included. Bounds memory.
+        batch_tokens: Maximum tokens of a batch, including padding. Bounds memory.
+
+    Raises:
+        UnsupportedCheckpointError: The model does not declare its dimension.
     """
 
     def __init__(
@@ -63,17 +66,17 @@ class TextEncoder:
         self._lock = FairLock()
         dim = model.get_embedding_dimension()
         if dim is None:
-            raise UnsupportedCheckpointError(f"{source or model} does not say the dimension of its vectors.")
+            raise UnsupportedCheckpointError(f"{source or model} does not declare the dimension of its vectors.")
         self._dim = int(dim)
 
     @property
     def dim(self) -> int:
-        """Dimension of the token vectors."""
+        """Return the dimension of the token vectors."""
         return self._dim
 
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
-        """Everything that shapes the vectors, as JSON values, with a probe embedding. Costs one small encode."""
+        """Return everything that determines the vectors, as JSON values, with a probe. Encodes one short text twice."""
         transformer: Any = self._model[0]
         return {
             "model": self.source,
@@ -89,17 +92,20 @@ class TextEncoder:
         }
 
     def encode_queries(self, texts: list[str]) -> list[NDArray[np.float32]]:
-        """Token vectors of each query, (query tokens, dim), L2-normalised."""
+        """Return the token vectors of each query, (query tokens, dim) float32, L2-normalized, in the order given."""
         return self._encode(texts, "query")
 
     def encode_documents(self, texts: list[str]) -> list[NDArray[np.float32]]:
-        """Token vectors of each passage, (tokens, dim), L2-normalised; text beyond the model's length is cut."""
+        """Return the token vectors of each passage, (tokens, dim) float32, L2-normalized, in the order given.
+
+        A passage is truncated at the maximum length of the model.
+        """
         return self._encode(texts, "document")
 
     def token_spans(self, text: str, task: Task) -> list[Span | None]:
-        """For each vector of the text, in order, its span in the text; None for markers and query expansion.
+        """Return the span of each vector in the text, in order; None for markers and query expansion.
 
-        None, too, for every vector of a model that pools tokens, where one stands for several.
+        None for all vectors of a model that pools tokens, because a vector then stands for several tokens.
         """
         if self._pools(task):
             return [None] * len(self._encode([text], task)[0])
@@ -114,7 +120,7 @@ class TextEncoder:
         openmp_is_used("torch")
         encode = self._model.encode_query if task == "query" else self._model.encode_document
         for batch in batches(self._lengths(stripped, task), self._batch_tokens):
-            # A dict of text, because image-capable models take a bare string for a file or URL if it looks like one.
+            # A dict, because models that read images open a plain string that looks like a file name or URL.
             inputs: Any = [{"text": stripped[position]} for position in batch]
             with self._lock:
                 vectors: Any = encode(inputs, batch_size=len(batch), convert_to_numpy=True, show_progress_bar=False)
@@ -123,15 +129,15 @@ class TextEncoder:
         return encoded
 
     def _read(self, text: str) -> str:
-        """What is read of the text."""
+        """Return what the model reads of the text: the text without white space at either end."""
         return checked(text).strip()
 
     def _before(self, task: Task) -> int:
-        """How many characters the model is given in front of a text."""
+        """Return the number of characters in front of a text in the model's input."""
         return len(self._model.prompts.get(task) or "")
 
     def _preprocessed(self, given: dict[str, Any], task: Task, **text_settings: bool) -> dict[str, Any]:
-        """What the first module makes of one input. The lock must be held."""
+        """Return one input as the first module preprocesses it. The mutex must be held."""
         return self._model.preprocess(
             [given],
             prompt=self._model.prompts.get(task) or "",
@@ -140,7 +146,7 @@ class TextEncoder:
         )
 
     def _masked(self, features: dict[str, Any], task: Task) -> list[bool]:
-        """Which tokens of one preprocessed input the model gives vectors of."""
+        """Return for each token of one preprocessed input whether the model returns its vector."""
         from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
         for module in self._model:
@@ -150,13 +156,13 @@ class TextEncoder:
         return kept
 
     def _pools(self, task: Task) -> bool:
-        """Whether the model itself makes one vector of several tokens."""
+        """Return whether the model itself pools several tokens into one vector."""
         from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 
         return any(isinstance(module, BaseTokenPooling) and module.applies_to(task) for module in self._model)
 
     def _lengths(self, texts: Sequence[str], task: Task) -> list[int]:
-        """Tokens the model reads of each text: its marker and query expansion included."""
+        """Return the number of tokens the model reads of each text, including markers and query expansion."""
         if len(texts) <= 1:
             return [1] * len(texts)
         transformer: Any = self._model[0]
@@ -177,7 +183,7 @@ class TextEncoder:
 
 
 def _describe(module: Any) -> dict[str, Any]:
-    """A module's settings, as JSON values. The transformer's are in the fingerprint by name."""
+    """Return the settings of a module as JSON values, except the transformer's, which the fingerprint has by name."""
     settings = module.get_config_dict() if hasattr(module, "get_config_dict") and module.config_keys else {}
     if "transformer_task" in settings:
         settings = {}

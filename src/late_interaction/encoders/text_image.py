@@ -1,4 +1,4 @@
-"""Text and page images with one sentence-transformers model: ColQwen2.5, ColQwen3 and their kin, packaged for it."""
+"""`TextImageEncoder`: text and page images with one sentence-transformers model (ColQwen2.5, ColQwen3 and similar)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from late_interaction.encoders.fingerprint import image_settings, probe
 from late_interaction.encoders.image_reader import BATCH_PIXELS, ImageReader
 from late_interaction.encoders.images import probe_image
 from late_interaction.encoders.patches import boxes_of_tokens, image_boxes, processed_pixels
+from late_interaction.encoders.strings import without_marker
 from late_interaction.encoders.text import TextEncoder
 from late_interaction.errors import InvalidRequestError
 from late_interaction.forking import openmp_is_used
@@ -25,25 +26,25 @@ if TYPE_CHECKING:
 
 __all__ = ["TextImageEncoder"]
 
-_PLACEHOLDER = "\ue000"  # of the private use area: no chat template has it
+_PLACEHOLDER = "\ue000"  # in the private use area: no chat template contains it
 
 
 class TextImageEncoder(TextEncoder, ImageReader):
-    """Encodes text and images of pages with a `sentence_transformers.MultiVectorEncoder` that reads both.
+    """Encodes text and page images with a `sentence_transformers.MultiVectorEncoder` that reads both.
 
-    `load_encoder` makes one from a name; wrap a model yourself to use one you have already loaded. All that
-    `TextEncoder` promises holds. Images are brought to RGB as they are shown: EXIF orientation applied, transparency on
-    white; their batches are bounded by the pixels the model sees.
+    `load_encoder` creates one from a name. Construct one yourself to use a model that is already loaded. Text is
+    encoded as by `TextEncoder`. Images are converted to RGB as displayed: EXIF orientation applied, transparency on
+    white. Batches of images are bounded by the pixels the model reads.
 
     Args:
-        model: The model. It must not be used by others at the same time.
-        source: The name or path `load_encoder` can load it from again; an index remembers it.
+        model: The model. Nothing else may use it at the same time.
+        source: The name or path `load_encoder` can load the model from again; an index remembers it.
         revision: Branch, tag or commit of ``source``.
-        image_tokens_only: Of images, keep the vectors of patches alone, not those of the prompt and the markers.
-        batch_pixels: Pixels of a batch of images, as the model sees them; images far larger count more. Bounds memory.
+        image_tokens_only: Of an image, keep only the vectors of patches, not those of the prompt and the markers.
+        batch_pixels: Maximum pixels of a batch, as the model reads them. Much larger images count more. Bounds memory.
 
     Raises:
-        InvalidRequestError: The model reads no images, or pools tokens and so cannot keep image tokens only.
+        InvalidRequestError: The model does not read images, or ``image_tokens_only`` is set and the model pools tokens.
     """
 
     def __init__(
@@ -57,9 +58,9 @@ class TextImageEncoder(TextEncoder, ImageReader):
     ) -> None:
         super().__init__(model, source=source, revision=revision)
         if not model.supports("image"):
-            raise InvalidRequestError(f"{source or model} reads no images. TextEncoder(model) is for models of text.")
+            raise InvalidRequestError(f"{source or model} reads no images. Use TextEncoder(model) for a text model.")
         if image_tokens_only and self._pools("document"):
-            raise InvalidRequestError(f"{source or model} pools tokens: image_tokens_only cannot tell them apart.")
+            raise InvalidRequestError(f"{source or model} pools tokens, so image_tokens_only must be False.")
         self.modalities = frozenset({"text", "image"}.intersection(map(str, model.modalities)))
         self._image_tokens_only = image_tokens_only
         self._batch_pixels = batch_pixels
@@ -67,7 +68,7 @@ class TextImageEncoder(TextEncoder, ImageReader):
 
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
-        """As for text, with the settings of the image processor; the probe has an image too."""
+        """Return the fingerprint for text, with the settings of the image processor and a probe of an image too."""
         text = super().fingerprint
         return {
             **text,
@@ -122,13 +123,8 @@ class TextImageEncoder(TextEncoder, ImageReader):
         ]
 
     def _read(self, text: str) -> str:
-        """The text without the marker that stands for an image, for which the processor would look for one.
-
-        As long as before, so that spans stay where they are.
-        """
-        stripped = super()._read(text)
-        marker = str(getattr(self._model.processor, "image_token", None) or "")
-        return stripped.replace(marker, f"({marker[1:-1]})") if marker else stripped
+        """Return what the model reads of the text: stripped, without the marker of an image."""
+        return without_marker(super()._read(text), str(getattr(self._model.processor, "image_token", None) or ""))
 
     def _before(self, task: Task) -> int:
         transformer: Any = self._model[0]

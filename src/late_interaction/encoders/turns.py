@@ -1,4 +1,4 @@
-"""A mutex for threads that acquire it again and again."""
+"""`FairLock`: a mutex for threads that acquire it repeatedly."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ __all__ = ["FairLock"]
 class FairLock(Mutex):
     """A fair mutex: waiting threads acquire it before the one that released it.
 
-    A thread that releases a plain lock and wants it back at once has it before any other has woken. Here it must first
-    pass a gate, in which the next one waits. A fork waits until no other thread holds it (see `forking.Mutex`).
+    A thread that releases a plain lock and acquires it again at once gets it before any waiting thread has woken up.
+    Here each thread first acquires a second lock, the gate, which the next waiting thread holds. A fork waits until no
+    other thread holds the mutex (see `forking.Mutex`).
     """
 
     def __init__(self) -> None:
@@ -26,7 +27,7 @@ class FairLock(Mutex):
             self._lock.acquire()
 
     def hold(self, timeout: float) -> bool:
-        """Acquire it, within so many seconds; whether it was. A thread may hold what it has acquired already."""
+        """Acquire the mutex within ``timeout`` seconds and return whether it was acquired. It is reentrant."""
         end = time.monotonic() + timeout
         if self._lock.acquire(blocking=False):
             return True
@@ -38,6 +39,6 @@ class FairLock(Mutex):
             self._gate.release()
 
     def renew(self, *, held: bool) -> None:
-        """Make it free in a child; ``held`` if the thread that forked had acquired it with `hold`."""
+        """Release the mutex in a child process; ``held`` if the forking thread had acquired it with `hold`."""
         super().renew(held=held)
         self._gate = threading.Lock()

@@ -1,8 +1,8 @@
-"""What the files of a checkpoint may ask for without ``trust_remote_code``.
+"""Check the files of a checkpoint that is loaded without ``trust_remote_code``.
 
 sentence-transformers and transformers refuse the Python code of a checkpoint. But its settings can still name classes,
-arguments and other places: ``weights_only: false`` lets PyTorch unpickle code, and ``modules.json`` and the settings of
-some module types name any class that can be imported. Allow-lists close both.
+arguments and other locations: ``weights_only: false`` lets PyTorch unpickle code, and ``modules.json`` and the settings
+of some module types can name any importable class. So both are restricted to allow-lists.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ __all__ = ["check_config", "check_files", "check_modules", "check_weights", "is_
 _MODULE_TYPES = frozenset(
     {"Transformer", "Dense", "Normalize", "MultiVectorMask", "HierarchicalTokenPooling", "LayerNorm", "Dropout"}
 )
-"""Of sentence-transformers. Its others read classes or code from their own settings, or pool to a single vector."""
-_PYLATE_DENSE = "pylate.models.Dense.Dense"  # sentence-transformers has a class of its own for it
+"""Classes of sentence-transformers. Its other modules load classes or code that their settings name, or pool to a
+single vector."""
+_PYLATE_DENSE = "pylate.models.Dense.Dense"  # sentence-transformers loads it with its own class
 _ACTIVATION = re.compile(r"torch\.nn\.(modules\.(activation|linear)\.)?[A-Za-z0-9]+")
 _METHOD = re.compile(r"forward|get_[a-z]+_features")
 _TRANSFORMER_SETTINGS = tuple(
     f"sentence_{name}_config.json"
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
-)  # the first that is there counts
+)  # sentence-transformers uses the first that exists
 _ARGUMENTS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
 _KNOWN_ARGUMENTS = frozenset(
     {
@@ -42,39 +43,39 @@ _KNOWN_ARGUMENTS = frozenset(
 )
 _WORD = re.compile(r"[A-Za-z0-9_.]{1,64}")
 _TEXT_FILES = frozenset({".json", ".jinja", ".md", ".metadata", ".model", ".txt"})
-_MAX_TEXT_BYTES = 134_217_728  # of one such file; the largest tokenizers have 40 MB
-_SAFE_UNPICKLING = (2, 6)  # before this release of PyTorch, a weights file could run code (CVE-2025-32434)
+_MAX_TEXT_BYTES = 134_217_728  # per file; the largest tokenizers have 40 MB
+_MIN_SAFE_TORCH = (2, 6)  # in earlier releases, a weights file can run code (CVE-2025-32434)
 
 
 class _Read(Protocol):
-    """Read a JSON file of the checkpoint, a dict or list as asked for; None if there is none."""
+    """Return the content of a JSON file of the checkpoint, of type ``kind``; None if there is no such file."""
 
     def __call__(self, filename: str, kind: type[Any]) -> Any: ...
 
 
 def check_files(folder: Path) -> None:
-    """Refuse a folder in which something that would be read is not a regular file, or is text without end.
+    """Refuse a folder that contains special files, such as devices and pipes, or very large text files.
 
     Raises:
-        UnsupportedCheckpointError: Says which.
+        UnsupportedCheckpointError: The message names the file.
     """
     for path in _entries(folder):
         try:
             found = path.stat()
-        except OSError:  # a link to nothing is as good as no file
+        except OSError:  # a dangling link, which no library can open
             continue
         if stat.S_ISDIR(found.st_mode):
             continue
         if not stat.S_ISREG(found.st_mode):
-            raise UnsupportedCheckpointError(f"{path} is not a regular file, and would not be read to an end.")
+            raise UnsupportedCheckpointError(f"{path} is not a regular file, so reading it might never end.")
         if path.suffix in _TEXT_FILES and found.st_size > _MAX_TEXT_BYTES:
             raise UnsupportedCheckpointError(
-                f"{path} has {found.st_size} bytes, more than the {_MAX_TEXT_BYTES} that such a file may have."
+                f"{path} is too large: {found.st_size:,} bytes, at most {_MAX_TEXT_BYTES:,} are allowed."
             )
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """What is in the folder and in the folders in it, where the modules of a checkpoint are."""
+    """Yield the entries of the folder and of its subfolders, in which the modules of a checkpoint are."""
     for path in sorted(folder.iterdir()):
         yield path
         if path.is_dir():
@@ -82,10 +83,10 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 
 def check_config(name: str, config: dict[str, Any]) -> None:
-    """Refuse a ``config.json`` that names attention code of the hub, which transformers would download and run.
+    """Refuse a ``config.json`` that names attention code on the hub, which transformers would download and run.
 
     Raises:
-        UnsupportedCheckpointError: Says which.
+        UnsupportedCheckpointError: The message names the setting.
     """
     for key, value in _items(config):
         if "implementation" in key and any("/" in text for text in _strings(value)):
@@ -93,14 +94,19 @@ def check_config(name: str, config: dict[str, Any]) -> None:
 
 
 def check_modules(name: str, modules: list[Any], read: _Read) -> None:
-    """Refuse a ``modules.json`` with anything but the modules of late-interaction encoders, with known settings.
+    """Refuse modules and settings that late-interaction encoders do not need.
+
+    Args:
+        name: The checkpoint, for errors.
+        modules: The content of ``modules.json``.
+        read: Reads a JSON file of the checkpoint.
 
     Raises:
-        UnsupportedCheckpointError: Says which.
+        UnsupportedCheckpointError: The message names the class or setting.
     """
     for module in modules:
         if not isinstance(module, dict) or not all(isinstance(module.get(key), str) for key in ("path", "type")):
-            raise UnsupportedCheckpointError(f"{name}: modules.json should hold objects with a path and a type.")
+            raise UnsupportedCheckpointError(f"{name}: modules.json must contain objects with a path and a type.")
         folder, kind = module["path"], module["type"]
         windows = PureWindowsPath(folder)
         if windows.anchor or ".." in windows.parts:
@@ -116,7 +122,7 @@ def check_modules(name: str, modules: list[Any], read: _Read) -> None:
 
 
 def is_dense(module_type: str) -> bool:
-    """Whether a module of this type is a projection, which has weights of its own."""
+    """Return whether a module of this type is a projection, which has its own weights."""
     return module_type.rpartition(".")[2] == "Dense"
 
 
@@ -132,7 +138,7 @@ def _check_transformer(name: str, folder: str, read: _Read) -> None:
         if settings:
             break
     if "tokenizer_name_or_path" in settings:
-        raise _untrusted(name, f"{filename} names a tokenizer of another place")
+        raise _untrusted(name, f"{filename} names a tokenizer outside the checkpoint")
     for group in _ARGUMENTS:
         for key, value in (settings.get(group) or {}).items():
             is_plain = value is None or isinstance(value, (bool, int, float))
@@ -146,14 +152,14 @@ def _check_transformer(name: str, folder: str, read: _Read) -> None:
 
 
 def check_weights(name: str, has_safetensors: bool) -> None:  # noqa: FBT001
-    """Refuse pickled weights where this release of PyTorch cannot read them safely.
+    """Refuse pickled weights if the installed release of PyTorch cannot load them safely.
 
     Raises:
-        UnsupportedCheckpointError: The checkpoint has no others.
+        UnsupportedCheckpointError: The checkpoint has only pickled weights.
     """
     release = tuple(int(part) for part in version("torch").split("+")[0].split(".")[:2])
-    if not has_safetensors and release < _SAFE_UNPICKLING:
-        raise _untrusted(name, "its weights are pickled, which torch reads safely since 2.6 only")
+    if not has_safetensors and release < _MIN_SAFE_TORCH:
+        raise _untrusted(name, "its weights are pickled, which torch loads safely only since 2.6")
 
 
 def _in(folder: str, filename: str) -> str:
@@ -161,7 +167,7 @@ def _in(folder: str, filename: str) -> str:
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    """The keys and values of nested JSON objects."""
+    """Yield the keys and values of nested JSON objects."""
     pending = [value]
     while pending:
         current = pending.pop()
@@ -184,6 +190,6 @@ def _strings(value: Any) -> Iterator[str]:
 
 def _untrusted(name: str, what: str) -> UnsupportedCheckpointError:
     return UnsupportedCheckpointError(
-        f"{name} is not loaded: {what}. If you have read its files and trust them, load it with "
+        f"{name} is not loaded: {what}. If you have read its files and trust them, use "
         "load_encoder(…, trust_remote_code=True)."
     )

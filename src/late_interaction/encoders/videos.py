@@ -1,7 +1,7 @@
-"""Processors of models that also watch videos, loaded without that part where torchvision is missing.
+"""Load processors of models that also accept video, without their video part, if torchvision is not installed.
 
-transformers makes what prepares videos of torchvision alone, and refuses the whole processor without it; images need
-Pillow and nothing more.
+The video processors of transformers need torchvision, and without it the whole processor fails to load. Images need
+only Pillow.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["without_videos"]
 
 @contextmanager
 def without_videos() -> Iterator[None]:
-    """Inside, transformers' processors have a placeholder for videos. For where torchvision is missing.
+    """Let transformers load processors inside the block with a placeholder for the video part.
 
-    It changes transformers for the whole process: whoever else loads a processor meanwhile, and needs its part for
-    videos, would have got an error.
+    This changes transformers for the whole process. Another thread that loads a processor meanwhile gets the
+    placeholder too, where without torchvision it would get an error.
     """
     from transformers.image_processing_base import ImageProcessingMixin
     from transformers.models.auto.video_processing_auto import AutoVideoProcessor
     from transformers.processing_utils import ProcessorMixin
 
     class NoVideos(ImageProcessingMixin):
-        """Stands where the part for videos would; of this base, a processor can still be written down."""
+        """Placeholder for the video processor. The base class allows the whole processor to be saved."""
 
     original_check: Any = ProcessorMixin.check_argument_for_proper_class  # transformers carries no annotations
 

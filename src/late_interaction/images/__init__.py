@@ -1,4 +1,4 @@
-"""Page images: where they are kept, how they are read, and how they come back. Nothing here knows of an encoder."""
+"""Page images: references to files, thumbnails, and reading image files and PDFs. Independent of the encoders."""
 
 from late_interaction.images.page_image import PageImage
 

@@ -1,4 +1,4 @@
-"""`PageImage`: the image of a page, by the place it is in or by itself."""
+"""`PageImage`: the image of a page, as a reference to a file, a thumbnail, or both."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 __all__ = ["PageImage", "file_digest"]
 
-_SHOWN_SCALE = 2.0  # pixels per point where a page is rendered for people: 144 dpi
-_OVERSAMPLING = 1.25  # where it is rendered for a model, whose processor then resizes it: A4 at 100 dpi for 768 patches
+_DISPLAY_SCALE = 2.0  # pixels per point of a page rendered for people: 144 dpi
+_OVERSAMPLING = 1.25  # for models, whose processor then resizes the page: A4 at 100 dpi for 768 patches
 
 
 @dataclass(frozen=True)
 class PageImage:
-    """The image of a page: a file and a page of it, a thumbnail kept in the index, or both.
+    """The image of a page: a page of a file, a thumbnail stored in the index, or both.
 
-    A file is referred to, not copied: its page is rendered when it is needed, and only if the file is still the same.
+    The file is not copied. Its page is rendered when needed, if the content of the file has not changed.
 
     Attributes:
-        digest: A hash of the file's bytes, or of the pixels of an image that came without a file.
-        path: The file, absolute; None for an image that came without one.
-        page: Its page, from 1.
-        width: Of the upright image, in pixels; of a page of a PDF in points (1/72 inch).
-        height: The same.
-        has_thumbnail: Whether the index keeps the image itself, as WebP of at most 1,024 pixels a side.
+        digest: Hash of the file's content, or of the pixels of an image without a file.
+        path: Absolute path of the file; None for an image without a file.
+        page: Page of the file, from 1.
+        width: Width of the upright image, in pixels; for a page of a PDF in points (1/72 inch).
+        height: Height, in the same unit.
+        has_thumbnail: Whether the index stores the image too, as WebP with sides of at most 1,024 pixels.
 
     Example:
         >>> PageImage.from_file("report.pdf", page=3)  # doctest: +SKIP
@@ -57,12 +57,17 @@ class PageImage:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], page: int = 1) -> PageImage:
-        """A page of a PDF or TIFF, or an image of any kind that Pillow reads. The file is read, not kept.
+        """Return a page of a PDF or TIFF, or another image file. The file is read, not stored.
+
+        Args:
+            path: The file.
+            page: The page, from 1.
 
         Raises:
-            ImageUnavailableError: It is not there, damaged, encrypted, too large, or has no such page.
+            ImageUnavailableError: The file does not exist, is damaged, encrypted or too large, or does not have the
+                page.
         """
-        place = os.path.abspath(path)  # noqa: PTH100  # resolve() would follow links, which users have for a reason
+        place = os.path.abspath(path)  # noqa: PTH100  # resolve() would follow links
         try:
             place.encode()
         except UnicodeEncodeError:
@@ -72,35 +77,35 @@ class PageImage:
                 width, height = pdf.size(page)
         else:
             with open_frames(place) as frames:
-                width, height = frames.load(page).size  # decoded, since what is cut off shows only then
+                width, height = frames.load(page).size  # decoded, because only decoding finds a truncated file
         return cls(file_digest(place), place, page, width, height)
 
     @classmethod
     def from_pixels(cls, image: Image) -> PageImage:
-        """An image in memory, of any mode. An index keeps a thumbnail of it, since there is nothing to refer to.
+        """Return an image in memory, of any mode. An index stores its thumbnail, because there is no file.
 
         Raises:
-            ImageUnavailableError: It has no pixels, is closed, or its file is damaged.
+            ImageUnavailableError: The image has no pixels, is closed, or its file is damaged.
         """
         pixels = from_memory(image)
         return cls(pixel_digest(pixels), None, 1, *pixels.size, has_thumbnail=True, _pixels=pixels)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], thumbnail: bytes | None = None) -> PageImage:
-        """What `to_json` and `thumbnail` gave.
+        """Return the page image that `to_json` and `thumbnail` describe.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: A field is missing, unknown or invalid.
         """
         if not isinstance(values, dict) or values.keys() != _FIELDS.keys():
-            raise ValueError(f"a page image has the fields {', '.join(_FIELDS)}")
+            raise ValueError(f"a page image must have the fields {', '.join(_FIELDS)}")
         for name, is_valid in _FIELDS.items():
             if not is_valid(values[name]):
-                raise ValueError(f"{name} of a page image cannot be {values[name]!r}")
+                raise ValueError(f"{name} of a page image is invalid: {values[name]!r}")
         return cls(**values, _thumbnail=thumbnail)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the pixels, as JSON values."""
+        """Return all fields except the pixels, as JSON values."""
         return {
             "digest": self.digest,
             "path": self.path,
@@ -111,30 +116,30 @@ class PageImage:
         }
 
     def with_thumbnail(self) -> PageImage:
-        """The same, of which an index also keeps the image itself, made when it is stored: then the file may go."""
+        """Return the same page image with a thumbnail, which is made when an index stores it."""
         return replace(self, has_thumbnail=True)
 
     def with_pixels(self, image: Image) -> PageImage:
-        """The same, of which the image is at hand: an RGB image that shows it."""
+        """Return the same page image with its pixels, an RGB image, so that the file is not read again."""
         return replace(self, _pixels=image)
 
     @property
     def thumbnail(self) -> bytes | None:
-        """The WebP file that an index keeps, made at the first call; None where it keeps a reference alone."""
+        """Return the thumbnail as a WebP file, made at the first call; None without a thumbnail."""
         if self.has_thumbnail and self._thumbnail is None:
             object.__setattr__(self, "_thumbnail", to_thumbnail(self._original(None)))  # the dataclass is frozen
         return self._thumbnail
 
     def load(self, viewed_size: ViewedSize | None = None) -> Image:
-        """The image, RGB and upright: from memory or the file, or else the thumbnail.
+        """Return the image, RGB and upright: from memory or the file, otherwise the thumbnail.
 
         Args:
-            viewed_size: Gives the size in pixels to which a model brings an image of a width and height (see
-                `late_interaction.encoders.PageEncoder`). A page of a PDF is rendered large enough for it; without, for
-                people, at 144 dpi.
+            viewed_size: Returns the size in pixels to which a model resizes an image of a width and height (see
+                `late_interaction.encoders.PageEncoder`). A page of a PDF is rendered large enough for it. Without it, a
+                page is rendered at 144 dpi, for display.
 
         Raises:
-            ImageUnavailableError: The file is gone, has changed or cannot be read, and there is no thumbnail.
+            ImageUnavailableError: The file is missing, has changed or cannot be read, and there is no thumbnail.
         """
         try:
             return self._original(viewed_size)
@@ -144,7 +149,7 @@ class PageImage:
             return from_bytes(self._thumbnail)
 
     def loaded_size(self, viewed_size: ViewedSize) -> tuple[int, int]:
-        """Width and height in pixels of what `load` gives for a model, without loading it."""
+        """Return the width and height in pixels of the image that `load` returns for a model, without loading it."""
         if self.path is not None and _is_pdf(self.path):
             return rendered_size((self.width, self.height), self._scale(viewed_size))
         return int(self.width), int(self.height)
@@ -153,14 +158,14 @@ class PageImage:
         if self._pixels is not None:
             return self._pixels.copy()
         if self.path is None:
-            raise ImageUnavailableError("The page image", "it came without a file, and only its thumbnail was kept")
+            raise ImageUnavailableError("The page image", "it has no file, and only its thumbnail was stored")
         if file_digest(self.path) != self.digest:
             raise ImageUnavailableError(self.path, "the file has changed since it was indexed; index it again")
         if not _is_pdf(self.path):
             with open_frames(self.path) as frames:
                 return frames.load(self.page)
         with open_pdf(self.path) as pdf:
-            return pdf.render(self.page, _SHOWN_SCALE if viewed_size is None else self._scale(viewed_size))
+            return pdf.render(self.page, _DISPLAY_SCALE if viewed_size is None else self._scale(viewed_size))
 
     def _scale(self, viewed_size: ViewedSize) -> float:
         width, height = viewed_size(self.width, self.height)
@@ -168,7 +173,7 @@ class PageImage:
 
 
 def _is_length(value: object) -> bool:
-    return type(value) in (int, float) and 1e-3 < value < 1e7  # type: ignore[operator]  # a number by now
+    return type(value) in (int, float) and 1e-3 < value < 1e7  # type: ignore[operator]  # a number
 
 
 _FIELDS: dict[str, Callable[[Any], bool]] = {
@@ -179,30 +184,30 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "height": _is_length,
     "has_thumbnail": lambda value: isinstance(value, bool),
 }
-"""What `PageImage.to_json` gives, and a test of each."""
+"""The fields of `PageImage.to_json`, with a check of each value."""
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
-    """What tells the content of a file from another: a hash of its bytes, read again only where the file has changed.
+    """Return a hash of the content of a file. The file is read again only if it has changed.
 
     Raises:
-        ImageUnavailableError: The file is gone or cannot be read.
+        ImageUnavailableError: The file is missing, is not a regular file, or cannot be read.
     """
     name = os.fspath(path)
     try:
         status = Path(name).stat()
-        if not stat.S_ISREG(status.st_mode):  # a device has no end, and a pipe waits
-            raise ImageUnavailableError(name, "it is no file")
+        if not stat.S_ISREG(status.st_mode):  # reading a device may never end, and a pipe may block
+            raise ImageUnavailableError(name, "it is not a regular file")
         return _digest_of(name, status.st_ino, status.st_size, status.st_mtime_ns)
     except FileNotFoundError:
-        raise ImageUnavailableError(name, "the file is gone") from None
+        raise ImageUnavailableError(name, "the file does not exist") from None
     except (OSError, ValueError) as error:  # ValueError: the name has a NUL
         raise ImageUnavailableError(name, getattr(error, "strerror", None) or str(error)) from None
 
 
 @lru_cache(maxsize=1024)
 def _digest_of(path: str, inode: int, size: int, modified: int) -> str:
-    del inode, size, modified  # they are the key under which the digest is remembered
+    del inode, size, modified  # part of the key of the cache
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(1 << 20):

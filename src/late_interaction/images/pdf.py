@@ -1,7 +1,7 @@
-"""Pages of PDF files, read with pypdfium2: their text, their size, their image.
+"""Read the text, size and image of the pages of PDF files with pypdfium2.
 
-PDFium keeps state of its own and must not be called by two threads at once, so one lock of the process is held around
-every call, and everything it opens is closed under the lock, never by the garbage collector.
+PDFium has global state and must not be called by two threads at once. So every call holds a mutex of the process, and
+everything that PDFium opens is closed under the mutex, never by the garbage collector.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Pdf", "open_pdf", "rendered_size"]
 
-_pdfium = Mutex()  # reentrant: the garbage collector may close an abandoned reader while its thread holds it
-_MAX_PIXELS = 40_000_000  # of a rendered page: 120 MB
-_MAX_SIDE = 20_000
+_pdfium = Mutex()  # reentrant: the garbage collector may close an unused reader while its thread holds it
+_MAX_PIXELS = 40_000_000  # of a rendered page: 120 MB as RGB
+_MAX_SIDE = 20_000  # pixels, of a rendered page
 
 
 class Pdf:
-    """An open PDF. Any thread may call; pages count from 1.
+    """An open PDF. Any thread may call its methods; pages are numbered from 1.
+
+    All methods raise `ImageUnavailableError` if the page does not exist or is damaged.
 
     Attributes:
         path: The file.
-        pages: How many pages it has.
+        pages: Number of pages.
     """
 
     def __init__(self, path: str, document: Any, pages: int) -> None:
@@ -42,34 +44,36 @@ class Pdf:
         self._document = document
 
     def size(self, page: int) -> tuple[float, float]:
-        """Width and height of a page as it is seen, turned if it is, in points (1/72 inch)."""
+        """Return the width and height of a page as displayed, with its rotation, in points (1/72 inch)."""
         with self._page(page) as opened:
             return _size(opened)
 
     def read(self, page: int) -> tuple[tuple[float, float], str]:
-        """The size of a page, and the text it carries in the order of the file; empty for a scan."""
+        """Return the size of a page in points, and its text in the order of the file; a scan has no text."""
         with self._page(page) as opened, closing(opened.get_textpage()) as text_page:
             return _size(opened), _cleaned(text_page.get_text_bounded())
 
     def render(self, page: int, scale: float) -> Image:
-        """The image of a page, RGB.
+        """Return the image of a page, RGB.
 
         Args:
             page: The page.
-            scale: Pixels for one point. Less where the image would be enormous: see `rendered_size`.
+            scale: Pixels per point, reduced if the image would be too large; see `rendered_size`.
         """
         with self._page(page) as opened:
             scale = _bounded(_size(opened), scale)
             with closing(opened.render(scale=scale, rev_byteorder=True)) as bitmap:
                 image: Image = bitmap.to_pil()
-                return image.copy() if image.mode == "RGB" else image.convert("RGB")  # the bitmap's memory goes
+                return (
+                    image.copy() if image.mode == "RGB" else image.convert("RGB")
+                )  # the memory of the bitmap is freed
 
     @contextmanager
     def _page(self, page: int) -> Iterator[Any]:
         import pypdfium2
 
         if not 1 <= page <= self.pages:
-            raise ImageUnavailableError(self.path, f"it has {self.pages} pages, and no page {page}")
+            raise ImageUnavailableError(self.path, f"page {page} is out of range: the file has {self.pages} pages")
         with _pdfium:
             try:
                 with closing(self._document[page - 1]) as opened:
@@ -80,10 +84,10 @@ class Pdf:
 
 @contextmanager
 def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
-    """A PDF for reading.
+    """Open a PDF for reading.
 
     Raises:
-        ImageUnavailableError: It is gone, encrypted, damaged, no PDF at all, or without pages.
+        ImageUnavailableError: The file is missing, encrypted, damaged, not a PDF, or has no pages.
         OptionalDependencyError: pypdfium2 is not installed.
     """
     require("pypdfium2", package="pypdfium2", feature="Reading PDFs", extra="pages")
@@ -92,13 +96,13 @@ def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
 
     name = os.fspath(path)
     try:
-        with Path(name).open("rb"):  # which says exactly why a file cannot be read, as PDFium does not
+        with Path(name).open("rb"):  # unlike PDFium, its error says why a file cannot be read
             pass
         with _pdfium:
-            pypdfium2.raw.FPDF_LoadMemDocument(b"", 0, None)  # the last error PDFium keeps may be of another file
+            pypdfium2.raw.FPDF_LoadMemDocument(b"", 0, None)  # clears the last error, which may be of another file
             document = pypdfium2.PdfDocument(name)
     except FileNotFoundError:
-        raise ImageUnavailableError(name, "the file is gone") from None
+        raise ImageUnavailableError(name, "the file does not exist") from None
     except (OSError, ValueError) as error:  # ValueError: the name has a NUL
         raise ImageUnavailableError(name, getattr(error, "strerror", None) or str(error)) from None
     except pypdfium2.PdfiumError as error:
@@ -107,7 +111,7 @@ def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
         with _pdfium:
             pages = len(document)
             if pages:
-                document.init_forms()  # without which what is filled into a form is not drawn
+                document.init_forms()  # otherwise the content of form fields is not rendered
         if not pages:
             raise ImageUnavailableError(name, "it has no pages")
         yield Pdf(name, document, pages)
@@ -117,7 +121,10 @@ def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
 
 
 def rendered_size(size: tuple[float, float], scale: float) -> tuple[int, int]:
-    """Width and height in pixels of the image that `Pdf.render` makes of a page of this size in points."""
+    """Return the width and height in pixels of the image that `Pdf.render` returns for a page of this size in points.
+
+    The image has at most 40 million pixels, and sides of at most 20,000 pixels.
+    """
     scale = _bounded(size, scale)
     return math.ceil(size[0] * scale), math.ceil(size[1] * scale)
 
@@ -133,9 +140,9 @@ def _bounded(size: tuple[float, float], scale: float) -> float:
 
 
 def _cleaned(text: str) -> str:
-    """The text without PDFium's marks for hyphens at line ends, NULs and halves of surrogate pairs."""
+    """Return the text without NULs, surrogates, and the marks that PDFium puts at hyphens at line ends."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    for mark in ("\ufffe\n", "\x02\n", "\ufffe", "\x02"):  # a word broken over two lines is one word
+    for mark in ("\ufffe\n", "\x02\n", "\ufffe", "\x02"):  # joins a hyphenated word
         text = text.replace(mark, "")
     return text.encode("utf-8", "ignore").decode().strip()
 
@@ -143,7 +150,7 @@ def _cleaned(text: str) -> str:
 def _reason(error: Exception) -> str:
     from pypdfium2 import raw
 
-    # Older releases of pypdfium2 give no code.
+    # Older releases of pypdfium2 have no error code.
     if getattr(error, "err_code", None) in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY) or "assword" in str(error):
         return "it is encrypted; save it without a password first"
-    return "it is no PDF, or damaged"
+    return "it is not a PDF, or is damaged"

@@ -1,4 +1,4 @@
-"""Image files and images in memory, read with Pillow into plain RGB."""
+"""Read image files and images in memory with Pillow, as RGB."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ __all__ = [
     "to_thumbnail",
 ]
 
-# Pillow goes by the content of a file, not its name, and hands PostScript to a program that runs it.
+# Pillow detects the format from the content, not the name, and would run PostScript in another program.
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")
-_MAX_PIXELS = 89_000_000  # of one image: 267 MB as RGB. A0 at 200 dpi has 62 million; beyond 89 Pillow warns
-_THUMBNAIL_SIDE = 1024  # pixels; small print of an A4 page can still be read
+_MAX_PIXELS = 89_000_000  # of one image: 267 MB as RGB. A0 at 200 dpi has 62 million; above 89 million Pillow warns
+_THUMBNAIL_SIDE = 1024  # pixels; small print of an A4 page is still readable
 _THUMBNAIL_QUALITY = 80
 _JPEG_QUALITY = 85
-_MODEL_SIDE = 2048  # pixels; models that are shown larger images make them smaller themselves
+_MODEL_SIDE = 2048  # pixels; models resize larger images themselves
 
 
 class Frames:
-    """The images of an open file: the pages of a TIFF, one of any other kind, animated ones among them.
+    """The images of an open file: the pages of a TIFF, and the first frame of any other format.
 
     Attributes:
-        count: How many there are.
+        count: Number of images.
     """
 
     def __init__(self, name: str, image: Image) -> None:
         self._name = name
         self._image = image
-        with _told(name):
+        with _explained(name):
             self.count = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
 
     def load(self, page: int) -> Image:
-        """One of them, from 1, as RGB and upright.
+        """Return the image of a page, numbered from 1, RGB and upright.
 
         Raises:
-            ImageUnavailableError: It is damaged or too large, or there is no such page.
+            ImageUnavailableError: The image is damaged or too large, or the page is out of range.
         """
         if not 1 <= page <= self.count:
-            raise ImageUnavailableError(self._name, f"it has {self.count} pages, and no page {page}")
-        with _told(self._name):
+            raise ImageUnavailableError(self._name, f"page {page} is out of range: the file has {self.count} pages")
+        with _explained(self._name):
             if self.count > 1:
                 self._image.seek(page - 1)
                 _check_size(self._name, self._image)
@@ -68,25 +68,25 @@ class Frames:
 
 @contextmanager
 def open_frames(file: str | os.PathLike[str] | io.BytesIO) -> Iterator[Frames]:
-    """The images of a file.
+    """Open an image file.
 
     Raises:
-        ImageUnavailableError: It is gone, no image of a kind that is read, or too large.
+        ImageUnavailableError: The file is missing, damaged, too large, or not an image in a supported format.
         OptionalDependencyError: Pillow is not installed.
     """
     require("PIL", package="pillow", feature="Reading images", extra="pages")
     import PIL.Image
 
     name = "An image" if isinstance(file, io.BytesIO) else str(file)
-    with _told(name):
+    with _explained(name):
         image = PIL.Image.open(file, formats=_FORMATS)
-    with image:  # outside of `_told`: what is raised in the caller's block is none of the image's
+    with image:  # outside `_explained`, which is for errors of Pillow, not of the caller's block
         _check_size(name, image)
         yield Frames(name, image)
 
 
 def from_bytes(data: bytes) -> Image:
-    """The image in the bytes of a file, RGB and upright.
+    """Return the image in the bytes of a file, RGB and upright.
 
     Raises:
         ImageUnavailableError: As for `open_frames`.
@@ -96,10 +96,10 @@ def from_bytes(data: bytes) -> Image:
 
 
 def from_base64(data: str) -> Image:
-    """The same from base64, plain or as a data URI.
+    """Return the image in base64, plain or as a data URI, RGB and upright.
 
     Raises:
-        ImageUnavailableError: It is not base64, or as for `open_frames`.
+        ImageUnavailableError: The data is not base64, or as for `open_frames`.
     """
     try:
         decoded = base64.b64decode(data.rpartition(",")[2] if data.startswith("data:") else data)
@@ -109,29 +109,29 @@ def from_base64(data: str) -> Image:
 
 
 def from_memory(image: Image) -> Image:
-    """A copy of an image of Pillow, RGB and upright.
+    """Return a copy of a PIL image, RGB and upright.
 
     Raises:
-        ImageUnavailableError: It has no pixels, is closed, or its file is damaged.
+        ImageUnavailableError: The image has no pixels, is closed, or its file is damaged.
     """
     if not all(image.size):
-        raise ImageUnavailableError("An image", f"it has {image.width} x {image.height} pixels")
-    with _told("An image"):
+        raise ImageUnavailableError("An image", f"it is empty ({image.width} x {image.height} pixels)")
+    with _explained("An image"):
         return to_rgb(image)
 
 
 def pixel_digest(image: Image) -> str:
-    """What tells an RGB image from another: a hash of its size and pixels."""
+    """Return a hash of the size and pixels of an RGB image."""
     return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()[:32]
 
 
 def to_thumbnail(image: Image) -> bytes:
-    """An RGB image as WebP of at most 1,024 pixels a side."""
+    """Return an RGB image as WebP, with sides of at most 1,024 pixels."""
     return _encoded(image, _THUMBNAIL_SIDE, "WEBP", _THUMBNAIL_QUALITY)
 
 
 def to_jpeg(image: Image, side: int = _MODEL_SIDE) -> str:
-    """An RGB image as JPEG in base64, of at most so many pixels a side, for browsers and models."""
+    """Return an RGB image as JPEG in base64, with sides of at most ``side`` pixels, for browsers and models."""
     return base64.b64encode(_encoded(image, side, "JPEG", _JPEG_QUALITY)).decode()
 
 
@@ -144,22 +144,22 @@ def _encoded(image: Image, side: int, kind: str, quality: int) -> bytes:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
-    """Whatever Pillow raises while an image is read becomes an error that says what is wrong with it."""
+def _explained(name: str) -> Iterator[None]:
+    """Raise `ImageUnavailableError`, with the reason, for whatever Pillow raises inside the block."""
     import PIL
     import PIL.Image
 
     try:
         yield
     except PIL.UnidentifiedImageError:
-        raise ImageUnavailableError(name, f"it is none of {', '.join(_FORMATS)}, or damaged") from None
+        raise ImageUnavailableError(name, f"it is not one of {', '.join(_FORMATS)}, or is damaged") from None
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise ImageUnavailableError(name, f"it is too large ({error})") from None
     except FileNotFoundError:
-        raise ImageUnavailableError(name, "the file is gone") from None
+        raise ImageUnavailableError(name, "the file does not exist") from None
     except ImageUnavailableError:
         raise
-    except Exception as error:  # noqa: BLE001  # Pillow raises whatever a damaged file leads its decoders to
+    except Exception as error:  # noqa: BLE001  # on damaged files, Pillow's decoders raise errors of many types
         raise ImageUnavailableError(name, f"it is damaged or cannot be read ({error})") from None
 
 
@@ -167,5 +167,5 @@ def _check_size(name: str, image: Image) -> None:
     width, height = image.size
     if width * height > _MAX_PIXELS:
         raise ImageUnavailableError(
-            name, f"it is too large: {width:,} x {height:,} pixels, at most {_MAX_PIXELS:,} in all"
+            name, f"it is too large: {width:,} x {height:,} pixels, at most {_MAX_PIXELS:,} in total"
         )

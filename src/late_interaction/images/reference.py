@@ -1,4 +1,4 @@
-"""Page images in the metadata of other frameworks' documents, which have no field for them."""
+"""Page images in the metadata of framework documents, which have no field for them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 __all__ = ["PAGE_IMAGE", "from_metadata", "to_metadata"]
 
 PAGE_IMAGE = "_page_image"
-"""The key. What is under it names a file and the hash of its bytes: nothing of a file comes back without its hash."""
+"""The key. Its value has the path and the hash of a file, because untrusted metadata must not expose other files."""
 
 
 def to_metadata(image: PageImage) -> dict[str, Any]:
-    """What goes into metadata: everything but the pixels."""
+    """Return the metadata of a page image: all fields except the pixels."""
     return {PAGE_IMAGE: image.to_json()}
 
 
 def from_metadata(metadata: Mapping[str, Any]) -> PageImage | None:
-    """The page image that the metadata refers to, if any. Pixels that only an index keeps are not in it.
+    """Return the page image in the metadata, or None. It has no pixels, even if an index stores its thumbnail.
 
     Raises:
-        InvalidDocumentError: There is something else under the key.
+        InvalidDocumentError: The value of the key is not a page image.
     """
     values = metadata.get(PAGE_IMAGE)
     if values is None:
@@ -34,6 +34,6 @@ def from_metadata(metadata: Mapping[str, Any]) -> PageImage | None:
         return PageImage.from_json(values)
     except ValueError as error:
         raise InvalidDocumentError(
-            f"metadata[{PAGE_IMAGE!r}] must be what PageImage.to_json gives ({error}). Make one with "
-            "PageImage.from_file(path, page=1).to_json(), or use another key for your own."
+            f"metadata[{PAGE_IMAGE!r}] must be what PageImage.to_json returns ({error}). Create it with "
+            "PageImage.from_file(path, page=1).to_json(), or use another key for other values."
         ) from None

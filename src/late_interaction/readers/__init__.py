@@ -1,4 +1,4 @@
-"""Files and folders of text, Markdown, reStructuredText, HTML, PDF and images become documents ready to index."""
+"""Read files and folders of text, Markdown, reStructuredText, HTML, PDF and images into documents."""
 
 from late_interaction.readers.documents import split_document
 from late_interaction.readers.passages import split_text

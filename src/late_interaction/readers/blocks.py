@@ -1,4 +1,4 @@
-"""What every format is taken apart into: headings and blocks, in the order of the file."""
+"""The parts that every text format is parsed into: headings and blocks, in the order of the file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Block", "Heading", "Outline", "split_paragraphs"]
 
 @dataclass(frozen=True)
 class Block:
-    """A paragraph, list, table or piece of code.
+    """A paragraph, list, table or code block.
 
     Attributes:
         text: Never blank; without blank lines at either end.
-        verbatim: Whether it is code, whose lines are its natural parts.
+        verbatim: Whether it is code, which is split at lines, not at sentences.
     """
 
     text: str
@@ -34,12 +34,12 @@ class Heading:
 
 @dataclass(frozen=True)
 class Outline:
-    """A file taken apart.
+    """The parsed content of a file.
 
     Attributes:
-        title: The title the file states about itself, which goes before its first heading.
+        title: The title that the file declares, preferred to its first heading.
         elements: Headings and blocks in order.
-        fallback_title: A title for a file that has no heading of level 1.
+        fallback_title: The title if the file declares none and has no heading of level 1.
     """
 
     title: str | None
@@ -48,7 +48,7 @@ class Outline:
 
 
 def split_paragraphs(lines: Iterable[str]) -> Iterator[Block]:
-    """Yield the runs of lines between blank lines. Indentation is kept: it may be code or verse."""
+    """Yield the paragraphs, which blank lines separate. Indentation is kept, because it may be code or verse."""
     paragraph: list[str] = []
     for line in (*lines, ""):
         if line.strip():

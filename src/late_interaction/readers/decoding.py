@@ -1,4 +1,4 @@
-"""From the bytes of a file to its text."""
+"""Decode the bytes of a file as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["UnreadableFileError", "describe", "read_text"]
 
 
 class UnreadableFileError(Exception):
-    """The reason why a file is not text; `read_paths` passes it on. Never reaches the user."""
+    """A file cannot be read; the message is the reason. `read_paths` reports it, so it never reaches the user."""
 
 
 def read_text(path: Path) -> str:
@@ -34,5 +34,5 @@ def read_text(path: Path) -> str:
 
 
 def describe(error: OSError) -> str:
-    """Say what went wrong, without the path."""
+    """Return what went wrong, without the path."""
     return error.strerror or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Finding the files at and below the given paths."""
+"""Find the files at and below the given paths."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ __all__ = ["check_paths", "find_files"]
 
 
 def check_paths(paths: Iterable[str | os.PathLike[str]], suffixes: Collection[str] = tuple(ALL_SUFFIXES)) -> list[Path]:
-    """Raise `InvalidRequestError` unless each path is a folder, or a file of a kind that can be read.
+    """Return the paths, after checking that each is a folder, or a file of a kind that can be read.
 
     Args:
-        paths: The paths.
-        suffixes: The kinds that are wanted.
+        paths: Files and folders.
+        suffixes: The suffixes of the files to read.
+
+    Raises:
+        InvalidRequestError: A path does not exist, is another kind of file, or cannot be accessed.
     """
     if isinstance(paths, (str, bytes, os.PathLike)):
         raise InvalidRequestError("paths must be a list of paths. For a single one, pass [path].")
@@ -53,14 +56,14 @@ def _check_path(given: str | os.PathLike[str], suffixes: Collection[str]) -> Pat
 
 
 def find_files(roots: Iterable[Path], suffixes: Collection[str], report: Callable[[Path, str], None]) -> Iterator[Path]:
-    """Yield the files of these kinds at and below the roots, each name once, in a fixed order.
+    """Yield the files with these suffixes at and below the roots, each name once, in a fixed order.
 
     Args:
         roots: Paths that `check_paths` returned.
-        suffixes: The kinds that are wanted.
-        report: Called with a folder that cannot be listed, and the reason.
+        suffixes: The suffixes of the files to find.
+        report: Called with the path and the reason if a folder cannot be listed.
     """
-    seen: set[str] = set()  # ids are made of these names, so none may come twice
+    seen: set[str] = set()  # ids are made of these names, so each may occur only once
     for root in roots:
         for path in _walk(root, suffixes, report):
             name = path.as_posix()
@@ -70,8 +73,8 @@ def find_files(roots: Iterable[Path], suffixes: Collection[str], report: Callabl
 
 
 def _walk(root: Path, suffixes: Collection[str], report: Callable[[Path, str], None]) -> Iterator[Path]:
-    # A stack instead of recursion, for trees deeper than Python's. Beside each path are the real folders that a link
-    # was followed from on the way to it.
+    # A stack instead of recursion, for trees deeper than Python's recursion limit. With each path, the stack has the
+    # resolved folders that contain the links followed on the way to it.
     stack: list[tuple[Path, tuple[Path, ...]]] = [(root, ())]
     while stack:
         path, jumps = stack.pop()
@@ -83,9 +86,9 @@ def _walk(root: Path, suffixes: Collection[str], report: Callable[[Path, str], N
             target = path.resolve()
             jumps = (*jumps, path.parent.resolve())
             if any(folder.is_relative_to(target) for folder in jumps):
-                continue  # the link leads back up to where the walk came from
+                continue  # the link leads back to a folder that is being walked
         try:
-            names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208  # names are all that is needed
+            names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208  # only names are needed
         except OSError as error:
             report(path, describe(error))
         else:
@@ -100,7 +103,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether the path is a pipe, socket or device, which may block when opened.
+    """Return whether the path is a pipe, socket or device, which may block when opened.
 
     A dangling symlink is reported instead.
     """

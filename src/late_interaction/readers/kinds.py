@@ -1,32 +1,66 @@
-"""The kinds of files that can be read, by suffix, and what each of them is read as."""
+"""The kinds of files that can be read, by suffix, and the function that reads each.
+
+To support another kind of file, write a module with its reader and add its suffixes here.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.readers.sections import SUFFIXES as TEXTS
+from late_interaction.readers.documents import read_text_file
+from late_interaction.readers.pages import read_pdf_images, read_pdf_text, read_pictures
+from late_interaction.readers.sections import SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterable
+    from pathlib import Path
 
-__all__ = ["ALL_SUFFIXES", "PDF", "PICTURES", "suffixes_of"]
+    from late_interaction.documents import Document
+    from late_interaction.readers.options import ReadOptions
 
-PDF = ".pdf"
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+    Reader: TypeAlias = Callable[[Path, str, ReadOptions], Iterable[Document]]
 
-ALL_SUFFIXES: dict[str, str] = {**dict.fromkeys((*TEXTS, PDF), "text"), **dict.fromkeys(PICTURES, "image")}
-"""Every suffix that is known, with the modality that such files need; PDFs go with either."""
+__all__ = ["ALL_SUFFIXES", "Reader", "readers_of", "suffixes_of"]
 
-_SUFFIXES = {"text": (*TEXTS, PDF), "image": (PDF, *PICTURES)}
+_READERS: dict[str, dict[str, Reader]] = {
+    "text": {**dict.fromkeys(SUFFIXES, read_text_file), ".pdf": read_pdf_text},
+    "image": {
+        ".pdf": read_pdf_images,
+        **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"), read_pictures),
+    },
+}
+"""By modality and suffix. A reader gets the path, the source that ids and metadata name, and the options."""
+
+ALL_SUFFIXES: dict[str, str] = {
+    suffix: next(modality for modality, readers in _READERS.items() if suffix in readers)
+    for suffix in (*_READERS["text"], *_READERS["image"])
+}
+"""Every known suffix, with the modality its files need; ``.pdf`` can be read with either."""
+
+
+def readers_of(modalities: Collection[str]) -> dict[str, Reader]:
+    """Return the reader of each suffix from which documents of these modalities can be made.
+
+    With both modalities, a file that has a reader for each is read as images.
+
+    Raises:
+        InvalidRequestError: The modalities are not ``text``, ``image`` or both.
+    """
+    if isinstance(modalities, str) or not modalities or not set(modalities) <= _READERS.keys():
+        raise InvalidRequestError(f"modalities must be a list of {' and '.join(_READERS)}, got {modalities!r}.")
+    return {
+        suffix: reader
+        for modality, readers in _READERS.items()  # the readers of images replace those of text
+        if modality in modalities
+        for suffix, reader in readers.items()
+    }
 
 
 def suffixes_of(modalities: Collection[str]) -> tuple[str, ...]:
-    """The suffixes of the files that documents of these modalities can be made from.
+    """Return the suffixes of the files from which documents of these modalities can be made.
 
     Raises:
-        InvalidRequestError: Another than ``text`` and ``image``, or none.
+        InvalidRequestError: The modalities are not ``text``, ``image`` or both.
     """
-    if isinstance(modalities, str) or not modalities or not set(modalities) <= _SUFFIXES.keys():
-        raise InvalidRequestError(f"modalities must be some of {sorted(_SUFFIXES)}, not {modalities!r}.")
-    return tuple(dict.fromkeys(suffix for modality in modalities for suffix in _SUFFIXES[modality]))
+    return tuple(readers_of(modalities))

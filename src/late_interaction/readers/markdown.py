@@ -1,4 +1,4 @@
-"""Markdown (CommonMark) to headings and blocks; the source text of the blocks is kept as it is."""
+"""Parse Markdown (CommonMark) into headings and blocks. The text of the blocks is the source, unchanged."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["outline"]
 
 _PARSER = MarkdownIt("commonmark")
-# A line that YAML front matter may have: a key, or what belongs to the key above.
+# A line that YAML front matter may have: a key, or a continuation of the previous key.
 _FRONT_MATTER_LINE = re.compile(r"[A-Za-z_][\w .-]*:(\s|$)|\s|#|-\s|$")
 _FRONT_MATTER_TITLE = re.compile(r"title:\s+(?P<quote>[\"']?)(?P<title>[^|>\s].*?)(?P=quote)\s*", re.IGNORECASE)
 
 
 def outline(text: str) -> Outline:
-    """Take a Markdown file apart. YAML front matter is left out, but for its title."""
+    """Parse a Markdown file. YAML front matter is left out, except its title."""
     lines = text.split("\n")
     body = _front_matter_end(lines)
     title = next((match["title"] for line in lines[:body] if (match := _FRONT_MATTER_TITLE.fullmatch(line))), None)
@@ -31,14 +31,14 @@ def outline(text: str) -> Outline:
 
 
 def _front_matter_end(lines: list[str]) -> int:
-    """The number of lines that the front matter takes up."""
+    """Return the number of lines of the front matter."""
     if lines[0].rstrip() != "---":
         return 0
     for number, line in enumerate(lines[1:], start=1):
         if line.rstrip() in ("---", "..."):
             return number + 1
         if not _FRONT_MATTER_LINE.match(line):
-            break  # the first line was a thematic break, and this is text
+            break  # the first line was a thematic break, not the start of front matter
     return 0
 
 
@@ -46,12 +46,12 @@ def _elements(lines: list[str]) -> Iterator[Heading | Block]:
     done = 0  # lines before this one are yielded
     tokens = _PARSER.parse("\n".join(lines))
     for position, token in enumerate(tokens):
-        # Headings inside lists and quotes (level > 0) head nothing outside of them; they stay text.
+        # Headings inside lists and quotes (level > 0) do not apply to the text after these; they are kept as text.
         is_heading = token.type == "heading_open" and token.level == 0
         if token.map is None or not (is_heading or token.type in ("fence", "code_block")):
             continue
         start, end = token.map
-        # What stands between is taken from the source, not from tokens: these leave out link definitions.
+        # The text between comes from the source, because the tokens leave out link definitions.
         yield from split_paragraphs(lines[done:start])
         if is_heading:
             yield Heading(int(token.tag[1:]), _plain(tokens[position + 1]))

@@ -1,4 +1,4 @@
-"""Packing paragraphs into passages of a sensible size. Pure functions."""
+"""Pack paragraphs into passages of at most a given length. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
 __all__ = ["MAX_CHARS", "check_max_chars", "pack_blocks", "split_text"]
 
 MAX_CHARS = 1000
-"""The usual greatest length of a passage: some 250 tokens of English, which every encoder takes."""
+"""Default maximum length of a passage: about 250 tokens of English, which every encoder can read."""
 
-# A text may be cut after each match of these.
+# A text may be split after each match of these.
 _SENTENCES = re.compile(
-    r"[.!?…।۔؟][\"'”’»)\]*_]*\s+(?=[^\sa-z])"  # before a lower-case letter it is an abbreviation
+    r"[.!?…।۔؟][\"'”’»)\]*_]*\s+(?=[^\sa-z])"  # before a lowercase letter it is an abbreviation
     r"|[。！？｡]+[”’」』）]*"
 )
+_MAX_MARKS = 16  # combining characters after which a text is split in any case
 _BLANK_LINES = re.compile(r"\n{2,}")
 _LINES = re.compile(r"\n")
 _WORDS = re.compile(r"\s+")
-# From the best places to the worst. A line end comes after a sentence end, because most lines are wrapped; where there
-# are no sentences, as in lists and tables, it is what separates the items.
-_CUTS_OF_PROSE = (_SENTENCES, _LINES, _WORDS)
-_CUTS_OF_CODE = (_BLANK_LINES, _LINES, _WORDS)
+# In order of preference. Sentence ends are preferred to line ends, because most lines are wrapped; in lists and tables,
+# which have no sentences, line ends separate the items.
+_PROSE_SEPARATORS = (_SENTENCES, _LINES, _WORDS)
+_CODE_SEPARATORS = (_BLANK_LINES, _LINES, _WORDS)
 
 
 def split_text(text: str, *, max_chars: int = MAX_CHARS) -> list[str]:
@@ -36,13 +37,13 @@ def split_text(text: str, *, max_chars: int = MAX_CHARS) -> list[str]:
 
     Args:
         text: Any text.
-        max_chars: The greatest length of a passage.
+        max_chars: Maximum length of a passage, in characters.
 
     Returns:
-        The passages in order, none of them blank. Together they have all of the text but white space where it was cut.
+        The passages in order, none of them blank. Together they contain all of the text except white space.
 
     Raises:
-        InvalidRequestError: `max_chars` is less than 1.
+        InvalidRequestError: ``max_chars`` is less than 1.
 
     Example:
         >>> split_text("First paragraph.\n\nSecond paragraph. It goes on.", max_chars=20)
@@ -54,37 +55,38 @@ def split_text(text: str, *, max_chars: int = MAX_CHARS) -> list[str]:
 
 
 def check_max_chars(max_chars: int) -> None:
-    """Raise `InvalidRequestError` unless passages can have this length."""
+    """Raise `InvalidRequestError` unless ``max_chars`` is positive."""
     if max_chars < 1:
-        raise InvalidRequestError(f"max_chars must be at least 1, not {max_chars}.")
+        raise InvalidRequestError(f"max_chars must be at least 1, got {max_chars}.")
 
 
 def pack_blocks(blocks: Iterable[Block], max_chars: int) -> list[str]:
-    """Join neighbouring blocks into passages, and cut those that are too long."""
-    parts = ((f"{block.text}\n\n", _CUTS_OF_CODE if block.verbatim else _CUTS_OF_PROSE) for block in blocks)
+    """Return passages of at most ``max_chars`` characters: consecutive blocks are joined, long blocks are split."""
+    parts = ((f"{block.text}\n\n", _CODE_SEPARATORS if block.verbatim else _PROSE_SEPARATORS) for block in blocks)
     passages = (passage.strip("\n").rstrip() for passage in _merge(parts, max_chars))
     return [passage for passage in passages if passage]
 
 
 def _merge(parts: Iterable[tuple[str, Sequence[re.Pattern[str]]]], max_chars: int) -> list[str]:
-    """Join neighbouring parts as long as they fit; cut a longer one after matches of its first pattern."""
+    """Join consecutive parts while they fit; split a longer part after matches of its first separator."""
     merged: list[str] = []
-    for text, cuts in parts:
+    for text, separators in parts:
         if merged and _fits(merged[-1] + text, max_chars):
             merged[-1] += text
         elif _fits(text, max_chars):
             merged.append(text)
         else:
-            # What is short, such as the line that introduces a listing, goes with the start of what follows.
+            # A short passage, such as the line that introduces a listing, is joined with the start of the next part.
             whole = merged.pop() + text if merged and len(merged[-1]) < max_chars // 2 else text
-            if cuts:
-                merged += _merge(((part, cuts[1:]) for part in _cut(whole, cuts[0])), max_chars)
+            if separators:
+                smaller = ((part, separators[1:]) for part in _split(whole, separators[0]))
+                merged += _merge(smaller, max_chars)
             else:
                 merged += _slice(whole, max_chars)
     return merged
 
 
-def _cut(text: str, pattern: re.Pattern[str]) -> Iterator[str]:
+def _split(text: str, pattern: re.Pattern[str]) -> Iterator[str]:
     start = 0
     for match in pattern.finditer(text):
         yield text[start : match.end()]
@@ -101,8 +103,8 @@ def _slice(text: str, max_chars: int) -> list[str]:
     start = 0
     while start < len(text):
         end = start + max_chars
-        # Not between a letter and its accents or vowel signs; but whoever stacks dozens of them is cut anyhow.
-        for earlier in range(end, max(start, end - 16), -1):
+        # Not between a letter and its accents or vowel signs, unless there are very many of them.
+        for earlier in range(end, max(start, end - _MAX_MARKS), -1):
             if earlier >= len(text) or not _is_mark(text[earlier]):
                 end = earlier
                 break

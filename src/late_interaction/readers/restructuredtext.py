@@ -1,4 +1,4 @@
-"""reStructuredText to headings and blocks. Only section titles are recognised; the rest is text."""
+"""Parse reStructuredText into headings and blocks. Only section titles are recognized; everything else is text."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+\s*")
 
 
 def outline(text: str) -> Outline:
-    """Take a reStructuredText file apart."""
+    """Parse a reStructuredText file."""
     return Outline(title=None, elements=list(_elements(text.split("\n"))))
 
 
 def _elements(lines: list[str]) -> Iterator[Heading | Block]:
-    styles: list[str] = []  # levels are in the order in which the file first uses each kind of adornment
-    done = number = 0  # lines before `done` are yielded
+    styles: list[str] = []  # levels are in the order in which the file first uses each style of adornment
+    done = number = 0  # lines before `done` have been yielded
     while number < len(lines):
-        # A title stands after a blank line, another title, or a comment, target or directive.
+        # A title follows a blank line, another title, or a comment, target or directive.
         separate = number == done or not lines[number - 1].strip() or lines[number - 1].startswith("..")
         overlined = _is_overlined(lines, number)
         if separate and (overlined or _is_underlined(lines, number)):
@@ -46,7 +46,7 @@ def _is_underlined(lines: list[str], number: int) -> bool:
     if number + 1 >= len(lines) or not title.strip() or title[0].isspace() or _ADORNMENT.fullmatch(title):
         return False
     underline = lines[number + 1].rstrip()
-    # Docutils takes an underline that is too short from four characters on.
+    # Docutils accepts an underline shorter than the title if it has at least four characters.
     return bool(_ADORNMENT.fullmatch(underline)) and len(underline) >= min(len(title.rstrip()), 4)
 
 

@@ -1,4 +1,4 @@
-"""From the text of a file to its sections: the headings above a run of paragraphs, and the paragraphs."""
+"""Split the text of a file into sections: headings and the paragraphs below them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Section:
     """Paragraphs under one heading.
 
     Attributes:
-        headings: The headings above, outermost first.
+        headings: The headings above the paragraphs, outermost first.
         blocks: The paragraphs; never empty.
     """
 
@@ -42,11 +42,11 @@ _FORMATS: dict[str, Callable[[str], Outline]] = {
 }
 
 SUFFIXES = tuple(_FORMATS)
-"""The kinds of files that can be read."""
+"""The suffixes of the text formats that can be read."""
 
 
 def read_sections(text: str, suffix: str) -> tuple[str | None, list[Section]]:
-    """Return the title a file has in itself, if any, and its sections in order.
+    """Return the title in a file, or None, and the sections of the file in order.
 
     Args:
         text: The content of the file.
@@ -77,6 +77,6 @@ def _sections(elements: Iterable[Heading | Block]) -> list[Section]:
 def _close(open_headings: list[Heading], blocks: list[Block], *, has_subsection: bool) -> list[Section]:
     headings = tuple(heading.text for heading in open_headings if heading.text)
     if not blocks and not has_subsection and open_headings and open_headings[-1].text:
-        # A heading with nothing below it is in no other passage's path: it would be lost.
+        # A heading without content is not in the path of any passage, so it would be lost.
         blocks = [Block(open_headings[-1].text)]
     return [Section(headings, blocks)] if blocks else []

@@ -1,4 +1,4 @@
-"""HTML to headings and blocks."""
+"""Parse HTML into headings and blocks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _BLOCKS = frozenset(
         "ul",
     ]
 ).union(_HEADINGS)
-# Parts of a block that begin on a line of their own.
+# Elements inside a block that start on a new line.
 _LINES = frozenset(("br", "dd", "dt", "li", "option", "tr"))
 _CELLS = frozenset(("td", "th"))
 _SPACE = re.compile(r"\s+")
@@ -61,33 +61,37 @@ _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*>")
 
 
 def outline(text: str) -> Outline:
-    """Take an HTML page apart."""
-    # bs4 warns about XML, and about a short line that might be a file name it was given by mistake.
+    """Parse an HTML page.
+
+    Raises:
+        UnreadableFileError: The HTML is too malformed to be parsed.
+    """
+    # bs4 warns about XML, and about a short line that might be a file name passed by mistake.
     try:
         soup = BeautifulSoup(_XML_DECLARATION.sub("", text, count=1) + "\n", "html.parser")
     except ParserRejectedMarkup:
-        raise UnreadableFileError("it is not well-formed enough to be read as HTML") from None
+        raise UnreadableFileError("it is too malformed to be parsed as HTML") from None
     for tag in soup.find_all(_DROPPED):
         tag.decompose()
     titles = soup.find_all("title")
     title = _collapse(_sanitize(titles[0].get_text())) if titles else ""
     for tag in titles:
-        tag.decompose()  # the rest of the head has no text; its end tag may be missing, so it cannot go as a whole
+        tag.decompose()  # not the whole head, whose end tag may be missing; the rest of it has no text
     return Outline(title=None, elements=_Walk().run(soup), fallback_title=title or None)
 
 
 class _Walk:
-    """One pass over a page that gathers text until a block begins or ends."""
+    """Traverses a page once and collects text until a block starts or ends."""
 
     def __init__(self) -> None:
         self._elements: list[Heading | Block] = []
-        self._open: list[str] = []  # the names of the blocks around the current place
+        self._open: list[str] = []  # the names of the blocks around the current node
         self._verbatim = 0  # how many of them are <pre>
         self._text: list[str] = []
 
     def run(self, soup: Tag) -> list[Heading | Block]:
-        # A stack instead of recursion: html.parser nests what has no end tag, thousands deep at times. None stands for
-        # the end of the innermost open block.
+        # A stack instead of recursion, because html.parser nests elements without an end tag, sometimes thousands deep.
+        # None marks the end of the innermost open block.
         stack: list[PageElement | None] = [soup]
         while stack:
             node = stack.pop()
@@ -106,7 +110,7 @@ class _Walk:
                     self._text.append(" ")
                 stack.extend(reversed(node.contents))
             elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
-                # Only in <pre> do line ends of the source mean anything.
+                # Line ends of the source matter only in <pre>.
                 self._text.append(str(node) if self._verbatim else _SPACE.sub(" ", node))
         self._flush()
         return self._elements
@@ -132,5 +136,5 @@ def _collapse(text: str) -> str:
 
 
 def _sanitize(text: str) -> str:
-    """Replace what numeric entities can write and UTF-8 cannot: halves of pairs. Later bs4 does so itself."""
+    """Replace surrogates, which numeric entities can produce and UTF-8 cannot encode. Later bs4 does so itself."""
     return text.encode(errors="replace").decode()

@@ -15,6 +15,7 @@ from benchmarks.peers.workers import THREADS
 from late_interaction import Document
 from late_interaction.engines import LocalEngine, Record
 from late_interaction.engines.local import compaction
+from late_interaction.engines.local.maintenance import Maintenance
 from late_interaction.engines.local.quantization.codebook import Codebook
 from late_interaction.engines.local.quantization.residual import ResidualCodec
 
@@ -42,7 +43,7 @@ def records(vectors: Vectors) -> Iterator[Record]:
 def build(folder: Path, vectors: Vectors, bits: int | None) -> dict[str, Any]:
     """Build an index in one call; return the seconds of each step, and the engine's info."""
     steps = {
-        "compress": (LocalEngine, "_rewrite"),
+        "compress": (Maintenance, "_rewrite"),
         "codebook": (compaction, "_codebook_for"),
         "assign": (Codebook, "assign"),
         "encode": (ResidualCodec, "encode"),

@@ -115,7 +115,7 @@ def index(
         )
         show(
             f"{changes.added} passages added or replaced, {changes.unchanged} unchanged, "
-            f"{changes.deleted} deleted; {len(skipped)} files skipped. The index contains {len(opened)} passages."
+            f"{changes.deleted} deleted; {len(skipped)} files skipped. The index contains {len(opened)} documents."
         )
         if changes.updated:
             show(f"Metadata or page image paths of {changes.updated} passages updated.")

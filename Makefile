@@ -1,31 +1,31 @@
-# `make demo` and `make test` are all that a fresh machine with Python, pip and make needs.
+# `make demo` and `make test` work on a new machine with Python, pip and make.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-dev.txt
 
 FLOORS := core langchain llama-index both
-# Of the core's tests those that have met a version too low: sentence-transformers, scipy, beautifulsoup4, typer.
+# Core tests that failed with older versions of sentence-transformers, scipy, beautifulsoup4 or typer.
 FLOOR_TESTS := $(addprefix tests/,encoders/test_spans.py encoders/test_vectors.py \
 	index/test_settings.py readers/test_passages.py readers/test_sections.py test_cli.py)
-# Compiled kernels of two versions of numba do not share a folder well: each would throw away the other's.
+# A separate cache folder, because each version of numba removes kernels that another version compiled.
 test_floor = NUMBA_CACHE_DIR=$(CURDIR)/.floors/numba .floors/$(1)/bin/python -m pytest --quiet
 FLOORS_PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints-floors.txt
 
 .PHONY: demo test test-slow torture test-floors lint types format clean
 
-demo: .venv/installed  ## index the Python language reference and ask it questions in both frameworks
+demo: .venv/installed  ## index the Python language reference and query it through both frameworks
 	$(BIN)/late-interaction demo
 
-test: lint types  ## everything CI asks for
+test: lint types  ## all checks that CI runs
 	$(BIN)/python -m pytest
 
-test-slow: .venv/developed  ## the long tests alone
+test-slow: .venv/developed  ## long tests only
 	$(BIN)/python -m pytest -m slow
 
-torture: .venv/developed  ## kills, failing system calls, interrupts, flipped bits, forks, renames: thousands of each
+torture: .venv/developed  ## thousands of kills, failing system calls, interrupts, bit flips, forks and renames
 	$(BIN)/python -m tests.torture $(TORTURE)
 
-test-floors: $(FLOORS:%=.floors/%/installed)  ## the minimum supported versions: no framework, each alone, both
+test-floors: $(FLOORS:%=.floors/%/installed)  ## minimum supported versions, with neither, one and both frameworks
 	$(call test_floor,core) $(FLOOR_TESTS)
 	$(call test_floor,langchain) tests/langchain
 	$(call test_floor,llama-index) tests/llama_index
@@ -45,7 +45,7 @@ format: .venv/developed  ## apply automatic fixes
 clean:
 	rm -rf .venv .floors .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# torch first and alone, so that no other package's range decides which build is taken.
+# Install torch first and separately, so that no other package's version range selects the build.
 .venv/installed: pyproject.toml constraints-dev.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
@@ -57,7 +57,7 @@ clean:
 	$(PIP) --group dev
 	touch $@
 
-# At their floors numpy and tqdm are in the core alone: langchain-tests and llama-index-core ask for newer ones.
+# Only the core environment has the minimum versions of numpy and tqdm: langchain-tests and llama-index-core need newer.
 .floors/core/installed: pyproject.toml constraints-floors.txt
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
@@ -70,7 +70,7 @@ clean:
 .floors/llama-index/installed: WITH := '.[llama-index]'
 .floors/both/installed: WITH := '.[langchain,llama-index]' langchain-classic langchain-tests
 
-# Behind their own packages these see those of the core, pip among them: torch is there once, not four times.
+# These environments add the packages of the core environment, including pip, to their path, so torch is installed once.
 .floors/%/installed: .floors/core/installed
 	$(PYTHON) -m venv --clear --without-pip $(@D)
 	$(PYTHON) -c 'import glob; print(*glob.glob("$(CURDIR)/.floors/core/lib/python*/site-packages"))' \

@@ -1,10 +1,10 @@
-"""Token vectors of real text for the benchmarks, encoded once with the offline encoder and kept on disk.
+"""Token vectors of real text for the benchmarks, encoded once with the offline encoder and stored on disk.
 
     python -m benchmarks.data DOCUMENTS.jsonl.gz QUERIES.jsonl.gz --into FOLDER [--grow-to TOKENS]
 
-DOCUMENTS has lines of {"id", "text", "metadata"}, QUERIES of {"query", "relevant"}. The collection is grown to
-TOKENS by documents that recombine sentences of the real ones, as many in each as a real one has; they too go through
-the encoder, so that every vector is one of text in its context.
+Each line of DOCUMENTS is {"id", "text", "metadata"}, each line of QUERIES {"query", "relevant"}. To reach TOKENS, the
+collection is extended with documents that recombine sentences of the real ones, with the same distribution of sentence
+counts. They are also encoded, so that every vector is contextual.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Vectors:
     """Documents as flat columns, and queries.
 
     Attributes:
-        tokens: Token vectors of all documents, (tokens, dim) f16, mapped from disk.
-        offsets: Where each document begins and the last ends, (documents + 1,).
-        queries: Token vectors of each query, (query tokens, dim) f32.
-        real: How many of the documents, the first ones, are real.
+        tokens: Token vectors of all documents, (tokens, dim) float16, memory-mapped.
+        offsets: Start of each document, and the end of the last, (documents + 1,).
+        queries: Token vectors of each query, (query tokens, dim) float32.
+        real: The number of real documents, which come first.
     """
 
     tokens: np.ndarray
@@ -43,20 +43,20 @@ class Vectors:
 
     @property
     def documents(self) -> int:
-        """How many documents there are."""
+        """The number of documents."""
         return len(self.offsets) - 1
 
     def document(self, at: int) -> np.ndarray:
-        """Token vectors of one document, (tokens, dim)."""
+        """Return the token vectors of one document, (tokens, dim) float16."""
         return self.tokens[self.offsets[at] : self.offsets[at + 1]]
 
     def first(self, documents: int) -> Vectors:
-        """The collection cut after so many documents."""
+        """Return the collection with only the first documents."""
         offsets = self.offsets[: documents + 1]
         return Vectors(self.tokens[: offsets[-1]], offsets, self.queries, min(self.real, documents))
 
     def reduced(self, dim: int) -> Vectors:
-        """Projected to the principal axes of a sample, normalised again: vectors as a trained projection has them."""
+        """Return the vectors projected to the principal axes of a sample and normalized, as by a trained projection."""
         if dim == self.tokens.shape[1]:
             return self
         rng = np.random.default_rng(0)
@@ -70,7 +70,7 @@ class Vectors:
 
 
 def load(folder: Path) -> Vectors:
-    """What the command has written."""
+    """Return the vectors that this command has written."""
     queries = np.load(folder / "queries.npy")
     starts = np.load(folder / "query_offsets.npy")
     return Vectors(
@@ -82,13 +82,13 @@ def load(folder: Path) -> Vectors:
 
 
 def read_lines(path: Path) -> list[dict]:
-    """The JSON lines of a gzipped file."""
+    """Return the JSON lines of a gzipped file."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
 def recombined(texts: list[str], seed: int = 0):
-    """Endless documents made of sentences of others."""
+    """Yield documents made of sentences of other documents, without end."""
     rng = random.Random(seed)
     split = [[part for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip()] for text in texts]
     split = [sentences for sentences in split if sentences]
@@ -98,7 +98,7 @@ def recombined(texts: list[str], seed: int = 0):
 
 
 def encode_into(folder: Path, texts: list[str], queries: list[str], grow_to: int) -> None:
-    """Encode documents, then recombined ones until there are ``grow_to`` tokens, and the queries."""
+    """Encode documents, recombined documents until there are ``grow_to`` tokens, and queries."""
     encoder = load_encoder("minilm")
     folder.mkdir(parents=True, exist_ok=True)
     lengths: list[int] = []

@@ -1,8 +1,8 @@
-"""Recall of an index that begins with documents of one domain and grows by another.
+"""Recall of an index that starts with documents of one domain and grows with another.
 
-A part of `benchmarks.updates`. The other domain is the language reference that every CPython carries for ``help()``; it
-is encoded once and kept beside the vectors. The oracle is exact MaxSim; what growth costs is the distance from an index
-of the same documents that has seen all of them from the start.
+A part of `benchmarks.updates`. The other domain is the language reference that CPython includes for ``help()``. It is
+encoded once and stored next to the vectors. The oracle is exact MaxSim. The cost of growth is the difference in recall
+from an index of the same documents that was built at once.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from late_interaction.readers import split_document
 if TYPE_CHECKING:
     from pathlib import Path
 
-BATCH_TOKENS = 70_000  # added at a time
+BATCH_TOKENS = 70_000  # in one batch
 QUESTION_WORDS = 12
 
 
 def growth(folder: Path, descriptions: Vectors, dim: int, scratch: Path) -> list[dict]:
-    """Grow by the descriptions from the reference, and by the reference from the descriptions."""
+    """Return recall of an index grown from the reference to the descriptions, and in the opposite order."""
     reference = _reference(folder / "python-reference")
     both = _joined(reference, descriptions).reduced(dim)
     exact = exact_scores(both)
@@ -49,7 +49,7 @@ def growth(folder: Path, descriptions: Vectors, dim: int, scratch: Path) -> list
 
 
 def _reference(kept: Path) -> Vectors:
-    """The passages of the reference; of every third the first words are a question."""
+    """Return the passages of the reference. The queries are the first words of every third passage."""
     if not (kept / "about.json").exists():
         passages = [
             document.text
@@ -61,13 +61,13 @@ def _reference(kept: Path) -> Vectors:
 
 
 def _joined(one: Vectors, other: Vectors) -> Vectors:
-    """The documents of both, and as many questions of each."""
+    """Return the documents of both, and equally many queries of each."""
     offsets = np.concatenate([one.offsets, other.offsets[1:] + one.offsets[-1]])
     tokens, queries = np.concatenate([one.tokens, other.tokens]), one.queries + other.queries[: len(one.queries)]
     return Vectors(tokens, offsets, queries, one.documents + other.documents)
 
 
 def _batches(vectors: Vectors, first: np.ndarray, then: np.ndarray) -> list[np.ndarray]:
-    """The first documents at once, the others in batches of about so many tokens."""
+    """Return all first documents as one batch, and the others in batches of about `BATCH_TOKENS` tokens."""
     before = np.cumsum(np.diff(vectors.offsets)[then])
     return [first, *np.split(then, np.flatnonzero(np.diff(before // BATCH_TOKENS)) + 1)]

@@ -1,11 +1,11 @@
-"""A search of the local engine against exact MaxSim without any index, on one thread.
+"""Compare the local engine with exact MaxSim without an index, on one thread.
 
     python -m benchmarks.latency FOLDER [--dim 128] [--bits 4] [--documents N] [--tokens 32] [--json OUT.json]
 
-FOLDER is what `python -m benchmarks.data` wrote. The index is built on all cores. Then a process whose libraries have
-one thread each answers the queries in both ways, ten at a time in turns, so that whatever disturbs the machine disturbs
-both, and each finds the caches about as it has left them. Queries are asked as they are, and joined to exactly so many
-tokens, as models that pad their queries have them.
+FOLDER is the output of `python -m benchmarks.data`. The index is built on all cores. Then a process with one thread per
+library answers the queries in both ways, alternating after ten queries. So other load on the machine affects both, and
+each one's data stays in the CPU caches. Queries are used as they are, and joined to a fixed number of tokens, as in
+models that pad queries.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from benchmarks.peers.protocol import Columns, K
 from late_interaction.engines import LocalEngine
 from late_interaction.profiling import profile
 
-IN_TURN = 10  # queries
+IN_TURN = 10  # queries answered in one way before switching
 
 
 def main() -> None:
-    """Build, ask, report."""
+    """Build the index, search, and report."""
     options = _options()
     vectors = load(options.folder)
     vectors = (vectors.first(options.documents) if options.documents else vectors).reduced(options.dim)
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _ask(folder: Path, rounds: int) -> list[dict]:
-    """Ids of every query, its milliseconds in both ways and of each stage, of all rounds but the first, a warm-up."""
+    """Return for every query its ids and its milliseconds in both ways and by stage. The first round is a warm-up."""
     import torch
 
     from benchmarks.peers.torch_exact import PEER as EXACT
@@ -104,14 +104,14 @@ def _options() -> argparse.Namespace:
         prog="python -m benchmarks.latency", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--dim", type=int, default=128, help="dimension that the vectors are reduced to")
+    parser.add_argument("--dim", type=int, default=128, help="reduce the vectors to this dimension")
     parser.add_argument("--bits", type=int, default=4, help="bits per dimension")
     parser.add_argument("--documents", type=int, metavar="N", help="only the first N documents")
-    parser.add_argument("--queries", type=int, default=100, metavar="N", help="how many queries are asked")
+    parser.add_argument("--queries", type=int, default=100, metavar="N", help="number of queries")
     parser.add_argument(
-        "--tokens", type=int, nargs="*", default=[32], metavar="N", help="ask also queries joined to exactly N tokens"
+        "--tokens", type=int, nargs="*", default=[32], metavar="N", help="also use queries joined to exactly N tokens"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="how often each query is timed")
+    parser.add_argument("--rounds", type=int, default=3, help="how many times each query is timed")
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures and all answers here")
     return parser.parse_args()
 

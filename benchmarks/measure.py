@@ -1,4 +1,4 @@
-"""What the scripts beside share: documents and builds, timing, fresh processes, tables."""
+"""Shared by the benchmarks: documents and builds, timing, new processes, tables."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
     from benchmarks.data import Vectors
 
-BUCKETS = 100  # of the metadata: a filter for one of them passes 1 %
+BUCKETS = 100  # values of the metadata "bucket": 1% of the documents match a filter for one value
 
 
 def record(at: int, vectors: np.ndarray) -> Record:
-    """A document that is called by its number."""
+    """Return a document whose id is its number."""
     return Record(Document(f"document {at}", id=str(at), metadata={"bucket": at % BUCKETS}), vectors)
 
 
 def records(vectors: Vectors) -> Iterator[Record]:
-    """All documents, one at a time."""
+    """Yield all documents."""
     return (record(at, vectors.document(at)) for at in range(vectors.documents))
 
 
 def build(folder: Path, vectors: Vectors, bits: int | None) -> dict[str, Any]:
-    """Build an index in one call: seconds of each of its parts, and the engine's info."""
+    """Build an index in one call; return the seconds of each step, and the engine's info."""
     steps = {
         "compress": (Maintenance, "_rewrite"),
         "codebook": (compaction, "_codebook_for"),
@@ -57,7 +57,7 @@ def build(folder: Path, vectors: Vectors, bits: int | None) -> dict[str, Any]:
 
 @contextmanager
 def timed(functions: dict[str, tuple[Any, str]]) -> Iterator[dict[str, float]]:
-    """The seconds that are spent, inside the block, in some functions of (owner, name)."""
+    """Yield a dict that collects the seconds spent inside the block in each function, given as (owner, name)."""
     seconds = dict.fromkeys(functions, 0.0)
 
     def wrapped(label: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,28 +77,28 @@ def timed(functions: dict[str, tuple[Any, str]]) -> Iterator[dict[str, float]]:
 
 
 def milliseconds(function: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[float, Any]:
-    """How long a call takes, and its result."""
+    """Return the milliseconds that a call takes, and its result."""
     start = time.perf_counter()
     result = function(*arguments, **named)
     return (time.perf_counter() - start) * 1000, result
 
 
 def in_fresh_process(function: Callable[..., Any], *arguments: Any, threads: int | None = None) -> Any:
-    """The result of a call in a process of its own, whose libraries start so many threads."""
+    """Return the result of a call in a new process, with this number of threads per library."""
     limits = {} if threads is None else {f"{library}_NUM_THREADS": str(threads) for library in THREADS}
     with patch.dict(os.environ, limits), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Rows under the names of their values, aligned; floats with four digits or more."""
+    """Return an aligned text table of the rows; floats have at least four digits."""
     cells = [[*rows[0]], *([_shown(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
 
 
 def save(path: Path | None, result: Any) -> None:
-    """Write the result as JSON, if a file is given."""
+    """Write the result as JSON if a path is given."""
     if path:
         path.write_text(json.dumps(result, indent=2))
 

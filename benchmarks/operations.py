@@ -1,6 +1,6 @@
-"""Milliseconds of single calls of the local engine: add, delete, search, get, open. Medians, vectors made at random.
+"""Median milliseconds of single calls of the local engine: add, delete, search, get, open. The vectors are random.
 
-``python -m benchmarks.operations``; to compare two versions, run it with each on ``PYTHONPATH``, in turns.
+``python -m benchmarks.operations``. To compare two versions, run it alternately with each of them on ``PYTHONPATH``.
 """
 
 from __future__ import annotations

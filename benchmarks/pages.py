@@ -1,11 +1,11 @@
-"""What bits and pooling cost in recall, and save in bytes, where a document is a page of a thousand vectors.
+"""Recall and size for different bits and pooling factors, if a document is a page of a thousand vectors.
 
     python -m benchmarks.pages FOLDER [--pages 1000] [--bits 4 2 1] [--pooling 1 2 3] [--json OUT.json]
 
-FOLDER is what `python -m benchmarks.data` wrote. Each page is made of the token vectors of documents that follow each
-other, cut at VECTORS and projected to 128 dimensions: page models' vectors could not be had without their weights, and
-text has neighbours that are alike, as patches are, but fewer of them. So read the columns against each other rather
-than as what a page model would give. Recall@10 is against exact MaxSim in f32 of all vectors of each page.
+FOLDER is the output of `python -m benchmarks.data`. Each page consists of the token vectors of consecutive documents,
+cut at VECTORS and projected to 128 dimensions, because no weights of page models were available. Adjacent text tokens
+are similar, as adjacent patches are, but fewer of them. So compare the rows with each other; they are not the figures
+of a page model. Recall@10 is relative to exact MaxSim in float32 with all vectors of each page.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DIM, VECTORS = 128, 1000
 
 
 def main() -> None:
-    """Pool, build and search every combination."""
+    """Measure every combination of bits and pooling factor."""
     options = _options()
     given = load(options.folder).reduced(DIM)
     count = min(options.pages, len(given.tokens) // VECTORS)
@@ -81,9 +81,9 @@ def _options() -> argparse.Namespace:
         prog="python -m benchmarks.pages", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--pages", type=int, default=1000, metavar="N", help="how many pages")
+    parser.add_argument("--pages", type=int, default=1000, metavar="N", help="number of pages")
     parser.add_argument("--bits", type=int, nargs="+", default=[4, 2, 1], help="bits per dimension")
-    parser.add_argument("--pooling", type=int, nargs="+", default=[1, 2, 3], help="vectors that share one")
+    parser.add_argument("--pooling", type=int, nargs="+", default=[1, 2, 3], help="vectors pooled into one")
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures here")
     return parser.parse_args()
 

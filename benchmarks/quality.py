@@ -1,11 +1,11 @@
-"""Ranking quality of the offline encoder on real text, mode by mode, against its own mean-pooled cosine.
+"""Ranking quality of the offline encoder on real text in each mode, compared with its mean-pooled cosine.
 
     python benchmarks/quality.py DOCUMENTS.jsonl.gz QUERIES.jsonl.gz [--bits 4] [--json OUT.json]
 
-DOCUMENTS has lines of {"id", "text", "metadata"}, QUERIES of {"query", "relevant"}. Prints nDCG@10, recall@10 and
-MRR@10 of every mode with the median latency of a query (its encoding included), and the gain of ``late`` over the
-mean-pooled cosine with a 95 % bootstrap interval over queries. Where bm25s is installed (``pip install bm25s``), its
-ranking stands beside ours.
+Each line of DOCUMENTS is {"id", "text", "metadata"}, each line of QUERIES {"query", "relevant"}. Prints nDCG@10,
+recall@10 and MRR@10 of every mode with the median latency of a query (including encoding), and the gain of ``late``
+over the mean-pooled cosine with a 95% bootstrap confidence interval over queries. If bm25s is installed (``pip install
+bm25s``), it is measured too.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ K = 10
 
 
 def read(path: Path) -> list[dict]:
-    """The JSON lines of a gzipped file."""
+    """Return the JSON lines of a gzipped file."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
 def pooled_rankings(texts: list[str], ids: list[str], queries: list[str]) -> tuple[list[list[str]], list[float]]:
-    """Rankings by cosine of all-MiniLM-L6-v2's mean-pooled vectors, exactly as the model is meant to be used."""
+    """Return rankings and seconds for the cosine of mean-pooled vectors, the intended use of all-MiniLM-L6-v2."""
     model = SentenceTransformer(str(minilm_folder()), device="cpu")
     vectors = model.encode(texts, normalize_embeddings=True, batch_size=64)
     rankings, seconds = [], []
@@ -49,7 +49,7 @@ def pooled_rankings(texts: list[str], ids: list[str], queries: list[str]) -> tup
 
 
 def bm25s_rankings(texts: list[str], ids: list[str], queries: list[str]) -> tuple[list[list[str]], list[float]]:
-    """Rankings of the bm25s package with its own defaults and English stopwords."""
+    """Return rankings and seconds of the bm25s package with its defaults and English stopwords."""
     import bm25s
 
     index = bm25s.BM25()
@@ -65,7 +65,7 @@ def bm25s_rankings(texts: list[str], ids: list[str], queries: list[str]) -> tupl
 
 
 def bootstrap(gains: np.ndarray, rounds: int = 10_000) -> tuple[float, float]:
-    """The 95 % interval of the mean, by resampling queries."""
+    """Return the 95% confidence interval of the mean, by resampling queries."""
     rng = np.random.default_rng(0)
     means = gains[rng.integers(0, len(gains), (rounds, len(gains)))].mean(axis=1)
     return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("documents", type=Path)
     parser.add_argument("queries", type=Path)
     parser.add_argument(
-        "--bits", type=int, choices=(0, 1, 2, 4, 8), default=4, help="per dimension; 0 keeps vectors exact"
+        "--bits", type=int, choices=(0, 1, 2, 4, 8), default=4, help="bits per dimension; 0 for float16"
     )
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
@@ -103,7 +103,7 @@ def main() -> None:
             f"encoded and indexed in {built:.0f} s ({info['documents'] / built:.0f} documents/s)"
         )
         for mode in ("late", "lexical", "hybrid"):
-            index.search(queries[0], K, mode=mode)  # the first query pays for imports and page faults
+            index.search(queries[0], K, mode=mode)  # warm-up: the first query includes imports and page faults
             rankings, seconds = [], []
             for query in queries:
                 start = time.perf_counter()
@@ -121,7 +121,7 @@ def main() -> None:
     per_query = {name: [ndcg(*pair) for pair in zip(runs[name][0], relevant, strict=True)] for name in runs}
     gains = np.array(per_query["late"]) - np.array(per_query["pooled cosine"])
     low, high = bootstrap(gains)
-    print(f"\nnDCG@10 of late minus pooled cosine: {gains.mean():+.4f} (95 % interval {low:+.4f} to {high:+.4f})")
+    print(f"\nnDCG@10 of late minus pooled cosine: {gains.mean():+.4f} (95% interval {low:+.4f} to {high:+.4f})")
     if arguments.json:
         figures["gain"] = {"mean": float(gains.mean()), "low": low, "high": high}
         arguments.json.write_text(json.dumps(figures, indent=2))

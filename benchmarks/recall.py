@@ -1,12 +1,12 @@
-"""What compression and the search plan cost in recall, and what they save in bytes.
+"""Recall lost by compression and by the search plan, and bytes per token.
 
     python -m benchmarks.recall FOLDER [--dims 384 128] [--bits 4 2 1 8] [--documents 10000] [--json OUT.json]
 
-FOLDER is what `python -m benchmarks.data` wrote. Each index is built in one call with default settings. Recall@10 is
-against exact MaxSim in f32 of the vectors given. Of the first few queries it is also measured with
+FOLDER is the output of `python -m benchmarks.data`. Each index is built in one call with default settings. Recall@10 is
+relative to exact MaxSim in float32 of the original vectors. For the first few queries it is also measured with
 
-- "exhaustive": the engine's own scores, all documents ranked. What the search falls short of it, its rounds have lost.
-- "codes": MaxSim of the vectors as they are stored. What it falls short of 1, compression has lost.
+- "exhaustive": the engine's scores with all documents ranked. The search loses the difference from this recall.
+- "codes": MaxSim of the stored vectors. Compression loses the difference from 1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Measure every dimension and number of bits."""
+    """Measure every combination of dimension and bits."""
     options = _options()
     given = load(options.folder).first(options.documents)
     result = []
@@ -90,8 +90,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dims", type=int, nargs="+", default=[384, 128], help="dimensions to reduce the vectors to")
     parser.add_argument("--bits", type=int, nargs="+", default=[4, 2, 1, 8], help="bits per dimension")
     parser.add_argument("--documents", type=int, default=10_000, metavar="N", help="only the first N documents")
-    parser.add_argument("--queries", type=int, default=400, metavar="N", help="how many queries are asked")
-    parser.add_argument("--sample", type=int, default=20, metavar="N", help="how many of them against all documents")
+    parser.add_argument("--queries", type=int, default=400, metavar="N", help="number of queries")
+    parser.add_argument("--sample", type=int, default=20, metavar="N", help="queries that are also ranked exhaustively")
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures here")
     return parser.parse_args()
 

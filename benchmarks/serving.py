@@ -1,11 +1,11 @@
-"""What a server sees: reranking from stored vectors, and an event loop that retrieves.
+"""Benchmarks for servers: reranking with stored vectors, and retrieval in an event loop.
 
     python -m benchmarks.serving DOCUMENTS.jsonl.gz QUERIES.jsonl.gz [--json OUT.json]
 
-- rerank: 100 documents of about 150 tokens, ordered by the index that holds them and by encoding them again.
-- loop: eight LangChain and eight LlamaIndex retrievals at once on the whole collection, again and again; the longest
-  that a task which only sleeps a millisecond had to wait for the event loop, and whether the hits are those of plain
-  calls.
+- rerank: 100 documents of about 150 tokens, ranked with their stored vectors and by encoding them again.
+- loop: repeated rounds of eight concurrent LangChain retrievals, and of eight LlamaIndex retrievals, on the whole
+  collection. Measures the longest delay of a task that sleeps for one millisecond at a time, and checks that the hits
+  equal those of synchronous calls.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AT_ONCE, ROUNDS = 8, 20
 
 
 def rerank_stored(index: Index, texts: list[str], queries: list[str]) -> list[dict]:
-    """Both ways on the same candidates, in turns."""
+    """Measure both ways on the same candidates, alternately."""
     words = " ".join(texts).split()
     long = [Document(" ".join(words[at * 110 : at * 110 + 110]), id=f"long-{at}") for at in range(CANDIDATES)]
     index.add(long)
@@ -50,7 +50,7 @@ def rerank_stored(index: Index, texts: list[str], queries: list[str]) -> list[di
 
 
 async def stall(call, queries: list[str]) -> tuple[float, list]:
-    """The longest that the loop was held up, in milliseconds, while the queries were answered at once."""
+    """Return the longest time that the event loop was blocked during concurrent queries, in milliseconds."""
     longest, done = 0.0, False
 
     async def watch() -> None:
@@ -69,7 +69,7 @@ async def stall(call, queries: list[str]) -> tuple[float, list]:
 
 
 def loop(index: Index, queries: list[str]) -> list[dict]:
-    """Both frameworks' retrievers."""
+    """Measure the retrievers of both frameworks."""
     chains, nodes = LateInteractionRetriever(index=index, k=10), NodeRetriever(index=index, similarity_top_k=10)
     rows = []
     for name, plain, call in (
@@ -88,14 +88,14 @@ def loop(index: Index, queries: list[str]) -> list[dict]:
 
 
 def _served(folder: str, queries: list[str]) -> list[dict]:
-    """The loop of a server, which opens what another process has built."""
+    """Measure the event loop in a process that opens an index built by another process."""
     with Index.open(folder, read_only=True) as index:
         index.warm_up()
         return loop(index, queries)
 
 
 def main() -> None:
-    """Index, then both parts."""
+    """Build the index and run both parts."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,15 +1,17 @@
-"""An index that lives: adding, deleting, opening, filtering, and growing far beyond what it began with.
+"""Updates of an index: adding, deleting, opening, filtering, and growth with another domain.
 
     python -m benchmarks.updates FOLDER [--only add open filter memory build growth] [--dim 128] [--json OUT.json]
 
-FOLDER is what `python -m benchmarks.data` wrote; the growth part keeps the Python language reference there, encoded.
+FOLDER is the output of `python -m benchmarks.data`; the growth part stores the encoded Python language reference there.
 
-- add: one document more and one less, in a small index and in a large one, in turns. Documents are cut to 8 tokens.
-- open: `LocalEngine.open` and a first search in fresh processes, imports excluded from the one and part of the other.
-- filter: a search that 1 % of the documents pass against an unfiltered one, and against the unfiltered full ranking.
-- memory: the greatest resident memory of a fresh process that adds many tokens from a generator (Linux alone).
-- build: where the seconds go when the collection is added in one call.
-- growth: documents of another domain arrive in batches; recall@10 against an index that has seen all from the start.
+- add: add and delete one document in a small and in a large index, alternately. Documents are cut to 8 tokens.
+- open: `LocalEngine.open` and the first search in new processes. Imports are excluded from the time to open, and
+  included in the time of the first search.
+- filter: a search with a filter that 1% of the documents match, compared with an unfiltered search and with filtering
+  the full ranking.
+- memory: peak resident memory of a new process that adds many tokens from a generator (Linux only).
+- build: seconds of each step when the collection is added in one call.
+- growth: documents of another domain are added in batches; recall@10 compared with an index built at once.
 """
 
 from __future__ import annotations
@@ -33,13 +35,13 @@ from benchmarks.peers.protocol import K, bytes_in
 from late_interaction.engines import LocalEngine
 
 REPEATS = 50
-SHORT = 8  # tokens of a document of the add part
+SHORT = 8  # tokens per document in the add part
 GIB = 1 << 30
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What the parts share: made once, by the first that wants it."""
+    """Data shared by the parts, created at first use."""
 
     options: argparse.Namespace
     scratch: Path
@@ -128,7 +130,7 @@ def memory(bench: Bench) -> list[dict]:
 
 
 def _fill(index: Path, file: Path, offsets: np.ndarray, options: argparse.Namespace) -> tuple[int, int]:
-    import faiss  # noqa: F401  # what the work needs is imported before it is weighed
+    import faiss  # noqa: F401  # imported before the baseline is measured
     import torch  # noqa: F401
 
     from late_interaction.engines.local.kernels import compiled  # noqa: F401
@@ -136,7 +138,7 @@ def _fill(index: Path, file: Path, offsets: np.ndarray, options: argparse.Namesp
 
     baseline, added = _peak(), 0
 
-    def documents():  # read, not mapped: pages of the input would count as memory of the index
+    def documents():  # read, not mapped: mapped pages of the input would count as memory
         nonlocal added
         for at in count():
             if added >= options.memory_tokens:
@@ -152,7 +154,7 @@ def _fill(index: Path, file: Path, offsets: np.ndarray, options: argparse.Namesp
 
 
 def _peak() -> int:
-    """The most memory this process has held, in bytes; its ru_maxrss would start with that of its parent."""
+    """Return the peak resident memory of this process in bytes; ru_maxrss would include that of its parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
@@ -172,16 +174,16 @@ PARTS = {"add": add, "open": open_, "filter": filter_, "memory": memory, "build"
 
 
 def main() -> None:
-    """Run the parts that are asked for."""
+    """Run the requested parts."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.updates", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="PART")
-    parser.add_argument("--dim", type=int, default=128, help="dimension that the vectors are reduced to")
-    parser.add_argument("--documents", type=int, default=30_000, metavar="N", help="of the collection")
+    parser.add_argument("--dim", type=int, default=128, help="reduce the vectors to this dimension")
+    parser.add_argument("--documents", type=int, default=30_000, metavar="N", help="documents of the collection")
     parser.add_argument("--small", type=int, default=1_000, metavar="N", help="documents of the small index")
-    parser.add_argument("--large", type=int, default=100_000, metavar="N", help="documents of the large one")
+    parser.add_argument("--large", type=int, default=100_000, metavar="N", help="documents of the large index")
     parser.add_argument("--rankings", type=int, default=10, metavar="N", help="full rankings to compare with")
     parser.add_argument("--memory-tokens", type=int, default=5_000_000, metavar="N")
     parser.add_argument("--growth-documents", type=int, default=10_000, metavar="N")

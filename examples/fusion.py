@@ -1,4 +1,4 @@
-"""Fusion in LlamaIndex: late interaction with a retriever of another kind, then a reranker of your own."""
+"""Fuse late interaction with another retriever in LlamaIndex, then apply a custom reranker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from late_interaction.llama_index import LateInteractionIndex
 
 
 class Titles(BaseRetriever):
-    """Another retriever: nodes whose id is a word of the query."""
+    """Another retriever: returns nodes whose id is a word of the query."""
 
     def __init__(self, nodes) -> None:
         super().__init__()
@@ -28,14 +28,14 @@ class Titles(BaseRetriever):
 
 
 class ShortFirst(BaseNodePostprocessor):
-    """The place of a cross-encoder: it may look at query and text together, and order the few that are left."""
+    """A stand-in for a cross-encoder, which would score the query with the text of each remaining node."""
 
     def _postprocess_nodes(self, nodes, query_bundle=None):
         return sorted(nodes, key=lambda found: len(found.node.text))[:3]
 
 
 def main() -> None:
-    """Ask the Python language reference."""
+    """Query the Python language reference."""
     nodes = [TextNode(text=body[:600], id_=topic) for topic, body in topics.items()]
     with tempfile.TemporaryDirectory() as folder:
         late = LateInteractionIndex(nodes, index=folder, encoder="minilm")

@@ -1,4 +1,4 @@
-"""Words and meaning in one ranking: reciprocal rank fusion of BM25 and late interaction, and the words that met."""
+"""Hybrid search: reciprocal rank fusion of BM25 and late interaction, and the matched words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ QUERY = "raise an exception with __cause__"
 
 
 def main() -> None:
-    """Ask the Python language reference in three ways."""
+    """Query the Python language reference in each mode."""
     with tempfile.TemporaryDirectory() as folder, Index.open(folder, encoder="minilm") as index:
         index.add([Document(body[:600], id=topic) for topic, body in topics.items()])
         for mode in ("lexical", "late", "hybrid"):

@@ -1,6 +1,7 @@
-"""Two stages in LangChain: a single-vector store finds candidates, late interaction ranks them.
+"""Two-stage retrieval in LangChain: candidates from a single-vector store, reranked by late interaction.
 
-The index has encoded the passages once, so reranking encodes the query alone, whatever the first stage was.
+The index stores the token vectors of the passages, so reranking encodes only the query. The first stage can be any
+retriever.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from late_interaction.langchain import LateInteractionReranker, LateInteractionV
 
 
 class MeanPooled(Embeddings):
-    """One vector for a text: the mean of its token vectors. Any embedding model would do."""
+    """One vector per text: the mean of its token vectors. Any embedding model can take its place."""
 
     def __init__(self, encoder) -> None:
         self.encoder = encoder
@@ -37,7 +38,7 @@ class MeanPooled(Embeddings):
 
 
 def main() -> None:
-    """Ask the Python language reference."""
+    """Query the Python language reference."""
     encoder = load_encoder("minilm")
     passages = [Document(body[:600], id=topic, metadata={"topic": topic}) for topic, body in sorted(topics.items())]
     with tempfile.TemporaryDirectory() as folder, Index.open(folder, encoder=encoder) as index:

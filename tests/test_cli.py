@@ -190,7 +190,7 @@ class TestIndex:
     def test_other_sources_stay(self, indexed):
         (indexed / "more.txt").write_text("The Elbe flows north.\n", "utf-8")
         done = succeed("index", "more.txt", "--index", "my-index")
-        assert "The index holds 5." in " ".join(done.stdout.split())
+        assert "The index contains 5 documents." in " ".join(done.stdout.split())
 
     def test_unreadable_file_is_skipped_with_a_report(self, folder, encoder):
         (folder / "docs/broken.txt").write_bytes(b"\xff\xfe\x00binary")
@@ -267,7 +267,7 @@ class TestSearch:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--where", "{"], "--where is not JSON"),
+            (["--where", "{"], "--where must be valid JSON"),
             (["--where", '["source"]'], "must be a dict"),
             (["--where", '{"source": {"$like": "x"}}'], "$like"),
         ],

@@ -187,7 +187,9 @@ class TestCompact:
         assert before["deleted_documents"] > 0
         hits = search("river", "-k", "9")
         assert len(hits) == before["documents"] == 4
-        assert re.fullmatch(r"0\.\d MB of vectors are now 0\.\d MB\.\n", succeed("compact", "my-index").stdout)
+        assert re.fullmatch(
+            r"Size of the vectors: 0\.\d MB before, 0\.\d MB now\.\n", succeed("compact", "my-index").stdout
+        )
         after = info()
         assert (after["segments"], after["deleted_documents"], after["documents"]) == (1, 0, 4)
         assert after["vector_bytes"] < before["vector_bytes"]

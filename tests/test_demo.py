@@ -1,4 +1,4 @@
-"""The demonstration shows the right passages, through both frameworks, without a network."""
+"""The demo shows the right passages, through both frameworks, without a network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from late_interaction.cli import demo
 @pytest.fixture
 def no_network(monkeypatch):
     def refuse(*_):
-        raise AssertionError("the demonstration went to the network")
+        raise AssertionError("the demo used the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)

@@ -1,4 +1,4 @@
-"""Every Python snippet of the README runs, in the order of the page, and prints what it says."""
+"""Every Python snippet of the README runs, in order, and prints what the README says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.pdfs import Page, text, write_pdf
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-HEADINGS = ("LangChain", "LlamaIndex", "Neither", "Pages")
+HEADINGS = ("LangChain", "LlamaIndex", "Without a framework", "Pages")
 PAGE_MODEL = "vidore/colqwen2-v1.0-hf"
 PRINTED = (
     "The Nile flows through eleven countries.\n",
@@ -22,7 +22,7 @@ PRINTED = (
 )
 
 
-def test_there_is_a_snippet_for_each_way_of_use():
+def test_each_section_has_a_snippet():
     assert len(SNIPPETS) == len(HEADINGS)
     for heading, snippet in zip(HEADINGS, SNIPPETS, strict=True):
         assert snippet in README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
@@ -32,7 +32,7 @@ def test_there_is_a_snippet_for_each_way_of_use():
 def test_snippet_runs(snippet, printed, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    if PAGE_MODEL in snippet:  # there is no network: a tiny model of the same architecture stands in for it
+    if PAGE_MODEL in snippet:  # offline: replaced by a tiny model of the same architecture
         write_pdf(tmp_path / "report.pdf", [Page(text("Revenue by region")), Page(text("Rain in spring"))])
         snippet = snippet.replace(PAGE_MODEL, str(colqwen2(tmp_path / "colqwen2")))
     exec(compile(snippet, "README.md", "exec"), {"__name__": "readme"})

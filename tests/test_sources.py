@@ -162,7 +162,7 @@ class TestCleaningUp:
             opened.add(mine)
         os.chdir("a")
         done = succeed("index", ".", "--index", "../index")
-        assert "Skipped README.md: the index holds a document 'README.md#0' that was not read from" in done.stderr
+        assert "Skipped README.md: the index contains a document 'README.md#0' that was not read from" in done.stderr
         os.chdir("..")
         assert texts() == {**{document.id: "mine" for document in mine}, "docs/a.md#0": "More of a."}
         with Index.open("index") as opened:  # what the API replaces is the API's
@@ -188,7 +188,7 @@ class TestEmptyPlaces:
         Path("a").mkdir()
         for paths in (["a"], ["a", "b"], ["b", "a"]):
             message = index(*paths, refused=True)
-            assert f"{disk / 'a'} has no files to read, and the index holds 2 passages" in message
+            assert f"{disk / 'a'} has no files to read, and the index contains 2 passages" in message
             assert "--allow-empty" in message
             assert message.count("Error:") == 1
             assert len(texts()) == 4
@@ -211,7 +211,7 @@ class TestEmptyPlaces:
             Path("a/docs", hidden).write_text("")
         Path("a/README.md").write_text("Changed.")
         done = succeed("index", "a", "--index", "index")
-        assert "Skipped a/docs: it is empty, and the index holds 1 passages" in done.stderr
+        assert "Skipped a/docs: it is empty, and the index contains 1 passages" in done.stderr
         assert "1 passages added or replaced, 0 unchanged, 0 deleted; 1 files skipped" in done.stdout
         assert "1 deleted" in index("a", "--allow-empty")
 
@@ -230,7 +230,7 @@ class TestEmptyPlaces:
         index(".")
         shutil.rmtree("a/docs")
         message = index(".", refused=True)
-        assert f"{disk / 'a' / 'docs'} is gone" in message
+        assert f"{disk / 'a' / 'docs'} does not exist" in message
         assert "--root" in message
         assert "1 deleted" in index(".", "--allow-empty")
 
@@ -255,7 +255,7 @@ class TestMoving:
     def test_a_folder_that_has_moved_is_named(self, disk, encoder):
         index(".", here="a")
         Path("a").rename("c")
-        assert f"The indexed folder {disk / 'a'} is gone" in index("b")
+        assert f"The indexed folder {disk / 'a'} does not exist" in index("b")
         assert "0 passages added or replaced, 2 unchanged, 0 deleted" in index("c", "--root", f"a={disk / 'c'}")
         assert texts().items() >= A.items()
         Path("c").rename("d")
@@ -276,10 +276,10 @@ class TestMoving:
         ("where", "message"),
         [
             ("nowhere", "is not a folder"),
-            ("c", "names 0 roots"),
-            ("x=c", "names 0 roots"),
+            ("c", "and selects 0"),
+            ("x=c", "and selects 0"),
             ("a=nowhere", "is not a folder"),
-            ("a=b", "is another root"),
+            ("a=b", "is already another root"),
             ("", "is not a folder"),
         ],
     )

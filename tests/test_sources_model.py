@@ -269,7 +269,7 @@ def paragraphs(path):
 
 
 def check(monkeypatch, **limits):
-    monkeypatch.setattr(updating, "_COMMIT", 2)
+    monkeypatch.setattr(updating, "_COMMIT_PASSAGES", 2)
     quick = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, **limits)
     run_state_machine_as_test(Sources, settings=quick)
 

@@ -1,1 +1,1 @@
-"""Other late-interaction engines beside ours: the same vectors through each of them, in one run."""
+"""Compare late-interaction engines on the same vectors, in one run."""

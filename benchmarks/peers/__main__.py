@@ -1,10 +1,10 @@
-"""The same token vectors through every engine in one run: recall beside every latency.
+"""Compare engines on the same token vectors in one run: recall and latency.
 
     python -m benchmarks.peers FOLDER --environments DIR [--dim 128] [--queries 100] [--lanes 32] [--json OUT.json]
 
-FOLDER is what `python -m benchmarks.data` wrote. Each peer runs in a virtual environment of its own, made in DIR when
-it is missing. Indexes are built one after another on all cores; then all engines are open at once and answer one query
-at a time, each on one core, in shuffled order, so that whatever disturbs the machine disturbs all of them.
+FOLDER is the output of `python -m benchmarks.data`. Each engine runs in its own virtual environment, created in DIR if
+it is missing. Indexes are built one after the other on all cores. Then all engines are open at the same time, and one
+query at a time is answered on one core, in shuffled order, so that other load on the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchmarks.peers.workers import PeerError, Worker
 
 
 def main() -> None:
-    """Build, ask, report."""
+    """Build the indexes, search, and report."""
     options = _options()
     vectors = load(options.folder)
     vectors = (vectors.first(options.documents) if options.documents else vectors).reduced(options.dim)
@@ -57,7 +57,7 @@ def main() -> None:
         for worker, _ in workers.values():
             worker.stop()
     for kind, queries in kinds.items():
-        print(f"\n{kind} queries, {int(np.median([len(query) for query in queries]))} tokens in the median\n")
+        print(f"\n{kind} queries, {int(np.median([len(query) for query in queries]))} tokens (median)\n")
         print(table(result, kind))
     for name, reason in result["failed"].items():
         print(f"\n{name} failed: {reason}")
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _ready(options: argparse.Namespace, scratch: Path, result: dict) -> dict[str, tuple[Worker, list[str]]]:
-    """Build each engine's index, then open all of them."""
+    """Build and open the index of each engine."""
     workers = {}
     for name in options.engines:
         _tell(f"{name}: building")
@@ -118,24 +118,28 @@ def _options() -> argparse.Namespace:
         prog="python -m benchmarks.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--environments", type=Path, required=True, metavar="DIR", help="where the peers are installed")
+    parser.add_argument(
+        "--environments", type=Path, required=True, metavar="DIR", help="folder for the environments of the engines"
+    )
     parser.add_argument("--engines", nargs="+", choices=list(REQUIREMENTS), default=list(REQUIREMENTS), metavar="NAME")
     parser.add_argument("--documents", type=int, metavar="N", help="only the first N documents")
-    parser.add_argument("--dim", type=int, default=128, help="dimension that the vectors are reduced to")
-    parser.add_argument("--queries", type=int, default=100, metavar="N", help="how many queries are asked")
+    parser.add_argument("--dim", type=int, default=128, help="reduce the vectors to this dimension")
+    parser.add_argument("--queries", type=int, default=100, metavar="N", help="number of queries")
     parser.add_argument(
-        "--lanes", type=int, nargs="*", default=[], metavar="N", help="ask also queries joined to exactly N tokens"
+        "--lanes", type=int, nargs="*", default=[], metavar="N", help="also use queries joined to exactly N tokens"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="how often each query is timed")
-    parser.add_argument("--json", type=Path, metavar="OUT.json", help="every answer and time")
-    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="latency against recall (needs matplotlib)")
+    parser.add_argument("--rounds", type=int, default=3, help="how many times each query is timed")
+    parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write all results and times here")
+    parser.add_argument(
+        "--plot", type=Path, metavar="OUT.png", help="also plot latency against recall (needs matplotlib)"
+    )
     options = parser.parse_args()
-    options.environments = options.environments.absolute()  # workers run elsewhere
+    options.environments = options.environments.absolute()  # workers have another current folder
     return options
 
 
 def _processor() -> str:
-    """Its name and what of it decides such a comparison."""
+    """Return the name of the processor and its relevant instruction sets."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

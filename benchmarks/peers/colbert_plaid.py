@@ -1,4 +1,4 @@
-"""colbert-ai: PLAID as its authors ship it, on the CPU with its C++ extensions."""
+"""colbert-ai: PLAID by its authors, on the CPU with its C++ extensions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.peers.protocol import Columns, K, Peer, bytes_in
 
 
 class Colbert(Peer):
-    """What `Searcher` takes for k up to 10, 100 and 1000; no more than 10 documents are ever asked for."""
+    """The settings that `Searcher` uses for k up to 10, 100 and 1000. Each search returns at most 10 documents."""
 
     packages = ("colbert-ai", "torch", "transformers", "faiss-cpu")
     settings: ClassVar = {
@@ -33,10 +33,12 @@ class Colbert(Peer):
 
     def open(self, columns, folder) -> None:
         torch.set_num_threads(1)
-        ColBERT.try_load_torch_extensions(use_gpu=False)  # compiled on first use; a failure is an error, never python
+        ColBERT.try_load_torch_extensions(
+            use_gpu=False
+        )  # compiled at first use; raises instead of falling back to Python
         self.scorer = IndexScorer(str(folder), use_gpu=False)
         longest = max(map(len, columns.queries))
-        self.config = ColBERTConfig(query_maxlen=longest)  # else candidates are sought with 32 query tokens alone
+        self.config = ColBERTConfig(query_maxlen=longest)  # otherwise only 32 query tokens generate candidates
 
     def search(self, query, **setting):
         self.config.configure(**setting)
@@ -45,7 +47,7 @@ class Colbert(Peer):
 
 
 class _Indexer(CollectionIndexer):
-    """Theirs, but for the model: passages are document numbers, and encoding looks their vectors up."""
+    """Their indexer without the model: passages are document numbers, and encoding looks up their vectors."""
 
     def __init__(self, config: ColBERTConfig, columns: Columns):
         self.verbose, self.config, self.rank, self.nranks, self.use_gpu = 1, config, config.rank, config.nranks, False

@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, made once and kept."""
+"""A virtual environment for each engine, created once and reused."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-# None: the python that runs the benchmark. Each list says what its peer needs beside itself to run at all.
+# None: the Python that runs the benchmark. Each list is the engine and what else it needs to run.
 REQUIREMENTS: dict[str, list[str] | None] = {
     "late_interaction_local": None,
     "torch_exact": None,
     "maxsim_cpu": ["maxsim-cpu==0.1.0", "numpy==2.2.6"],
-    "fast_plaid": ["fast-plaid==1.7.0.2110"],  # every release pins one torch, here 2.11.0
+    "fast_plaid": ["fast-plaid==1.7.0.2110"],  # every release pins one version of torch, here 2.11.0
     "colbert_plaid": [
         "colbert-ai==0.2.22",
         "faiss-cpu==1.15.1",
-        "setuptools==84.2.1",  # torch compiles colbert's extensions with it
+        "setuptools==84.2.1",  # used by torch to compile the extensions
         "torch==2.13.0",
-        "transformers==4.57.6",  # colbert-ai imports what transformers 5 no longer has
+        "transformers==4.57.6",  # colbert-ai imports names that transformers 5 removed
     ],
 }
 
 
 def python_of(name: str, folder: Path) -> Path:
-    """The python that runs a peer, in an environment that is made if it is missing or was made for another list.
+    """Return the Python of an engine's environment, which is created if it is missing or has other requirements.
 
     Raises:
-        subprocess.CalledProcessError: Something cannot be installed.
+        subprocess.CalledProcessError: A requirement cannot be installed.
     """
     requirements = REQUIREMENTS[name]
     if requirements is None:

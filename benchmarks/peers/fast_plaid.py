@@ -11,10 +11,10 @@ from benchmarks.peers.protocol import Columns, K, Peer, bytes_in
 
 
 class FastPlaid(Peer):
-    """Its defaults (4 bits, 8 lists probed, 4096 documents scored in full), and two faster ways.
+    """Its defaults (4 bits, 8 lists probed, 4096 documents fully scored), and two faster settings.
 
-    It computes in f16 on every device. torch multiplies that several times slower than f32 on a processor without f16
-    arithmetic, so its latencies say as much about the processor as about the engine.
+    It computes in float16 on every device. On processors without float16 arithmetic, torch multiplies float16 several
+    times slower than float32, so its latency depends as much on the processor as on the engine.
     """
 
     packages = ("fast-plaid", "torch")

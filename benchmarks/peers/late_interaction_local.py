@@ -1,4 +1,4 @@
-"""Ours: the local engine, through the calls that `Index` makes."""
+"""The local engine of this package, with the calls that `Index` makes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from late_interaction.engines import LocalEngine, Record
 
 
 class LateInteraction(Peer):
-    """4 bits a dimension, as the PLAID engines have them."""
+    """4 bits per dimension, like the PLAID engines."""
 
     packages = ("numpy", "torch")
 

@@ -1,4 +1,4 @@
-"""maxsim-cpu: exact MaxSim by libxsmm on f32 vectors in memory."""
+"""maxsim-cpu: exact MaxSim by libxsmm on float32 vectors in memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from benchmarks.peers.protocol import Columns, K, Peer
 
 
 class MaxsimCpu(Peer):
-    """Every document, through its call for documents of various lengths."""
+    """Score all documents with its function for documents of different lengths."""
 
     packages = ("maxsim-cpu", "numpy")
 
     def build(self, columns, folder):
-        return columns.tokens.size * 4  # nothing is written: the vectors themselves, as they lie in memory
+        return columns.tokens.size * 4  # nothing is written; the size of the vectors in memory
 
     def open(self, columns: Columns, folder) -> None:
         tokens = np.asarray(columns.tokens).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What is asked, what is right, and the asking."""
+"""Queries, exact scores, recall, and the measuring loop."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from benchmarks.peers.workers import PeerError, Worker
 
 NATURAL = "natural"
 BLOCK = 8_192  # document tokens scored at a time
-NEAR = 1e-4  # scores closer than this differ by rounding alone
+NEAR = 1e-4  # scores within this distance are equal except for rounding
 
 
 def joined(queries: list[np.ndarray], lanes: int) -> list[np.ndarray]:
-    """Each query with the ones after it, cut to exactly so many tokens.
+    """Return each query joined with the following ones, cut to exactly ``lanes`` tokens.
 
-    Models that pad their queries always search with 32. These are harder than such queries, for they ask for
-    several things at once: the latency is what they are for.
+    Models that pad queries always search with 32 tokens. Joined queries are harder than padded ones, because they
+    combine several questions. They serve to measure latency.
     """
     result = []
     for first in range(len(queries)):
@@ -31,11 +31,11 @@ def joined(queries: list[np.ndarray], lanes: int) -> list[np.ndarray]:
 
 
 def exact_scores(columns: Columns) -> np.ndarray:
-    """MaxSim of every query and document in f32, (queries, documents)."""
+    """Return the MaxSim of every query and document, (queries, documents) float32."""
     starts = np.cumsum([0, *map(len, columns.queries)])
     query_tokens = np.concatenate(columns.queries).T
     scores = np.zeros((len(columns.queries), columns.documents), np.float32)
-    filled = np.flatnonzero(np.diff(columns.offsets))  # one without tokens scores 0
+    filled = np.flatnonzero(np.diff(columns.offsets))  # documents without tokens score 0
     first = 0
     while first < len(filled):
         begin = columns.offsets[filled[first]]
@@ -48,18 +48,18 @@ def exact_scores(columns: Columns) -> np.ndarray:
 
 
 def recall(ids: list[int], scores: np.ndarray) -> float:
-    """The share of the exact K best that was found; documents that tie with the last of them count as it."""
+    """Return the fraction of the exact K best that was found; documents that tie with the last count as found."""
     k = min(K, len(scores))
     threshold = np.partition(scores, -k)[-k] - NEAR
     return float(sum(scores[at] >= threshold for at in set(ids[:k]))) / k
 
 
 def ask_all(workers: dict[str, tuple[Worker, list[str]]], queries: range, rounds: int) -> tuple[dict, dict[str, str]]:
-    """Every query of every engine and setting, one at a time in an order shuffled anew each round.
+    """Run every query with every engine and setting, one at a time, in an order that is shuffled in each round.
 
     Returns:
-        By (engine, setting), the ids that each query got and its milliseconds in each round but the first, which
-        warms up; and by engine why it failed, where it did.
+        By (engine, setting), the ids for each query and its milliseconds in each round except the first, which is a
+        warm-up; and by engine, the reason if it failed.
     """
     order = [(name, setting, at) for name, (_, settings) in workers.items() for setting in settings for at in queries]
     answers = {(name, setting): {} for name, setting, _ in order}

@@ -1,4 +1,4 @@
-"""What the driver and its workers share. Needs numpy alone, for it runs in the environment of every peer."""
+"""Shared by the driver and its workers. Needs only NumPy, because it runs in the environment of every engine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Columns:
     """The documents and queries of one run.
 
     Attributes:
-        tokens: Token vectors of all documents, (tokens, dim) f16, mapped from disk.
-        offsets: Where each document begins and the last ends, (documents + 1,).
-        queries: Token vectors of each query, (query tokens, dim) f32.
+        tokens: Token vectors of all documents, (tokens, dim) float16, memory-mapped.
+        offsets: Start of each document, and the end of the last, (documents + 1,).
+        queries: Token vectors of each query, (query tokens, dim) float32.
     """
 
     tokens: np.ndarray
@@ -30,7 +30,7 @@ class Columns:
 
     @classmethod
     def load(cls, folder: Path) -> Columns:
-        """What `write` has written."""
+        """Return the columns that `write` has written."""
         queries, starts = np.load(folder / "queries.npy"), np.load(folder / "query_offsets.npy")
         return cls(
             np.load(folder / "tokens.npy", mmap_mode="r"),
@@ -39,7 +39,7 @@ class Columns:
         )
 
     def write(self, folder: Path) -> None:
-        """Write them for the workers."""
+        """Write the columns for the workers."""
         folder.mkdir(parents=True)
         np.save(folder / "tokens.npy", self.tokens)
         np.save(folder / "offsets.npy", self.offsets)
@@ -48,38 +48,38 @@ class Columns:
 
     @property
     def documents(self) -> int:
-        """How many documents there are."""
+        """The number of documents."""
         return len(self.offsets) - 1
 
     def document(self, at: int) -> np.ndarray:
-        """Token vectors of one document, (tokens, dim) f32."""
+        """Return the token vectors of one document, (tokens, dim) float32."""
         return self.tokens[self.offsets[at] : self.offsets[at + 1]].astype(np.float32)
 
 
 class Peer:
-    """One engine, as a worker drives it: `build` in one process on all cores, then `open` and `search` in another.
+    """An engine that a worker runs: `build` in one process on all cores, then `open` and `search` in another.
 
     Attributes:
-        packages: Distributions whose versions are part of the result.
-        settings: Keyword arguments of `search` under the names they have in the table.
+        packages: Distributions whose versions are reported.
+        settings: Keyword arguments of `search`, by their name in the table.
     """
 
     packages: ClassVar[tuple[str, ...]] = ()
     settings: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
 
     def build(self, columns: Columns, folder: Path) -> int:
-        """Write an index of the documents into the empty folder; its size in bytes."""
+        """Write an index of the documents to the empty folder and return its size in bytes."""
         raise NotImplementedError
 
     def open(self, columns: Columns, folder: Path) -> None:
-        """Get ready to search what `build` wrote, on one thread."""
+        """Open the index that `build` wrote, to search on one thread."""
         raise NotImplementedError
 
     def search(self, query: np.ndarray) -> list[int]:
-        """The numbers of the K best documents, best first."""
+        """Return the numbers of the K best documents, best first."""
         raise NotImplementedError
 
 
 def bytes_in(folder: Path) -> int:
-    """Size of all files in the folder."""
+    """Return the total size of all files in the folder, in bytes."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

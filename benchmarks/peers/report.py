@@ -1,4 +1,4 @@
-"""From raw answers to the table and the plot."""
+"""Turn results into a table and a plot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OURS = "late_interaction_local"
 
 
 def rows(result: dict, queries: str) -> list[dict]:
-    """One row per engine and setting, best recall first, of the queries of one kind."""
+    """Return one row per engine and setting for one kind of query, best recall first."""
     engines = {engine["engine"]: engine for engine in result["engines"]}
     table = []
     for run in result["runs"]:
@@ -36,7 +36,7 @@ def rows(result: dict, queries: str) -> list[dict]:
 
 
 def table(result: dict, queries: str) -> str:
-    """The rows as Markdown."""
+    """Return the rows as a Markdown table."""
     lines = [
         "| engine | setting | build s | bytes/token | median ms | p90 ms | recall@10 | ÷ ours |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
@@ -50,8 +50,8 @@ def table(result: dict, queries: str) -> str:
 
 
 def plot(result: dict, path: Path) -> None:
-    """Latency against recall, a panel for each kind of query."""
-    from matplotlib import pyplot  # wanted for this alone
+    """Plot latency against recall, with one panel for each kind of query."""
+    from matplotlib import pyplot  # optional dependency
 
     kinds = list(dict.fromkeys(run["queries"] for run in result["runs"]))
     pyplot.switch_backend("Agg")

@@ -1,4 +1,4 @@
-"""Exact MaxSim in plain torch: what a search costs without any index."""
+"""Exact MaxSim in plain torch: the cost of a search without an index."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 
 from benchmarks.peers.protocol import Columns, K, Peer
 
-BLOCK = 16_384  # tokens multiplied at a time: their scores stay in the cache
-WIDE = 32  # query tokens from which torch multiplies faster with the document tokens as rows
+BLOCK = 16_384  # tokens multiplied at a time, so that their scores fit in the cache
+WIDE = 32  # query tokens; from this number on, torch is faster with document tokens as rows
 
 
 class TorchExact(Peer):
-    """f32 vectors in memory, one matmul per block, the maximum over each document, the sum over query tokens.
+    """float32 vectors in memory: one matmul per block, the maximum over each document, the sum over query tokens.
 
-    Documents are kept by length: those of one length form a dense array whose maximum needs neither padding nor a
-    segmented reduction, and that was the fastest of five ways tried.
+    Documents are sorted by length. Documents of equal length form a dense array, whose maximum needs neither padding
+    nor a segmented reduction. This was the fastest of five variants.
     """
 
     packages = ("torch",)
 
     def build(self, columns, folder):
-        return columns.tokens.size * 4  # nothing is written: the vectors themselves, as they lie in memory
+        return columns.tokens.size * 4  # nothing is written; the size of the vectors in memory
 
     def open(self, columns: Columns, folder) -> None:
         torch.set_num_threads(1)

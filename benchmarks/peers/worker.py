@@ -1,9 +1,9 @@
-"""The process of one peer, run by the python of its own environment.
+"""The worker process of one engine, run by the Python of its environment.
 
     python -m benchmarks.peers.worker NAME build|serve COLUMNS INDEX
 
-`build` writes the index and says {"seconds", "bytes"}. `serve` says {"versions", "settings"} once it has opened the
-index, then answers each line {"query", "setting"} with {"ids", "ms"}: from query vectors to document numbers.
+`build` writes the index and prints {"seconds", "bytes"}. `serve` opens the index and prints {"versions", "settings"}.
+Then it answers each line {"query", "setting"} with {"ids", "ms"}: document numbers, and milliseconds of the search.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from benchmarks.peers.protocol import Columns
 
 
 def main() -> None:
-    """Build, or answer until standard input ends."""
+    """Build the index, or answer queries until standard input ends."""
     name, phase, columns, folder = sys.argv[1:]
     with os.fdopen(os.dup(1), "w", buffering=1) as channel:
-        os.dup2(2, 1)  # what libraries print, from the moment they are imported, goes to the log
+        os.dup2(2, 1)  # output of libraries goes to the log, also during import
         peer = importlib.import_module(f"benchmarks.peers.{name}").PEER
         {"build": build, "serve": serve}[phase](peer, Columns.load(Path(columns)), Path(folder), channel)
 
 
 def build(peer, columns, folder, channel) -> None:
-    """Build the index and say what it took."""
+    """Build the index and print the seconds and bytes."""
     folder.mkdir()
     start = time.perf_counter()
     size = peer.build(columns, folder)
@@ -37,7 +37,7 @@ def build(peer, columns, folder, channel) -> None:
 
 
 def serve(peer, columns, folder, channel) -> None:
-    """Answer queries, each on one core whatever threads a library may start."""
+    """Answer queries on one core, even if a library starts threads."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     peer.open(columns, folder)

@@ -1,4 +1,4 @@
-"""The driver's end of a worker: it starts the process, asks, and turns whatever goes wrong into one line."""
+"""Control of a worker from the driver: start the process, send queries, and report each failure in one line."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA", "RAYON")
 
 
 class PeerError(Exception):
-    """A peer cannot go on; the message is one line."""
+    """An engine has failed. The message is one line."""
 
 
 @dataclass
 class Worker:
-    """One peer's process: `build` once, `start`, then `ask` until `stop`.
+    """The process of one engine: `build` once, `start`, then `ask` until `stop`.
 
     Attributes:
-        name: Module of the peer.
-        python: The python of its environment.
+        name: Module of the engine.
+        python: The Python of its environment.
         columns: Folder of the documents and queries.
         scratch: Folder for its index and its log.
-        isolated: Whether it has an environment of its own, where the driver's import path has no place.
+        isolated: Whether it has its own environment, which must not inherit the driver's ``PYTHONPATH``.
     """
 
     name: str
@@ -36,19 +36,19 @@ class Worker:
     _process: subprocess.Popen | None = field(default=None, init=False)
 
     def build(self) -> dict:
-        """Build the index on all cores: {"seconds", "bytes"}."""
+        """Build the index on all cores and return {"seconds", "bytes"}."""
         self._launch("build")
         built = self._read()
         self.stop()
         return built
 
     def start(self) -> dict:
-        """Open the index on one thread: {"versions", "settings"}."""
+        """Open the index on one thread and return {"versions", "settings"}."""
         self._launch("serve", **{f"{library}_NUM_THREADS": "1" for library in THREADS})
         return self._read()
 
     def ask(self, query: int, setting: str) -> tuple[list[int], float]:
-        """The ids a search gave, and its milliseconds."""
+        """Return the ids of a search and its milliseconds."""
         try:
             self._process.stdin.write(json.dumps({"query": query, "setting": setting}) + "\n")
             self._process.stdin.flush()
@@ -58,15 +58,15 @@ class Worker:
         return answer["ids"], answer["ms"]
 
     def stop(self) -> None:
-        """End the process: it stops when its input does."""
+        """Close the input of the process, which ends it."""
         if self._process is not None:
             self._process.communicate()
             self._process = None
 
     def _launch(self, phase: str, **variables: str) -> None:
         environment = os.environ | variables
-        environment["CUDA_VISIBLE_DEVICES"] = ""  # the claim is about processors
-        environment["PATH"] = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"  # ninja lies there
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # the comparison is on the CPU
+        environment["PATH"] = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"  # has ninja
         if self.isolated:
             environment.pop("PYTHONPATH", None)
             environment["TORCH_EXTENSIONS_DIR"] = str(self.python.parents[1] / "extensions")

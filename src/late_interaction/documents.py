@@ -1,4 +1,4 @@
-"""What goes in and what comes out: `Document` and `Hit`."""
+"""`Document`, `DocumentFields` and `Hit`: what users add to an index and what they get from it."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ FieldName: TypeAlias = Literal["text", "encoded_text", "metadata", "image"]
 
 @dataclass(frozen=True, init=False)
 class Document:
-    """A passage of text, or a page as an image, with its id and metadata.
+    """A passage of text or a page image, with its id and metadata.
 
     Args:
-        text: The passage, as users see it. Of a page the text on it, if there is any, for lexical search.
-        image: The page: a `PageImage`, the path of an image file (of a TIFF with several its first page), or an image
-            of Pillow. Where there is one, it is what the encoder sees.
-        id: Your own id. Without one, a hash of the content (text, image, encoded text and metadata), so that adding
-            the same document again replaces it.
-        metadata: JSON values under string keys. Filters reach nested values by dotted paths; keys that begin with
-            ``_`` are stored but not filterable.
-        encoded_text: What the encoder and lexical search see, where that is not the text itself (for example the
-            passage under its title). None for the text.
+        text: The passage, as users see it. For a page, the text on it, if any, for lexical search.
+        image: The page: a `PageImage`, the path of an image file (for a TIFF with several pages, the first page is
+            used), or a Pillow image. If there is an image, it is encoded instead of the text.
+        id: The id. By default, a hash of the content (text, image, encoded text and metadata), so that adding the same
+            document again replaces it.
+        metadata: A dict of JSON values. Filters refer to nested values by dotted paths. Keys that begin with ``_`` are
+            stored but cannot be filtered.
+        encoded_text: The text for the encoder and for lexical search, if it differs from ``text``; for example the
+            passage with its title.
 
     Raises:
-        InvalidDocumentError: A field has the wrong type, or a string or the metadata cannot be stored; neither text
-            nor image; an image that cannot be read.
+        InvalidDocumentError: A field has the wrong type; a string or the metadata cannot be stored; there is neither
+            text nor image; or the image cannot be read.
 
     Example:
         >>> Document("Paris is the capital of France.", id="paris", metadata={"lang": "en"}).id
@@ -57,7 +57,7 @@ class Document:
         text: str | None = None,
         *,
         image: PageImage | Image | str | os.PathLike[str] | None = None,
-        id: str | None = None,  # noqa: A002  # the name users know
+        id: str | None = None,  # noqa: A002  # the name that users know
         metadata: Mapping[str, Any] | None = None,
         encoded_text: str | None = None,
     ) -> None:
@@ -89,12 +89,12 @@ class Document:
         encoded_text: str | None,
         image: PageImage | None,
     ) -> Document:
-        """Return a document that an index holds. Its texts are valid Unicode and its metadata is valid JSON.
+        """Return a document read from an index. Its texts must be valid Unicode, and its metadata valid JSON.
 
-        Earlier releases stored metadata nested deeper than new documents may have it.
+        The nesting depth of the metadata is not limited, because earlier releases allowed deeper metadata.
 
         Raises:
-            InvalidDocumentError: It has no id, or its metadata is not a dict.
+            InvalidDocumentError: The id is invalid, or the metadata is not a dict.
         """
         if not isinstance(metadata, dict):
             raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
@@ -116,24 +116,25 @@ class Document:
             object.__setattr__(self, name, value)  # the dataclass is frozen
 
     def __hash__(self) -> int:
-        # Without the metadata, which is a dict. Equal documents have equal ids and texts.
+        # Leaves out the metadata, which is an unhashable dict. Equal documents have equal ids and texts.
         return hash((self.id, self.text))
 
     @property
     def text_to_encode(self) -> str:
-        """The text that stands for this document in retrieval."""
+        """The text for the encoder and for lexical search."""
         return self.text if self.encoded_text is None else self.encoded_text
 
     @property
     def has_content_id(self) -> bool:
-        """Whether the id is the hash of the content, so that equal ids mean equal documents."""
+        """Whether the id is the hash of the content. If so, documents with equal ids are equal."""
         return self.id == _content_hash(self.text, self.encoded_text, self.metadata, self.image)
 
     def load_image(self) -> Image:
-        """The image of the page, RGB and upright; a page of a PDF at 144 dpi.
+        """Return the page image, RGB and upright. A PDF page is rendered at 144 dpi.
 
         Raises:
-            ImageUnavailableError: There is none, its file is gone or has changed, or it cannot be read.
+            ImageUnavailableError: The document has no image, or the image file is missing, has changed or cannot be
+                read.
         """
         if self.image is None:
             raise ImageUnavailableError(f"The document {self.id!r}", "it is a text and has no image")
@@ -142,14 +143,14 @@ class Document:
 
 @dataclass(frozen=True)
 class DocumentFields:
-    """Some fields of a stored document, as `Index.scan` reads them with ``fields=``. It is not a document.
+    """Some fields of a stored document, returned by `Index.scan` with ``fields=``.
 
     Attributes:
         id: The document's id.
-        text: Its text; None if it was not read.
-        encoded_text: Its encoded text; None also if it was not read.
-        metadata: Its metadata; None if it was not read.
-        image: Its page image; None also if it was not read.
+        text: Its text; None if not requested.
+        encoded_text: Its encoded text; None if not requested or if there is none.
+        metadata: Its metadata; None if not requested.
+        image: Its page image; None if not requested or if there is none.
     """
 
     id: str
@@ -161,14 +162,15 @@ class DocumentFields:
 
 @dataclass(frozen=True)
 class Hit:
-    """A document that was found, with how well it matches.
+    """A search result: a document with its score.
 
     Attributes:
         document: The stored document.
-        score: What the hits are ranked by: MaxSim (mode ``late`` and rerank; the sum over the query's token vectors of
-            the best dot product with the document's), BM25 (``lexical``) or the reciprocal-rank sum (``hybrid``).
-        relevance: The score in [0, 1], comparable between queries of one mode: MaxSim divided by the number of query
-            token vectors, BM25 as ``b / (1 + b)``, the reciprocal-rank sum divided by the greatest possible.
+        score: The score that hits are ranked by. Mode ``late`` and `Index.rerank`: MaxSim, the sum over all query token
+            vectors of the maximum dot product with a document token vector. ``lexical``: BM25. ``hybrid``: the sum of
+            reciprocal ranks.
+        relevance: The score scaled to [0, 1], comparable between queries in the same mode: MaxSim divided by the number
+            of query token vectors; BM25 as ``b / (1 + b)``; the sum of reciprocal ranks divided by its maximum.
     """
 
     document: Document
@@ -192,27 +194,29 @@ class Hit:
 
 
 def _as_page_image(image: object) -> PageImage:
-    """The page image; a file is looked at, and nothing is ever fetched.
+    """Return the page image. Files are read, but nothing is downloaded.
 
     Raises:
-        InvalidDocumentError: It is no image, or a file that cannot be read.
+        InvalidDocumentError: It is not an image, or a file that cannot be read.
     """
     if isinstance(image, PageImage):
         try:
-            PageImage.from_json(image.to_json())  # or what was made by hand could be stored and not read again
+            PageImage.from_json(image.to_json())  # raises now if it could not be read back from an index
         except ValueError as error:
             raise InvalidDocumentError(f"image cannot be stored: {error}.") from None
         return image
     if isinstance(image, (str, os.PathLike)):
         name = os.fspath(image)
         if "://" in name or name.startswith("data:"):
-            raise InvalidDocumentError(f"image is an address ({name:.60}), and nothing is fetched. Download it first.")
+            raise InvalidDocumentError(
+                f"image is a URL ({name:.60}), which is never downloaded. Download it and pass the file's path."
+            )
         if name.lower().endswith(".pdf"):
             raise InvalidDocumentError(
-                f"image is a PDF ({name}), which has pages: take one with PageImage.from_file(path, page=1), or all "
-                'with late_interaction.readers.read_paths([path], modalities=["image"]).'
+                f"image is a PDF ({name}), not a single page. Pass PageImage.from_file(path, page=1) for one page, or "
+                'use late_interaction.readers.read_paths([path], modalities=["image"]) for all pages.'
             )
-    pillow = sys.modules.get("PIL.Image")  # whoever has an image of Pillow has imported it
+    pillow = sys.modules.get("PIL.Image")  # loaded if the caller has a Pillow image
     try:
         if isinstance(image, (str, os.PathLike)):
             return PageImage.from_file(image)
@@ -221,7 +225,7 @@ def _as_page_image(image: object) -> PageImage:
     except ImageUnavailableError as error:
         raise InvalidDocumentError(f"image cannot be read: {error}") from None
     raise InvalidDocumentError(
-        f"image must be a PageImage, the path of an image file or an image of Pillow, not {type(image).__name__}."
+        f"image must be a PageImage, the path of an image file or a Pillow image, not {type(image).__name__}."
     )
 
 

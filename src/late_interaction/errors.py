@@ -1,18 +1,18 @@
-"""Every error this package raises on purpose. Each message says what is wrong and what to do."""
+"""All errors that this package raises on purpose. Each message says what is wrong and what to do."""
 
 from __future__ import annotations
 
 
 class LateInteractionError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all errors of this package."""
 
 
 class InvalidRequestError(LateInteractionError, ValueError):
-    """An argument of a call cannot be used as given."""
+    """An argument is invalid."""
 
 
 class UnsupportedError(InvalidRequestError):
-    """The engine of the index cannot do what was asked."""
+    """The engine of the index does not support this operation."""
 
 
 class InvalidDocumentError(LateInteractionError, ValueError):
@@ -20,35 +20,35 @@ class InvalidDocumentError(LateInteractionError, ValueError):
 
 
 class DuplicateIdError(InvalidDocumentError):
-    """One call names the same id twice."""
+    """Two documents in one call have the same id."""
 
 
 class InvalidVectorsError(LateInteractionError, ValueError):
-    """Token vectors that cannot be stored or searched: wrong shape, wrong dimension, NaN or infinity."""
+    """Token vectors cannot be stored or searched: wrong shape, wrong dimension, NaN or infinity."""
 
 
 class InvalidFilterError(LateInteractionError, ValueError):
-    """A ``where`` filter that cannot be understood."""
+    """A ``where`` filter is malformed, or the engine cannot apply it."""
 
 
 class UnknownIdError(LateInteractionError, LookupError):
-    """An id that the index does not hold."""
+    """The index does not contain a document with this id."""
 
 
 class UnsupportedCheckpointError(LateInteractionError, ValueError):
-    """A checkpoint without trained token vectors, or in a format that cannot be loaded."""
+    """A checkpoint has no trained token vectors, or its format cannot be loaded."""
 
 
 class MissingEncoderError(LateInteractionError):
-    """The call needs an encoder and none is known."""
+    """An encoder is needed, and the index does not have one that can be used."""
 
 
 class IncompatibleEncoderError(LateInteractionError):
-    """The encoder is not the one the index was built with."""
+    """The encoder differs from the one that the index was built with."""
 
 
 class IndexNotFoundError(LateInteractionError, FileNotFoundError):
-    """There is no index at this path."""
+    """The path does not contain an index."""
 
 
 class IndexLockedError(LateInteractionError):
@@ -64,11 +64,14 @@ class ReadOnlyIndexError(LateInteractionError):
 
 
 class CorruptIndexError(LateInteractionError):
-    """The files of the index are damaged, incomplete or not an index."""
+    """The index files are damaged or incomplete, or are not index files."""
 
 
 class StorageError(LateInteractionError, OSError):
-    """Reading or writing the index files failed: the disk is full, gone or not permitted. The last commit stands."""
+    """Reading or writing the index files failed: the disk is full, unavailable or not permitted.
+
+    The last commit is intact.
+    """
 
 
 class IndexReplacedError(StorageError):
@@ -76,10 +79,10 @@ class IndexReplacedError(StorageError):
 
 
 class ImageUnavailableError(LateInteractionError):
-    """A page image cannot be read or given back.
+    """A page image cannot be loaded.
 
     Attributes:
-        reason: Why, without the name of the file.
+        reason: The reason, without the name of the file.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -88,7 +91,7 @@ class ImageUnavailableError(LateInteractionError):
 
 
 class OptionalDependencyError(LateInteractionError, ImportError):
-    """A feature needs a package that is not installed; the message has the pip line."""
+    """A feature needs a package that is not installed. The message contains the pip command."""
 
     def __init__(self, package: str, *, feature: str, extra: str) -> None:
         super().__init__(

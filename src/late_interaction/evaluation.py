@@ -1,4 +1,4 @@
-"""Measures of a ranking against known relevant documents. Binary relevance; each is a mean over queries."""
+"""Measures of a ranking against known relevant documents (binary relevance), and their mean over queries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["mean_over_queries", "ndcg", "recall", "reciprocal_rank"]
 
 
 def ndcg(ranking: Sequence[str], relevant: Collection[str], k: int = 10) -> float:
-    """Normalised discounted cumulative gain of the first k (Järvelin & Kekäläinen, 2002), in [0, 1].
+    """Return the normalized discounted cumulative gain at k (Järvelin & Kekäläinen, 2002), in [0, 1].
 
     Example:
         >>> round(ndcg(["x", "a"], {"a"}), 4)
@@ -24,12 +24,12 @@ def ndcg(ranking: Sequence[str], relevant: Collection[str], k: int = 10) -> floa
 
 
 def recall(ranking: Sequence[str], relevant: Collection[str], k: int = 10) -> float:
-    """The part of the relevant documents that is among the first k."""
+    """Return the fraction of the relevant documents that are among the first k, in [0, 1]."""
     return len(set(_first(ranking, k)) & set(relevant)) / len(relevant) if relevant else 0.0
 
 
 def reciprocal_rank(ranking: Sequence[str], relevant: Collection[str], k: int = 10) -> float:
-    """One over the rank of the first relevant document, or 0 if it is not among the first k."""
+    """Return one over the rank of the first relevant document, or 0 if none is among the first k."""
     return next((1 / rank for rank, found in enumerate(_first(ranking, k), start=1) if found in relevant), 0.0)
 
 
@@ -39,11 +39,18 @@ def mean_over_queries(
     relevant: Sequence[Collection[str]],
     k: int = 10,
 ) -> float:
-    """The mean of a measure over queries, given each one's ranking and relevant documents."""
+    """Return the mean of a measure over queries, or 0 if there are no queries.
+
+    Args:
+        measure: `ndcg`, `recall` or `reciprocal_rank`, for example.
+        rankings: The ranked ids for each query, best first.
+        relevant: The relevant ids for each query, in the same order.
+        k: How many ids of each ranking count.
+    """
     values = [measure(ranking, wanted, k) for ranking, wanted in zip(rankings, relevant, strict=True)]
     return sum(values) / len(values) if values else 0.0
 
 
 def _first(ranking: Sequence[str], k: int) -> list[str]:
-    """The first k different documents: one that is named twice counts once."""
+    """Return the first k distinct ids; repeated ids count once."""
     return list(dict.fromkeys(ranking))[:k]

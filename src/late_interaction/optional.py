@@ -1,4 +1,4 @@
-"""The check that a package of an extra is there."""
+"""Check that an optional dependency is installed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["require"]
 
 
 def require(module: str, *, package: str, feature: str, extra: str) -> None:
-    """Raise `OptionalDependencyError`, which names the extra, unless the module can be found."""
+    """Raise `OptionalDependencyError`, which names the extra, if the module is not installed."""
     try:
         found = importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package that the module is in
+    except ModuleNotFoundError:  # its parent package is missing
         found = False
     if not found:
         raise OptionalDependencyError(package, feature=feature, extra=extra)

@@ -1,4 +1,4 @@
-"""Where the time of a search goes: stages that cost nothing unless somebody measures."""
+"""Measure the time of each stage of a search, with no cost unless profiling is active."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _stages: ContextVar[dict[str, float] | None] = ContextVar("stages", default=None
 
 @contextmanager
 def profile() -> Iterator[dict[str, float]]:
-    """Collect the milliseconds of each stage that this thread goes through inside the block, in order."""
+    """Yield a dict that collects the milliseconds of each stage that this thread runs inside the block, in order."""
     stages: dict[str, float] = {}
     token = _stages.set(stages)
     try:
@@ -29,7 +29,7 @@ def profile() -> Iterator[dict[str, float]]:
 
 @contextmanager
 def printed_profile() -> Iterator[None]:
-    """Write to standard error how many milliseconds each stage inside the block took."""
+    """Write the milliseconds of each stage inside the block to standard error."""
     with profile() as stages:
         yield
     sys.stderr.write("".join(f"{name:16} {milliseconds:8.2f} ms\n" for name, milliseconds in stages.items()))
@@ -37,7 +37,7 @@ def printed_profile() -> Iterator[None]:
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Name what happens inside the block, for `profile`."""
+    """Measure the block as a stage of this name, for `profile`."""
     stages = _stages.get()
     if stages is None:
         yield

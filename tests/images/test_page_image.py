@@ -251,7 +251,7 @@ class TestRefused:
         ],
     )
     def test_addresses(self, address):
-        with pytest.raises(InvalidDocumentError, match=r"nothing is fetched|cannot be read"):
+        with pytest.raises(InvalidDocumentError, match=r"never downloaded|cannot be read"):
             Document(image=address)
         with pytest.raises(ImageUnavailableError):
             PageImage.from_file(address)

@@ -1,4 +1,4 @@
-"""The command line: ``late-interaction``."""
+"""The command line ``late-interaction``."""
 
 from late_interaction.cli.commands import app
 

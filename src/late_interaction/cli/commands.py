@@ -68,26 +68,28 @@ def index(
     directory: Annotated[Path, typer.Option("--index", help="Directory of the index.", metavar="DIR")],
     encoder: Annotated[
         str | None,
-        typer.Option(help=f"Name or path of the encoder. [default: the index's own; {MINILM} for a new one]"),
+        typer.Option(help=f"Name or path of the encoder. [default: that of the index; {MINILM} for a new index]"),
     ] = None,
-    bits: Annotated[int | None, typer.Option(help="Of a new index: 1, 2, 4 or 8 per dimension. [default: 4]")] = None,
-    pooling: Annotated[int | None, typer.Option(help="Of a new index: tokens that share a vector.")] = None,
-    dim: Annotated[int | None, typer.Option(help="Of a new index: leading dimensions to keep.")] = None,
-    keep_images: Annotated[bool, typer.Option("--keep-images", help="Keep thumbnails of page images.")] = False,  # noqa: FBT002
+    bits: Annotated[
+        int | None, typer.Option(help="For a new index: 1, 2, 4 or 8 bits per dimension. [default: 4]")
+    ] = None,
+    pooling: Annotated[int | None, typer.Option(help="For a new index: number of tokens pooled into a vector.")] = None,
+    dim: Annotated[int | None, typer.Option(help="For a new index: number of leading dimensions to keep.")] = None,
+    keep_images: Annotated[bool, typer.Option("--keep-images", help="Store thumbnails of page images.")] = False,  # noqa: FBT002
     allow_empty: Annotated[  # noqa: FBT002
-        bool, typer.Option("--allow-empty", help="Delete all passages of a PATH that has no files any more.")
+        bool, typer.Option("--allow-empty", help="Delete all passages of a PATH that no longer has files.")
     ] = False,
     moved: Annotated[
         list[str] | None,
-        typer.Option("--root", help="Where a folder is now that was indexed and has moved.", metavar="[LABEL=]DIR"),
+        typer.Option("--root", help="New location of an indexed folder that has moved.", metavar="[LABEL=]DIR"),
     ] = None,
 ) -> None:
-    """Index files, or bring an index up to date with them: only what has changed is encoded.
+    """Index files, or update an index from them. Only new and changed passages are encoded.
 
-    What the encoder reads decides: text (of PDFs, the text on their pages), page images (PDFs and image files), or
-    both. The index remembers the folder that files were read from. Passages of a file that is gone are deleted if the
-    file was read from that folder and is below a PATH. A PATH that has no files any more is an error, and a folder
-    that is empty now is skipped, since an unmounted disk looks the same; see --allow-empty.
+    The encoder determines what is indexed: text (including the text of PDF pages), page images (PDF pages and image
+    files), or both. The index remembers the folder that each file was read from. Passages of a removed file are
+    deleted if the file was read from that folder and was below a PATH. A PATH that no longer has files is an error, and
+    a folder that is now empty is skipped, because an unmounted disk looks the same; see --allow-empty.
     """
     skipped: set[Path] = set()
 
@@ -95,7 +97,7 @@ def index(
         skipped.add(path)
         show_skipped(path, reason)
 
-    check_paths(paths)  # a mistyped one is an error before anything is opened
+    check_paths(paths)  # reports a mistyped path before the index is opened
     settings: dict[str, Any] = {"bits": "default" if bits is None else bits, "pooling": pooling, "dim": dim}
     with _open_for_writing(directory, encoder, settings, paths, moved or ()) as opened:
         for where in moved or ():
@@ -113,27 +115,27 @@ def index(
         )
         show(
             f"{changes.added} passages added or replaced, {changes.unchanged} unchanged, "
-            f"{changes.deleted} deleted; {len(skipped)} files skipped. The index holds {len(opened)}."
+            f"{changes.deleted} deleted; {len(skipped)} files skipped. The index contains {len(opened)} documents."
         )
         if changes.updated:
-            show(f"{changes.updated} passages have new metadata or a page image in another place.")
+            show(f"Metadata or page image paths of {changes.updated} passages updated.")
         if changes.unknown_root:
             show(
-                f"{changes.unknown_root} passages were indexed by an earlier release, which did not record the "
-                "folder. They are never deleted."
+                f"{changes.unknown_root} passages were indexed by an earlier release, which did not record their "
+                "folder. This command never deletes them."
             )
         for root in Roots(opened.engine):
             if root.label and root.number not in known:
                 show(f"Files in {root.path} are named {root.name_of(root.path / 'PATH')}.")
             if not is_folder(root.path):
-                show(f"The indexed folder {root.path} is gone. If it has moved, name its new place with --root.")
+                show(f"The indexed folder {root.path} does not exist. If it has moved, pass its location with --root.")
 
 
 @app.command()
 def search(
     directory: IndexDirectory,
-    query: Annotated[str, typer.Argument(help="What to search for.")],
-    k: Annotated[int, typer.Option("-k", help="How many hits.", min=1)] = 5,
+    query: Annotated[str, typer.Argument(help="The query.")],
+    k: Annotated[int, typer.Option("-k", help="Number of hits.", min=1)] = 5,
     where: Annotated[str | None, typer.Option(help="""Filter as JSON: '{"year": {"$gte": 2020}}'.""")] = None,
     mode: Annotated[str, typer.Option(help="late, lexical or hybrid.")] = "late",
     as_json: AsJson = False,  # noqa: FBT002
@@ -167,12 +169,14 @@ def search(
 @app.command()
 def explain(
     directory: IndexDirectory,
-    query: Annotated[str, typer.Argument(help="What was searched for.")],
-    document: Annotated[str, typer.Argument(help="The id of a document.", metavar="ID")],
-    heatmap: Annotated[Path | None, typer.Option(help="Save the page with what matches lit.", metavar="PNG")] = None,
+    query: Annotated[str, typer.Argument(help="The query.")],
+    document: Annotated[str, typer.Argument(help="Id of the document.", metavar="ID")],
+    heatmap: Annotated[
+        Path | None, typer.Option(help="Save the page image with matching patches highlighted.", metavar="PNG")
+    ] = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
-    """Show which words of a document, or which patches of a page, the words of a query meet."""
+    """Show which words of a document, or which patches of a page, each query word matches."""
     with Index.open(directory, read_only=True) as opened:
         explanation = opened.explain(query, document)
         if heatmap is not None:
@@ -186,7 +190,7 @@ def explain(
 
 @app.command()
 def info(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """Show the size and the settings of an index."""
+    """Show size and settings of an index."""
     with Index.open(directory, read_only=True) as opened:
         values = opened.info()
         if as_json:
@@ -202,7 +206,7 @@ def info(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: F
 
 @app.command()
 def verify(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """Read every byte of an index back and compare it with its checksum; the exit status is 1 if one is wrong."""
+    """Check everything stored in an index against its checksums. The exit status is 1 if there are problems."""
     with Index.open(directory, read_only=True) as opened:
         found = opened.verify()
         if as_json:
@@ -216,12 +220,12 @@ def verify(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa:
 
 @app.command()
 def compact(directory: IndexDirectory) -> None:
-    """Give back the room of deleted documents, compress what is still exact, and merge all segments into one."""
+    """Reclaim the space of deleted documents, compress uncompressed segments, and merge all segments into one."""
     with Index.open(directory) as opened:
         before = opened.info()["vector_bytes"]
         opened.compact()
         after = opened.info()["vector_bytes"]
-        show(f"{before / 1e6:,.1f} MB of vectors are now {after / 1e6:,.1f} MB.")
+        show(f"Size of the vectors: {before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB now.")
 
 
 def _open_for_writing(
@@ -233,7 +237,7 @@ def _open_for_writing(
         if moved:
             raise
         loaded = as_encoder(MINILM if encoder is None else encoder)
-        check_paths(paths, suffixes_of(modalities(loaded)))  # before there is an index that is of the wrong kind
+        check_paths(paths, suffixes_of(modalities(loaded)))  # before an index is created that cannot read these files
         return Index.open(directory, encoder=loaded, **settings)
     if encoder is None:
         return opened
@@ -244,8 +248,8 @@ def _open_for_writing(
 def _save(image: Image, path: Path) -> None:
     try:
         image.save(path)
-    except (OSError, ValueError) as error:  # ValueError: an unknown kind of image
-        raise InvalidRequestError(f"The heatmap cannot be saved as {path}: {error}.") from None
+    except (OSError, ValueError) as error:  # ValueError: unknown image format
+        raise InvalidRequestError(f"Cannot save the heatmap as {path}: {error}.") from None
 
 
 def _parse_where(where: str | None) -> dict[str, Any] | None:
@@ -254,5 +258,5 @@ def _parse_where(where: str | None) -> dict[str, Any] | None:
     try:
         parsed: dict[str, Any] = json.loads(where)
     except json.JSONDecodeError as error:
-        raise InvalidFilterError(f"--where is not JSON: {error}.") from None
+        raise InvalidFilterError(f"--where must be valid JSON: {error}.") from None
     return parsed

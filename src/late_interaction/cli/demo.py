@@ -1,4 +1,4 @@
-"""The demonstration: the Python language reference, searched from LangChain and from LlamaIndex, without a network."""
+"""The demo: search the Python language reference through LangChain and LlamaIndex, offline."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUESTIONS = (
 
 
 def language_reference() -> list[Document]:
-    """The passages of the language reference that every CPython carries for its ``help()``."""
+    """Return the passages of the language reference that CPython includes for ``help()``."""
     return [
         document
         for topic, body in sorted(topics.items())
@@ -38,16 +38,16 @@ def language_reference() -> list[Document]:
 
 
 def run(console: Console) -> None:
-    """Index the language reference in a temporary directory and ask it questions through both frameworks."""
+    """Index the language reference in a temporary directory and query it through both frameworks."""
     for module, package, extra in (
         ("langchain_core", "langchain-core", "langchain"),
         ("llama_index.core", "llama-index-core", "llama-index"),
     ):
-        require(module, package=package, feature="The demonstration", extra=extra)
+        require(module, package=package, feature="The demo", extra=extra)
 
     with TemporaryDirectory() as folder, Index.open(Path(folder) / "index", encoder="minilm") as index:
         documents = language_reference()
-        console.print(Text(f"The Python language reference: {len(documents)} passages of {len(topics)} topics."))
+        console.print(Text(f"The Python language reference: {len(documents)} passages on {len(topics)} topics."))
         index.add(documents, progress=True)
         info = index.info()
         console.print(Text(f"Indexed {info['tokens']:,} token vectors in {info['vector_bytes'] / 1e6:.0f} MB.\n"))

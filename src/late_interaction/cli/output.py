@@ -1,4 +1,4 @@
-"""What the commands print, and how errors, usage errors and log messages are shown: literally and printable."""
+"""Output of the commands: results, errors, usage errors and log messages, without markup or control characters."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ if TYPE_CHECKING:
 
 __all__ = ["Commands", "console", "from_here", "show", "show_json", "show_skipped"]
 
-# Markup, emoji codes and highlighting are for strings of the program's own, and most that are shown are not.
+# Most strings shown come from documents or users, so rich must not interpret markup, emoji codes or highlighting.
 console = Console(markup=False, emoji=False, highlight=False)
 errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
-# typer brings a click of its own in some versions, and uses the one that is installed in others.
+# Some versions of typer bundle click, others use the installed one.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 class Commands(TyperGroup):
-    """The commands. Errors that are made for people are one line, and nothing controls the terminal."""
+    """The group of commands. Expected errors are shown in one line, and all control characters are escaped."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command."""
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")  # for terminals that are not Unicode
+                stream.reconfigure(errors="backslashreplace")  # for terminals without Unicode
         with _log_shown():
             return super().main(*args, **options)
 
     def make_context(self, *args: Any, **options: Any) -> Any:
-        """Read the options before the command."""
+        """Parse the options before the command."""
         with _usage_errors_made_printable():
             return super().make_context(*args, **options)
 
     def invoke(self, *args: Any, **options: Any) -> Any:
-        """Read the arguments of the command, and execute it."""
+        """Parse the arguments of the command and run it."""
         with _usage_errors_made_printable(), _errors_shown():
             return super().invoke(*args, **options)
 
 
 def show(line: str) -> None:
-    """Print a line, which the terminal alone wraps."""
+    """Print one line. Only the terminal wraps it."""
     console.print(Text(printable(line, one_line=True)), soft_wrap=True)
 
 
@@ -63,12 +63,12 @@ def show_skipped(path: Path, reason: str) -> None:
 
 
 def show_json(values: Any) -> None:
-    """Print JSON that reads back as exactly the values."""
+    """Print values as JSON, such that a round trip returns them unchanged."""
     typer.echo(to_json(values, sys.stdout.encoding))
 
 
 def from_here(path: Path) -> Path:
-    """Return the path as it is from the current folder, if it is in it."""
+    """Return the path relative to the current folder if it is below it, else unchanged."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
@@ -96,7 +96,7 @@ def _usage_errors_made_printable() -> Iterator[None]:
 
 @contextmanager
 def _log_shown() -> Iterator[None]:
-    """Show log messages and warnings, of libraries too, in the same way as errors."""
+    """Show log messages and warnings, including those of libraries, in the same way as errors."""
     root = logging.getLogger()
     handler = _Shown(logging.WARNING)
     root.addHandler(handler)

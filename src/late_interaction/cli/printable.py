@@ -1,4 +1,4 @@
-"""Making strings safe to show: nothing in them controls the terminal or changes the order of what is read."""
+"""Escape control characters, so that a string cannot control the terminal or reorder the text."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 __all__ = ["printable", "to_json"]
 
-# The controls of ASCII and Latin-1 (C0, DEL, C1), separators of lines and paragraphs, what directs the order of
-# bidirectional text, and halves of surrogate pairs, which cannot be encoded.
+# Control characters of ASCII and Latin-1 (C0, DEL, C1), line and paragraph separators, bidirectional controls, and
+# unpaired surrogates, which cannot be encoded.
 _CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff"
 _UNSAFE = re.compile(f"[{_CONTROLS}]")
 _UNSAFE_IN_A_LINE = re.compile(f"[{_CONTROLS}\t\n]")
 
 
 def printable(text: str, *, one_line: bool = False) -> str:
-    r"""Return the text with its control characters as visible escapes.
+    r"""Return the text with control characters as visible escapes.
 
     Args:
         text: Any string.
-        one_line: Escape newlines and tabs, too.
+        one_line: Also escape newlines and tabs.
 
     Example:
         >>> print(printable("a\x1b[2Jb"))
@@ -31,11 +31,11 @@ def printable(text: str, *, one_line: bool = False) -> str:
 
 
 def to_json(value: Any, encoding: str | None = "utf-8") -> str:
-    """Return the value as JSON that reads back as exactly the same, with control characters escaped.
+    """Return the value as JSON with control characters escaped. A round trip returns the value unchanged.
 
     Args:
-        value: JSON values.
-        encoding: Of the stream that takes it. If it is not one of Unicode, everything beyond ASCII is escaped.
+        value: A JSON value.
+        encoding: The encoding of the output stream. Unless it is a Unicode encoding, non-ASCII characters are escaped.
     """
     is_unicode = (encoding or "").lower().startswith("utf")
     text = json.dumps(value, ensure_ascii=not is_unicode, indent=2)

@@ -1,6 +1,6 @@
-"""How hits look in a terminal: matched words stand out, the stronger the match the more.
+"""Show hits in a terminal, with matched words highlighted by similarity.
 
-Everything is shown printable and literally, whatever is in a document.
+Control characters in documents are escaped, and markup is shown literally.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["show_explanation", "show_hit"]
 
 _SHOWN_CHARACTERS = 400
-_STRONG, _WEAK = 0.75, 0.5  # cosines: the same or nearly the same word in a like context; a related one
+_STRONG, _WEAK = 0.75, 0.5  # cosine similarities: the same or almost the same word in a similar context; a related word
 
 
 def show_hit(console: Console, hit: Hit, explanation: Explanation | PageExplanation | None = None) -> None:
-    """Print a hit, with the words that match the query if they are explained; of a page the text on it."""
+    """Print a hit. Highlight matched words if there is an explanation. For a page, print the text on it."""
     if isinstance(explanation, Explanation):
         text = _highlighted(explanation, in_color=bool(console.color_system))
     else:
@@ -37,7 +37,7 @@ def show_hit(console: Console, hit: Hit, explanation: Explanation | PageExplanat
 
 
 def show_explanation(console: Console, explanation: Explanation | PageExplanation) -> None:
-    """Print a document with its matched words, or a page's text, and what each word of the query meets."""
+    """Print a document with its matched words, or the text of a page, and what each query word matches."""
     if isinstance(explanation, PageExplanation):
         text = Text(printable(_beginning(explanation.document.text)))
         rows = [(match.query_word, _place(match.box), match.similarity) for match in explanation.spans]
@@ -57,20 +57,20 @@ def show_explanation(console: Console, explanation: Explanation | PageExplanatio
 
 
 def _beginning(text: str) -> str:
-    """The first lines of the text on a page."""
+    """Return the beginning of the text on a page."""
     if not text:
-        return "(a page without text)"
+        return "(page without text)"
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS].rstrip()} …"
 
 
 def _place(box: Box) -> str:
-    """Where the middle of a patch is on its page."""
+    """Return the position of the center of a patch on its page."""
     left, top, right, bottom = box
     return f"{(left + right) / 2:.0%} from the left, {(top + bottom) / 2:.0%} from the top"
 
 
 def _highlighted(explanation: Explanation, *, in_color: bool) -> Text:
-    """The text with its matched words in colour; where there is none, as in a file, **between stars**."""
+    """Return the text with matched words in color, or ``**between asterisks**`` where there is no color."""
     text = Text()
     at = 0
     for (start, end), similarity in explanation.highlights().items():

@@ -1,4 +1,4 @@
-"""Why a document matches: which of its words, or which patches of a page, each word of the query meets."""
+"""Explain scores: which words of a document, or which patches of a page, each query word matches."""
 
 from late_interaction.explanations.patches import PageExplanation, PatchMatch
 from late_interaction.explanations.words import Explanation, MatchSpan

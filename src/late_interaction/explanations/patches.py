@@ -1,4 +1,4 @@
-"""Why a page matches: which of its patches each word of the query meets, and the page with those patches lit."""
+"""Explain the score of a page: which of its patches each query word matches, and a heatmap of them."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 __all__ = ["PageExplanation", "PatchMatch", "explain_page"]
 
-_SHOWN_SIDE = 1600  # pixels of a heatmap's longer side, at most
-_WORD_SIDE = 480  # the same of the small ones beside the words in HTML
-_LIGHT = 0.65  # how much of the page the brightest patch covers
-_COLD, _HOT = np.array([255.0, 214.0, 10.0]), np.array([230.0, 30.0, 0.0])
+_MAX_SIDE = 1600  # pixels; the longer side of a heatmap
+_MAX_WORD_SIDE = 480  # pixels; the longer side of the heatmap of one word in HTML
+_MAX_OPACITY = 0.65  # of the color over the page
+_LOW_COLOR, _HIGH_COLOR = np.array([255.0, 214.0, 10.0]), np.array([230.0, 30.0, 0.0])
 
 
 @dataclass(frozen=True)
 class PatchMatch:
-    """A word of the query and the patch of the page it meets best.
+    """A query word and its most similar patch of the page.
 
     Attributes:
-        query_word: The word of the query.
+        query_word: The query word.
         box: The patch: left, top, right, bottom, as fractions of the page's width and height.
-        similarity: Their cosine; the greatest one where the word has several tokens.
+        similarity: Cosine similarity of their vectors; the maximum if the word has several tokens.
     """
 
     query_word: str
@@ -48,16 +48,16 @@ class PatchMatch:
 
 @dataclass(frozen=True)
 class PageExplanation:
-    """Where the score of one page for one query comes from.
+    """The matched patches behind the score of one page for one query.
 
     Attributes:
         query: The query.
         document: The page.
-        score: MaxSim, as a search gives it.
-        similarities: Cosine of every query token vector with every vector of the page, (query tokens, vectors).
-        boxes: For each vector of the page its patch, as fractions of the page; None for markers and the prompt.
-        words: The words of the query, in order, with their rows of ``similarities``. Markers, punctuation and query
-            augmentation add to the score, not here.
+        score: MaxSim.
+        similarities: Cosine similarity of every query token vector and page vector, (query tokens, vectors).
+        boxes: For each page vector, its patch as fractions of the page; None for marker and prompt tokens.
+        words: The words of the query, in order, with their rows of ``similarities``. Marker tokens, punctuation and
+            query expansion tokens contribute to the score, and are not included.
 
     Example:
         >>> index.explain("revenue by region", "report.pdf#page=3").heatmap().save("why.png")  # doctest: +SKIP
@@ -72,7 +72,7 @@ class PageExplanation:
 
     @property
     def spans(self) -> tuple[PatchMatch, ...]:
-        """For each word of the query the patch it meets best; empty if the page has no patches."""
+        """The most similar patch for each query word, in order; empty if the page has no patches."""
         patches = [at for at, box in enumerate(self.boxes) if box is not None]
         found = []
         for word, rows in self.words.items() if patches else ():
@@ -84,26 +84,26 @@ class PageExplanation:
         return tuple(found)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """The matches as JSON values, for metadata and APIs."""
+        """Return the matches as JSON values, for metadata and APIs."""
         return [{**asdict(match), "box": list(match.box)} for match in self.spans]
 
     def heatmap(self, word: str | None = None) -> Image:
-        """The page with the patches lit that match, the stronger the match the deeper the colour.
+        """Return the page image with matching patches highlighted by similarity.
 
-        A patch is lit by how far its similarity lies above that of the page's ordinary patches, so the colours of
-        one picture say what on this page matters, not how good the page is.
+        A patch is highlighted in proportion to its similarity minus the page's median. So colors compare patches of
+        one page, not pages with each other.
 
         Args:
-            word: One of ``words``; None for all of them together.
+            word: One of ``words``; None for the sum over all words.
 
         Raises:
-            InvalidRequestError: The query has no such word.
-            ImageUnavailableError: The image of the page cannot be given back.
+            InvalidRequestError: ``word`` is not a word of the query.
+            ImageUnavailableError: The page image cannot be loaded.
         """
-        return _lit(self.document.load_image(), self.boxes, self._light(word), _SHOWN_SIDE)
+        return _highlighted(self.document.load_image(), self.boxes, self._heat(word), _MAX_SIDE)
 
     def to_html(self) -> str:
-        """The page with what matches lit, and the same for each word of the query; self-contained and escaped."""
+        """Return the heatmap of all words and of each word as self-contained HTML. All text is escaped."""
         title = (
             f"<figcaption><b>{html.escape(self.query)}</b> "
             f"<small>{html.escape(self.document.id)} · {self.score:.2f}</small></figcaption>"
@@ -112,10 +112,10 @@ class PageExplanation:
             page = self.document.load_image()
         except ImageUnavailableError as error:
             return f'<figure class="late-interaction">{title}<p>{html.escape(str(error))}</p></figure>'
-        whole = _data_uri(_lit(page, self.boxes, self._light(None), _SHOWN_SIDE))
+        whole = _data_uri(_highlighted(page, self.boxes, self._heat(None), _MAX_SIDE))
         small = [
             f'<figure style="display: inline-block; margin: 4px"><img width="160" alt="" '
-            f'src="{_data_uri(_lit(page, self.boxes, self._light(match.query_word), _WORD_SIDE))}">'
+            f'src="{_data_uri(_highlighted(page, self.boxes, self._heat(match.query_word), _MAX_WORD_SIDE))}">'
             f"<figcaption>{html.escape(match.query_word)} <small>{match.similarity:.2f}</small></figcaption></figure>"
             for match in self.spans
         ]
@@ -128,23 +128,25 @@ class PageExplanation:
     def _repr_html_(self) -> str:
         return self.to_html()
 
-    def _light(self, word: str | None) -> NDArray[np.float32]:
-        """How bright each vector's patch is, in [0, 1]."""
+    def _heat(self, word: str | None) -> NDArray[np.float32]:
+        """Return how strongly to highlight the patch of each page vector, (vectors,) float32 in [0, 1]."""
         if word is None:
             groups = list(self.words.values())
         elif word in self.words:
             groups = [self.words[word]]
         else:
-            raise InvalidRequestError(f"The query has no word {word!r}. Its words: {', '.join(self.words) or 'none'}.")
+            raise InvalidRequestError(
+                f"The query has no word {word!r}. Its words are: {', '.join(self.words) or 'none'}."
+            )
         patches = np.array([box is not None for box in self.boxes])
-        light = np.zeros(len(self.boxes), np.float32)
+        heat = np.zeros(len(self.boxes), np.float32)
         if not groups or not patches.any():
-            return light
+            return heat
         for rows in groups:
             similarities = self.similarities[list(rows)].max(axis=0)
-            ordinary = float(np.median(similarities[patches]))
-            light += np.maximum(similarities - ordinary, 0) * patches
-        return light / max(float(light.max()), 1e-9)
+            median = float(np.median(similarities[patches]))
+            heat += np.maximum(similarities - median, 0) * patches
+        return heat / max(float(heat.max()), 1e-9)
 
 
 def explain_page(
@@ -154,22 +156,23 @@ def explain_page(
     query_spans: Sequence[Span | None],
     boxes: Sequence[Box | None],
 ) -> PageExplanation:
-    """Turn token similarities into words and patches that meet.
+    """Return the matched patches for the similarities of query tokens and page vectors.
 
     Args:
         query: The query.
         document: The page.
-        similarities: (query tokens, vectors).
-        query_spans: For each row, its characters in the query, or None.
-        boxes: For each column, its patch of the page, or None.
+        similarities: (query tokens, vectors) float32.
+        query_spans: For each row, the characters of the query that it stands for, or None.
+        boxes: For each column, the patch of the page that it stands for, or None.
 
     Raises:
-        InvalidRequestError: There are not as many boxes as vectors.
+        InvalidRequestError: The number of boxes differs from the number of vectors.
     """
     if len(boxes) != similarities.shape[1]:
         raise InvalidRequestError(
-            f"{document.id!r} has {similarities.shape[1]} vectors and the encoder now tells {len(boxes)} patches: it "
-            "was indexed by another version of the encoder or its image processor, or from a thumbnail. Index it again."
+            f"{document.id!r} has {similarities.shape[1]} vectors and the encoder now has {len(boxes)} patches for it. "
+            "It was indexed with another version of the encoder or its image processor, or from a thumbnail. Index it "
+            "again."
         )
     words: dict[str, tuple[int, ...]] = {}
     for row, span in enumerate(query_spans):
@@ -180,26 +183,26 @@ def explain_page(
     return PageExplanation(query, document, score, similarities, tuple(boxes), words)
 
 
-def _lit(page: Image, boxes: Sequence[Box | None], light: NDArray[np.float32], side: int) -> Image:
-    """A copy of the page with its patches lit."""
+def _highlighted(page: Image, boxes: Sequence[Box | None], heat: NDArray[np.float32], max_side: int) -> Image:
+    """Return a copy of the page, at most ``max_side`` pixels on its longer side, with its patches highlighted."""
     import PIL.Image
     from PIL import ImageFilter
 
     page = page.copy()
-    page.thumbnail((side, side))
+    page.thumbnail((max_side, max_side))
     width, height = page.size
     canvas = np.zeros((height, width), np.uint8)
-    patches = [(box, float(value)) for box, value in zip(boxes, light, strict=True) if box is not None]
-    for (left, top, right, bottom), value in sorted(patches, key=itemgetter(1)):  # the brightest covers the others
+    patches = [(box, float(value)) for box, value in zip(boxes, heat, strict=True) if box is not None]
+    for (left, top, right, bottom), value in sorted(patches, key=itemgetter(1)):  # the strongest is drawn last
         rows = slice(int(top * height), max(math.ceil(bottom * height), 1))
         columns = slice(int(left * width), max(math.ceil(right * width), 1))
         canvas[rows, columns] = round(255 * value)
     extent = min(((box[2] - box[0]) * width for box, _ in patches), default=0.0)
-    blurred = PIL.Image.fromarray(canvas).filter(ImageFilter.GaussianBlur(extent / 3))  # patches have no hard edges
-    heat = np.asarray(blurred, np.float32)[..., None] / 255
-    color = _COLD + (_HOT - _COLD) * heat
-    cover = _LIGHT * np.minimum(2 * heat, 1)
-    return PIL.Image.fromarray((np.asarray(page) * (1 - cover) + color * cover).astype(np.uint8))
+    blurred = PIL.Image.fromarray(canvas).filter(ImageFilter.GaussianBlur(extent / 3))  # smooths the edges of patches
+    blend = np.asarray(blurred, np.float32)[..., None] / 255
+    color = _LOW_COLOR + (_HIGH_COLOR - _LOW_COLOR) * blend
+    opacity = _MAX_OPACITY * np.minimum(2 * blend, 1)
+    return PIL.Image.fromarray((np.asarray(page) * (1 - opacity) + color * opacity).astype(np.uint8))
 
 
 def _data_uri(image: Image) -> str:

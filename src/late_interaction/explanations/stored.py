@@ -1,4 +1,4 @@
-"""Stored documents explained with the help of the encoder that made their vectors."""
+"""Explain stored documents, with the encoder that produced their vectors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def explain_stored(
     require(engine, "vectors")
     records = engine.records([document_id])
     if not records:
-        raise UnknownIdError(f"The index holds no document {document_id!r}.")
+        raise UnknownIdError(f"The index does not contain a document {document_id!r}.")
     return _explain(load_encoder(), query, records)[document_id]
 
 
@@ -50,20 +50,20 @@ def _explain(
     """Return, by id, which words or patches of each document each query word matches.
 
     Args:
-        encoder: The encoder that made the vectors.
+        encoder: The encoder that produced the vectors.
         query: The query.
         records: Documents with their vectors, by id.
-        leave_out_lost: Leave out pages whose image is needed and gone, instead of raising.
+        leave_out_lost: Leave out pages whose image is needed but unavailable, instead of raising.
 
     Raises:
-        MissingEncoderError: The encoder cannot say what its vectors stand for.
-        ImageUnavailableError: Vectors are pooled, so a page must be encoded again, and its image is gone.
+        MissingEncoderError: The encoder cannot map its vectors to words or patches.
+        ImageUnavailableError: Vectors are pooled, so a page must be encoded again, but its image is unavailable.
     """
     if not has_spans(encoder):
-        raise MissingEncoderError(f"{type(encoder).__name__} has no token_spans, so there are no words to show.")
+        raise MissingEncoderError(f"{type(encoder).__name__} has no token_spans, so matched words are unknown.")
     token_spans = encoder.token_spans
     vectors_of_query, query_spans = query_vectors(encoder, [query])[0], token_spans(query, "query")
-    # A stored vector that is pooled stands for several tokens: what it was made of is encoded again.
+    # A pooled vector stands for several tokens, so the document is encoded again without pooling.
     unpooled: Any = encoder if isinstance(encoder, ReducedEncoder) and encoder.pooling > 1 else None
     explained: dict[str, Explanation | PageExplanation] = {}
     for record in records.values():
@@ -77,7 +77,7 @@ def _explain(
             explained[document.id] = explain(query, document, similarities, query_spans, document_spans)
             continue
         if not (reads_images(encoder) and hasattr(encoder, "patch_boxes")):
-            raise MissingEncoderError(f"{type(encoder).__name__} has no patch_boxes, so there are no patches to show.")
+            raise MissingEncoderError(f"{type(encoder).__name__} has no patch_boxes, so matched patches are unknown.")
         size = document.image.loaded_size(encoder.viewed_size)
         if unpooled:
             try:

@@ -1,4 +1,4 @@
-"""Why a document matches: which of its words each word of the query meets."""
+"""Explain the score of a text: which of its words each query word matches."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["Explanation", "MatchSpan", "explain", "word_around"]
 
 @dataclass(frozen=True)
 class MatchSpan:
-    """A word of the query and the word of the document it meets best.
+    """A query word and its most similar document word.
 
     Attributes:
-        query_word: The word of the query.
-        document_word: The word of the document.
-        start: Where the document's word begins in `Explanation.text`, in characters.
-        end: Where it ends.
-        similarity: Their cosine; the greatest one where several tokens of the two words meet.
+        query_word: The query word.
+        document_word: The document word.
+        start: Start of the document word in `Explanation.text`, in characters.
+        end: End of the document word in `Explanation.text`, exclusive.
+        similarity: Cosine similarity of their token vectors; the maximum if a word has several tokens.
     """
 
     query_word: str
@@ -42,16 +42,16 @@ class MatchSpan:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where the score of one document for one query comes from.
+    """The matched words behind the score of one document for one query.
 
     Attributes:
         query: The query.
         document: The document.
-        text: The text that was encoded, in which the spans lie.
-        score: MaxSim, as a search gives it.
-        similarities: Cosine of every query token vector with every stored vector, (query tokens, tokens).
-        spans: Matched words, in the order of the query. Markers, punctuation and query expansion add to
-            the score, not here.
+        text: The encoded text, which the spans refer to.
+        score: MaxSim.
+        similarities: Cosine similarity of every query token vector and document token vector, (query tokens, tokens).
+        spans: Matched words, in the order of the query. Marker tokens, punctuation and query expansion tokens
+            contribute to the score, and have no span.
     """
 
     query: str
@@ -62,11 +62,11 @@ class Explanation:
     spans: tuple[MatchSpan, ...]
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """The spans as JSON values, for metadata and APIs."""
+        """Return the spans as JSON values, for metadata and APIs."""
         return [asdict(span) for span in self.spans]
 
     def highlights(self) -> dict[Span, float]:
-        """Every matched span of the text with its greatest similarity, in order; spans that overlap are one."""
+        """Return the matched spans of the text with their maximum similarity, in order. Overlaps are merged."""
         merged: list[tuple[Span, float]] = []
         for span in sorted(self.spans, key=lambda span: (span.start, span.end)):
             start, end, similarity = span.start, span.end, span.similarity
@@ -77,7 +77,7 @@ class Explanation:
         return dict(merged)
 
     def to_html(self) -> str:
-        """The text with its matched words marked, the stronger the match the deeper; self-contained and escaped."""
+        """Return the text as self-contained HTML, with matched words highlighted by similarity. All text is escaped."""
         parts = []
         at = 0
         for (start, end), similarity in self.highlights().items():
@@ -96,12 +96,14 @@ class Explanation:
         )
 
     def heatmap(self, word: str | None = None) -> Image:
-        """Pages have one, and this is a text.
+        """Raise an error, because only page images have heatmaps.
 
         Raises:
             InvalidRequestError: Always.
         """
-        raise InvalidRequestError(f"{self.document.id!r} is a text and no page image. `to_html` marks its words.")
+        raise InvalidRequestError(
+            f"{self.document.id!r} is a text, and only pages have heatmaps. Call to_html() to highlight its words."
+        )
 
     def _repr_html_(self) -> str:
         return self.to_html()
@@ -114,14 +116,14 @@ def explain(
     query_spans: Sequence[Span | None],
     document_spans: Sequence[Span | None],
 ) -> Explanation:
-    """Turn token similarities into words that meet.
+    """Return the matched words for the similarities of query and document tokens.
 
     Args:
         query: The query.
         document: The document.
-        similarities: (query tokens, tokens).
-        query_spans: For each row, its characters in the query, or None.
-        document_spans: For each column, its characters in the encoded text, or None.
+        similarities: (query tokens, tokens) float32.
+        query_spans: For each row, the characters of the query that it stands for, or None.
+        document_spans: For each column, the characters of the encoded text that it stands for, or None.
     """
     text = document.text_to_encode
     score = float(similarities.max(axis=1).sum()) if similarities.size else 0.0
@@ -143,7 +145,7 @@ def explain(
 
 
 def word_around(text: str, span: Span) -> Span:
-    """The whole word that a token is a piece of. Where writing has no spaces between words, the token itself."""
+    """Return the span of the word that contains a token. In scripts without spaces, return the span of the token."""
     start, end = span
     while start > 0 and _joins(text[start - 1 : start + 1]):
         start -= 1
@@ -153,5 +155,5 @@ def word_around(text: str, span: Span) -> Span:
 
 
 def _joins(pair: str) -> bool:
-    """Whether two neighbouring characters are of one word. Scripts from U+2E80 up are written without spaces."""
+    """Return whether two adjacent characters belong to one word. Scripts from U+2E80 on are written without spaces."""
     return all(character.isalnum() and character < "\u2e80" for character in pair)

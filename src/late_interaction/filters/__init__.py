@@ -1,20 +1,20 @@
-"""The ``where`` language: parsed once into a small syntax tree, which every engine compiles.
+"""The ``where`` language. A filter is parsed once into a syntax tree, which every engine compiles.
 
-A filter is a dict of fields and conditions, in the manner of MongoDB::
+A filter is a dict of fields and conditions, similar to MongoDB's::
 
     {"lang": "en", "year": {"$gte": 2020}, "$or": [{"tags": "new"}, {"author.name": {"$in": ["Ada", "Alan"]}}]}
 
-The meaning, which `matches` defines and every engine must share:
+`matches` defines the meaning, which is the same in every engine:
 
-* A field is a dotted path into the metadata; a path passes through lists of dicts (``authors.name``).
-* A list matches a condition if one of its elements does, or if the list itself is equal to the operand.
-* Values of different types are never equal and never compared: ``1`` is not ``"1"``, ``True`` is not ``1``.
+* A field is a dotted path into the metadata. A path also descends into lists of dicts (``authors.name``).
+* A list matches a condition if one of its elements does, or if the whole list equals the operand.
+* Values of different types are never equal and never ordered: ``1`` is not ``"1"``, ``True`` is not ``1``.
 * ``$ne``, ``$nin`` and ``$not`` are plain negations, so they also match documents without the field.
-* ``{"field": None}`` matches a null and a missing field.
-* ``$contains`` is Python's ``in``: a substring of a string, an element of a list.
+* ``{"field": None}`` matches null and a missing field.
+* ``$contains`` is Python's ``in``: a substring of a string, or an element of a list.
 
-Wherever a filter is taken, its syntax tree may be given instead: it also says what the dicts cannot, such as that the
-elements of a list do not count, which is how other libraries' filters are translated.
+Every function that accepts a filter also accepts a syntax tree. A tree can express conditions that a dict cannot, for
+example one that ignores the elements of lists. Filters of other libraries are translated to trees.
 """
 
 from late_interaction.filters.ast import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not, Where

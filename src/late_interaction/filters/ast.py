@@ -14,9 +14,9 @@ Kind: TypeAlias = Literal["null", "bool", "number", "string", "json"]
 
 @dataclass(frozen=True)
 class FieldValue:
-    """One comparable value: a scalar of the metadata, or a whole list or dict as canonical JSON (kind ``json``).
+    """A comparable value of the metadata: a scalar, or a whole list or dict as canonical JSON (kind ``json``).
 
-    ``is_element`` tells an element of a list from a value that stands alone.
+    ``is_element`` is true for an element of a list.
     """
 
     kind: Kind
@@ -25,7 +25,7 @@ class FieldValue:
 
     @staticmethod
     def of(value: object, *, is_element: bool = False) -> FieldValue:
-        """The comparable form of a JSON value."""
+        """Return the comparable form of a JSON value."""
         if value is None:
             return FieldValue("null", None, is_element)
         if isinstance(value, bool):
@@ -37,12 +37,12 @@ class FieldValue:
         return FieldValue("json", json.dumps(_canonical(value), sort_keys=True, ensure_ascii=False), is_element)
 
     def equals(self, other: FieldValue) -> bool:
-        """Whether both are the same value, whatever place they stand in."""
+        """Return whether both have the same kind and value; ``is_element`` is ignored."""
         return self.kind == other.kind and self.value == other.value
 
 
 def _canonical(value: object) -> object:
-    """The value with 1.0 written as 1, so that equal lists have equal JSON."""
+    """Return the value with integral floats as integers, so that equal lists have equal JSON."""
     if isinstance(value, Mapping):
         return {str(key): _canonical(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -54,7 +54,7 @@ def _canonical(value: object) -> object:
 
 @dataclass(frozen=True)
 class In:
-    """The field equals one of the values (``$eq``, ``$in``); or one of its ``elements`` does, if they count."""
+    """The field equals one of the values (``$eq``, ``$in``). With ``elements``, an element of a list may equal one."""
 
     field: str
     values: tuple[FieldValue, ...]
@@ -63,7 +63,7 @@ class In:
 
 @dataclass(frozen=True)
 class Compare:
-    """The field is a number or string in this order to the operand (``$gt``, ``$gte``, ``$lt``, ``$lte``)."""
+    """The field is a number or string that compares this way to the operand (``$gt``, ``$gte``, ``$lt``, ``$lte``)."""
 
     field: str
     operator: Literal["$gt", "$gte", "$lt", "$lte"]
@@ -75,7 +75,7 @@ class Compare:
 class Contains:
     """The field is a string with this substring, or a list with this element (``$contains``).
 
-    With ``ignore_case`` the substring is sought in lower case, in which the operand must be given.
+    With ``ignore_case``, the string is converted to lower case. The operand must be in lower case.
     """
 
     field: str
@@ -86,28 +86,28 @@ class Contains:
 
 @dataclass(frozen=True)
 class Exists:
-    """The field is there, if only as a null (``$exists``)."""
+    """The field exists; its value may be null (``$exists``)."""
 
     field: str
 
 
 @dataclass(frozen=True)
 class AllOf:
-    """Every clause holds (``$and``, and the entries of one dict). No clause: always true."""
+    """Every clause is true (``$and``, and the entries of one dict). True if there are no clauses."""
 
     clauses: tuple[Filter, ...]
 
 
 @dataclass(frozen=True)
 class AnyOf:
-    """At least one clause holds (``$or``)."""
+    """At least one clause is true (``$or``)."""
 
     clauses: tuple[Filter, ...]
 
 
 @dataclass(frozen=True)
 class Not:
-    """The clause does not hold."""
+    """The clause is false (``$not``)."""
 
     clause: Filter
 

@@ -14,7 +14,7 @@ __all__ = ["field_values", "matches"]
 
 
 def field_values(metadata: Mapping[str, Any]) -> Iterator[tuple[str, FieldValue]]:
-    """Every (path, value) that a filter can see: what an engine must index.
+    """Yield every (path, value) that a filter can refer to, which an engine must index.
 
     Example:
         >>> [(path, value.value) for path, value in field_values({"a": {"b": 1}, "t": ["x"]})]
@@ -39,7 +39,7 @@ def _walk(path: str, value: object) -> Iterator[tuple[str, FieldValue]]:
 
 
 def matches(clause: Filter, metadata: Mapping[str, Any]) -> bool:
-    """Whether a document with this metadata passes: the definition that engines are held to."""
+    """Return whether a document with this metadata matches the filter. Every engine must give the same result."""
     fields: dict[str, list[FieldValue]] = {}
     for path, value in field_values(metadata):
         fields.setdefault(path, []).append(value)

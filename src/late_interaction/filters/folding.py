@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["check_restricting", "is_always_true"]
 
 _Literal: TypeAlias = tuple[Filter, bool]
-"""A clause, and whether it must match or must not."""
+"""A clause, and whether it is required to match (True) or not to match (False)."""
 
 
 def is_always_true(clause: Filter) -> bool:
     """Return True only if every document matches the filter.
 
-    Recognized are empty filters, ``$in`` and ``$nin`` of no values, and ``$and``, ``$or`` and ``$not`` of any depth.
-    In an ``$or`` also a clause beside its negation, ``$nin`` beside ``$in`` of at least the same values, and
-    ``{"$exists": True}`` beside a condition that a missing field meets. Other conditions on one field are not compared
-    with each other, so a few filters that every document matches give False, for example
+    This recognizes empty filters, ``$in`` and ``$nin`` with an empty list, and ``$and``, ``$or`` and ``$not`` of any
+    depth. In an ``$or``, it also recognizes a clause and its negation, ``$nin`` and an ``$in`` of at least the same
+    values, and ``{"$exists": True}`` and a condition that a missing field satisfies. Other conditions on the same field
+    are not compared, so a few filters that match every document return False, for example
     ``{"$or": [{"$not": {"a": {"$gt": 1}}}, {"a": {"$gt": 0}}]}``.
 
     Example:
@@ -41,7 +41,7 @@ def _always(clause: Filter, *, matching: bool) -> bool:
 
 
 def _alternatives(clause: Filter, *, matching: bool) -> Iterator[_Literal]:
-    """The literals of which at least one must be true."""
+    """Yield literals. The clause matches, or does not match if ``matching`` is False, if at least one is true."""
     match clause:
         case Not(part):
             yield from _alternatives(part, matching=not matching)
@@ -60,7 +60,7 @@ def _alternatives(clause: Filter, *, matching: bool) -> Iterator[_Literal]:
 
 
 def _is_true(clause: Filter, matching: bool) -> bool:  # noqa: FBT001
-    """Whether a literal is true for every document, taken alone."""
+    """Return whether a literal is true for every document by itself."""
     match clause:
         case AllOf(parts):
             return matching and all(_always(part, matching=True) for part in parts)
@@ -71,12 +71,12 @@ def _is_true(clause: Filter, matching: bool) -> bool:  # noqa: FBT001
         case Contains(_, operand, elements=False) if operand.kind != "string":
             return not matching
         case In(field) | Contains(field) | Exists(field) if field.startswith("_"):
-            return matches(clause, {}) is matching  # such fields are not filterable: they are missing to every filter
+            return matches(clause, {}) is matching  # not filterable, so always missing
     return False
 
 
 def _cover_everything(literals: set[_Literal]) -> bool:
-    """Whether two of the literals are such that one is true wherever the other is not."""
+    """Return whether one of two literals is true for every document, for some pair of literals."""
     sets: dict[tuple[str, FieldValue], list[In]] = {}
     for clause, matching in literals:
         if matching and isinstance(clause, In):
@@ -97,7 +97,7 @@ def _cover_everything(literals: set[_Literal]) -> bool:
 
 
 def check_restricting(where: Where) -> Filter:
-    """Return the syntax tree of a filter that decides what is deleted.
+    """Return the syntax tree of a filter that selects documents to delete.
 
     Raises:
         InvalidRequestError: Every document matches the filter.

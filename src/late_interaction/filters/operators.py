@@ -1,4 +1,4 @@
-"""The operators that a filter needs, by their names in the ``where`` language."""
+"""The operators that a filter uses, by their names in the ``where`` language."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["OPERATORS", "operators_of"]
 OPERATORS = frozenset(
     {"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$contains", "$exists", "$and", "$or", "$not"}
 )
-"""Everything that `operators_of` can return."""
+"""All operators that `operators_of` can return."""
 
 _NEGATED = {"$eq": "$ne", "$in": "$nin", "$exists": "$exists"}
 
 
 def operators_of(clause: Filter) -> frozenset[str]:
-    """Return the operators that an engine needs for a filter.
+    """Return the operators that an engine must support to apply a filter.
 
-    Equal filters need the same ones, however they are written: ``{"$not": {"a": 1}}`` needs ``$ne``, and ``$all`` needs
-    ``$and`` and ``$eq``.
+    Equivalent spellings need the same operators: ``{"$not": {"a": 1}}`` needs ``$ne``, and ``$all`` needs ``$and`` and
+    ``$eq``.
 
     Example:
         >>> sorted(operators_of(AnyOf((Exists("a"), Not(Exists("b"))))))

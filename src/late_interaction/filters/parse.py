@@ -1,4 +1,4 @@
-"""Parse a ``where`` dict to a syntax tree."""
+"""Parse a ``where`` dict into a syntax tree."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["parse"]
 
-_MAX_DEPTH = 32  # deeper is a mistake, and SQL compilers have a limit of their own
+_MAX_DEPTH = 32  # levels of nesting; SQL compilers have their own limits
 
 
 def parse(where: Where) -> Filter:
-    """Parse a ``where`` dict; a syntax tree is one already.
+    """Return the syntax tree of a ``where`` dict. A syntax tree is returned unchanged.
 
     Raises:
-        InvalidFilterError: An unknown operator or an operand of the wrong type; the message names it.
+        InvalidFilterError: The filter is malformed, for example because of an unknown operator or an operand of the
+            wrong type.
 
     Example:
         >>> parse({"year": {"$gte": 2020}}).operand
@@ -52,8 +53,8 @@ def _parse(where: object, depth: int) -> Filter:
             clauses.append(Not(_parse(operand, depth + 1)))
         elif key.startswith("$"):
             raise InvalidFilterError(
-                f"Unknown operator {key!r}. At this place: a field name, $and, $or or $not. "
-                f"Inside a field: {', '.join(_OPERATORS)}."
+                f"Unknown operator {key!r}. Allowed here: a field name, $and, $or and $not. "
+                f"Allowed inside a field: {', '.join(_OPERATORS)} and $not."
             )
         else:
             clauses.append(_parse_field(key, operand, depth + 1))
@@ -66,21 +67,21 @@ def _parse_field(field: str, condition: object, depth: int) -> Filter:
     except InvalidDocumentError as error:
         raise InvalidFilterError(str(error)) from None
     if field.startswith("_"):
-        raise InvalidFilterError(f"The field {field!r} begins with '_': such metadata is stored but not filterable.")
+        raise InvalidFilterError(f"The field {field!r} begins with '_', so it is stored but cannot be filtered.")
     if depth > _MAX_DEPTH:
         raise InvalidFilterError(f"The filter is nested more than {_MAX_DEPTH} levels deep.")
     operators = isinstance(condition, Mapping) and any(str(key).startswith("$") for key in condition)
     if not operators:
         return In(field, (_operand(field, "$eq", condition),))
     clauses: list[Filter] = []
-    for operator, operand in condition.items():  # type: ignore[attr-defined]  # a Mapping, by the line above
+    for operator, operand in condition.items():  # type: ignore[attr-defined]  # a Mapping, checked above
         if operator == "$not":
             clauses.append(Not(_parse_field(field, operand, depth + 1)))
         elif operator in _OPERATORS:
             clauses.append(_OPERATORS[operator](field, operator, operand))
         else:
             raise InvalidFilterError(
-                f"Unknown operator {operator!r} for the field {field!r}. Known: {', '.join(_OPERATORS)}, $not."
+                f"Unknown operator {operator!r} for the field {field!r}. Allowed: {', '.join(_OPERATORS)} and $not."
             )
     return clauses[0] if len(clauses) == 1 else AllOf(tuple(clauses))
 
@@ -90,18 +91,18 @@ def _operand(field: str, operator: str, value: object) -> FieldValue:
         return FieldValue("number", _comparable(field, operator, value))
     try:
         return FieldValue.of(plain_json(value, "the operand"))
-    except InvalidDocumentError as error:  # what no document can hold
+    except InvalidDocumentError as error:  # no document can contain it
         raise InvalidFilterError(f"{operator} of the field {field!r}: {error}") from None
 
 
 def _comparable(field: str, operator: str, number: float) -> float:
-    """The number as SQLite compares it. Unlike a document a filter may name infinity, and integers beyond 64 bits."""
+    """Return the number as SQLite compares it. A filter may have infinity and integers beyond 64 bits."""
     try:
         wide = float(number)
     except OverflowError:
-        raise InvalidFilterError(f"{operator} of the field {field!r} has an integer beyond all numbers.") from None
+        raise InvalidFilterError(f"{operator} of the field {field!r} takes numbers up to about 1.8e308.") from None
     if math.isnan(wide):
-        raise InvalidFilterError(f"{operator} of the field {field!r} cannot take NaN, which equals nothing.")
+        raise InvalidFilterError(f"{operator} of the field {field!r} cannot take NaN, which does not equal any value.")
     return number if isinstance(number, float) or -(2**63) <= number < 2**63 else wide
 
 

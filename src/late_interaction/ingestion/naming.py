@@ -1,4 +1,4 @@
-"""From passages that are named as their files were given to passages that are named by root."""
+"""Rename passages: from file paths as given by the caller to names relative to a root."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Passage:
     """A passage of a file.
 
     Attributes:
-        document: The passage; its id and the metadata ``source`` name the file by its root.
+        document: The passage. Its id and the metadata ``source`` begin with the name of the file relative to the root.
         root: The number of the root.
-        path: The file, as `late_interaction.ingestion.roots.real_path` gives it.
-        given: The file, as it was given.
+        path: The path of the file, resolved by `late_interaction.ingestion.roots.real_path`.
+        given: The path of the file, as the caller gave it.
     """
 
     document: Document
@@ -44,22 +44,22 @@ class _File:
 
 
 class Naming:
-    """Names passages by the roots of an index.
+    """Rename passages relative to the roots of an index.
 
     Args:
-        roots: The roots. Those that are missing are added to them.
-        places: Files and folders that the passages were read from. Folders below one of them are not resolved: a
-            symbolic link that was followed on the way to a file stays in its name.
+        roots: The roots of the index. Missing roots are added.
+        places: Files and folders that the passages were read from. Symbolic links below a place are not resolved, so a
+            link that was followed to a file remains in the file's name.
     """
 
     def __init__(self, roots: Roots, places: Collection[str | os.PathLike[str]]) -> None:
         self._roots = roots
         self._places = {Path(place): real_path(place) for place in places}
-        self._files: dict[str, _File] = {}  # by the source as it is given
-        self._given: dict[str, str] = {}  # by name: the source as it is given
+        self._files: dict[str, _File] = {}  # by source as given
+        self._given: dict[str, str] = {}  # name to source as given
 
     def named(self, documents: Iterable[Document]) -> Iterator[Passage]:
-        """Yield the passages under their new names. A file that is given in two ways is taken in the first alone."""
+        """Yield the renamed passages, in order. If a file is given by two paths, only the first path is used."""
         for document in documents:
             source = document.metadata["source"]
             file = self._files.get(source) or self._file(source)
@@ -70,17 +70,20 @@ class Naming:
         given = Path(source)
         place, path = self._resolve(given)
         self._roots.of_place(place)
-        root = self._roots.of_place(path)  # perhaps one that is farther in
+        root = self._roots.of_place(path)  # may be a more deeply nested root
         file = _File(root.name_of(path), root.number, path, given)
         self._files[source] = file
         self._given.setdefault(file.name, source)
         return file
 
     def _resolve(self, given: Path) -> tuple[Path, Path]:
-        """The real paths of the innermost place that holds a file and of the file; a file in none is a place itself."""
+        """Return the real paths of the innermost place that contains a file, and of the file.
+
+        A file outside all places is its own place.
+        """
         for place in (given, *given.parents):
             rest = given.relative_to(place)
-            if place in self._places and os.pardir not in rest.parts:  # ".." is in "." by its name alone
+            if place in self._places and os.pardir not in rest.parts:  # "./.." is below "." only lexically
                 return self._places[place], self._places[place] / rest
         return real_path(given), real_path(given)
 

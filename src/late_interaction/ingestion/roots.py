@@ -1,9 +1,10 @@
-"""The roots that an index reads files from, and the names that it gives files.
+"""The roots of an index, and the names of the files below them.
 
-A root is a folder. A file belongs to the innermost root that holds it, and is named by its path from there, so two
-files never have one name and one file never has two. The index remembers each root: by a number, which documents carry
-(see `late_interaction.engines.Record`), the path of the folder, and a label. The label of the first root is empty, so
-its files are named ``docs/a.md``; those of later ones are named ``label//docs/a.md``, which no path from a root can be.
+A root is a folder. A file belongs to the innermost root that contains it, and its name is its path relative to that
+root. So file names are unique, and each file has exactly one name. The index stores each root as a number, which
+documents refer to (see `late_interaction.engines.Record`), the path of the folder, and a label. The label of the first
+root is empty, so its files are named ``docs/a.md``. Files of later roots are named ``label//docs/a.md``, which cannot
+be a relative path.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["Root", "Roots", "is_folder", "real_path"]
 
 _SEPARATOR = "//"  # between a label and a path
-_BATCH = 512  # documents of which the image references are changed in one commit
+_BATCH = 512  # documents whose image paths are updated in one commit
 
 
 def real_path(path: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a file or folder, in which no folder is a symbolic link; a file may be one."""
+    """Return the absolute path of a file or folder with all folders resolved. A file may be a symbolic link."""
     given = Path(path)
     if is_folder(given):
         return Path(os.path.realpath(given))
@@ -37,8 +38,8 @@ def real_path(path: str | os.PathLike[str]) -> Path:
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Return whether there is a folder; False also where it cannot be known."""
-    return os.path.isdir(path)  # noqa: PTH112  # that of pathlib raises PermissionError
+    """Return whether the path is a folder; False if permissions prevent the check."""
+    return os.path.isdir(path)  # noqa: PTH112  # Path.is_dir raises PermissionError
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Root:
     """A folder that files are read from.
 
     Attributes:
-        number: What documents carry.
+        number: The number that documents refer to.
         path: The folder, absolute and without symbolic links.
-        label: What the names of its files begin with; empty for the first root of an index.
+        label: The prefix of its files' names; empty for the first root of an index.
     """
 
     number: int
@@ -56,26 +57,26 @@ class Root:
     label: str
 
     def name_of(self, path: Path) -> str:
-        """Return the name of a file in this folder."""
+        """Return the name of a file below this root."""
         name = path.relative_to(self.path).as_posix()
         return f"{self.label}{_SEPARATOR}{name}" if self.label else name
 
     def path_of(self, name: str) -> Path:
-        """Return the path of a file of this name."""
+        """Return the path of the file with this name."""
         return self.path.joinpath(*name.rpartition(_SEPARATOR)[2].split("/"))
 
 
 class Roots:
-    """The roots of an index that documents are from, and those that are added.
+    """The roots of an index that have documents, and new roots.
 
     Raises:
-        CorruptIndexError: What the index remembers of them is damaged.
+        CorruptIndexError: The roots stored in the index are damaged.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._folder = None if engine.path is None else Path(os.path.realpath(engine.path.parent))
-        # A root without documents is forgotten: a run that failed before its first commit leaves one.
+        # Ignore roots without documents, which a run leaves if it fails before its first commit.
         self._roots = {root.number: root for root, _ in self._read() if any(engine.scan(root=root.number))}
         self._has_new = False
 
@@ -83,15 +84,15 @@ class Roots:
         return iter(self._roots.values())
 
     def of(self, path: Path) -> Root | None:
-        """Return the innermost root that holds a file or folder (an absolute path), or None."""
+        """Return the innermost root that contains a file or folder (an absolute path), or None."""
         holding = [root for root in self if path.is_relative_to(root.path)]
         return max(holding, key=lambda root: len(root.path.parts), default=None)
 
     def of_place(self, path: Path) -> Root:
-        """Return the root for a place to read: one that holds it, or a new one.
+        """Return the root for a file or folder to read: a known root that contains it, or a new one.
 
-        A new root is the current folder if the place is in it, or else the place itself if it is a folder, or else the
-        folder that it is in. It is not recorded before `record` is called.
+        A new root is the current folder if it contains the place. Otherwise it is the place itself if that is a folder,
+        or else the folder that contains the file. It is not stored until `record` is called.
         """
         known = self.of(path)
         if known is not None:
@@ -101,18 +102,19 @@ class Roots:
         return self._add(current if path.is_relative_to(current) else folder)
 
     def record(self) -> None:
-        """Write new roots into the index. This must happen before documents with their numbers are added."""
+        """Write new roots to the index. Call this before adding documents that refer to them."""
         if self._has_new:
             self._write()
 
     def move(self, where: str) -> None:
-        """Note that a root has moved: ``DIR``, where it is now, or ``LABEL=DIR``, where the one of this label is.
+        """Record the new location of a root: ``DIR``, or ``LABEL=DIR`` for the root with this label.
 
-        ``DIR`` alone is for the only root, or the one whose label or last folder name is that of ``DIR``. The last
-        folder name may stand for a label. Nothing is encoded: names stay, and page images refer to the new place.
+        ``DIR`` without a label selects the only root, or the root whose label or folder name equals that of ``DIR``. A
+        folder name is accepted in place of a label. Nothing is encoded again: file names stay the same, and page images
+        refer to the new location.
 
         Raises:
-            InvalidRequestError: There is no such folder or root, or the folder is another root.
+            InvalidRequestError: ``DIR`` is not a folder, does not select exactly one root, or is another root.
         """
         label, has_label, folder = where.partition("=")
         if is_folder(where) or not has_label:
@@ -122,21 +124,21 @@ class Roots:
             chosen = self._called(label)
         if not is_folder(folder):
             raise InvalidRequestError(
-                f"{folder!r} is not a folder. Name the folder in which the files of the root are now."
+                f"{folder!r} is not a folder. Pass the folder that contains the files of the root now."
             )
         if len(chosen) != 1:
             known = ", ".join(f"{root.label!r} ({root.path})" for root in self) or "none"
             raise InvalidRequestError(
-                f"{where!r} names {len(chosen)} roots of the index, and must name one. Its roots are: {known}. "
-                "Write LABEL=DIR, where LABEL is the label or the last folder name of one of them."
+                f"{where!r} must select exactly one root of the index, and selects {len(chosen)}. The roots are: "
+                f"{known}. Pass LABEL=DIR, where LABEL is the label or the folder name of a root."
             )
         path = real_path(folder)
         if any(root.path == path for root in self if root != chosen[0]):
-            raise InvalidRequestError(f"{path} is another root of the index already.")
+            raise InvalidRequestError(f"{path} is already another root of the index.")
         self._move(chosen[0], path)
 
     def follow(self) -> None:
-        """Move the roots that have moved together with the index, as a project that has its index in it does."""
+        """Update the roots that have moved together with the index, for example with a project that contains both."""
         for root, beside in list(self._read()):
             if beside is None or self._folder is None or root.number not in self._roots or is_folder(root.path):
                 continue
@@ -156,7 +158,7 @@ class Roots:
         return root
 
     def _move(self, root: Root, path: Path) -> None:
-        # The references first: a run that stops between the two finds the root where it was, and does it again.
+        # References first: if this is interrupted before the root is written, the next run repeats it.
         documents = self._engine.scan(root=root.number)
         moved = (_with_image_at(document, root.path, path) for document in documents)
         changed = (document for document in moved if document is not None)
@@ -175,7 +177,7 @@ class Roots:
         self._has_new = False
 
     def _beside(self, path: Path) -> str | None:
-        """The path of a root from the folder that the index is in, if one of the two holds the other."""
+        """Return the path of a root relative to the parent of the index, or None if neither contains the other."""
         if self._folder is None or not (path.is_relative_to(self._folder) or self._folder.is_relative_to(path)):
             return None
         return os.path.relpath(path, self._folder)
@@ -199,14 +201,14 @@ def _damage(key: str, values: Any) -> CorruptIndexError:
 
 
 def _label_of(path: Path, taken: set[str]) -> str:
-    """The last folder name of a path, with a number where another root has it."""
+    """Return the folder name of a path, with a number appended if another root has this label."""
     name = path.name.encode(errors="replace").decode() or "root"
     numbered = (name if number == 1 else f"{name}-{number}" for number in count(1))
     return next(label for label in numbered if label not in taken)
 
 
 def _with_image_at(document: Document, old: Path, new: Path) -> Document | None:
-    """The document with the image that refers to a file in another folder now; None if its image is in no such file."""
+    """Return the document with its image path moved to another folder; None if the image is not in the old folder."""
     image = document.image
     if image is None or image.path is None or not Path(image.path).is_relative_to(old):
         return None

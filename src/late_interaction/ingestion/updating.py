@@ -1,4 +1,4 @@
-"""Making an index hold the passages of files, and no others of the same files."""
+"""Bring an index up to date with the passages of files."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Changes", "update"]
 
-_COMMIT = 512  # passages a crash can lose; the next run goes on from there
-_PAGE = 16  # a page image takes as long to encode as so many passages, or longer
+_COMMIT_PASSAGES = 512  # in one commit; after a crash, the next run encodes at most this many again
+_PAGE_COST = 16  # in passages: encoding a page image takes at least as long as this many
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What an update did, in passages.
+    """The result of an update, as numbers of passages.
 
     Attributes:
-        added: Encoded, since they are new or have changed.
-        unchanged: Held as they are.
-        deleted: Of files that are gone or have become shorter.
-        updated: Changed in metadata or in the place of a page image alone, and not encoded again.
-        unknown_root: Held from an earlier release, which did not record the folder; never deleted.
+        added: Encoded, because they are new or have changed.
+        unchanged: Already stored.
+        deleted: Deleted, because their files were removed or have become shorter.
+        updated: Stored with new metadata or a new page image path, and not encoded again.
+        unknown_root: Stored by an earlier release, which did not record their folder. `update` never deletes them.
     """
 
     added: int
@@ -58,35 +58,34 @@ def update(
     progress: bool = False,
     on_skip: Callable[[Path, str], None] | None = None,
 ) -> Changes:
-    """Make the index hold these passages of their files, and no others of the same files.
+    """Add these passages, replace changed ones, and delete stored passages that are no longer in their files.
 
-    Each file gets a name (see `late_interaction.ingestion.roots`): ids and the metadata ``source`` begin with its path
-    from a root that the index remembers. So a file is the same one whatever the current folder is and however it is
-    given. Only documents that were read from a root are ever replaced or deleted; those that were added in another way
-    are not.
+    Each file gets a name relative to a root that the index stores (see `late_interaction.ingestion.roots`). Ids and the
+    metadata ``source`` begin with this name, so they depend neither on the current folder nor on how the path is
+    written. Only documents that were read from a root are replaced or deleted, never documents added in other ways.
 
-    What the index holds already is not encoded again. Commits every few hundred passages, or few dozen page images, so
-    a run that was interrupted goes on where it stopped.
+    Passages that are already stored are not encoded again. Every few hundred passages, or few dozen page images, are
+    committed, so an interrupted run can be resumed.
 
     Args:
         index: The index.
         documents: Passages with the metadata ``source`` (the path of the file) and ``passage`` (their number in the
-            file, from 0), as `late_interaction.readers.read_paths` makes them.
-        roots: Files and folders the passages are all there is of: what the index holds of other files in them is
-            deleted, since those files have gone or are empty now.
-        keep: Files and folders in ``roots`` that are left as they are, of a file that was read in part what was not
-            read; may be added to while ``documents`` is read.
-        allow_empty: Delete also everything that the index holds of a file or folder in ``roots`` in which there is no
-            file any more, and of folders that are empty now. Unmounted disks look like that, so without it the first
-            is an error, and the second is skipped.
+            file, from 0), as `late_interaction.readers.read_paths` returns them.
+        roots: Files and folders that were read completely. Stored passages of other files in them are deleted, because
+            those files were removed or are now empty.
+        keep: Files and folders in ``roots`` whose stored passages are kept. Of a file that was only partly read, the
+            passages that were not read are kept. The caller may extend this collection while ``documents`` is read.
+        allow_empty: Also delete all stored passages of a file or folder in ``roots`` that no longer has files, and of
+            folders that are now empty. An unmounted disk looks the same, so without ``allow_empty`` the first case is
+            an error, and the second is skipped.
         progress: Show a progress bar.
-        on_skip: Called with a file or folder that is skipped, and the reason; the rest goes on. Skipped are a document
-            that the encoder cannot encode (a page too long and thin, for example) or whose id the index holds of a
-            document that is not from this file, and a folder that is empty now. Without it each of these is an error.
+        on_skip: Called with each skipped file or folder and the reason. Skipped are documents that the encoder cannot
+            encode (for example very long and narrow pages), documents whose id belongs to a stored document from
+            another source, and folders that are now empty. Without ``on_skip``, each of these is an error.
 
     Raises:
-        InvalidRequestError: ``allow_empty`` would be needed; what was read is added, and nothing is deleted. Or,
-            without `on_skip`, something would be skipped.
+        InvalidRequestError: Deleting needs ``allow_empty``; new passages were added, and nothing was deleted. Or
+            something must be skipped, and there is no ``on_skip``.
     """
     known = Roots(index.engine)
     known.follow()
@@ -114,11 +113,11 @@ def update(
 
 @dataclass(frozen=True)
 class _SortedOut:
-    """What is to be done with a batch of passages."""
+    """A batch of passages, sorted by what must be written."""
 
-    changed: dict[str, Passage]  # by id: to be encoded
-    updated: list[Passage]  # changed in what is not encoded
-    adopted: list[Passage]  # held as they are, from a root that was not recorded
+    changed: dict[str, Passage]  # by id: must be encoded
+    updated: list[Passage]  # only fields changed that are not encoded
+    adopted: list[Passage]  # unchanged, but stored without a root by an earlier release
     unchanged: int
 
     @property
@@ -151,7 +150,10 @@ def _sort_out(index: Index, batch: list[Passage], skip: Callable[[Path, str], No
     for passage in batch:
         document, stored, owner = passage.document, held.get(passage.document.id), owners.get(passage.document.id)
         if stored is not None and owner not in (passage.root, LEGACY_ROOT):
-            skip(passage.given, f"the index holds a document {stored.id!r} that was not read from this file; it stays")
+            skip(
+                passage.given,
+                f"the index contains a document {stored.id!r} that was not read from this file; it was not replaced",
+            )
         elif stored is not None and _is_encoded_alike(document, stored):
             document = _with_kept_image(document, stored)
             if document != stored:
@@ -168,14 +170,14 @@ def _sort_out(index: Index, batch: list[Passage], skip: Callable[[Path, str], No
 
 
 def _is_encoded_alike(document: Document, stored: Document) -> bool:
-    """Whether the vectors of the stored document are those of the other."""
+    """Return whether the stored vectors are valid for the document."""
     if document.image is not None and stored.image is not None:
         return (document.image.digest, document.image.page) == (stored.image.digest, stored.image.page)
     return document.image is stored.image is None and document.text_to_encode == stored.text_to_encode
 
 
 def _with_kept_image(document: Document, stored: Document) -> Document:
-    """The document with the thumbnail that the index keeps of its page, if there is one."""
+    """Return the document with the stored thumbnail of its page, if there is one."""
     if document.image is None or stored.image is None or not stored.image.has_thumbnail:
         return document
     own = document.image
@@ -190,7 +192,7 @@ def _with_kept_image(document: Document, stored: Document) -> Document:
 
 
 def _refuse(path: Path, reason: str) -> None:
-    raise InvalidRequestError(f"{path} cannot be indexed: {reason}. Leave it out, or pass on_skip to skip it.")
+    raise InvalidRequestError(f"Cannot index {path}: {reason}. Leave it out, or pass on_skip to skip it.")
 
 
 def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
@@ -198,8 +200,8 @@ def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
     cost = 0
     for passage in passages:
         batch.append(passage)
-        cost += 1 if passage.document.image is None else _PAGE
-        if cost >= _COMMIT:
+        cost += 1 if passage.document.image is None else _PAGE_COST
+        if cost >= _COMMIT_PASSAGES:
             yield batch
             batch, cost = [], 0
     if batch:

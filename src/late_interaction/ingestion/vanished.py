@@ -1,4 +1,4 @@
-"""What an index holds of files that are gone or have become shorter, and whether it may be deleted."""
+"""Find stored passages whose files were removed or have become shorter, and decide whether to delete them."""
 
 from __future__ import annotations
 
@@ -21,47 +21,52 @@ if TYPE_CHECKING:
 
 __all__ = ["Reading", "find_stale"]
 
-_ALLOW = "if the files are gone for good, pass --allow-empty (allow_empty=True)"
+_ALLOW = "if the files were removed on purpose, pass --allow-empty (allow_empty=True)"
 
 
 @dataclass
 class Reading:
-    """What a run has read.
+    """Track which passages a run has read.
 
     Attributes:
-        places: The files and folders that it was to read, as `late_interaction.ingestion.roots.real_path` gives them.
+        places: The files and folders to read, resolved by `late_interaction.ingestion.roots.real_path`.
     """
 
     places: frozenset[Path]
-    _ends: dict[tuple[str, bool], int] = field(default_factory=dict)  # by name, and whether as page images
+    _ends: dict[tuple[str, bool], int] = field(default_factory=dict)  # by name, and whether a page image
     _paths: dict[str, Path] = field(default_factory=dict)  # by name
     _roots: set[int] = field(default_factory=set)
 
     def note(self, passage: Passage) -> None:
-        """Take down a passage that was read."""
+        """Record that a passage was read."""
         name, number = passage.document.metadata["source"], passage.document.metadata["passage"]
         kind = name, passage.document.image is not None
-        # The last number, not how many: a damaged page may be missing between them.
+        # The highest number, not the count: a damaged page in between may be missing.
         self._ends[kind] = max(number + 1, self._ends.get(kind, 0))
         self._paths[name] = passage.path
         self._roots.add(passage.root)
 
     def concerns(self, root: Root) -> bool:
-        """Return whether files of this root were read, or should have been."""
+        """Return whether files of this root were read, or were to be read."""
         return root.number in self._roots or any(
             place.is_relative_to(root.path) or root.path.is_relative_to(place) for place in self.places
         )
 
     def has(self, name: str) -> bool:
-        """Return whether something of a file was read."""
+        """Return whether any passage of the file with this name was read."""
         return name in self._paths
 
     def has_below(self, place: Path) -> bool:
-        """Return whether something of a file at or in this place was read."""
+        """Return whether any passage of a file at or below this place was read."""
         return any(path.is_relative_to(place) for path in self._paths.values())
 
     def is_beyond(self, document: Document, *, is_kept: bool) -> bool:
-        """Return whether a stored passage of a file that was read is not in the file any more."""
+        """Return whether a stored passage is no longer in its file, which was read.
+
+        Args:
+            document: The stored passage.
+            is_kept: The file was only partly read, so passages beyond the last one read are kept.
+        """
         end = self._ends.get((document.metadata["source"], document.image is not None))
         return end is None or (document.metadata["passage"] >= end and not is_kept)
 
@@ -75,13 +80,14 @@ def find_stale(
     allow_empty: bool,
     on_skip: Callable[[Path, str], None] | None,
 ) -> list[str]:
-    """Return the ids of the stored passages that are in no file any more.
+    """Return the ids of stored passages that are no longer in any file.
 
-    Those are passages from a root whose file is at or in one of the places that were read, and was not read or has
-    become shorter. See `late_interaction.ingestion.update` for ``allow_empty`` and ``on_skip``.
+    Only passages with a root are considered, and only if their file is at or below one of the places. A passage is
+    stale if its file was not read or has become shorter. See `late_interaction.ingestion.update` for ``allow_empty``
+    and ``on_skip``.
 
     Raises:
-        InvalidRequestError: ``allow_empty`` would be needed.
+        InvalidRequestError: Deleting needs ``allow_empty``.
     """
     stale: list[str] = []
     vanished: dict[Path, list[str]] = defaultdict(list)  # ids by file
@@ -101,8 +107,8 @@ def find_stale(
                 lost[path].append(document.id)
         if lost and not allow_empty and not is_folder(root.path):
             raise InvalidRequestError(
-                f"{root.path} is gone, and the index holds {_count(lost)} passages of files in it. Nothing was "
-                f"deleted. If the folder has moved, name its new place with --root; {_ALLOW}."
+                f"{root.path} does not exist, and the index contains {_count(lost)} passages of files in it. Nothing "
+                f"was deleted. If the folder has moved, pass its new location with --root; {_ALLOW}."
             )
         for path, ids in lost.items():
             vanished[path] += ids
@@ -113,14 +119,14 @@ def find_stale(
 
 
 def _check_places(vanished: dict[Path, list[str]], reading: Reading, kept: frozenset[Path]) -> None:
-    """Refuse to delete everything of a place in which there is nothing any more."""
+    """Raise if every stored passage of a place would be deleted because the place no longer has files."""
     for place in reading.places:
         lost = {path: ids for path, ids in vanished.items() if path.is_relative_to(place)}
         if not lost or reading.has_below(place) or any(path.is_relative_to(place) for path in kept):
             continue
-        if not any(path.is_file() for path in lost):  # a file that is there has become blank
+        if not any(path.is_file() for path in lost):  # else an existing file has become blank
             raise InvalidRequestError(
-                f"{place} has no files to read, and the index holds {_count(lost)} passages of files in it. Nothing "
+                f"{place} has no files to read, and the index contains {_count(lost)} passages of files in it. Nothing "
                 f"was deleted. If a disk is not mounted, mount it; {_ALLOW}."
             )
 
@@ -128,7 +134,7 @@ def _check_places(vanished: dict[Path, list[str]], reading: Reading, kept: froze
 def _leave_out_empty_folders(
     vanished: dict[Path, list[str]], places: frozenset[Path], skip: Callable[[Path, str], None]
 ) -> None:
-    """Keep what was in folders that are empty now, as a folder is on which a disk is not mounted."""
+    """Keep the passages of folders that are now empty, because an unmounted disk looks the same."""
     empty: dict[Path, list[Path]] = defaultdict(list)
     for path in vanished:
         folder = next((parent for parent in path.parents if is_folder(parent)), None)
@@ -136,14 +142,14 @@ def _leave_out_empty_folders(
             empty[folder].append(path)
     for folder, paths in empty.items():
         passages = _count({path: vanished.pop(path) for path in paths})
-        reason = f"it is empty, and the index holds {passages} passages of files in it, which stay"
+        reason = f"it is empty, and the index contains {passages} passages of files in it, which are kept"
         skip(folder, f"{reason}; if the folder is no longer needed, remove it; {_ALLOW}")
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether there is nothing in a folder but hidden files, which are not read."""
+    """Return whether a folder has no files except hidden ones, which are not read."""
     try:
-        return all(name.startswith(".") for name in os.listdir(folder))  # noqa: PTH208  # names are all that is needed
+        return all(name.startswith(".") for name in os.listdir(folder))  # noqa: PTH208  # only names are needed
     except OSError:
         return False
 
@@ -157,4 +163,4 @@ def _count(passages: dict[Path, list[str]]) -> int:
 
 
 def _refuse(folder: Path, reason: str) -> None:
-    raise InvalidRequestError(f"{folder} cannot be brought up to date: {reason}.")
+    raise InvalidRequestError(f"Cannot update the index from {folder}: {reason}.")

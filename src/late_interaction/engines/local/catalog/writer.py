@@ -25,8 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["Replacement", "Writer"]
 
 _MAX_ROW = 2**62
-_CHUNK_DOCUMENTS = 500  # added at a time
+_CHUNK_DOCUMENTS = 500
+"""Documents in one statement. Their 9 values each stay within SQLite's limit of 32,766 parameters.
+
+FTS5 writes its words into the database at the beginning of each statement that fires a trigger: one statement for each
+document takes several times as long.
+"""
 _IMAGE_COLUMN = DocumentRow._fields.index("image")
+
+
+_DOCUMENT_COLUMNS = "row, segment, position, id, text, encoded_text, metadata, root, checksum"
+_DOCUMENT_VALUES = f"({', '.join('?' * len(_DOCUMENT_COLUMNS.split(', ')))})"
 
 
 @dataclass(frozen=True)
@@ -130,10 +139,10 @@ class Writer(Reader):
         while chunk := list(islice(rows, _CHUNK_DOCUMENTS)):
             self.delete_ids(row.document.id for row in chunk)
             numbered = [(number + at, position + at, *row) for at, row in enumerate(chunk)]
-            self._connection.executemany(
-                "INSERT INTO documents (row, segment, position, id, text, encoded_text, metadata, root, checksum) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                ((row, segment, at, *document[:_IMAGE_COLUMN]) for row, at, document, _ in numbered),
+            values = ", ".join([_DOCUMENT_VALUES] * len(chunk))
+            self._connection.execute(
+                f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) VALUES {values}",
+                [value for row, at, document, _ in numbered for value in (row, segment, at, *document[:_IMAGE_COLUMN])],
             )
             self._connection.executemany(
                 "INSERT INTO images VALUES (?, ?, ?)",
@@ -198,7 +207,10 @@ class Writer(Reader):
 
     def delete_ids(self, ids: Iterable[str]) -> int:
         """Delete documents by id; return the number deleted."""
-        return sum(self._delete("documents.id = ?", [document_id]) for document_id in ids)
+        remaining, deleted = iter(dict.fromkeys(ids)), 0
+        while chunk := list(islice(remaining, _CHUNK_DOCUMENTS)):
+            deleted += self._delete(f"documents.id IN ({', '.join('?' * len(chunk))})", chunk)
+        return deleted
 
     def delete_where(self, where: Where) -> int:
         """Delete the documents that pass the filter; return the number deleted."""

@@ -34,6 +34,11 @@ class Found(NamedTuple):
     hit: Hit
     match_spans: list[dict[str, Any]] | None
 
+    def metadata(self, *, with_score: bool) -> dict[str, Any]:
+        """Return what is added to the metadata of the hit: the match spans if there are any, and the relevance."""
+        added: dict[str, Any] = {RELEVANCE_SCORE: self.hit.relevance} if with_score else {}
+        return added if self.match_spans is None else {**added, MATCH_SPANS: self.match_spans}
+
 
 def search_many(
     index: Index, queries: Sequence[str], k: int, *, explain: bool = False, **options: Unpack[SearchOptions]

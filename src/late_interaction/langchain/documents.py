@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
 
@@ -16,16 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["from_langchain", "image_block", "to_langchain"]
 
 
-def from_langchain(document: LangChainDocument, *, as_image: bool = True, keep_metadata: bool = True) -> Document:
-    """Return our document. See `as_document`."""
-    return as_document(
-        document.page_content, document.metadata, id=document.id, as_image=as_image, keep_metadata=keep_metadata
-    )
+def from_langchain(document: LangChainDocument, *, id: str | None = None, **settings: bool) -> Document:
+    """Return our document, under the id given or its own. The settings are those of `as_document`."""
+    return as_document(document.page_content, document.metadata, id=id or document.id, **settings)
 
 
-def to_langchain(document: Document) -> LangChainDocument:
-    """Return LangChain's document, with the id; what it has no field for is in the metadata."""
-    return LangChainDocument(page_content=document.text, id=document.id, metadata=metadata_of(document))
+def to_langchain(document: Document, **added: Any) -> LangChainDocument:
+    """Return LangChain's document, with the id; what it has no field for is in the metadata, and what is added."""
+    metadata = {**metadata_of(document), **added}
+    return LangChainDocument(page_content=document.text, id=document.id, metadata=metadata)
 
 
 def image_block(page: LangChainDocument | Document | Hit, *, index: Index | None = None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from late_interaction.adapters.arguments import as_index, engine_name
 from late_interaction.adapters.event_loop import async_search
-from late_interaction.adapters.results import MATCH_SPANS, RELEVANCE_SCORE, Found, search_many
+from late_interaction.adapters.results import search_many
 from late_interaction.index import Index, Mode
 from late_interaction.langchain.documents import to_langchain
 
@@ -110,17 +110,12 @@ class LateInteractionRetriever(BaseRetriever):
             min_relevance=self.score_threshold,
             explain=self.explain,
         )
-        return [[self._document(each) for each in hits] for hits in found]
+        scores = self.include_scores
+        return [
+            [to_langchain(each.hit.document, **each.metadata(with_score=scores)) for each in hits] for hits in found
+        ]
 
     _asearch_many = async_search(_search_many)
-
-    def _document(self, found: Found) -> LangChainDocument:
-        document = to_langchain(found.hit.document)
-        if self.include_scores:
-            document.metadata[RELEVANCE_SCORE] = found.hit.relevance
-        if self.explain:
-            document.metadata[MATCH_SPANS] = found.match_spans
-        return document
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)

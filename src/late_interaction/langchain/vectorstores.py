@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,11 +10,11 @@ from langchain_core.vectorstores import VectorStore
 
 from late_interaction.adapters.arguments import as_index, takes_images
 from late_interaction.adapters.documents import as_documents, column
-from late_interaction.adapters.event_loop import async_search
+from late_interaction.adapters.event_loop import async_search, async_write
 from late_interaction.adapters.results import diversity_options, search
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Mode
-from late_interaction.langchain.documents import to_langchain
+from late_interaction.langchain.documents import from_langchain, to_langchain
 
 if TYPE_CHECKING:
     from late_interaction.adapters.arguments import EncoderOrName, IndexOrPath
@@ -48,7 +47,7 @@ class LateInteractionVectorStore(VectorStore):
         >>> store.index.close()
     """
 
-    def __init__(self, *, index: IndexOrPath, encoder: EncoderOrName | None = None) -> None:
+    def __init__(self, *, index: IndexOrPath | None, encoder: EncoderOrName | None = None) -> None:
         self.index = as_index(index, encoder=encoder)
 
     @classmethod
@@ -62,37 +61,26 @@ class LateInteractionVectorStore(VectorStore):
         encoder: EncoderOrName | None = None,
         **kwargs: Any,
     ) -> LateInteractionVectorStore:
-        """Return a store with these texts, added as by `add_texts`.
+        """Return a store with these texts, added by `add_texts`.
 
-        Args:
-            texts: The texts.
-            embedding: The same as ``encoder``, where LangChain's callers expect it. Its single-vector embeddings
-                cannot be used.
-            metadatas: The metadata of each text.
-            index: The index, or the path of one.
-            encoder: The encoder of a new index: an `Encoder`, or what `load_encoder` takes.
-            **kwargs: ``ids``, the id of each text.
+        ``index`` is an index, or the path of one, and ``encoder`` the encoder of a new one: an `Encoder`, or what
+        `load_encoder` takes. ``embedding`` is the same as ``encoder``, where LangChain's callers expect it; its
+        single-vector embeddings cannot be used.
         """
-        if index is None:
-            raise InvalidRequestError("from_texts needs index=: an Index, or the path of one.")
         store = cls(index=index, encoder=embedding if encoder is None else encoder)
         store.add_texts(texts, metadatas, **kwargs)
         return store
 
     @classmethod
     def from_documents(
-        cls, documents: list[LangChainDocument], embedding: Any = None, **kwargs: Any
+        cls, documents: list[LangChainDocument], embedding: Any = None, *, ids: list[str] | None = None, **kwargs: Any
     ) -> LateInteractionVectorStore:
-        """Return a store with these documents. See `from_texts` for the other arguments."""
-        kwargs |= _columns(documents, kwargs.get("ids"))
-        return cls.from_texts(embedding=embedding, **kwargs)
+        """Return a store with these documents, added by `add_documents`. See `from_texts` for the other arguments."""
+        store = cls.from_texts([], embedding, **kwargs)
+        store.add_documents(documents, ids=ids)
+        return store
 
-    @classmethod
-    async def afrom_documents(
-        cls, documents: list[LangChainDocument], embedding: Any = None, **kwargs: Any
-    ) -> LateInteractionVectorStore:
-        """Return a store with these documents without blocking the event loop."""
-        return await asyncio.to_thread(cls.from_documents, documents, embedding, **kwargs)
+    afrom_documents = classmethod(async_write(from_documents))
 
     def add_texts(
         self,
@@ -110,7 +98,11 @@ class LateInteractionVectorStore(VectorStore):
 
         The id of a document is that of ``ids=``, or its own, or a hash of the content.
         """
-        return self.add_texts(**_columns(documents, kwargs.get("ids")))
+        if isinstance(documents, LangChainDocument):
+            raise InvalidRequestError("add_documents takes a list of documents: pass `[document]`.")
+        rows = zip(documents, column("ids", kwargs.get("ids"), len(documents)), strict=False)
+        as_image = takes_images(self.index)
+        return self.index.add([from_langchain(document, id=given, as_image=as_image) for document, given in rows])
 
     def delete(self, ids: list[str] | None = None, *, where: Where | None = None, **kwargs: Any) -> bool:
         """Delete by ids or by filter. Unknown ids are not an error.
@@ -135,7 +127,7 @@ class LateInteractionVectorStore(VectorStore):
             k: How many.
             filter: A ``where`` dict, or a function of a document, which is asked about every document of the store.
             mode: ``late``, ``lexical`` or ``hybrid``.
-            **kwargs: No others are known.
+            **kwargs: An error: a misspelt filter must not become no filter.
         """
         hits = self._search(query, k, {"filter": filter, "mode": mode, **kwargs})
         return [to_langchain(hit.document) for hit in hits]
@@ -156,12 +148,8 @@ class LateInteractionVectorStore(VectorStore):
     ) -> list[LangChainDocument]:
         """Return k of the ``fetch_k`` best documents that are unlike each other, by MaxSim between them.
 
-        Args:
-            query: The query.
-            k: How many.
-            fetch_k: Of how many.
-            lambda_mult: 1 counts relevance alone, 0 difference alone.
-            **kwargs: ``filter`` and ``mode``, as for `similarity_search`.
+        With ``lambda_mult`` 1 relevance alone counts, with 0 difference alone. Takes ``filter`` and ``mode`` as
+        `similarity_search` does.
         """
         hits = self._search(query, k, kwargs, **diversity_options(lambda_mult, fetch_k))
         return [to_langchain(hit.document) for hit in hits]
@@ -175,20 +163,8 @@ class LateInteractionVectorStore(VectorStore):
         return lambda relevance: relevance  # a hit knows its relevance
 
     def _search(self, query: str, k: int, given: dict[str, Any], **options: Any) -> list[Hit]:
-        if unknown := given.keys() - {"filter", "mode"}:  # a misspelt filter must not become no filter
+        if unknown := given.keys() - {"filter", "mode"}:
             raise InvalidRequestError(f"Unknown arguments: {', '.join(sorted(unknown))}. Known: k, filter, mode.")
         passes = given.get("filter")
         where = (lambda document: passes(to_langchain(document))) if callable(passes) else passes
         return search(self.index, query, k, where=where, mode=given.get("mode", "late"), **options)
-
-
-def _columns(documents: list[LangChainDocument], ids: list[str] | None) -> dict[str, Any]:
-    """Return the arguments of `add_texts` for documents: their own ids where no others are given."""
-    if isinstance(documents, LangChainDocument):
-        raise InvalidRequestError("A list of documents is needed: pass `[document]`.")
-    given = column("ids", ids, len(documents))
-    return {
-        "texts": [document.page_content for document in documents],
-        "metadatas": [document.metadata for document in documents],
-        "ids": [own or document.id for document, own in zip(documents, given, strict=False)],
-    }

@@ -73,14 +73,10 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
 
     @classmethod
     def from_documents(cls, documents: Sequence[Document], **kwargs: Any) -> LateInteractionIndex:  # type: ignore[override]
-        """Return an index of source documents, split into nodes.
+        """Return an index of source documents, split into nodes. Takes ``index=`` and ``encoder=`` too.
 
         A document of an id that the index holds replaces that one: its old nodes are deleted in the commit that adds
-        the new ones.
-
-        Args:
-            documents: LlamaIndex documents. Give them ids (``id_=``) if you will index them again.
-            **kwargs: ``index=`` and ``encoder=`` as above, and what LlamaIndex's `BaseIndex.from_documents` takes.
+        the new ones. So give documents ids (``id_=``) if you will index them again.
         """
         return super().from_documents(documents, replaced_sources=[document.id_ for document in documents], **kwargs)
 
@@ -90,10 +86,7 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
     ) -> LateInteractionIndex:
         """Open the index that is in a directory, by `persist` or because it was created there.
 
-        Args:
-            persist_dir: The directory.
-            encoder: Only where the index does not remember its own.
-            **kwargs: Passed to LlamaIndex's `BaseIndex`.
+        It needs ``encoder`` only where the index does not remember its own.
 
         Raises:
             IndexNotFoundError: The directory has no index.
@@ -133,11 +126,8 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
     def insert_nodes(self, nodes: Sequence[BaseNode], *, replace_documents: bool = False, **insert_kwargs: Any) -> None:
         """Add nodes, replacing those of the same id.
 
-        Args:
-            nodes: The nodes.
-            replace_documents: Delete all other nodes of their source documents in the same commit. For the nodes that
-                an `IngestionPipeline` makes of documents that have changed.
-            **insert_kwargs: Ignored.
+        With ``replace_documents`` all other nodes of their source documents are deleted in the same commit. For the
+        nodes that an `IngestionPipeline` makes of documents that have changed.
         """
         with self._callback_manager.as_trace("insert_nodes"):
             self._insert(nodes, replaced_sources=_sources_of(nodes) if replace_documents else ())
@@ -158,10 +148,8 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
     def refresh_ref_docs(self, documents: Sequence[Document], **update_kwargs: Any) -> list[bool]:
         """Insert the source documents that are new and replace those that have changed, each in one commit.
 
-        What is there is read from the index, so this also works after opening it again.
-
-        Returns:
-            For each document, whether it was new or had changed.
+        What is there is read from the index, so this also works after opening it again. Return for each document
+        whether it was new or had changed.
         """
         refreshed = []
         with self._callback_manager.as_trace("refresh_ref_docs"):

@@ -97,7 +97,7 @@ def to_node(document: Document) -> BaseNode:
     fields |= {"excluded_embed_metadata_keys": [*metadata, IMAGE_ERROR], "excluded_llm_metadata_keys": hidden}
     if problem := problem_with(document.image):  # the text is still there, and whoever wants the image is told
         return TextNode(metadata={**metadata, IMAGE_ERROR: problem}, **fields)
-    return PageNode.of(document.image, metadata=metadata, **fields)
+    return PageNode.of(document.image, image_mimetype="image/jpeg", metadata=metadata, **fields)
 
 
 def written_node(metadata: Mapping[str, Any]) -> BaseNode | None:

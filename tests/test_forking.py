@@ -258,12 +258,13 @@ def test_a_fork_waits_for_an_import(tmp_path):
     run(program, tmp_path / "index")
 
 
-def test_the_pools_of_a_child_are_its_own():
+def test_the_pools_of_a_child_are_its_own(tmp_path):
     program = """
     import asyncio
     from late_interaction.adapters.event_loop import in_thread
     from late_interaction.engines.local.search import threads
-    ask = lambda: asyncio.run(in_thread(os.getpid))
+    index = Index(engine=filled(sys.argv[1], 1)[0])
+    ask = lambda: asyncio.run(in_thread(index, os.getpid))
     def run():
         found = []
         threads.run([lambda: found.append(1), lambda: found.append(2)])
@@ -271,4 +272,4 @@ def test_the_pools_of_a_child_are_its_own():
     assert ask() == os.getpid() and run()
     assert in_child(lambda: ask() == os.getpid() and run())
     """
-    run(program)
+    run(program, tmp_path / "index")

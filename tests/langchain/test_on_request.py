@@ -65,6 +65,8 @@ class TestRetriever:
             ["paris", "berlin"],
             ["berlin", "paris"],
         ]
+        assert encoder.calls == 1  # the vectors of recent queries are kept
+        assert [len(found) for found in await retriever.abatch(["new", "newer"])] == [1, 1]
         assert encoder.calls == 2
         assert retriever.batch([]) == await retriever.abatch([]) == []
 

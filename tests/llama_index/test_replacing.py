@@ -11,8 +11,9 @@ from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode, TransformComponent
 
 from late_interaction import Index
+from late_interaction.adapters import sources
 from late_interaction.errors import InvalidRequestError, LateInteractionError
-from late_interaction.llama_index import LateInteractionIndex, indices
+from late_interaction.llama_index import LateInteractionIndex
 from tests.fakes import WordEncoder
 
 SPLITTER = SentenceSplitter(chunk_size=12, chunk_overlap=0)
@@ -191,7 +192,7 @@ def test_nodes_without_the_hash_of_their_source_are_replaced_too(library):
 
 
 def test_more_sources_than_a_filter_can_name(library, monkeypatch):
-    monkeypatch.setattr(indices, "_SOURCES_OF_A_COMMIT", 3)
+    monkeypatch.setattr(sources, "_MAX_SOURCES_OF_A_COMMIT", 3)
     for word in ("old", "new"):
         documents = [book(f"book {number}", word, 2) for number in range(10)]
         LateInteractionIndex.from_documents(documents, index=library.index, transformations=[SPLITTER])

@@ -131,5 +131,5 @@ async def test_of_a_query_nothing_but_the_query(index, encoder):
     bundle = QueryBundle("of zebras", image_path="zebra.png", custom_embedding_strs=["of zebras"], embedding=[0.5])
     engine.query(bundle)
     await engine.aquery("of lions")
-    assert encoder.queries == ["of zebras", "of zebras", "of lions", "of lions"]  # retriever and reranker
+    assert encoder.queries == ["of zebras", "of lions"]  # once each for the retriever and the reranker
     assert encoder.documents == []

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from late_interaction.encoders import reads_images
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index
 from late_interaction.index_encoder import as_encoder
 
-__all__ = ["as_index"]
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from late_interaction.encoders import Encoder
+
+    IndexOrPath: TypeAlias = Index | str | os.PathLike[str]
+    EncoderOrName: TypeAlias = Encoder | str | os.PathLike[str]
+
+__all__ = ["as_index", "encoder_name", "engine_name", "source_of", "takes_images"]
 
 
 def as_index(index: object, *, read_only: bool = False, encoder: object = None) -> Index:
     """Return the index, opened if it is given by its path.
+
+    Args:
+        index: An `Index`, or the path of one.
+        read_only: Open a path for reading; else for writing.
+        encoder: For a path: the encoder of a new index.
 
     Raises:
         InvalidRequestError: It is neither, or an encoder is given with an index that has one.
@@ -24,3 +39,25 @@ def as_index(index: object, *, read_only: bool = False, encoder: object = None) 
     if encoder is not None:
         raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
     return index
+
+
+def takes_images(index: Index | None, encoder: Encoder | None = None) -> bool:
+    """Return whether a page is encoded as its image; else the text on it is."""
+    return reads_images(encoder) if index is None else "image" in index.modalities
+
+
+def engine_name(index: Index) -> str:
+    """Return the name of the engine for traces, for example ``LocalEngine``."""
+    return type(index.engine).__name__
+
+
+def source_of(encoder: object) -> str | None:
+    """Return what `load_encoder` loads an encoder from; None for a custom encoder."""
+    source = getattr(encoder, "source", None)
+    return None if source is None else str(source)
+
+
+def encoder_name(index: Index | None, encoder: Encoder | None = None) -> str:
+    """Return the name of the encoder for events: what it is loaded from, or its class."""
+    known = source_of(encoder) if index is None else index.encoder_name
+    return known or type(encoder if index is None else index.encoder).__name__

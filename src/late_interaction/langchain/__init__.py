@@ -2,6 +2,13 @@
 
 All three are thin: they translate names and call the index, which may be shared between them and between threads.
 Async calls run in a thread, so the event loop is never blocked.
+
+`late_interaction.llama_index` has a `LateInteractionRetriever` too. To use both, import the modules::
+
+    from late_interaction import langchain as late_langchain, llama_index as late_llama_index
+
+    late_langchain.LateInteractionRetriever(index=index)
+    late_llama_index.LateInteractionRetriever(index=index)
 """
 
 from late_interaction.optional import require

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.documents import Document as LangChainDocument
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from late_interaction.adapters.arguments import as_index
-from late_interaction.encoders import reads_images
+from late_interaction.adapters.rerank import opened, ranked
+from late_interaction.adapters.results import RELEVANCE_SCORE
 from late_interaction.index import Index
-from late_interaction.index_encoder import as_encoder
-from late_interaction.langchain.documents import candidate, from_langchain
-from late_interaction.retrieval.reranking import rerank
-
-if TYPE_CHECKING:
-    from langchain_core.callbacks import Callbacks
+from late_interaction.langchain.documents import from_langchain
 
 __all__ = ["LateInteractionReranker"]
 
@@ -29,12 +24,16 @@ class LateInteractionReranker(BaseDocumentCompressor):
     encoded. With an encoder alone, all are encoded. The documents given are never changed: copies come back, with the
     relevance in [0, 1] under ``relevance_score``.
 
+    **Thread safety.** Any thread may call.
+
+    **Limits.** Documents that the index does not hold are encoded again at every call, unless ``store`` is set.
+
     Attributes:
         index: An `Index`, or the path of one, which is opened for reading; with ``store`` for writing.
         encoder: An `Encoder`, or what `load_encoder` takes; instead of an index.
         top_n: How many documents to keep.
-        store: Add documents that the index does not hold to it, so that they are encoded once. One of a known id but
-            other text replaces that.
+        store: Add documents that the index does not hold to it, so that they are encoded once. One with a known id
+            but another text replaces the stored document.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -46,38 +45,17 @@ class LateInteractionReranker(BaseDocumentCompressor):
 
     @model_validator(mode="before")
     @classmethod
-    def _open(cls, values: Any) -> Any:
-        if values.get("index") is None:
-            return values
-        return {**values, "index": as_index(values["index"], read_only=not values.get("store"))}
-
-    @field_validator("encoder", mode="before")
-    @classmethod
-    def _load(cls, encoder: object) -> object:
-        return None if encoder is None else as_encoder(encoder)
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> LateInteractionReranker:
-        if (self.index is None) == (self.encoder is None):
-            raise ValueError("Give either index= or encoder=.")
-        if self.store and self.index is None:
-            raise ValueError("store=True needs an index= to store in.")
-        return self
+    def _open(cls, values: dict[str, Any]) -> dict[str, Any]:
+        index, encoder, store = (values.get(name) for name in ("index", "encoder", "store"))
+        return {**values, **opened(index=index, encoder=encoder, store=bool(store))}
 
     def compress_documents(
-        self, documents: Sequence[LangChainDocument], query: str, callbacks: Callbacks | None = None
+        self, documents: Sequence[LangChainDocument], query: str, callbacks: Any = None
     ) -> list[LangChainDocument]:
-        """The ``top_n`` best documents for the query, best first, as copies."""
-        as_image = reads_images(self.encoder) if self.index is None else "image" in self.index.modalities
-        to_document = from_langchain if self.store else candidate
-        candidates = [to_document(document, as_image=as_image) for document in documents]
-        if self.index is not None:
-            hits = self.index.rerank(query, documents=candidates, k=self.top_n, store=self.store)
-        else:
-            hits = rerank(query, candidates, encoder=self.encoder, k=self.top_n)
-        positions = {id(candidate): position for position, candidate in enumerate(candidates)}
-        originals = [(hit, documents[positions[id(hit.document)]]) for hit in hits]
-        return [
-            original.model_copy(update={"metadata": {**original.metadata, "relevance_score": hit.relevance}})
-            for hit, original in originals
-        ]
+        """Return copies of the ``top_n`` best documents for the query, best first."""
+        source: dict[str, Any] = {"index": self.index, "encoder": self.encoder, "store": self.store}
+        best = []
+        for position, relevance in ranked(query, documents, from_langchain, top_n=self.top_n, **source):
+            metadata = {**documents[position].metadata, RELEVANCE_SCORE: relevance}
+            best.append(documents[position].model_copy(update={"metadata": metadata}))
+        return best

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import RunnableConfig, get_config_list
 from pydantic import ConfigDict, Field, field_validator
 
-from late_interaction.adapters.arguments import as_index
-from late_interaction.adapters.event_loop import in_thread
-from late_interaction.documents import Hit
+from late_interaction.adapters.arguments import as_index, engine_name
+from late_interaction.adapters.event_loop import async_search
+from late_interaction.adapters.results import search_many
 from late_interaction.index import Index, Mode
-from late_interaction.langchain.documents import hit_to_langchain
-
-if TYPE_CHECKING:
-    from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+from late_interaction.langchain.documents import to_langchain
 
 __all__ = ["LateInteractionRetriever"]
+
+_Configs: TypeAlias = RunnableConfig | list[RunnableConfig] | None
 
 
 class LateInteractionRetriever(BaseRetriever):
     """Retrieves from an `Index` by late interaction.
+
+    **Thread safety.** Any thread may call, and so may any event loop.
+
+    **Limits.** ``explain``, ``lexical`` and ``hybrid`` need an engine with these capabilities; the local one has them.
 
     Attributes:
         index: The index, or the path of one, which is opened for reading.
@@ -62,79 +65,61 @@ class LateInteractionRetriever(BaseRetriever):
         return as_index(index, read_only=True)
 
     def batch(
-        self,
-        inputs: list[str],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any,
+        self, inputs: list[str], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> list[list[LangChainDocument]]:
-        """The documents of several queries, which are encoded together."""
+        """Return the documents of several queries, which are encoded together."""
         try:
-            found = self._search_many(inputs, kwargs.get("k"), kwargs.get("where"))
+            found = self._search_many(inputs, **kwargs)
         except Exception:  # noqa: BLE001  # one by one, so that each call reports, and returns or raises, its own
             return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
-        configs = get_config_list(config, len(inputs))
-        calls = zip(inputs, configs, found, strict=True)
+        calls = zip(inputs, get_config_list(config, len(inputs)), found, strict=True)
         return [self.invoke(query, each, **kwargs, found=documents) for query, each, documents in calls]
 
     async def abatch(
-        self,
-        inputs: list[str],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any,
+        self, inputs: list[str], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> list[list[LangChainDocument]]:
-        """The documents of several queries, which are encoded together; the loop is not blocked."""
+        """Return the documents of several queries, which are encoded together; the event loop is not blocked."""
         try:
-            found = await in_thread(self._search_many, inputs, kwargs.get("k"), kwargs.get("where"))
+            found = await self._asearch_many(inputs, **kwargs)
         except Exception:  # noqa: BLE001  # as above
             return await super().abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
-        configs = get_config_list(config, len(inputs))
-        calls = zip(inputs, configs, found, strict=True)
+        calls = zip(inputs, get_config_list(config, len(inputs)), found, strict=True)
         return [await self.ainvoke(query, each, **kwargs, found=documents) for query, each, documents in calls]
 
+    # ``found`` is what `batch` has found already.
+
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,  # of the base class
-        k: int | None = None,
-        where: dict[str, Any] | None = None,
-        found: list[LangChainDocument] | None = None,  # by `batch` already
+        self, query: str, *, run_manager: Any, found: list[LangChainDocument] | None = None, **settings: Any
     ) -> list[LangChainDocument]:
-        return self._search_many([query], k, where)[0] if found is None else found
+        return self._search_many([query], **settings)[0] if found is None else found
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,  # of the base class
-        k: int | None = None,
-        where: dict[str, Any] | None = None,
-        found: list[LangChainDocument] | None = None,
+        self, query: str, *, run_manager: Any, found: list[LangChainDocument] | None = None, **settings: Any
     ) -> list[LangChainDocument]:
-        if found is None:
-            found = (await in_thread(self._search_many, [query], k, where))[0]
-        return found
+        return (await self._asearch_many([query], **settings))[0] if found is None else found
 
     def _search_many(
-        self, queries: list[str], k: int | None, where: dict[str, Any] | None
+        self, queries: list[str], k: int | None = None, where: dict[str, Any] | None = None
     ) -> list[list[LangChainDocument]]:
-        k, where = self.k if k is None else k, self.where if where is None else where
-        found = self.index.search_many(queries, k, where=where, mode=self.mode)
-        return [self._documents(query, hits) for query, hits in zip(queries, found, strict=True)]
+        found = search_many(
+            self.index,
+            queries,
+            self.k if k is None else k,
+            where=self.where if where is None else where,
+            mode=self.mode,
+            min_relevance=self.score_threshold,
+            explain=self.explain,
+        )
+        scores = self.include_scores
+        return [
+            [to_langchain(each.hit.document, **each.metadata(with_score=scores)) for each in hits] for hits in found
+        ]
 
-    def _documents(self, query: str, hits: list[Hit]) -> list[LangChainDocument]:
-        threshold = self.score_threshold or 0.0
-        hits = [hit for hit in hits if hit.relevance >= threshold]
-        explanations = self.index.explain_many(query, [hit.id for hit in hits]) if self.explain and hits else None
-        return [hit_to_langchain(hit, with_score=self.include_scores, explanations=explanations) for hit in hits]
+    _asearch_many = async_search(_search_many)
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)
-        params["ls_vector_store_provider"] = type(self.index.engine).__name__
+        params["ls_vector_store_provider"] = engine_name(self.index)
         params["ls_embedding_provider"] = "late-interaction"
         if self.index.encoder_name is not None:
             params["ls_embedding_model"] = self.index.encoder_name

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.vectorstores import VectorStore
 
-from late_interaction.adapters.arguments import as_index
-from late_interaction.adapters.event_loop import in_thread
+from late_interaction.adapters.arguments import as_index, takes_images
+from late_interaction.adapters.documents import as_documents, column
+from late_interaction.adapters.event_loop import async_search, async_write
+from late_interaction.adapters.results import diversity_options, search
 from late_interaction.errors import InvalidRequestError
-from late_interaction.index import Index, Mode
-from late_interaction.langchain.documents import from_langchain, from_text, hit_to_langchain, to_langchain
+from late_interaction.index import Mode
+from late_interaction.langchain.documents import from_langchain, to_langchain
 
 if TYPE_CHECKING:
+    from late_interaction.adapters.arguments import EncoderOrName, IndexOrPath
     from late_interaction.documents import Hit
-    from late_interaction.encoders import Encoder
     from late_interaction.filters import Where
 
 __all__ = ["LateInteractionVectorStore"]
@@ -29,6 +28,10 @@ StoreFilter: TypeAlias = Mapping[str, Any] | Callable[[LangChainDocument], bool]
 
 class LateInteractionVectorStore(VectorStore):
     """Documents in an `Index`, behind LangChain's store interface.
+
+    **Thread safety.** Any thread may call, and so may any event loop.
+
+    **Limits.** There is no search by a vector: a query has one vector for each token.
 
     Args:
         index: The index, or the path of one, which is opened for writing.
@@ -44,9 +47,7 @@ class LateInteractionVectorStore(VectorStore):
         >>> store.index.close()
     """
 
-    def __init__(
-        self, *, index: Index | str | os.PathLike[str], encoder: Encoder | str | os.PathLike[str] | None = None
-    ) -> None:
+    def __init__(self, *, index: IndexOrPath | None, encoder: EncoderOrName | None = None) -> None:
         self.index = as_index(index, encoder=encoder)
 
     @classmethod
@@ -56,47 +57,30 @@ class LateInteractionVectorStore(VectorStore):
         embedding: Any = None,
         metadatas: list[dict[str, Any]] | None = None,
         *,
-        ids: list[str] | None = None,
-        index: Index | str | os.PathLike[str] | None = None,
-        encoder: Encoder | str | os.PathLike[str] | None = None,
+        index: IndexOrPath | None = None,
+        encoder: EncoderOrName | None = None,
         **kwargs: Any,
     ) -> LateInteractionVectorStore:
-        """A store with these texts.
+        """Return a store with these texts, added by `add_texts`.
 
-        Args:
-            texts: The texts.
-            embedding: The same as ``encoder``, where LangChain's callers expect it. Its single-vector embeddings
-                cannot be used.
-            metadatas: Metadata of each text.
-            ids: Id of each text.
-            index: The index, or the path of one.
-            encoder: The encoder of a new index: an `Encoder`, or what `load_encoder` takes.
-            **kwargs: Passed to `add_texts`.
+        ``index`` is an index, or the path of one, and ``encoder`` the encoder of a new one: an `Encoder`, or what
+        `load_encoder` takes. ``embedding`` is the same as ``encoder``, where LangChain's callers expect it; its
+        single-vector embeddings cannot be used.
         """
-        if index is None:
-            raise InvalidRequestError("from_texts needs index=: an Index, or the path of one.")
         store = cls(index=index, encoder=embedding if encoder is None else encoder)
-        store.add_texts(texts, metadatas, ids=ids, **kwargs)
+        store.add_texts(texts, metadatas, **kwargs)
         return store
 
     @classmethod
     def from_documents(
-        cls, documents: list[LangChainDocument], embedding: Any = None, **kwargs: Any
+        cls, documents: list[LangChainDocument], embedding: Any = None, *, ids: list[str] | None = None, **kwargs: Any
     ) -> LateInteractionVectorStore:
-        """Make a store with these documents. See `from_texts` for the other arguments."""
-        if isinstance(documents, LangChainDocument):
-            raise InvalidRequestError("from_documents takes a list of documents: pass `[document]`.")
-        ids = _column("ids", kwargs.pop("ids", None), len(documents))
-        kwargs["ids"] = [given or document.id for document, given in zip(documents, ids, strict=True)]
-        texts = [document.page_content for document in documents]
-        return cls.from_texts(texts, embedding, [document.metadata for document in documents], **kwargs)
+        """Return a store with these documents, added by `add_documents`. See `from_texts` for the other arguments."""
+        store = cls.from_texts([], embedding, **kwargs)
+        store.add_documents(documents, ids=ids)
+        return store
 
-    @classmethod
-    async def afrom_documents(
-        cls, documents: list[LangChainDocument], embedding: Any = None, **kwargs: Any
-    ) -> LateInteractionVectorStore:
-        """Make a store with these documents without blocking the loop."""
-        return await asyncio.to_thread(cls.from_documents, documents, embedding, **kwargs)
+    afrom_documents = classmethod(async_write(from_documents))
 
     def add_texts(
         self,
@@ -106,24 +90,19 @@ class LateInteractionVectorStore(VectorStore):
         ids: list[str] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Add texts, replacing those of the same id; their ids. Other arguments of LangChain's callers are ignored."""
-        if isinstance(texts, str):
-            raise InvalidRequestError("add_texts takes a list of texts: pass `[text]`.")
-        texts = list(texts)
-        columns = zip(texts, _column("metadatas", metadatas, len(texts)), _column("ids", ids, len(texts)), strict=True)
-        as_image = "image" in self.index.modalities
-        return self.index.add(
-            [from_text(text, metadata, id=given, as_image=as_image) for text, metadata, given in columns]
-        )
+        """Add texts, replacing those of the same id; return their ids. LangChain's other arguments are ignored."""
+        return self.index.add(as_documents(texts, metadatas, ids, as_image=takes_images(self.index)))
 
     def add_documents(self, documents: list[LangChainDocument], **kwargs: Any) -> list[str]:
-        """Add documents, replacing those of the same id; their ids (``ids=``, their own, or a hash of the content)."""
+        """Add documents, replacing those of the same id; return their ids.
+
+        The id of a document is that of ``ids=``, or its own, or a hash of the content.
+        """
         if isinstance(documents, LangChainDocument):
             raise InvalidRequestError("add_documents takes a list of documents: pass `[document]`.")
-        ids = _column("ids", kwargs.get("ids"), len(documents))
-        pairs = zip(documents, ids, strict=True)
-        as_image = "image" in self.index.modalities
-        return self.index.add([from_langchain(document, id=given, as_image=as_image) for document, given in pairs])
+        rows = zip(documents, column("ids", kwargs.get("ids"), len(documents)), strict=False)
+        as_image = takes_images(self.index)
+        return self.index.add([from_langchain(document, id=given, as_image=as_image) for document, given in rows])
 
     def delete(self, ids: list[str] | None = None, *, where: Where | None = None, **kwargs: Any) -> bool:
         """Delete by ids or by filter. Unknown ids are not an error.
@@ -135,124 +114,57 @@ class LateInteractionVectorStore(VectorStore):
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[LangChainDocument]:
-        """The documents of these ids, in this order; unknown ids are left out."""
+        """Return the documents of these ids, in this order; unknown ids are left out."""
         return [to_langchain(document) for document in self.index.get(ids)]
 
     def similarity_search(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: StoreFilter | None = None,
-        mode: Mode = "late",
-        **kwargs: Any,
+        self, query: str, k: int = 4, *, filter: StoreFilter | None = None, mode: Mode = "late", **kwargs: Any
     ) -> list[LangChainDocument]:
-        """The k best documents, of those that pass the filter.
+        """Return the k best documents, of those that pass the filter, best first.
 
         Args:
             query: The query.
             k: How many.
-            filter: A ``where`` dict, or a function of a document, which is asked about every one of the store.
+            filter: A ``where`` dict, or a function of a document, which is asked about every document of the store.
             mode: ``late``, ``lexical`` or ``hybrid``.
-            **kwargs: No others are known.
+            **kwargs: An error: a misspelt filter must not become no filter.
         """
-        return [hit_to_langchain(hit) for hit in self._search(query, k, filter, mode, kwargs)]
+        hits = self._search(query, k, {"filter": filter, "mode": mode, **kwargs})
+        return [to_langchain(hit.document) for hit in hits]
 
     def similarity_search_with_score(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: StoreFilter | None = None,
-        mode: Mode = "late",
-        **kwargs: Any,
-    ) -> list[tuple[LangChainDocument, float]]:
-        """The same with `Hit.score`: greater is better."""
-        return [(hit_to_langchain(hit), hit.score) for hit in self._search(query, k, filter, mode, kwargs)]
-
-    async def asimilarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[LangChainDocument]:
-        """`similarity_search` without blocking the loop."""
-        return await in_thread(self.similarity_search, query, k, **kwargs)
-
-    async def asimilarity_search_with_score(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[LangChainDocument, float]]:
-        """`similarity_search_with_score` without blocking the loop."""
-        return await in_thread(self.similarity_search_with_score, query, k, **kwargs)
-
-    def max_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        *,
-        filter: StoreFilter | None = None,
-        mode: Mode = "late",
-        **kwargs: Any,
-    ) -> list[LangChainDocument]:
-        """Some of the ``fetch_k`` best documents that are unlike each other, by MaxSim between them.
-
-        Args:
-            query: The query.
-            k: How many.
-            fetch_k: Of how many.
-            lambda_mult: 1 counts relevance alone, 0 difference alone.
-            filter: As for `similarity_search`.
-            mode: ``late``, ``lexical`` or ``hybrid``.
-            **kwargs: No others are known.
-        """
-        if not 0 <= lambda_mult <= 1:
-            raise InvalidRequestError(f"lambda_mult must be between 0 and 1, not {lambda_mult!r}.")
-        hits = self._search(query, k, filter, mode, kwargs, diversity=1 - lambda_mult, diversity_pool=fetch_k)
-        return [hit_to_langchain(hit) for hit in hits]
-
-    async def amax_marginal_relevance_search(
-        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
-    ) -> list[LangChainDocument]:
-        """The same without blocking the loop."""
-        return await in_thread(self.max_marginal_relevance_search, query, k, fetch_k, lambda_mult, **kwargs)
+        """Return the documents of `similarity_search`, each with `Hit.score`: greater is better."""
+        return [(to_langchain(hit.document), hit.score) for hit in self._search(query, k, kwargs)]
 
     def _similarity_search_with_relevance_scores(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: StoreFilter | None = None,
-        mode: Mode = "late",
-        **kwargs: Any,
-    ) -> list[tuple[LangChainDocument, float]]:
-        return [(hit_to_langchain(hit), hit.relevance) for hit in self._search(query, k, filter, mode, kwargs)]
-
-    async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[LangChainDocument, float]]:
-        return await in_thread(self._similarity_search_with_relevance_scores, query, k, **kwargs)
+        return [(to_langchain(hit.document), hit.relevance) for hit in self._search(query, k, kwargs)]
+
+    def max_marginal_relevance_search(
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+    ) -> list[LangChainDocument]:
+        """Return k of the ``fetch_k`` best documents that are unlike each other, by MaxSim between them.
+
+        With ``lambda_mult`` 1 relevance alone counts, with 0 difference alone. Takes ``filter`` and ``mode`` as
+        `similarity_search` does.
+        """
+        hits = self._search(query, k, kwargs, **diversity_options(lambda_mult, fetch_k))
+        return [to_langchain(hit.document) for hit in hits]
+
+    asimilarity_search = async_search(similarity_search)
+    asimilarity_search_with_score = async_search(similarity_search_with_score)
+    _asimilarity_search_with_relevance_scores = async_search(_similarity_search_with_relevance_scores)
+    amax_marginal_relevance_search = async_search(max_marginal_relevance_search)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda relevance: relevance  # a hit knows its relevance
 
-    def _search(
-        self,
-        query: str,
-        k: int,
-        passes: StoreFilter | None,
-        mode: Mode,
-        others: dict[str, Any],
-        **options: Any,
-    ) -> list[Hit]:
-        if others:  # a misspelt filter must not become no filter
-            raise InvalidRequestError(f"Unknown arguments: {', '.join(others)}. Known: k, filter, mode.")
-        if not callable(passes):
-            return self.index.search(query, k, where=passes, mode=mode, **options)
-        with self.index.one_state():
-            passing = [document.id for document in self.index.scan() if passes(to_langchain(document))]
-            return self.index.search(query, k, candidates=passing, mode=mode, **options)
-
-
-def _column(name: str, values: Sequence[Any] | None, length: int) -> Iterable[Any]:
-    if values is None:
-        return repeat(None, length)
-    if len(values) != length:
-        raise InvalidRequestError(f"{name} has {len(values)} entries for {length} documents.")
-    return values
+    def _search(self, query: str, k: int, given: dict[str, Any], **options: Any) -> list[Hit]:
+        if unknown := given.keys() - {"filter", "mode"}:
+            raise InvalidRequestError(f"Unknown arguments: {', '.join(sorted(unknown))}. Known: k, filter, mode.")
+        passes = given.get("filter")
+        where = (lambda document: passes(to_langchain(document))) if callable(passes) else passes
+        return search(self.index, query, k, where=where, mode=given.get("mode", "late"), **options)

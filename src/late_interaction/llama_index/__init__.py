@@ -2,6 +2,8 @@
 
 All three are thin: they translate names and call the index, which may be shared between them and between threads.
 Async calls run in a thread, so the event loop is never blocked.
+
+`late_interaction.langchain` has a `LateInteractionRetriever` too; its docstring shows how to use both.
 """
 
 from late_interaction.optional import require

@@ -2,53 +2,61 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.retrievers import BaseRetriever
+from llama_index.core.schema import NodeWithScore
 
 from late_interaction.adapters.arguments import as_index
-from late_interaction.adapters.event_loop import in_thread
-from late_interaction.filters import AllOf, Filter, parse
-from late_interaction.index import Index, Mode
+from late_interaction.adapters.event_loop import async_search
+from late_interaction.adapters.filters import all_of
+from late_interaction.adapters.results import MATCH_SPANS, Found, search_many
 from late_interaction.llama_index.filters import to_filter
-from late_interaction.llama_index.nodes import REF_DOC_ID, hit_to_node, with_matches
+from late_interaction.llama_index.nodes import REF_DOC_ID, to_node, with_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llama_index.core.schema import NodeWithScore, QueryBundle
+    from llama_index.core.schema import QueryBundle
     from llama_index.core.vector_stores.types import MetadataFilters
 
+    from late_interaction.adapters.arguments import IndexOrPath
     from late_interaction.filters import Where
+    from late_interaction.index import Mode
 
-__all__ = ["LateInteractionRetriever"]
+__all__ = ["RETRIEVER_SETTINGS", "LateInteractionRetriever"]
+
+RETRIEVER_SETTINGS = ("similarity_top_k", "where", "filters", "node_ids", "doc_ids", "mode", "explain")
+"""The arguments of `LateInteractionRetriever` that it does not pass on to LlamaIndex, besides the index."""
 
 
 class LateInteractionRetriever(BaseRetriever):
     """Retrieves nodes from an `Index` by late interaction.
 
-    What restricts the nodes is looked at before they are scored, and may be combined.
+    Filters are applied before scoring, and may be combined. The score of a node is its relevance in [0, 1]. The image
+    of a page is rendered when it is first read.
+
+    **Thread safety.** Any thread may call, and so may any event loop.
+
+    **Limits.** ``explain``, ``lexical`` and ``hybrid`` need an engine with these capabilities; the local one has them.
 
     Args:
         index: The index, or the path of one, which is opened for reading.
         similarity_top_k: How many nodes.
         where: Only nodes that pass this filter.
-        filters: Only nodes that pass these filters of LlamaIndex, nested as one likes.
+        filters: Only nodes that pass these filters of LlamaIndex, nested to any depth.
         node_ids: Only these nodes.
         doc_ids: Only nodes of these source documents.
         mode: ``late``, ``lexical`` or ``hybrid``.
         explain: Put the words that match into the metadata of each node, under ``match_spans``, which is shown neither
             to models nor to encoders.
         **kwargs: Passed to LlamaIndex's `BaseRetriever`.
-
-    The score of a node is its relevance in [0, 1].
     """
 
     def __init__(
         self,
         *,
-        index: Index | str | os.PathLike[str],
+        index: IndexOrPath,
         similarity_top_k: int = 2,
         where: Where | None = None,
         filters: MetadataFilters | None = None,
@@ -69,26 +77,23 @@ class LateInteractionRetriever(BaseRetriever):
         self.explain = explain
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        query = query_bundle.query_str
-        hits = self.index.search(
-            query, self.similarity_top_k, where=self._restriction(), candidates=self.node_ids, mode=self.mode
+        of_sources = None if self.doc_ids is None else {REF_DOC_ID: {"$in": list(self.doc_ids)}}
+        where = all_of(self.where, None if self.filters is None else to_filter(self.filters), of_sources)
+        [found] = search_many(
+            self.index,
+            [query_bundle.query_str],
+            self.similarity_top_k,
+            where=where,
+            candidates=self.node_ids,
+            mode=self.mode,
+            explain=self.explain,
         )
-        found = [hit_to_node(hit) for hit in hits]
+        return [self._node(each) for each in found]
+
+    _aretrieve = async_search(_retrieve)
+
+    def _node(self, found: Found) -> NodeWithScore:
+        node = to_node(found.hit.document)
         if self.explain:
-            explanations = self.index.explain_many(query, [hit.id for hit in hits])
-            found = [with_matches(node, explanations.get(node.node_id)) for node in found]
-        return found
-
-    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return await in_thread(self._retrieve, query_bundle)
-
-    def _restriction(self) -> Filter | None:
-        """All that restricts the nodes but their ids, as one filter."""
-        clauses: list[Filter] = []
-        if self.where is not None:
-            clauses.append(parse(self.where))
-        if self.filters is not None:
-            clauses.append(to_filter(self.filters))
-        if self.doc_ids is not None:
-            clauses.append(parse({REF_DOC_ID: {"$in": list(self.doc_ids)}}))
-        return AllOf(tuple(clauses)) if clauses else None
+            node = with_hidden(node, MATCH_SPANS, found.match_spans)
+        return NodeWithScore(node=node, score=found.hit.relevance)

@@ -1,0 +1,50 @@
+"""The node of a page that was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from llama_index.core.bridge.pydantic import PrivateAttr, model_serializer
+from llama_index.core.schema import ImageNode, MetadataMode, TextNode
+
+from late_interaction.adapters.lazy_image import LazyImage
+from late_interaction.images import PageImage
+
+__all__ = ["PageNode"]
+
+
+class PageNode(LazyImage, ImageNode):
+    """An `ImageNode` whose ``image``, JPEG in base64, is rendered when it is first read.
+
+    It is equal to the plain `ImageNode` that serializing and pickling give. If the image is unavailable when it is
+    read, it is None, ``metadata["image_error"]`` says why, and models are shown the text.
+    """
+
+    _page: PageImage | None = PrivateAttr(default=None)
+
+    @property
+    def hash(self) -> str:
+        """A hash of the page and its text, for which nothing is rendered."""
+        if self._page is None:
+            return super().hash
+        content = f"{self._page.digest}-{self._page.page}-{self.text}"
+        return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def get_content_blocks(self, metadata_mode: MetadataMode = MetadataMode.NONE) -> list[Any]:
+        """Return what models are shown: the image, or the text where the image is unavailable."""
+        kind = TextNode if self.read_image() is None else ImageNode
+        return kind.get_content_blocks(self, metadata_mode)
+
+    @model_serializer(mode="wrap")
+    def custom_model_dump(self, handler: Any, info: Any) -> dict[str, Any]:
+        """Return the fields. It extends LlamaIndex's own, whose name it has."""
+        self.read_image()
+        return super().custom_model_dump(handler, info)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ImageNode) and self.model_dump() == other.model_dump()
+
+    def __reduce__(self) -> tuple[Callable[..., ImageNode], tuple[dict[str, Any]]]:
+        return ImageNode.from_dict, (self.to_dict(),)

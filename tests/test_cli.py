@@ -84,7 +84,7 @@ def indexed(made, folder, encoder):
 
 
 def load_with(patch, load):
-    patch.setattr("late_interaction.index_encoder.load_encoder", load)
+    patch.setattr("late_interaction.index_encoder.shared_encoder", load)
 
 
 def write_pages(folder):

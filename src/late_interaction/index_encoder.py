@@ -8,10 +8,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.encoders import Encoder, ReducedEncoder, load_encoder
+from late_interaction.encoders import Encoder, ReducedEncoder
 from late_interaction.encoders.fingerprint import differences
 from late_interaction.encoders.protocol import reads_images, reads_text
 from late_interaction.encoders.record import EncoderRecord, InvalidRecordError, is_hub_name
+from late_interaction.encoders.sharing import shared_encoder
 from late_interaction.errors import (
     CorruptIndexError,
     IncompatibleEncoderError,
@@ -97,7 +98,7 @@ def as_encoder(encoder: object) -> Encoder:
         InvalidRequestError: It is neither.
     """
     if isinstance(encoder, (str, os.PathLike)):
-        return load_encoder(encoder)
+        return shared_encoder(encoder)
     if not isinstance(encoder, Encoder):
         raise InvalidRequestError(
             f"{type(encoder).__name__} is not an encoder: it needs dim, fingerprint, encode_queries and "
@@ -187,7 +188,7 @@ def _remembered(record: EncoderRecord | None) -> Encoder:
             f"folder of that name. Pass the one you mean: {_call(record)}."
         )
     try:
-        return load_encoder(
+        return shared_encoder(
             source,
             revision=record.revision,
             local_files_only=True,

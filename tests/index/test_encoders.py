@@ -161,7 +161,7 @@ class TestEncoders:
             index.add(FACTS)
         with LocalEngine.open(path) as engine:
             engine.record_encoder({"source": "minilm", "revision": None, "fingerprint": {}})
-        monkeypatch.setattr("late_interaction.index_encoder.load_encoder", lambda *_, **__: pytest.fail("was loaded"))
+        monkeypatch.setattr("late_interaction.index_encoder.shared_encoder", lambda *_, **__: pytest.fail("was loaded"))
         with Index.open(path, read_only=True) as index:
             index.search("nile", mode="lexical")
             index.info()

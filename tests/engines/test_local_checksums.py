@@ -300,7 +300,7 @@ FIELDS_DAMAGE = {
 def test_filter_rows_that_are_not_the_metadata(index, what):
     assert change(index, FIELDS_DAMAGE[what]) >= 1
     with LocalEngine.open(index, read_only=True) as engine:
-        assert any("ilters see" in problem or "fields" in problem for problem in engine.verify().problems)
+        assert any("ilters find" in problem or "fields" in problem for problem in engine.verify().problems)
 
 
 ROWS_DAMAGE = {

@@ -63,7 +63,7 @@ def readable(kind: Any, dimensions: int = 1) -> Any:
 
 def _cache_directory(source: str) -> str | None:
     """Return the directory in which numba keeps compiled code of this file; None if it finds no place."""
-    probe = FunctionType((lambda: None).__code__.replace(co_filename=source), {})
+    probe = FunctionType((lambda: None).__code__.replace(co_filename=source), globals())
     try:
         return str(nb.njit(cache=True)(probe).stats.cache_path)
     except (RuntimeError, OSError):

@@ -136,7 +136,7 @@ class TestPagesOut:
         assert best[0].node.metadata["page"] == 3
         assert colour_encoder.images_encoded == before
         for mode in (MetadataMode.LLM, MetadataMode.EMBED):
-            assert "gone" not in best[0].node.get_content(mode)
+            assert "does not exist" not in best[0].node.get_content(mode)
 
     def test_pixels_in_a_node_stand_for_an_image_that_came_without_a_file(self, empty, tmp_path, colour_encoder):
         empty.add([Document(image=Image.new("RGB", (64, 64), BLUE), id="square")])

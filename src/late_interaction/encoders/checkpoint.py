@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from late_interaction.encoders.minilm import MINILM, minilm_folder
 from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
 
-__all__ = ["SETTINGS_FILES", "Checkpoint", "cache_folder", "cached_folder", "resolve"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["SETTINGS_FILES", "Checkpoint", "LoadOptions", "cache_folder", "cached_folder", "resolve"]
+
+
+class LoadOptions(TypedDict, total=False):
+    """The keyword arguments of `load_encoder`; the attributes of `Checkpoint` explain them."""
+
+    device: str | None
+    revision: str | None
+    trust_remote_code: bool
+    local_files_only: bool
+    image_tokens_only: bool
+
 
 SETTINGS_FILES = ("config.json", "modules.json")
 """A checkpoint has at least one of these."""
@@ -104,15 +118,7 @@ class Checkpoint:
             raise InvalidRequestError(f"image_tokens_only is for models of page images; {self.name} reads none.")
 
 
-def resolve(
-    name_or_path: str | os.PathLike[str],
-    *,
-    device: str | None = None,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-    local_files_only: bool = False,
-    image_tokens_only: bool = False,
-) -> Checkpoint:
+def resolve(name_or_path: str | os.PathLike[str], **options: Unpack[LoadOptions]) -> Checkpoint:
     """Resolve a name or path; the arguments are those of `load_encoder`.
 
     A folder is preferred to a model of the same name on the hub, and is loaded without the network.
@@ -123,26 +129,26 @@ def resolve(
         OptionalDependencyError: ``"minilm"`` without its package.
     """
     if name_or_path == MINILM:  # from a Python package, which has one revision and no code
-        place = str(minilm_folder())
-        return Checkpoint(MINILM, place, device, local_files_only=True, image_tokens_only=image_tokens_only)
+        minilm = Checkpoint(MINILM, str(minilm_folder()), **options)
+        return replace(minilm, revision=None, trust_remote_code=False, local_files_only=True)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
-        name = place = str(path.resolve())
-        local_files_only = True  # its settings may name models of the hub, for which the caller did not ask
-    elif isinstance(name_or_path, os.PathLike) or str(name_or_path).startswith((".", "/", "~", os.sep)):
+        name = str(path.resolve())
+        options["local_files_only"] = True  # its settings may name models of the hub, for which the caller did not ask
+        return Checkpoint(name, name, **options)
+    if isinstance(name_or_path, os.PathLike) or str(name_or_path).startswith((".", "/", "~", os.sep)):
         raise UnsupportedCheckpointError(f"There is no folder {path}.")
-    else:
-        name = place = str(name_or_path)
-        if local_files_only:
-            # By its folder in the cache: given a name, huggingface_hub uses the network even with local_files_only.
-            folder = cached_folder(name, revision)
-            if folder is None:
-                raise UnsupportedCheckpointError(
-                    f"{name} is not in the local cache, and the network must not be used. Check the name. The model "
-                    "that needs no network is 'minilm'."
-                )
-            place = str(folder)
-    return Checkpoint(name, place, device, revision, trust_remote_code, local_files_only, image_tokens_only)
+    name = str(name_or_path)
+    if not options.get("local_files_only"):
+        return Checkpoint(name, name, **options)
+    # By its folder in the cache: given a name, huggingface_hub uses the network even with local_files_only.
+    folder = cached_folder(name, options.get("revision"))
+    if folder is None:
+        raise UnsupportedCheckpointError(
+            f"{name} is not in the local cache, and the network must not be used. Check the name. The model that needs "
+            "no network is 'minilm'."
+        )
+    return Checkpoint(name, str(folder), **options)
 
 
 def cached_folder(name: str, revision: str | None) -> Path | None:

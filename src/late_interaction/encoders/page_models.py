@@ -1,4 +1,4 @@
-"""The page-image models of transformers, and what differs between them."""
+"""`PAGE_MODELS`: the page-image models of transformers, and the differences between them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["PAGE_MODELS", "PageModel"]
 
 @dataclass(frozen=True)
 class PageModel:
-    """What is particular to one model class of transformers.
+    """The properties of one model class of transformers.
 
     Attributes:
         processor: Its processor, a class of transformers.

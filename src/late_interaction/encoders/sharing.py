@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from late_interaction.encoders.checkpoint import Checkpoint
+    from typing_extensions import Unpack
+
+    from late_interaction.encoders.checkpoint import Checkpoint, LoadOptions
     from late_interaction.encoders.protocol import LoadedEncoder
 
     _Identity: TypeAlias = tuple[str, int, int, int, int]
@@ -28,8 +30,8 @@ __all__ = ["shared_encoder"]
 _encoders: WeakValueDictionary[_Key, LoadedEncoder] = WeakValueDictionary()
 
 
-class _Turn:
-    """The mutex under which encoders are loaded; free in every forked child."""
+class _Loading:
+    """Holds the mutex under which encoders are loaded; a forked child gets a new one."""
 
     def __init__(self) -> None:
         self.renew()
@@ -39,64 +41,49 @@ class _Turn:
         self.mutex = threading.RLock()  # reentrant: code that comes with a checkpoint may load others
 
 
-_turn = _Turn()
+_loading = _Loading()
 
 
-def shared_encoder(
-    name_or_path: str | os.PathLike[str],
-    *,
-    device: str | None = None,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-    local_files_only: bool = False,
-    image_tokens_only: bool = False,
-) -> LoadedEncoder:
-    """Return the encoder of a checkpoint, loaded at most once as long as it is in use.
+def shared_encoder(name_or_path: str | os.PathLike[str], **options: Unpack[LoadOptions]) -> LoadedEncoder:
+    """Return the encoder of a checkpoint, loaded at most once while it is in use.
 
-    The arguments and errors are those of `load_encoder`, which always loads a new one. An encoder is kept only as long
-    as something else refers to it. It is loaded again if other options are given or a file of the checkpoint has
-    changed. A checkpoint that fails to load is tried again by the next call.
+    The arguments and errors are those of `load_encoder`, which always loads a new one. An encoder is kept only while
+    something else refers to it. It is loaded again if other options are given or a file of the checkpoint has changed.
+    A checkpoint that fails to load is tried again by the next call. Any thread may call.
 
     Example:
         >>> shared_encoder("minilm") is shared_encoder("minilm")
         True
     """
-    checkpoint = resolve(
-        name_or_path,
-        device=device,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        local_files_only=local_files_only,
-        image_tokens_only=image_tokens_only,
-    )
-    found = _encoders.get(_key(checkpoint))  # without the mutex, which is held while others are loaded
+    checkpoint = resolve(name_or_path, **options)
+    found = _encoders.get(_key(checkpoint))  # without the mutex, which another thread may hold while it loads a model
     if found is not None:
         return found
-    with _turn.mutex:
+    with _loading.mutex:
         key = _key(checkpoint)
         found = _encoders.get(key)
         if found is None:
             found = load_checkpoint(checkpoint)
             if not Path(checkpoint.place).is_dir():
-                key = _key(checkpoint)  # files that have just been downloaded
+                key = _key(checkpoint)  # the files may have just been downloaded
             _encoders[key] = found
         return found
 
 
 def _key(checkpoint: Checkpoint) -> _Key:
-    """Return what an encoder is shared by: the name, the options, and the files in their present state."""
+    """Return the key of a shared encoder: the name, the options, and the current state of the files."""
     place = Path(checkpoint.place)
     folder = place if place.is_dir() else cached_folder(checkpoint.name, checkpoint.revision)
     return checkpoint, frozenset() if folder is None else frozenset(_files(folder))
 
 
 def _files(folder: Path) -> Iterator[_Identity]:
-    """Yield what tells the state of each file below a folder: name, inode, size in bytes, times in nanoseconds.
+    """Yield the state of each file below a folder: name, inode, size in bytes, mtime and ctime in nanoseconds.
 
-    Links are followed, since the cache of the hub is made of links.
+    Links are followed, because the files in the cache of the hub are links.
     """
     if not any((folder / name).exists() for name in SETTINGS_FILES):
-        return  # not a checkpoint: loading will say so, and the folder may be the root of a disk
+        return  # not a checkpoint, so loading fails; the folder may be the root of a disk
     pending, seen = [folder], set()
     while pending:
         path = pending.pop()
@@ -104,8 +91,8 @@ def _files(folder: Path) -> Iterator[_Identity]:
             status = path.stat()
             if not stat.S_ISDIR(status.st_mode):
                 yield str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-            elif (status.st_dev, status.st_ino) not in seen:  # a link may lead back up
+            elif (status.st_dev, status.st_ino) not in seen:  # a link may lead to a parent folder
                 seen.add((status.st_dev, status.st_ino))
                 pending += path.iterdir()
-        except OSError:  # a link to nothing, or a file that has just been removed, is as good as no file
+        except OSError:  # a dangling link, or a file that has just been removed
             continue

@@ -11,12 +11,9 @@ from tests.engines.helpers import CHILD_ENVIRONMENT
 
 MODULES = [
     "late_interaction.engines.base",
-    "late_interaction.engines.records",
     "late_interaction.engines",
     "late_interaction.encoders.protocol",
     "late_interaction.retrieval.reranking",
-    "late_interaction.retrieval.modes",
-    "late_interaction.filters",
     "late_interaction",
 ]
 HEAVY = [

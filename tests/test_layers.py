@@ -55,9 +55,8 @@ def imports():
                 modules = [node.module or ""]
                 if node.module == "late_interaction":
                     modules = [f"late_interaction.{alias.name}" for alias in node.names]
-            for module in modules:
-                if module.partition(".")[0] == "late_interaction":
-                    found.append((package, f"{relative}:{node.lineno}", package_of(module)))
+            own = (module for module in modules if module.partition(".")[0] == "late_interaction")
+            found += [(package, f"{relative}:{node.lineno}", package_of(module)) for module in own]
     return found
 
 

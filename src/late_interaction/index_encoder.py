@@ -1,4 +1,4 @@
-"""Which encoder goes with an index: the one it was built with, its vectors reduced as they were then."""
+"""Load and check the encoder of an index: the one it was built with, with the same reduction."""
 
 from __future__ import annotations
 
@@ -109,7 +109,11 @@ def as_encoder(encoder: object) -> Encoder:
 
 
 def _accepted(engine: Engine, encoder: Encoder) -> Encoder:
-    """Return the encoder if it is the one the index was built with; the first is remembered."""
+    """Return the encoder, reduced as the index was built; record the first one.
+
+    Raises:
+        IncompatibleEncoderError: The index was built with another encoder.
+    """
     record = read_record(engine)
     if record is not None and record.reduction and not isinstance(encoder, ReducedEncoder):
         encoder = _reduced_again(engine, record.reduction, encoder)
@@ -147,7 +151,7 @@ def _reduced_again(engine: Engine, reduction: dict[str, int], encoder: Encoder) 
 
 
 def _record_of(encoder: Encoder, fingerprint: dict[str, Any]) -> EncoderRecord:
-    """What an index remembers of this encoder: how to load it again, if `load_encoder` has made it."""
+    """Return what an index remembers of this encoder: also how to load it, if `load_encoder` loaded it."""
     found = {name: getattr(encoder, name, None) for name in ("source", "revision", "options", "reduction")}
     found |= {"modalities": modalities(encoder), "fingerprint": fingerprint}
     try:
@@ -156,7 +160,7 @@ def _record_of(encoder: Encoder, fingerprint: dict[str, Any]) -> EncoderRecord:
         record = None
     if record is not None and record.loading_problem is None:
         return record
-    # An encoder of the user's own, whose attributes of these names mean something else.
+    # A custom encoder, whose attributes of these names mean something else.
     own = {"reduction": encoder.reduction} if isinstance(encoder, ReducedEncoder) else {}
     try:
         return EncoderRecord.parse({**own, "modalities": found["modalities"], "fingerprint": fingerprint})
@@ -169,12 +173,12 @@ def _remembered(record: EncoderRecord | None) -> Encoder:
 
     Raises:
         MissingEncoderError: It remembers none, or one that is not on this machine.
-        CorruptIndexError: What it remembers is nothing that an index may remember.
+        CorruptIndexError: The record names something that an index may not load.
     """
     if record is None or record.source is None:
         raise MissingEncoderError(
-            "This index was built with an encoder it cannot load by itself: one of your own, or one that runs code of "
-            "its checkpoint. Pass it: Index.open(path, encoder=…)."
+            "This index was built with an encoder that it cannot load: a custom one, or one that runs code of its "
+            "checkpoint. Pass it: Index.open(path, encoder=…)."
         )
     if problem := record.loading_problem:
         raise CorruptIndexError(
@@ -205,7 +209,7 @@ def _remembered(record: EncoderRecord | None) -> Encoder:
 
 
 def _call(record: EncoderRecord) -> str:
-    """What the caller writes to load the encoder of this record."""
+    """Return the call that loads the encoder of this record."""
     arguments = {"revision": record.revision} if record.revision else {}
     settings = "".join(f", {name}={value!r}" for name, value in {**arguments, **record.options}.items())
     encoder = f"load_encoder({record.source!r}{settings})" if settings else repr(record.source)
@@ -238,14 +242,18 @@ def reduced(encoder: Encoder, pooling: int | None, dim: int | None) -> Encoder:
 
 
 def fingerprint_of(encoder: Encoder) -> dict[str, Any]:
-    """Return the encoder's fingerprint as JSON values."""
+    """Return the encoder's fingerprint as JSON values.
+
+    Raises:
+        InvalidRequestError: It is not a dict of JSON values.
+    """
     try:
         fingerprint = json.loads(json.dumps(encoder.fingerprint))
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"The fingerprint of {type(encoder).__name__} is not JSON: {error}.") from None
     if not isinstance(fingerprint, dict):
         raise InvalidRequestError(
-            f"The fingerprint of {type(encoder).__name__} must be a dict that tells it from other encoders, "
+            f"The fingerprint of {type(encoder).__name__} must be a dict that identifies it, "
             'for example {"model": "my-model", "version": 2}.'
         )
     try:

@@ -212,9 +212,7 @@ class TestRefused:
             before = state(index)
             assert index.modalities == ("text",)
             page_image = Document(image=two_colours("red", "blue"), id="p")
-            with pytest.raises(
-                InvalidRequestError, match=r"'p' cannot be encoded.*WordEncoder reads text and no images"
-            ):
+            with pytest.raises(InvalidRequestError, match=r"'p' cannot be encoded.*WordEncoder encodes text only"):
                 index.add(["more", page_image])
             with pytest.raises(InvalidRequestError, match="'p'"):
                 index.add(iter(["more", page_image]))
@@ -229,7 +227,7 @@ class TestRefused:
             index.add([Document(image=two_colours("red", "blue"), id="p")])
             before = state(index)
             for documents in (["text"], [Document("text", id="t")], [Document(image=two_colours("red", "red")), "t"]):
-                with pytest.raises(InvalidRequestError, match="reads page images and no text"):
+                with pytest.raises(InvalidRequestError, match="encodes page images only"):
                     index.add(documents)
                 with pytest.raises(InvalidRequestError, match="no text"):
                     index.rerank("red", documents=documents)

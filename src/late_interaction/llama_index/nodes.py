@@ -95,7 +95,7 @@ def to_node(document: Document) -> BaseNode:
     metadata |= to_metadata(document.image)
     hidden = [PAGE_IMAGE, IMAGE_ERROR]  # from language models, which are shown the image itself
     fields |= {"excluded_embed_metadata_keys": [*metadata, IMAGE_ERROR], "excluded_llm_metadata_keys": hidden}
-    if problem := problem_with(document.image):  # the text is still there, and whoever wants the image is told
+    if problem := problem_with(document.image):  # the text is still useful, and the metadata says why there is no image
         return TextNode(metadata={**metadata, IMAGE_ERROR: problem}, **fields)
     return PageNode.of(document.image, image_mimetype="image/jpeg", metadata=metadata, **fields)
 

@@ -1,4 +1,4 @@
-"""Documents and queries through an encoder, in bounded windows."""
+"""Encode documents in bounded windows, and queries."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = ["encode_documents", "encode_queries", "is_blank", "refusal"]
 
-_WINDOW = 128  # documents encoded together: enough to form batches of like length, few enough to bound memory
-_WINDOW_PIXELS = 24_000_000  # of the page images among them, in memory at once as 3 bytes each
+_WINDOW_DOCUMENTS = 128  # encoded together: enough to form batches of similar length, few enough to bound memory
+_WINDOW_PIXELS = 24_000_000  # of the page images among them, which are in memory at once as 3 bytes each
 
 
 def encode_documents(
     encoder: Encoder, documents: Iterable[Document], report: Callable[[int], object] | None = None
 ) -> Iterator[Record]:
-    """Yield each document with its token vectors, in order and unchecked.
+    """Yield each document with its token vectors, (tokens, dim), in order. The vectors are not checked.
 
     Args:
         encoder: The encoder.
         documents: The documents.
-        report: Called with how many more are done.
+        report: Called with the number of documents that were encoded since the last call.
 
     Raises:
         InvalidRequestError: The encoder does not read text, or does not read images.
@@ -47,13 +47,13 @@ def encode_documents(
 
 
 def _windows(encoder: Encoder, documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """The documents in groups that fit into memory with their images."""
+    """Yield the documents in groups that fit into memory together with their images."""
     window: list[Document] = []
     pixels = 0
     for document in documents:
         window.append(document)
         pixels += _pixels(encoder, document)
-        if len(window) == _WINDOW or pixels >= _WINDOW_PIXELS:
+        if len(window) == _WINDOW_DOCUMENTS or pixels >= _WINDOW_PIXELS:
             yield window
             window, pixels = [], 0
     if window:
@@ -61,7 +61,11 @@ def _windows(encoder: Encoder, documents: Iterable[Document]) -> Iterator[list[D
 
 
 def _pixels(encoder: Encoder, document: Document) -> int:
-    """How many pixels the image of a document has when it is loaded for the encoder, which must read such documents."""
+    """Return the number of pixels that a document's image has when it is loaded for the encoder.
+
+    Raises:
+        InvalidRequestError: The encoder cannot encode the document.
+    """
     if reason := refusal(encoder, document):
         raise InvalidRequestError(f"{document.id!r} cannot be encoded: {reason}")
     if document.image is None or not reads_images(encoder):
@@ -71,17 +75,17 @@ def _pixels(encoder: Encoder, document: Document) -> int:
 
 
 def refusal(encoder: Encoder, document: Document) -> str | None:
-    """Why the encoder cannot encode a document: of another modality, or a page too long and thin. None if it can."""
+    """Return why the encoder cannot encode a document: its modality, or the shape of its image. None if it can."""
     if document.image is None:
         if reads_text(encoder):
             return None
         return (
-            f"it is a text, and {type(encoder).__name__} reads page images and no text passages. Keep text in an index "
-            "of its own, or use an encoder that reads both."
+            f"it is a text, and {type(encoder).__name__} encodes page images only. Keep text in an index "
+            "of its own, or use one that encodes both."
         )
     if not reads_images(encoder):
         return (
-            f"it is a page image, and {type(encoder).__name__} reads text and no images. Use an encoder for pages, for "
+            f"it is a page image, and {type(encoder).__name__} encodes text only. Use an encoder for pages, for "
             "example vidore/colqwen2.5-v0.2, or give the text of the page alone."
         )
     try:
@@ -108,7 +112,7 @@ def _encode(encoder: Encoder, window: list[Document]) -> Iterator[Any]:
 
 @contextmanager
 def _named(documents: list[Document]) -> Iterator[None]:
-    """Say whose vectors cannot be used."""
+    """Name the document whose vectors cannot be used."""
     try:
         yield
     except UnusableVectorsError as error:
@@ -118,7 +122,11 @@ def _named(documents: list[Document]) -> Iterator[None]:
 
 
 def encode_queries(encoder: Encoder, queries: Sequence[str]) -> list[NDArray[np.float32]]:
-    """The token vectors of each query, (query tokens, dim)."""
+    """Return the token vectors of each query, (query tokens, dim) float32.
+
+    Raises:
+        InvalidVectorsError: The encoder returned anything else.
+    """
     if not queries:
         return []
     encoded = _same_length(encoder.encode_queries(list(queries)), queries)
@@ -129,12 +137,12 @@ def is_blank(query: object) -> bool:
     """Return whether there is nothing to search for.
 
     Raises:
-        InvalidRequestError: The query is no string.
+        InvalidRequestError: The query is not a string.
     """
     return not check_query(query).strip()
 
 
 def _same_length(encoded: Sequence[Any], given: Sequence[Any]) -> Sequence[Any]:
     if not hasattr(encoded, "__len__") or len(encoded) != len(given):
-        raise InvalidVectorsError(f"The encoder was given {len(given)} inputs and did not return as many arrays.")
+        raise InvalidVectorsError(f"The encoder must return one array for each input, {len(given)} in this call.")
     return encoded

@@ -13,7 +13,9 @@ _RANK_CONSTANT = 60  # Cormack, Clarke & Büttcher, SIGIR 2009
 
 
 def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Fuse rankings of ids, best first: each gives ``1 / (60 + rank)`` to its members. Of equal sums the earlier wins.
+    """Fuse rankings of ids; return ids with their scores, best first, of equal scores the earlier first.
+
+    The score of an id is the sum of ``1 / (60 + rank)`` over the rankings that have it.
 
     Cormack, Clarke & Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods",
     SIGIR 2009.
@@ -30,5 +32,5 @@ def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]]) -> dict[str, float
 
 
 def best_possible(rankings: int) -> float:
-    """The score of a document that is first in every ranking."""
+    """Return the score of a document that is first in every ranking."""
     return rankings / (_RANK_CONSTANT + 1)

@@ -1,4 +1,4 @@
-"""Adding the records of one upsert: vectors into a new segment, documents beside it, then one commit."""
+"""Add the records of one upsert: write vectors into a new segment, hold the documents, then commit both at once."""
 
 from __future__ import annotations
 

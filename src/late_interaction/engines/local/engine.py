@@ -41,7 +41,7 @@ _DEFAULT_BITS = 4
 
 
 class LocalEngine(Reading):
-    """Token vectors and documents in one directory: compressed, durable commits, many readers and one writer.
+    """Token vectors and documents in one directory: compressed, with durable commits, many readers and one writer.
 
     Open one with `LocalEngine.open`. Any thread may call any method. A search sees the last commit of any process; a
     write is one transaction that survives a crash once it has returned.
@@ -125,22 +125,22 @@ class LocalEngine(Reading):
         return self._transactions is None or self._transactions.is_inherited
 
     def record_encoder(self, record: Mapping[str, Any]) -> None:
-        """Remember, as JSON, which encoder made the vectors."""
+        """Store, as JSON, which encoder made the vectors."""
         self._commit(lambda writer: writer.set_setting("encoder", dict(record)))
 
     def record_roots(self, roots: Mapping[str, Any]) -> None:
-        """Remember, as JSON, the roots that documents are read from, by number (see `Record`)."""
+        """Store, as JSON, the roots that documents are read from, by number (see `Record`)."""
         self._commit(lambda writer: writer.set_setting("roots", dict(roots)))
 
     def set_root(self, ids: Sequence[str], root: int | None) -> None:
-        """Note that stored documents were read from this root."""
+        """Record that stored documents were read from this root."""
         ids = check_ids(ids)
         self._commit(lambda writer: writer.set_root(ids, root))
 
     def update_documents(self, documents: Iterable[Document], root: int | None) -> int:
         """Replace the text, metadata and page image of stored documents, and keep their vectors; return their number.
 
-        For documents of which nothing changed that is encoded. They are noted as read from this root.
+        For documents of which nothing changed that is encoded. Record that they were read from this root.
 
         Raises:
             UnknownIdError: The index holds no document of an id. Nothing is changed.
@@ -179,7 +179,11 @@ class LocalEngine(Reading):
         return ids
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
-        """Delete by ids or by filter; how many there were. Unknown ids are no error."""
+        """Delete by ids or by filter and return the number of deleted documents. Unknown ids are skipped.
+
+        Raises:
+            InvalidRequestError: Every document matches the filter.
+        """
         if (ids is None) == (where is None):
             raise InvalidRequestError("delete takes either ids or where.")
         if ids is not None:
@@ -199,7 +203,7 @@ class LocalEngine(Reading):
         return deleted
 
     def compact(self) -> None:
-        """Drop deleted documents, compress what is still exact and merge all segments into one."""
+        """Drop deleted documents, compress uncompressed segments and merge all segments into one."""
         transactions = self._writable()
         with self._states.reading() as (reader, _):
             is_current = reader.version == FORMAT_VERSION
@@ -209,12 +213,12 @@ class LocalEngine(Reading):
             self._maintenance.compact()
 
     def copy(self, path: str | os.PathLike[str]) -> None:
-        """Write a copy into another directory. Writers wait; a crash leaves a whole copy or none that can be opened.
+        """Write a copy into another directory. Writers wait. A crash leaves a complete copy, or one that is not opened.
 
         Raises:
             InvalidRequestError: The directory has something in it, or is inside this one.
             IndexLockedError: Another copy is being written there.
-            StorageError: The disk would not take it; what was written is removed.
+            StorageError: Writing failed; what was written is removed.
         """
         transactions = self._writable()
         target = resolve_root(path)

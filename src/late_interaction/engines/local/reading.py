@@ -1,4 +1,4 @@
-"""What a local index answers."""
+"""The half of `LocalEngine` that reads."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ class Reading(Engine):
         with state.reading() as (reader, _):
             documents = begin(reader)
             chunk = list(islice(documents, _SCANNED_TOGETHER))
-        while chunk:  # so that other threads of the state have their turns
+        while chunk:  # lets other threads read the same state in between
             yield from chunk
             with state.reading():
                 chunk = list(islice(documents, _SCANNED_TOGETHER))
@@ -247,5 +247,5 @@ class Reading(Engine):
             }
 
     def verify(self) -> Verification:
-        """Read everything back and compare it: with checksums, and words and filter rows with the documents."""
+        """Compare everything stored with checksums, and words and filter rows with the documents."""
         return Verification(verify(self._opened.catalog, self._states.reading))

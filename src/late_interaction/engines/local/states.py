@@ -1,4 +1,4 @@
-"""The last commit, and one commit for several reads."""
+"""Read the last commit, or one commit in several reads."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["OneState", "States"]
 
-_ATTEMPTS = 8  # a reader may meet a merge between reading the catalog and mapping the files; rarely twice
+_MAX_ATTEMPTS = 8  # a merge may remove files between reading the catalog and mapping them; rarely twice
 
 
 class State:
     """The rows and the segments of one commit, for the threads of one context.
 
-    They share one connection, of which a statement of one thread must not meet that of another.
+    They share one connection, which only one thread may use at a time.
     """
 
     def __init__(self, catalog: Catalog, reader: Reader, snapshot: Snapshot) -> None:
@@ -49,12 +49,12 @@ class State:
             yield self._seen
 
 
-# Weak, so that a state ends with the block that holds it, also where a signal keeps `__exit__` from running.
+# Weak references, so that a state ends with the block that holds it even if a signal prevents `__exit__`.
 _pinned: contextvars.ContextVar[tuple[weakref.ref[State], ...]] = contextvars.ContextVar("pinned", default=())
 
 
 def _pinned_state(catalog: Catalog) -> State | None:
-    """Return the state that the caller's context reads, if it is inside of `OneState` of this catalog."""
+    """Return the state that the caller's context reads inside `OneState` of this catalog; None outside."""
     for reference in reversed(_pinned.get()):
         state = reference()
         if state is not None and state.is_current and state.catalog is catalog:
@@ -91,12 +91,12 @@ class States:
             with state.reading() as seen:
                 yield seen
             return
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             with self._catalog.reading(lasting=lasting) as reader:
                 try:
                     snapshot = self._snapshots.at(reader)
                 except ColumnsMissingError:
-                    if attempt == _ATTEMPTS:
+                    if attempt == _MAX_ATTEMPTS:
                         raise
                     continue
                 yield reader, snapshot
@@ -108,7 +108,7 @@ class States:
 
     def _open(self) -> tuple[Connection, State]:
         """Return a connection in a read transaction, and what it sees."""
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             connection = self._catalog.begin_reading(lasting=True)
             try:
                 with self._catalog.errors():
@@ -116,7 +116,7 @@ class States:
                     return connection, State(self._catalog, reader, self._snapshots.at(reader))
             except ColumnsMissingError:
                 self._catalog.end_reading(connection)
-                if attempt == _ATTEMPTS:
+                if attempt == _MAX_ATTEMPTS:
                     raise
         raise AssertionError
 

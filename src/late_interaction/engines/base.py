@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from late_interaction.documents import Document, DocumentFields, FieldName
-    from late_interaction.engines.records import Match, Record, Verification
+    from late_interaction.engines.records import Ids, Match, Record, Verification
     from late_interaction.filters import Where
 
 __all__ = ["Capabilities", "Capability", "Engine", "require"]
@@ -134,12 +134,7 @@ class Engine(ABC):
 
     @abstractmethod
     def search(
-        self,
-        query_vectors: ArrayLike,
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        candidates: Iterable[str] | None = None,
+        self, query_vectors: ArrayLike, k: int = 10, *, where: Where | None = None, candidates: Ids | None = None
     ) -> list[Match]:
         """Return the k best documents by MaxSim, best first; fewer only if fewer pass.
 
@@ -153,7 +148,7 @@ class Engine(ABC):
         ...
 
     @abstractmethod
-    def score(self, query_vectors: ArrayLike, ids: Iterable[str]) -> dict[str, float]:
+    def score(self, query_vectors: ArrayLike, ids: Ids) -> dict[str, float]:
         """Return the exact MaxSim of every document of these ids, by id, without any candidate generation.
 
         Unknown ids are left out. A document of zero tokens scores 0.
@@ -243,7 +238,7 @@ class Engine(ABC):
     # Capability "lexical".
 
     def search_lexical(
-        self, query: str, k: int = 10, *, where: Where | None = None, candidates: Iterable[str] | None = None
+        self, query: str, k: int = 10, *, where: Where | None = None, candidates: Ids | None = None
     ) -> list[Match]:
         """Return the k best documents by BM25 over the words of the query, best first. See `search`."""
         raise unsupported(self, "lexical")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document
 
-__all__ = ["LEGACY_ROOT", "Match", "Record", "Verification"]
+__all__ = ["LEGACY_ROOT", "Ids", "Match", "Record", "Verification"]
+
+Ids: TypeAlias = Iterable[str]
+"""Ids of documents."""
 
 LEGACY_ROOT = 0
 """The root of documents that an earlier release indexed from a folder it did not record."""

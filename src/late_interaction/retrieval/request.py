@@ -65,12 +65,12 @@ class SearchRequest:
         engine: Engine,
         k: int,
         *,
+        mode: Mode = "late",
         where: Where | None = None,
         candidates: Iterable[str] | None = None,
-        mode: Mode = "late",
-        min_relevance: float | None = None,
         diversity: float | None = None,
         diversity_pool: int | None = None,
+        min_relevance: float | None = None,
     ) -> SearchRequest:
         """Return the request, if the engine can answer it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from late_interaction.engines.base import Capabilities, Engine
 from late_interaction.engines.local.catalog.partial_rows import check_fields
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from late_interaction.documents import Document, DocumentFields, FieldName
+    from late_interaction.documents import Document, FieldName
     from late_interaction.engines.local.catalog.reader import Reader
     from late_interaction.engines.local.opening import Opened
     from late_interaction.engines.local.search.device import Device
     from late_interaction.engines.local.states import OneState
-    from late_interaction.engines.records import Match
+    from late_interaction.engines.records import Ids, Match
     from late_interaction.filters import Where
 
 __all__ = ["Reading"]
@@ -111,21 +111,9 @@ class Reading(Engine):
         return self._states.one_state()
 
     def search(
-        self,
-        query_vectors: ArrayLike,
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        candidates: Iterable[str] | None = None,
+        self, query_vectors: ArrayLike, k: int = 10, *, where: Where | None = None, candidates: Ids | None = None
     ) -> list[Match]:
-        """Return the k best documents by MaxSim, best first.
-
-        Args:
-            query_vectors: Token vectors of the query, (query tokens, dim).
-            k: How many; fewer only if fewer pass.
-            where: Only documents that pass this filter.
-            candidates: Only documents of these ids, for example another retriever's hits; unknown ids are left out.
-        """
+        """Return the k best documents by MaxSim, best first, of equal ones the older first. See `Engine.search`."""
         k = check_k(k)
         query = check_vectors(query_vectors, self._dim, "Query vectors")
         if candidates is not None:
@@ -137,7 +125,7 @@ class Reading(Engine):
             with stage("matches"):
                 return reader.matches(found)
 
-    def score(self, query_vectors: ArrayLike, ids: Iterable[str]) -> dict[str, float]:
+    def score(self, query_vectors: ArrayLike, ids: Ids) -> dict[str, float]:
         """Return the exact MaxSim of every document of these ids, by id; unknown ids are left out.
 
         Args:
@@ -158,7 +146,7 @@ class Reading(Engine):
             return reader.fetch(matches)
 
     def search_lexical(
-        self, query: str, k: int = 10, *, where: Where | None = None, candidates: Iterable[str] | None = None
+        self, query: str, k: int = 10, *, where: Where | None = None, candidates: Ids | None = None
     ) -> list[Match]:
         """Return the k best documents by BM25 over the words of the query (English stems, diacritics folded)."""
         k = check_k(k)
@@ -184,17 +172,9 @@ class Reading(Engine):
             documents, vectors, roots = self.get(ids), self.vectors(ids), self.roots_of(ids)
         return {found.id: Record(found, vectors[found.id], roots[found.id]) for found in documents}
 
-    @overload
-    def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]: ...
-
-    @overload
-    def scan(
-        self, *, where: Where | None = None, root: int | None = None, fields: Iterable[FieldName]
-    ) -> Iterator[DocumentFields]: ...
-
     def scan(
         self, *, where: Where | None = None, root: int | None = None, fields: Iterable[FieldName] | None = None
-    ) -> Iterator[Document] | Iterator[DocumentFields]:
+    ) -> Iterator[Any]:
         """Yield every document that passes, in the order of addition. All are of one commit.
 
         Args:

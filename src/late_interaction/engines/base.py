@@ -160,11 +160,6 @@ class Engine(ABC):
         ...
 
     @abstractmethod
-    def fetch(self, matches: Sequence[Match]) -> dict[str, Document]:
-        """Return the documents of these matches, by id, without those deleted or replaced since they were found."""
-        ...
-
-    @abstractmethod
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents of these ids, in this order; unknown ids are left out."""
         ...
@@ -218,6 +213,14 @@ class Engine(ABC):
     def info(self) -> dict[str, Any]:
         """Return size, layout and settings, as JSON values; ``engine``, ``documents`` and ``dim`` in every engine."""
         return {"engine": type(self).__name__, "documents": self.count(), "dim": self.dim}
+
+    def fetch(self, matches: Sequence[Match]) -> dict[str, Document]:
+        """Return the documents of these matches, by id, without those deleted or replaced since they were found.
+
+        This default cannot recognize replaced documents: an engine without snapshots overrides it, and gives every
+        match a version.
+        """
+        return {document.id: document for document in self.get([match.id for match in matches])}
 
     def one_state(self) -> AbstractContextManager[None]:
         """Return a context manager inside which reads of this thread use one snapshot (capability ``snapshots``)."""

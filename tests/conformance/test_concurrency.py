@@ -125,7 +125,6 @@ class TestRemote:
     def test_the_hits_are_those_of_one_after_the_other(self, index, remote):
         assert remote.search_many(QUERIES, 3) == [index.search(query, 3) for query in QUERIES]
 
-    @pytest.mark.xfail(reason="the pool of adapters.event_loop has two threads, also for remote engines")
     def test_langchain_ainvoke(self, remote):
         from late_interaction.langchain import LateInteractionRetriever
 
@@ -136,7 +135,6 @@ class TestRemote:
 
         assert seconds(lambda: asyncio.run(searches())) < 0.5
 
-    @pytest.mark.xfail(reason="the pool of adapters.event_loop has two threads, also for remote engines")
     def test_llama_index_aretrieve(self, remote):
         from late_interaction.llama_index import LateInteractionRetriever
 

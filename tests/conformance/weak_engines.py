@@ -101,7 +101,8 @@ class WeakEngine(Engine):
         return copy.deepcopy(self._collection.encoder)
 
     def record_encoder(self, record):
-        self._collection.encoder = copy.deepcopy(dict(record))
+        if self._collection.encoder is None:
+            self._collection.encoder = copy.deepcopy(dict(record))
 
     def upsert(self, records, *, replacing=None):
         collection = self._collection

@@ -398,7 +398,7 @@ def test_the_record_of_the_encoder(engine, root):
     engine.record_encoder({"model": "other"})
     engine.close()
     with LocalEngine.open(root) as again:
-        assert again.encoder_record == {"model": "other"}
+        assert again.encoder_record == {"model": "é", "probe": [0.5, None], "nested": {"a": True}}  # the first stays
 
 
 def test_reopening_finds_everything(engine, root):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from late_interaction import Document, Index
-from late_interaction.engines import LocalEngine
+from late_interaction.engines import LocalEngine, Record
 from late_interaction.errors import (
     IncompatibleEncoderError,
     InvalidRequestError,
@@ -157,10 +157,10 @@ class TestEncoders:
             assert len(index) == len(index.search("rain fox", mode="lexical")) == 2
 
     def test_lexical_index_never_loads_the_encoder(self, path, word_encoder, monkeypatch):
-        with Index.open(path, encoder=word_encoder) as index:
-            index.add(FACTS)
-        with LocalEngine.open(path) as engine:
+        with LocalEngine.open(path, dim=word_encoder.dim) as engine:
             engine.record_encoder({"source": "minilm", "revision": None, "fingerprint": {}})
+            vectors = word_encoder.encode_documents([document.text for document in FACTS])
+            engine.upsert(map(Record, FACTS, vectors))
         monkeypatch.setattr("late_interaction.index_encoder.shared_encoder", lambda *_, **__: pytest.fail("was loaded"))
         with Index.open(path, read_only=True) as index:
             index.search("nile", mode="lexical")

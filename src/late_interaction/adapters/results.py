@@ -45,7 +45,7 @@ def search_many(
 ) -> list[list[Found]]:
     """Return the hits of several queries, which are encoded together. See `Index.search`.
 
-    Documents deleted after the search, and pages whose image is needed and gone, get no match spans.
+    Documents deleted or replaced after the search, and pages whose image is needed and gone, get no match spans.
 
     Args:
         index: The index.
@@ -62,7 +62,12 @@ def _explained(index: Index, query: str, hits: list[Hit], *, explain: bool) -> l
     if not (explain and hits):
         return [Found(hit, None) for hit in hits]
     explanations = index.explain_many(query, [hit.id for hit in hits])
-    return [Found(hit, explanations[hit.id].to_dicts() if hit.id in explanations else []) for hit in hits]
+    found = []
+    for hit in hits:
+        explanation = explanations.get(hit.id)
+        is_of_hit = explanation is not None and explanation.document == hit.document
+        found.append(Found(hit, explanation.to_dicts() if explanation is not None and is_of_hit else []))
+    return found
 
 
 def search(

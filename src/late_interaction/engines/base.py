@@ -102,7 +102,7 @@ class Engine(ABC):
 
     @abstractmethod
     def record_encoder(self, record: Mapping[str, Any]) -> None:
-        """Store, as JSON, which encoder made the vectors."""
+        """Store, as JSON, which encoder made the vectors, unless a record is stored already, which stays."""
         ...
 
     @abstractmethod
@@ -142,8 +142,7 @@ class Engine(ABC):
             query_vectors: (query tokens, dim).
             k: The number of matches.
             where: Only documents that pass this filter.
-            candidates: Only documents of these ids; unknown ids are left out. All others are scored exactly, without
-                candidate generation.
+            candidates: Only documents of these ids; unknown ids are left out.
         """
         ...
 

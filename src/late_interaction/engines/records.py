@@ -46,8 +46,8 @@ class Match:
     Attributes:
         id: The document's id.
         score: The greater, the better.
-        version: Changes when the document is replaced, so that `Engine.fetch` never returns another text for the score.
-            None in engines that have snapshots.
+        version: Differs when the document has been replaced, so that `Engine.fetch` never returns another text for the
+            score. None if the engine has no versions.
     """
 
     id: str

@@ -9,7 +9,6 @@ from late_interaction.errors import InvalidRequestError, UnknownIdError
 from late_interaction.retrieval.encoding import encode_documents, is_blank
 from late_interaction.retrieval.identity import as_document, has_same_content
 from late_interaction.retrieval.queries import query_vectors
-from late_interaction.retrieval.request import in_groups
 from late_interaction.retrieval.scores import late_relevance
 from late_interaction.validation import check_ids, check_k, check_vectors
 
@@ -82,7 +81,7 @@ def rerank_candidates(
     known = {
         position: scores[document.id]
         for position, document in enumerate(given)
-        if document.id in held and has_same_content(document, held[document.id])
+        if document.id in held and document.id in scores and has_same_content(document, held[document.id])
     }
     return _rank(vectors, given, encoder=encoder, known=known)[:k]
 
@@ -111,17 +110,17 @@ def _stored_scores(
 ) -> tuple[dict[str, Document], dict[str, float]]:
     """Return stored documents and their exact MaxSim, by id: no score is that of another text.
 
-    Without snapshots a document may be deleted or replaced meanwhile. Then it has a score and no document.
+    Without snapshots a document may be deleted or replaced meanwhile. Then it has a score and no document. One that was
+    replaced and put back between two of the three calls is not recognized.
     """
     unique = list(dict.fromkeys(ids))
-    if engine.capabilities.snapshots:
-        with engine.one_state():
-            documents = {document.id: document for document in engine.get(unique)}
-            return documents, engine.score(vectors, documents)
-    # Comparing documents before and after would miss one that was replaced and put back; matches have versions.
-    groups = in_groups(unique, engine.capabilities.max_candidates)
-    found = [match for group in groups for match in engine.search(vectors, len(group), candidates=group)]
-    return engine.fetch(found), {match.id: match.score for match in found}
+    with engine.one_state():
+        documents = {document.id: document for document in engine.get(unique)}
+        scores = engine.score(vectors, unique)
+        if engine.capabilities.snapshots:
+            return documents, scores
+    now = {document.id: document for document in engine.get(unique)}
+    return {found: document for found, document in documents.items() if now.get(found) == document}, scores
 
 
 def _rank(

@@ -125,8 +125,13 @@ class LocalEngine(Reading):
         return self._transactions is None or self._transactions.is_inherited
 
     def record_encoder(self, record: Mapping[str, Any]) -> None:
-        """Store, as JSON, which encoder made the vectors."""
-        self._commit(lambda writer: writer.set_setting("encoder", dict(record)))
+        """Store, as JSON, which encoder made the vectors, unless a record is stored already, which stays."""
+
+        def store(writer: Writer) -> None:
+            if writer.setting("encoder") is None:
+                writer.set_setting("encoder", dict(record))
+
+        self._commit(store)
 
     def record_roots(self, roots: Mapping[str, Any]) -> None:
         """Store, as JSON, the roots that documents are read from, by number (see `Record`)."""

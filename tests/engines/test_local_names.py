@@ -239,8 +239,8 @@ def test_a_sparse_file_costs_nothing(index, documents, tokens):
         [sys.executable, "-c", LIMITED, str(index)], capture_output=True, text=True, timeout=120, env=CHILD_ENVIRONMENT
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "too small" in done.stdout or "sparse" in done.stdout
-    refused(index, "too small|sparse")
+    assert "too few" in done.stdout or "sparse" in done.stdout
+    refused(index, "too few|sparse")
 
 
 def test_a_file_with_a_few_zeros_is_no_sparse_file(root):

@@ -65,5 +65,5 @@ def test_what_is_done_stays_done_where_compression_fails(outcomes, action):
     for outcome in warned:
         assert outcome["error"] is None
         assert outcome["changed"] != 0
-        assert "the next write tries again" in outcome["warnings"][0]
+        assert "The next write tries again" in outcome["warnings"][0]
     assert warned

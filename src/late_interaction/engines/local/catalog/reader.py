@@ -187,22 +187,22 @@ class Reader:
 
     def fetch(self, matches: Iterable[Match]) -> dict[str, Document]:
         """Return the documents of these matches, by id, without those deleted or replaced since they were found."""
-        select = self._select.replace("SELECT ", f"SELECT {self._version}, ", 1) + " WHERE id = ?"
-        documents = {}
-        for match in matches:
-            row = self._connection.execute(select, (match.id,)).fetchone()
-            if row is not None and row[:2] == match.version:
-                documents[match.id] = DocumentRow(*row[2:]).document()
-        return documents
+        versions = {match.id: match.version for match in matches}
+        return {row.id: row.document() for version, row in self._rows(versions) if version == versions.get(row.id)}
 
     def documents(self, ids: Sequence[str]) -> list[Document]:
-        """The documents of these ids, in this order, without unknown ones."""
-        found = {}
-        for document_id in dict.fromkeys(ids):
-            row = self._connection.execute(f"{self._select} WHERE id = ?", (document_id,)).fetchone()
-            if row is not None:
-                found[document_id] = DocumentRow(*row).document()
+        """Return the documents of these ids, in this order, without unknown ones."""
+        found = {row.id: row.document() for _, row in self._rows(ids)}
         return [found[document_id] for document_id in ids if document_id in found]
+
+    def _rows(self, ids: Iterable[str]) -> Iterator[tuple[tuple[Any, ...], DocumentRow]]:
+        """Yield the version and the row of each of these documents, each once, in any order."""
+        select = self._select.replace("SELECT ", f"SELECT {self._version}, ", 1)
+        remaining = iter(dict.fromkeys(ids))
+        while chunk := list(islice(remaining, _CHUNK_IDS)):
+            rows = self._connection.execute(f"{select} WHERE id IN ({', '.join('?' * len(chunk))})", chunk)
+            for row in rows:
+                yield row[:2], DocumentRow(*row[2:])
 
     def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:
         """Yield all documents that pass, of a root only those that were read from it, in the order of addition."""

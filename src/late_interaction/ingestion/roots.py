@@ -77,7 +77,7 @@ class Roots:
         self._engine = engine
         self._folder = None if engine.path is None else Path(os.path.realpath(engine.path.parent))
         # Ignore roots without documents, which a run leaves if it fails before its first commit.
-        self._roots = {root.number: root for root, _ in self._read() if any(engine.scan(root=root.number))}
+        self._roots = {root.number: root for root, _ in self._read() if any(engine.scan(root=root.number, fields=()))}
         self._has_new = False
 
     def __iter__(self) -> Iterator[Root]:

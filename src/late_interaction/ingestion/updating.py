@@ -107,7 +107,7 @@ def update(
     kept = frozenset(map(real_path, keep))
     stale = find_stale(index.engine, known, reading, kept, allow_empty=allow_empty, on_skip=on_skip)
     deleted = index.delete(stale) if stale else 0
-    unknown = sum(1 for _ in index.engine.scan(root=LEGACY_ROOT))
+    unknown = sum(1 for _ in index.engine.scan(root=LEGACY_ROOT, fields=()))
     return Changes(added, unchanged, deleted, updated, unknown)
 
 

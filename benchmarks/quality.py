@@ -23,7 +23,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from late_interaction import Document, Index
-from late_interaction.encoders.minilm import minilm_folder
+from late_interaction.encoders.minilm_package import minilm_folder
 from late_interaction.evaluation import mean_over_queries, ndcg, recall, reciprocal_rank
 
 K = 10

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
-from late_interaction.encoders.minilm import minilm_folder
+from late_interaction.encoders.minilm_package import minilm_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from late_interaction import load_encoder
-from late_interaction.encoders.minilm import minilm_folder
+from late_interaction.encoders.minilm_package import minilm_folder
 from tests.encoders.oracle import Oracle
 
 if TYPE_CHECKING:

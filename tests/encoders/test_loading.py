@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from late_interaction import load_encoder
-from late_interaction.encoders.minilm import minilm_folder
+from late_interaction.encoders.minilm_package import minilm_folder
 from late_interaction.errors import (
     InvalidRequestError,
     LateInteractionError,

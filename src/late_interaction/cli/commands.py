@@ -14,7 +14,7 @@ from late_interaction import Index, __version__
 from late_interaction.cli.output import Commands, console, show, show_json, show_skipped
 from late_interaction.cli.printable import printable
 from late_interaction.cli.terminal import show_explanation, show_hit
-from late_interaction.encoders.minilm import MINILM
+from late_interaction.encoders.minilm_package import MINILM
 from late_interaction.errors import IndexNotFoundError, InvalidFilterError, InvalidRequestError
 from late_interaction.index import Mode
 from late_interaction.index_encoder import as_encoder, modalities

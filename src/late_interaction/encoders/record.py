@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from late_interaction.encoders.minilm import MINILM
+from late_interaction.encoders.minilm_package import MINILM
 from late_interaction.errors import InvalidDocumentError
 from late_interaction.validation import plain_json
 

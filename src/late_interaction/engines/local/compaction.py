@@ -114,7 +114,7 @@ def _due_for_merging(snapshot: Snapshot) -> list[int]:
     tiers: dict[tuple[bool, int], list[int]] = {}
     for number, segment in snapshot.segments.items():
         larger = max(0.0, math.log(max(segment.entry.tokens, 1) / _SMALLEST_TIER_TOKENS, _MERGED_SEGMENTS))
-        tiers.setdefault((segment.entry.is_coded, math.ceil(larger)), []).append(number)
+        tiers.setdefault((segment.entry.is_compressed, math.ceil(larger)), []).append(number)
     for numbers in tiers.values():
         if len(numbers) >= _MERGED_SEGMENTS:
             return numbers
@@ -132,8 +132,8 @@ def _merge(root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int])
     if not live:
         return Replacement(tuple(numbers), None)
     _check(snapshot, live)
-    is_coded = isinstance(snapshot.segments[live[0]], CompressedSegment)
-    with SegmentWriter(root, names.take(), snapshot.dim, snapshot.codec if is_coded else None) as files:
+    is_compressed = isinstance(snapshot.segments[live[0]], CompressedSegment)
+    with SegmentWriter(root, names.take(), snapshot.dim, snapshot.codec if is_compressed else None) as files:
         for number in live:
             for lengths, columns in _blocks(snapshot, number):
                 files.append_documents(lengths, **columns)

@@ -11,7 +11,7 @@ from late_interaction.engines.local.catalog.settings import check_dim
 from late_interaction.engines.local.copying import check_target, copy_folders, reserved
 from late_interaction.engines.local.maintenance import Maintenance
 from late_interaction.engines.local.opening import has_index, look_around, open_directory, resolve_root
-from late_interaction.engines.local.quantization.residual import BITS
+from late_interaction.engines.local.quantization.codecs import BITS
 from late_interaction.engines.local.reading import Reading
 from late_interaction.engines.local.search.device import Device
 from late_interaction.engines.local.transactions import Transactions

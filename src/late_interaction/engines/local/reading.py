@@ -221,7 +221,7 @@ class Reading(Engine):
                 "bits": self._bits,
                 "centroids": 0 if snapshot.codebook_entry is None else snapshot.codebook_entry.centroids,
                 "segments": len(entries),
-                "exact_tokens": sum(entry.tokens for entry in entries if not entry.is_coded),
+                "exact_tokens": sum(entry.tokens for entry in entries if not entry.is_compressed),
                 "vector_bytes": sum(file.size for folder in snapshot.folders for file in folder.files),
                 "catalog_bytes": (self._root / CATALOG).stat().st_size,
             }

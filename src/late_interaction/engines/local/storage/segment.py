@@ -69,7 +69,7 @@ class SegmentEntry:
         return None
 
     @property
-    def is_coded(self) -> bool:
+    def is_compressed(self) -> bool:
         """Whether its vectors are compressed."""
         return any(file.name == "codes.npy" for file in self.files)
 
@@ -250,7 +250,7 @@ def open_segment(root: Path, entry: SegmentEntry, dim: int, codec: Codec | None,
         ColumnsMissingError: A file is missing.
         CorruptIndexError: A file is damaged, or the segment is compressed and the index has no codec or codebook.
     """
-    if not entry.is_coded:
+    if not entry.is_compressed:
         return UncompressedSegment(root, entry, dim)
     if codec is None or not centroids:
         raise CorruptIndexError(

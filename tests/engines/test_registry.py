@@ -1,0 +1,62 @@
+"""Engines are found by their location, and imported when they are first used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from late_interaction import Index
+from late_interaction.engines import registry
+from late_interaction.engines.local import LocalEngine
+from late_interaction.errors import IndexNotFoundError, InvalidRequestError
+from tests.fakes import WordEncoder
+
+
+@pytest.mark.parametrize("location", ["elsewhere://host:6333/name", "elsewhere+https://host", "s3://bucket/index"])
+def test_an_address_that_no_engine_opens(location, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidRequestError, match=r"No engine opens .*://.*path of a directory"):
+        Index.open(location, encoder=WordEncoder())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["plain", "with:colon", "a b", "http:", "c:\\index"])
+def test_a_path_is_a_directory(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Index.open(name, encoder=WordEncoder()) as index:
+        assert isinstance(index.engine, LocalEngine)
+        assert index.path == tmp_path / name
+
+
+def test_a_path_object_is_never_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IndexNotFoundError):
+        Index.open(Path("elsewhere://host"))
+
+
+def test_an_engine_of_another_module_is_opened_by_its_scheme(monkeypatch):
+    class Opened:
+        @classmethod
+        def open(cls, location, **settings):
+            return location, settings
+
+    monkeypatch.setattr(sys.modules[__name__], "SomeEngine", Opened, raising=False)
+    monkeypatch.setitem(registry.ENGINES, "SomeEngine", registry.EngineEntry(__name__, ("some", "some+https")))
+    assert registry.open_engine("some+https://host/name", dim=3) == ("some+https://host/name", {"dim": 3})
+    with pytest.raises(InvalidRequestError, match="some://"):
+        registry.open_engine("other://host")
+
+
+def test_engines_are_imported_when_they_are_used():
+    code = (
+        "import sys, late_interaction.engines as engines\n"
+        "assert 'late_interaction.engines.local' not in sys.modules\n"
+        "assert engines.LocalEngine.__name__ == 'LocalEngine'\n"
+        "try: engines.NoEngine\n"
+        "except AttributeError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "module 'late_interaction.engines' has no attribute 'NoEngine'\n"

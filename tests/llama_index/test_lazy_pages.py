@@ -151,7 +151,7 @@ class TestUnavailable:
 
     def test_it_says_why(self, node):
         assert node.image is None
-        assert "the file is gone" in node.metadata["image_error"]
+        assert "the file does not exist" in node.metadata["image_error"]
         assert "image_error" not in node.get_content(MetadataMode.LLM)
 
     def test_models_are_shown_the_text(self, node):
@@ -161,7 +161,7 @@ class TestUnavailable:
     def test_it_can_be_written_down(self, node, way):
         other = WAYS[way](node)
         assert other.image is None
-        assert "the file is gone" in other.metadata["image_error"]
+        assert "the file does not exist" in other.metadata["image_error"]
         assert other.text == "Rain in spring"
 
     def test_no_image_can_be_resolved(self, node):

@@ -61,7 +61,7 @@ class TestPersist:
         (tmp_path / "used").mkdir()
         (tmp_path / "used" / "notes.txt").write_text("mine")
         for used in (tmp_path / "used", tmp_path / "used" / "notes.txt"):
-            with pytest.raises(InvalidRequestError, match="something in it"):
+            with pytest.raises(InvalidRequestError, match="not an empty directory"):
                 llama.persist(used)
         for inside in (llama.index.engine.path, llama.index.engine.path / "segments" / "copy"):
             with pytest.raises(InvalidRequestError, match="inside the index"):

@@ -221,8 +221,12 @@ class Engine(ABC):
         """
         return {document.id: document for document in self.get([match.id for match in matches])}
 
-    def one_state(self) -> AbstractContextManager[None]:
-        """Return a context manager inside which reads of this thread use one snapshot (capability ``snapshots``)."""
+    def one_state(self, *, short: bool = False) -> AbstractContextManager[None]:
+        """Return a context manager inside which reads of this thread use one snapshot (capability ``snapshots``).
+
+        Args:
+            short: The block only calls this engine and ends soon, so a fork of the process may wait for it.
+        """
         return nullcontext()
 
     def check_filter(self, where: Where) -> None:

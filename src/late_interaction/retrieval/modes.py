@@ -84,7 +84,7 @@ def _search(engine: Engine, request: SearchRequest, query: str, query_vectors: N
         query: The query.
         query_vectors: (query tokens, dim); None in the mode ``lexical``, which needs none.
     """
-    with engine.one_state():
+    with engine.one_state(short=True):
         ranking = _rank(engine, request, query, query_vectors)
         if request.diversity is not None:
             ranking = _diverse(engine, request, ranking)

@@ -114,7 +114,7 @@ def _stored_scores(
     replaced and put back between two of the three calls is not recognized.
     """
     unique = list(dict.fromkeys(ids))
-    with engine.one_state():
+    with engine.one_state(short=True):
         documents = {document.id: document for document in engine.get(unique)}
         scores = engine.score(vectors, unique)
         if engine.capabilities.snapshots:

@@ -103,12 +103,15 @@ class Reading(Engine):
         with self._states.reading() as (reader, _):
             return reader.roots_of(check_ids(ids))
 
-    def one_state(self) -> OneState:
+    def one_state(self, *, short: bool = False) -> OneState:
         """Return a context manager: what is read inside the block is of one commit, whatever others write meanwhile.
 
         Nothing can be written inside of it.
+
+        Args:
+            short: The block only calls this engine and ends soon, so a fork of the process waits for it.
         """
-        return self._states.one_state()
+        return self._states.one_state(lasting=not short)
 
     def search(
         self, query_vectors: ArrayLike, k: int = 10, *, where: Where | None = None, candidates: Ids | None = None
@@ -168,7 +171,7 @@ class Reading(Engine):
 
     def records(self, ids: Sequence[str]) -> dict[str, Record]:
         """Return documents together with their token vectors, by id; unknown ids are left out."""
-        with self.one_state():
+        with self.one_state(short=True):
             documents, vectors, roots = self.get(ids), self.vectors(ids), self.roots_of(ids)
         return {found.id: Record(found, vectors[found.id], roots[found.id]) for found in documents}
 

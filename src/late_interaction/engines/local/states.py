@@ -102,14 +102,14 @@ class States:
                 yield reader, snapshot
                 return
 
-    def one_state(self) -> OneState:
-        """Return a context manager inside of which `reading` gives one commit."""
-        return OneState(self._catalog, self._open)
+    def one_state(self, *, lasting: bool) -> OneState:
+        """Return a context manager inside of which `reading` gives one commit. See `reading` for ``lasting``."""
+        return OneState(self._catalog, self._open, lasting=lasting)
 
-    def _open(self) -> tuple[Connection, State]:
+    def _open(self, *, lasting: bool) -> tuple[Connection, State]:
         """Return a connection in a read transaction, and what it sees."""
         for attempt in range(1, _MAX_ATTEMPTS + 1):
-            connection = self._catalog.begin_reading(lasting=True)
+            connection = self._catalog.begin_reading(lasting=lasting)
             try:
                 with self._catalog.errors():
                     reader = Reader(connection)
@@ -129,11 +129,13 @@ class OneState:
     Args:
         catalog: What is read.
         open_state: Gives a connection in a read transaction, and the state that it sees.
+        lasting: Users of this package decide how long the block lasts, and what they leave half-read in it.
     """
 
-    def __init__(self, catalog: Catalog, open_state: Callable[[], tuple[Connection, State]]) -> None:
+    def __init__(self, catalog: Catalog, open_state: Callable[..., tuple[Connection, State]], *, lasting: bool) -> None:
         self._catalog = catalog
         self._open_state = open_state
+        self._lasting = lasting
         self._connection: Connection | None = None
         self._state: State | None = None
         self._outer: tuple[weakref.ref[State], ...] = ()
@@ -142,7 +144,7 @@ class OneState:
         self._outer = _pinned.get()
         outer_state = _pinned_state(self._catalog)
         if outer_state is None:
-            self._connection, self._state = self._open_state()
+            self._connection, self._state = self._open_state(lasting=self._lasting)
             _pinned.set((*self._outer, weakref.ref(self._state)))
             self._state.is_current = True  # last, since a signal may interrupt any call before it
 
@@ -152,5 +154,7 @@ class OneState:
         if connection is not None and state is not None:
             state.is_current = False  # at once, since a signal may interrupt any call after it
             with state.mutex:  # when another thread's read is done
-                self._catalog.end_reading(connection)
+                # A cursor that was not read to its end keeps its tables locked as long as its connection is open.
+                is_clean = not self._lasting and exception[0] is None
+                self._catalog.end_reading(connection, is_clean=is_clean)
         _pinned.set(self._outer)

@@ -130,9 +130,12 @@ class Catalog:
             raise
         return connection
 
-    def end_reading(self, connection: Connection) -> None:
-        """End the read transaction of a connection."""
-        self._connections.give_back(connection)
+    def end_reading(self, connection: Connection, *, is_clean: bool = True) -> None:
+        """End the read transaction of a connection, and close the connection unless it can be used again."""
+        if is_clean:
+            self._connections.give_back(connection)
+        else:
+            self._connections.drop(connection)
 
     def commit(
         self, change: Callable[[Writer], _Result], before_commit: Callable[[], object], *, after: int = 0

@@ -201,7 +201,7 @@ class Reader:
         remaining = iter(dict.fromkeys(ids))
         while chunk := list(islice(remaining, _CHUNK_IDS)):
             rows = self._connection.execute(f"{select} WHERE id IN ({', '.join('?' * len(chunk))})", chunk)
-            for row in rows:
+            for row in rows.fetchall():
                 yield row[:2], DocumentRow(*row[2:])
 
     def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:

@@ -325,7 +325,7 @@ class TestEncodersOfTheUsersOwn:
         with Index.open(path, encoder=encoder, pooling=2) as index:
             index.add(["one river"])
             assert index.info()["encoder"]["reduction"] == {"pooling": 2, "dim": 16}
-        with Index.open(path) as index, pytest.raises(MissingEncoderError, match="one of your own"):
+        with Index.open(path) as index, pytest.raises(MissingEncoderError, match="a custom one"):
             index.search("river")
         with Index.open(path, encoder=WordEncoder()) as index:
             assert len(index.search("river")) == 1

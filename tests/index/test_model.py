@@ -444,7 +444,7 @@ def run(examples, steps):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr("late_interaction.retrieval.encoding._WINDOW", 3)
+    monkeypatch.setattr("late_interaction.retrieval.encoding._WINDOW_DOCUMENTS", 3)
     monkeypatch.setattr(compaction, "_MERGED_SEGMENTS", 4)
     with small_thresholds(FIRST, BUFFER):
         yield

@@ -216,7 +216,7 @@ class TestRefused:
                 index.add(["more", page_image])
             with pytest.raises(InvalidRequestError, match="'p'"):
                 index.add(iter(["more", page_image]))
-            with pytest.raises(InvalidRequestError, match="no images"):
+            with pytest.raises(InvalidRequestError, match="text only"):
                 index.rerank("red", documents=[page_image])
             assert state(index) == before
 
@@ -229,7 +229,7 @@ class TestRefused:
             for documents in (["text"], [Document("text", id="t")], [Document(image=two_colours("red", "red")), "t"]):
                 with pytest.raises(InvalidRequestError, match="encodes page images only"):
                     index.add(documents)
-                with pytest.raises(InvalidRequestError, match="no text"):
+                with pytest.raises(InvalidRequestError, match="page images only"):
                     index.rerank("red", documents=documents)
             assert state(index) == before
             assert index.search("red")[0].id == "p"

@@ -51,7 +51,6 @@ class Maintenance:
         self._catalog = catalog
         self._transactions = transactions
         self._states = states
-        self._thread: int | None = None
         self._has_retired = False
         self._discarded: list[str] = []
         self._make_mutex()
@@ -62,23 +61,24 @@ class Maintenance:
 
         Returns at once if another thread is already compacting.
         """
-        if self._mutex.locked():
+        thread = threading.get_ident()
+        if self._mutex.locked() or thread in self._threads:
             return
-        with self._mutex:
-            self._thread = threading.get_ident()
-            try:
+        try:
+            self._threads.add(thread)
+            with self._mutex:
                 while self._rewrite(compaction.tidy):
                     pass
                 if self._has_retired:
                     self._remove_retired()
                 if self._discarded:
                     self._remove_discarded()
-            except IndexClosedError:  # by another thread or a signal handler
-                return
-            except (OSError, LateInteractionError) as error:
-                _logger.warning("Segments could not be merged. The next write tries again: %s", error)
-            finally:
-                self._thread = None
+        except IndexClosedError:  # by another thread or a signal handler
+            return
+        except (OSError, LateInteractionError) as error:
+            _logger.warning("Segments could not be merged. The next write tries again: %s", error)
+        finally:
+            self._threads.discard(thread)
 
     def compact(self) -> None:
         """Drop deleted documents, compress what is still exact and merge all segments into one.
@@ -86,18 +86,19 @@ class Maintenance:
         Raises:
             InvalidRequestError: Called by a signal handler that interrupted a compaction in this thread.
         """
-        if self._thread == threading.get_ident():
+        thread = threading.get_ident()
+        if thread in self._threads:
             raise InvalidRequestError(
                 "A signal handler or a finalizer cannot compact an index while it interrupts a compaction of it."
             )
-        with self._mutex:
-            self._thread = threading.get_ident()
-            try:
+        try:
+            self._threads.add(thread)
+            with self._mutex:
                 while self._rewrite(compaction.compact):
                     pass
                 self._remove_retired()
-            finally:
-                self._thread = None
+        finally:
+            self._threads.discard(thread)
 
     def discard(self, name: str) -> None:
         """Remove the files of a failed write by name, unless they were committed.
@@ -160,4 +161,4 @@ class Maintenance:
 
     def _make_mutex(self) -> None:
         self._mutex = threading.Lock()
-        self._thread = None
+        self._threads: set[int] = set()  # that compact or wait to; a signal handler may run in one of them

@@ -126,6 +126,8 @@ class Transactions:
                     self._last_commit.write(number)
             finally:
                 self._is_committing = False
+                if self._is_closed:  # by a signal handler
+                    self._last_commit.close()
             self.names.add(names)
             self._removed = [name for name in self._removed if name not in removed]
         return result
@@ -142,7 +144,8 @@ class Transactions:
         """Wait for a commit of another thread, then refuse further ones. Closing twice is allowed."""
         with self._mutex:
             self._is_closed = True
-            self._last_commit.close()
+            if not self._is_committing:  # else by the commit that a signal handler interrupts, when it ends
+                self._last_commit.close()
 
     def _leave_to_parent(self) -> None:
         """Close the files that only the parent may use. Called in a forked child."""

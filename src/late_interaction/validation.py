@@ -90,7 +90,7 @@ def check_k(k: SupportsIndex, name: str = "k") -> int:
     except TypeError:
         number = 0
     if not 0 < number < 2**31:
-        raise InvalidRequestError(f"{name} must be a positive integer, not {reprlib.repr(k)}.")
+        raise InvalidRequestError(f"{name} must be a positive integer, got {reprlib.repr(k)}.")
     return number
 
 
@@ -101,7 +101,7 @@ def check_fraction(value: float, name: str) -> float:
         InvalidRequestError: It is not one.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
-        raise InvalidRequestError(f"{name} must be a number between 0 and 1, not {reprlib.repr(value)}.")
+        raise InvalidRequestError(f"{name} must be a number between 0 and 1, got {reprlib.repr(value)}.")
     return float(value)
 
 

@@ -105,5 +105,5 @@ def diversity_options(lambda_mult: float, fetch_k: int) -> SearchOptions:
         InvalidRequestError: ``lambda_mult`` is out of range.
     """
     if not 0 <= lambda_mult <= 1:
-        raise InvalidRequestError(f"lambda_mult must be between 0 and 1, not {lambda_mult!r}.")
+        raise InvalidRequestError(f"lambda_mult must be between 0 and 1, got {lambda_mult!r}.")
     return {"diversity": 1 - lambda_mult, "diversity_pool": fetch_k}

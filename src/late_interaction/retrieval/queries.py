@@ -53,7 +53,7 @@ class _RecentQueries:
                 self._bytes -= self._vectors.popitem(last=False)[1].nbytes
 
 
-# Not WeakKeyDictionary: an encoder of the user's own may define equality, or no hash.
+# Not WeakKeyDictionary: a custom encoder may define equality, or no hash.
 _recent: dict[int, tuple[weakref.ref[Encoder], _RecentQueries]] = {}
 
 
@@ -91,7 +91,7 @@ def _recent_queries(encoder: Encoder) -> _RecentQueries:
     recent = _RecentQueries()
     try:
         reference = weakref.ref(encoder, lambda _: _recent.pop(key, None))
-    except TypeError:  # a class with __slots__: it works, and its queries are encoded at each call
+    except TypeError:  # a class with __slots__: its queries are encoded at each call
         return recent
     # Two threads may get here at once; both use what the first has put in.
     return _recent.setdefault(key, (reference, recent))[1]

@@ -80,7 +80,7 @@ class SearchRequest:
             UnsupportedError: The engine lacks what the mode or diversity needs.
         """
         if mode not in get_args(Mode):
-            raise InvalidRequestError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}.")
+            raise InvalidRequestError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}.")
         k = depth = check_k(k)
         if mode != "late":
             require(engine, "lexical")

@@ -97,7 +97,7 @@ class LocalEngine(Reading):
             StorageError: The directory cannot be read or written.
         """
         if bits not in (None, "default") and (type(bits) is not int or bits not in BITS):
-            raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, not {bits!r}.")
+            raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, got {bits!r}.")
         exists = has_index(path)
         if dim is not None:
             check_dim(dim, compressed=not exists and bits is not None)

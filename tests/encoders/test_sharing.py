@@ -255,6 +255,7 @@ thread.join()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_child_uses_what_its_parent_has_loaded(folder, other):
     """And loads others, whatever the threads of its parent were loading when it was forked."""

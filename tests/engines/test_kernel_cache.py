@@ -96,6 +96,7 @@ def test_a_second_process_compiles_nothing(index, cache):
     assert search(index, cache) == KERNELS
 
 
+@pytest.mark.slow
 def test_damaged_files_are_compiled_again(index, cache):
     """Truncated ones, and machine code with another bit, which may do anything."""
     os.truncate(of_kernel(cache, "centroid_sums", "nbi"), 30)

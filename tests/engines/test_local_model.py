@@ -265,7 +265,7 @@ def test_random_histories():
 
 def test_random_histories_of_constant_merging(monkeypatch):
     monkeypatch.setattr(compaction, "_MERGED_SEGMENTS", 3)
-    History.TestCase.settings = BOUNDED
+    History.TestCase.settings = settings(BOUNDED, max_examples=BOUNDED.max_examples // 2)
     History.TestCase().runTest()
 
 

@@ -470,7 +470,7 @@ def test_random_histories():
 
 @pytest.mark.usefixtures("many_rounds")
 def test_random_histories_of_searches_in_many_rounds():
-    run(examples=20, steps=40)
+    run(examples=10, steps=40)
 
 
 @pytest.mark.slow

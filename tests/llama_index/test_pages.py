@@ -215,7 +215,7 @@ class TestReranking:
     def test_a_page_encoder_refuses_text(self):
         nodes = [NodeWithScore(node=TextNode(text="blue"))]
         rerank = LateInteractionRerank(encoder=ColourEncoder(modalities={"image"}))
-        with pytest.raises(InvalidRequestError, match="no text passages"):
+        with pytest.raises(InvalidRequestError, match="page images only"):
             rerank.postprocess_nodes(nodes, query_str="blue")
 
 

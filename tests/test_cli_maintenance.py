@@ -127,7 +127,7 @@ class TestSettings:
         message = fail("index", "more.txt", "--index", "my-index", f"--{setting}", value)
         assert message.startswith("Error: ")
         assert setting in message
-        assert message.endswith((f"not {value}.\n", f"(got {setting}={value}).\n"))
+        assert message.endswith((f"not {value}.\n", f"got {value}.\n", f"(got {setting}={value}).\n"))
         assert message.count("\n") == 1
         assert tree("my-index") == before
         assert encoder.encoded == []

@@ -70,12 +70,12 @@ class Checkpoint:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Return the content of ``config.json``; empty if there is no such file."""
+        """Return the content of ``config.json``; empty if the file is missing."""
         return self.read("config.json", dict) or {}
 
     @cached_property
     def modules(self) -> list[Any] | None:
-        """Return the content of ``modules.json``; None if there is no such file."""
+        """Return the content of ``modules.json``; None if the file is missing."""
         return self.read("modules.json", list)  # type: ignore[no-any-return]
 
     @property
@@ -96,7 +96,7 @@ class Checkpoint:
         )
 
     def read(self, filename: str, kind: type[Any]) -> Any:
-        """Return the content of a JSON file of the checkpoint; None if there is no such file.
+        """Return the content of a JSON file of the checkpoint; None if the file is missing.
 
         Raises:
             UnsupportedCheckpointError: The content is not of this kind: dict or list.

@@ -48,7 +48,7 @@ _MIN_SAFE_TORCH = (2, 6)  # in earlier releases, a weights file can run code (CV
 
 
 class _Read(Protocol):
-    """Return the content of a JSON file of the checkpoint, of type ``kind``; None if there is no such file."""
+    """Return the content of a JSON file of the checkpoint, of type ``kind``; None if the file is missing."""
 
     def __call__(self, filename: str, kind: type[Any]) -> Any: ...
 

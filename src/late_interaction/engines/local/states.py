@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
 import weakref
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from late_interaction.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from late_interaction.engines.local.catalog.connections import Connection
     from late_interaction.engines.local.catalog.database import Catalog
@@ -28,11 +30,18 @@ class State:
     """The rows and the segments of one commit, for the threads of one context.
 
     They share one connection, which only one thread may use at a time.
+
+    Attributes:
+        catalog: The catalog.
+        is_current: Whether the block of `OneState` is running.
+        frame: For a short block, the frame that runs it. A signal can prevent `__exit__`, and an exception that is kept
+            keeps the state; so it only counts while this frame runs.
     """
 
     def __init__(self, catalog: Catalog, reader: Reader, snapshot: Snapshot) -> None:
         self.catalog = catalog
         self.is_current = False
+        self.frame: FrameType | None = None
         self._seen = reader, snapshot
         self.mutex = threading.RLock()
 
@@ -57,9 +66,19 @@ def _pinned_state(catalog: Catalog) -> State | None:
     """Return the state that the caller's context reads inside `OneState` of this catalog; None outside."""
     for reference in reversed(_pinned.get()):
         state = reference()
-        if state is not None and state.is_current and state.catalog is catalog:
+        if state is not None and state.is_current and state.catalog is catalog and _is_running(state.frame):
             return state
     return None
+
+
+def _is_running(frame: FrameType | None) -> bool:
+    """Return whether a frame calls the present one; True without a frame."""
+    calling: FrameType | None = sys._getframe()
+    while frame is not None and calling is not frame:
+        if calling is None:
+            return False
+        calling = calling.f_back
+    return True
 
 
 class States:
@@ -145,6 +164,8 @@ class OneState:
         outer_state = _pinned_state(self._catalog)
         if outer_state is None:
             self._connection, self._state = self._open_state(lasting=self._lasting)
+            if not self._lasting:
+                self._state.frame = sys._getframe(1)
             _pinned.set((*self._outer, weakref.ref(self._state)))
             self._state.is_current = True  # last, since a signal may interrupt any call before it
 
@@ -153,6 +174,7 @@ class OneState:
         self._connection = self._state = None
         if connection is not None and state is not None:
             state.is_current = False  # at once, since a signal may interrupt any call after it
+            state.frame = None
             with state.mutex:  # when another thread's read is done
                 # A cursor that was not read to its end keeps its tables locked as long as its connection is open.
                 is_clean = not self._lasting and exception[0] is None

@@ -91,7 +91,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive power loss. A no-op on Windows, which has no such call."""
+    """Make the names in a directory survive power loss. A no-op on Windows, which lacks the call."""
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from late_interaction.engines.base import Engine
     from late_interaction.filters import Filter, Where
 
-__all__ = ["Mode", "SearchOptions", "SearchRequest", "in_groups"]
+__all__ = ["Mode", "SearchOptions", "SearchRequest"]
 
 Mode: TypeAlias = Literal["late", "lexical", "hybrid"]
 
@@ -112,10 +112,10 @@ class SearchRequest:
 
     def candidate_groups(self) -> list[list[str]] | list[None]:
         """Return the candidates in groups of as many as the engine takes at a time; ``[None]`` for all documents."""
-        return [None] if self.candidates is None else in_groups(self.candidates, self.max_candidates)
+        return [None] if self.candidates is None else _in_groups(self.candidates, self.max_candidates)
 
 
-def in_groups(ids: list[str], limit: int | None) -> list[list[str]]:
+def _in_groups(ids: list[str], limit: int | None) -> list[list[str]]:
     """Return ids in groups of as many as an engine takes at a time, each id once if there is more than one group."""
     if limit is None or len(ids) <= limit:
         return [ids]

@@ -1,6 +1,6 @@
 """Compare the local engine with exact MaxSim without an index, on one thread.
 
-    python -m benchmarks.latency FOLDER [--dim 128] [--bits 4] [--documents N] [--tokens 32] [--json OUT.json]
+    python -m benchmarks.latency FOLDER [--dim 128] [--bits 4] [--documents N] [--tokens 32] [--anisotropy .95]
 
 FOLDER is the output of `python -m benchmarks.data`. The index is built on all cores. Then a process with one thread per
 library answers the queries in both ways, alternating after ten queries. So other load on the machine affects both, and
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.anisotropy import mixed
 from benchmarks.data import load
 from benchmarks.measure import build, in_fresh_process, milliseconds, save, table
 from benchmarks.peers.measure import NATURAL, exact_scores, joined, recall
@@ -32,6 +33,7 @@ def main() -> None:
     options = _options()
     vectors = load(options.folder)
     vectors = (vectors.first(options.documents) if options.documents else vectors).reduced(options.dim)
+    vectors = mixed(vectors, options.anisotropy)
     asked = vectors.queries[: options.queries]
     kinds = {NATURAL: asked} | {f"{tokens}-token": joined(asked, tokens) for tokens in options.tokens}
     columns = Columns(vectors.tokens, vectors.offsets, [query for queries in kinds.values() for query in queries])
@@ -112,6 +114,9 @@ def _options() -> argparse.Namespace:
         "--tokens", type=int, nargs="*", default=[32], metavar="N", help="also use queries joined to exactly N tokens"
     )
     parser.add_argument("--rounds", type=int, default=3, help="how many times each query is timed")
+    parser.add_argument(
+        "--anisotropy", type=float, metavar="COSINE", help="mix a common direction in, up to this mean pairwise cosine"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures and all answers here")
     return parser.parse_args()
 

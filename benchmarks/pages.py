@@ -1,6 +1,6 @@
 """Recall and size for different bits and pooling factors, if a document is a page of a thousand vectors.
 
-    python -m benchmarks.pages FOLDER [--pages 1000] [--bits 4 2 1] [--pooling 1 2 3] [--json OUT.json]
+    python -m benchmarks.pages FOLDER [--pages 1000] [--bits 4 2 1] [--pooling 1 2 3] [--anisotropy .95]
 
 FOLDER is the output of `python -m benchmarks.data`. Each page consists of the token vectors of consecutive documents,
 cut at VECTORS and projected to 128 dimensions, because no weights of page models were available. Adjacent text tokens
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.anisotropy import mixed
 from benchmarks.data import Vectors, load
 from benchmarks.measure import build, save, table
 from benchmarks.peers.measure import exact_scores, recall
@@ -31,7 +32,7 @@ DIM, VECTORS = 128, 1000
 def main() -> None:
     """Measure every combination of bits and pooling factor."""
     options = _options()
-    given = load(options.folder).reduced(DIM)
+    given = mixed(load(options.folder).reduced(DIM), options.anisotropy)
     count = min(options.pages, len(given.tokens) // VECTORS)
     pages = Vectors(given.tokens[: count * VECTORS], np.arange(count + 1) * VECTORS, given.queries, count)
     exact = exact_scores(Columns(pages.tokens, pages.offsets, pages.queries))
@@ -84,6 +85,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pages", type=int, default=1000, metavar="N", help="number of pages")
     parser.add_argument("--bits", type=int, nargs="+", default=[4, 2, 1], help="bits per dimension")
     parser.add_argument("--pooling", type=int, nargs="+", default=[1, 2, 3], help="vectors pooled into one")
+    parser.add_argument(
+        "--anisotropy", type=float, metavar="COSINE", help="mix a common direction in, up to this mean pairwise cosine"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures here")
     return parser.parse_args()
 

@@ -1,6 +1,6 @@
 """Recall lost by compression and by the search plan, and bytes per token.
 
-    python -m benchmarks.recall FOLDER [--dims 384 128] [--bits 4 2 1 8] [--documents 10000] [--json OUT.json]
+    python -m benchmarks.recall FOLDER [--dims 384 128] [--bits 4 2 1 8] [--documents 10000] [--anisotropy .95]
 
 FOLDER is the output of `python -m benchmarks.data`. Each index is built in one call with default settings. Recall@10 is
 relative to exact MaxSim in float32 of the original vectors. For the first few queries it is also measured with
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.anisotropy import mixed
 from benchmarks.data import load
 from benchmarks.measure import build, save, table
 from benchmarks.peers.measure import exact_scores, recall
@@ -35,7 +36,7 @@ def main() -> None:
     given = load(options.folder).first(options.documents)
     result = []
     for dim in options.dims:
-        vectors = given.reduced(dim)
+        vectors = mixed(given.reduced(dim), options.anisotropy)
         columns = Columns(vectors.tokens, vectors.offsets, vectors.queries[: options.queries])
         exact = exact_scores(columns)
         for bits in options.bits:
@@ -92,6 +93,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--documents", type=int, default=10_000, metavar="N", help="only the first N documents")
     parser.add_argument("--queries", type=int, default=400, metavar="N", help="number of queries")
     parser.add_argument("--sample", type=int, default=20, metavar="N", help="queries that are also ranked exhaustively")
+    parser.add_argument(
+        "--anisotropy", type=float, metavar="COSINE", help="mix a common direction in, up to this mean pairwise cosine"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures here")
     return parser.parse_args()
 

@@ -171,7 +171,7 @@ class Reading(Engine):
             return {document_id: snapshot.vectors(place) for document_id, place in places.items() if place is not None}
 
     def background(self) -> Background:
-        """Return the token vectors of documents evenly spaced in the order of addition, 64 of them at most.
+        """Return the token vectors of evenly spaced documents, 64 at most.
 
         Until the next commit they are kept, decoded: 2 MB at 128 dimensions, and up to 8 MB for pages of 1,024 patches.
         """

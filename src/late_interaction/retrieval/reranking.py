@@ -28,6 +28,8 @@ __all__ = ["rerank", "rerank_candidates"]
 def rerank(query: str, documents: Sequence[Document], *, encoder: Encoder, k: int | None = None) -> list[Hit]:
     """Order documents by MaxSim, best first, encoding all of them. `Index.rerank` encodes only those it does not hold.
 
+    Relevance 0 is what the median of these documents gets.
+
     Example:
         >>> from late_interaction import load_encoder
         >>> documents = [Document("A bank of stone."), Document("The Nile.")]

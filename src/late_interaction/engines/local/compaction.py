@@ -58,6 +58,10 @@ _BLOCK_TOKENS = 32_768  # read and written at a time
 _MAX_SAMPLE_BYTES = 384 << 20
 _SAMPLE_TOKENS_PER_CENTROID = 64
 _MIN_SAMPLED_CENTROIDS = 256
+_UNIT_MEDIAN, _UNIT_DEVIATION = 0.15, 0.08
+"""Decoded vectors have about these lengths, and vary so much, at most, if they were made from vectors of length 1."""
+
+_SMALLEST_NORM = 1e-12
 _MAX_NORM_TOKENS = 10_000  # the mean distance from the centroid is estimated from about this many tokens
 
 
@@ -80,7 +84,7 @@ def compact(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
         and (trained or _live_tokens(snapshot, uncompressed) >= _MIN_TRAINING_TOKENS)
     ):
         return _compress(root, snapshot, names, snapshot.codec, uncompressed)
-    if len(snapshot.segments) > 1 or snapshot.has_deleted:
+    if len(snapshot.segments) > 1 or snapshot.has_deleted or _outdated(snapshot, list(snapshot.segments)):
         return _merge(root, snapshot, names, list(snapshot.segments))
     return None
 
@@ -133,11 +137,61 @@ def _merge(root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int])
         return Replacement(tuple(numbers), None)
     _check(snapshot, live)
     is_compressed = isinstance(snapshot.segments[live[0]], CompressedSegment)
+    if is_compressed and _outdated(snapshot, live):
+        return _convert(root, snapshot, names, numbers, live)
     with SegmentWriter(root, names.take(), snapshot.dim, snapshot.codec if is_compressed else None) as files:
         for number in live:
             for lengths, columns in _blocks(snapshot, number):
                 files.append_documents(lengths, **columns)
         return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, live))
+
+
+def _outdated(snapshot: Snapshot, numbers: Sequence[int]) -> set[int]:
+    """Return which of some segments have the columns of an older format."""
+    segments = {number: snapshot.segments[number] for number in numbers}
+    return {
+        number
+        for number, segment in segments.items()
+        if isinstance(segment, CompressedSegment) and not segment.is_current
+    }
+
+
+def _convert(root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int], live: Sequence[int]) -> Replacement:
+    """Copy the documents of compressed segments that are not deleted into a new one, encoding outdated ones again."""
+    codec, codebook = snapshot.coding
+    entry = None
+    if not (snapshot.codebook_entry and snapshot.codebook_entry.has_direction):
+        codebook = codebook.directed()
+        norm = 0.0 if snapshot.codebook_entry is None else snapshot.codebook_entry.residual_norm
+        entry = write_codebook(root, names.take(), codebook, norm)
+    outdated = _outdated(snapshot, live)
+    with SegmentWriter(root, names.take(), snapshot.dim, codec) as files:
+        for number in live:
+            unit = number in outdated and _has_unit_vectors(snapshot, number)
+            for lengths, columns in _blocks(snapshot, number):
+                if number in outdated:
+                    vectors = snapshot.rotated(columns)
+                    if unit:
+                        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _SMALLEST_NORM)
+                    columns = {"codes": columns["codes"], **codec.encode(vectors, columns["codes"], codebook)}
+                files.append_documents(lengths, **columns)
+        return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, live), entry)
+
+
+def _has_unit_vectors(snapshot: Snapshot, number: int) -> bool:
+    """Return whether the vectors that an outdated segment was made from had unit length, as far as can be told.
+
+    The error of the older codec is perpendicular to the residual, so the squared length of a decoded vector is that of
+    the vector, the squared length of the error, and a term that is 0 on average.
+    """
+    lengths = [np.empty(0, np.float32)]
+    for _, columns in _blocks(snapshot, number):
+        lengths.append(np.linalg.norm(snapshot.rotated(columns), axis=1))
+        if sum(map(len, lengths)) >= _MAX_NORM_TOKENS:
+            break
+    found = np.concatenate(lengths)
+    found = found[found > 0]  # padding tokens of length 0 stay as they are
+    return len(found) > 0 and abs(float(np.median(found)) - 1) < _UNIT_MEDIAN and float(found.std()) < _UNIT_DEVIATION
 
 
 def _compress(root: Path, snapshot: Snapshot, names: Taken, codec: Codec, numbers: Sequence[int]) -> Replacement:
@@ -152,8 +206,7 @@ def _compress(root: Path, snapshot: Snapshot, names: Taken, codec: Codec, number
             for lengths, columns in _blocks(snapshot, number):
                 vectors = snapshot.rotated(columns)
                 codes = codebook.assign(vectors)
-                residuals, scales = codec.encode(vectors - codebook.centroids[codes])
-                files.append_documents(lengths, codes=codes, scales=scales, residuals=residuals)
+                files.append_documents(lengths, codes=codes, **codec.encode(vectors, codes, codebook))
         return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, live), entry)
 
 
@@ -177,6 +230,7 @@ def _codebook_for(
         sample = _sample(snapshot, list(snapshot.segments), target)
         codebook = train(sample, target)
         return codebook, write_codebook(root, names.take(), codebook, _residual_norm(codebook, sample))
+    directed = codebook if entry.has_direction else codebook.directed()
     missing = target - len(codebook)
     if target >= _MIN_GROWTH_FACTOR * len(codebook):
         sample = _sample(snapshot, list(snapshot.segments), missing)
@@ -184,8 +238,10 @@ def _codebook_for(
         sample = _sample(snapshot, numbers, missing)
         drifted_norm = _MIN_DRIFT_FACTOR * entry.residual_norm
         if missing <= 0 or not len(sample) or _residual_norm(codebook, sample) < drifted_norm:
-            return codebook, None
-    codebook = codebook.extended(train(sample, missing))
+            if directed is codebook:
+                return codebook, None
+            return directed, write_codebook(root, names.take(), directed, entry.residual_norm)
+    codebook = directed.extended(train(sample, missing))
     norm = max(entry.residual_norm, _residual_norm(codebook, sample))
     return codebook, write_codebook(root, names.take(), codebook, norm)
 

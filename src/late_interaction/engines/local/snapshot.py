@@ -138,8 +138,7 @@ class Snapshot:
         if "vectors" in columns:
             return np.asarray(columns["vectors"].astype(np.float32) @ rotation(self.dim).T)
         codec, codebook = self.coding
-        residuals = codec.decode(columns["residuals"], columns["scales"])
-        return np.asarray(codebook.centroids[columns["codes"]] + residuals)
+        return codec.decode(columns, codebook)
 
     @property
     def coding(self) -> tuple[Codec, Codebook]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.engines.local.kernels.libraries import faiss_module
-from late_interaction.engines.local.quantization.codecs import codec_for
+from late_interaction.engines.local.quantization.residual.grid import Grid
 from late_interaction.engines.local.storage.columns import ColumnFile, ColumnFolder, ColumnWriter
 from late_interaction.engines.local.storage.files import CODEBOOKS, disk_errors, is_name, make_directories
 from late_interaction.errors import CorruptIndexError
@@ -29,7 +29,10 @@ __all__ = ["CENTROID_BITS", "MAX_CENTROIDS", "Codebook", "CodebookEntry", "open_
 
 MAX_CENTROIDS = 2**16  # a code has two bytes
 CENTROID_BITS = 4  # of the codec that rounds centroids; part of the format on disk
-_FILES = ["centroids.npy", "scales.npy"]
+_FILES = ["centroids.npy", "direction.npy", "scales.npy"]
+_FILES_BEFORE_5 = ["centroids.npy", "scales.npy"]
+_MIN_DIRECTED_DIM = 16
+"""With fewer dimensions there is no common direction: without it too little would be left of a vector."""
 
 _ITERATIONS = 6
 _PROBED_CELLS = 6
@@ -73,13 +76,19 @@ class CodebookEntry:
     def _problem(self) -> str | None:
         if not is_name(self.name):
             return f"the name {self.name!r:.80}"
-        if [file.name for file in self.files] != _FILES or not all(file.is_sound for file in self.files):
+        names = sorted(str(file.name) for file in self.files)
+        if names not in (_FILES, _FILES_BEFORE_5) or not all(file.is_sound for file in self.files):
             return f"the files {self.files!r:.200}"
         if type(self.centroids) is not int or not 1 <= self.centroids <= MAX_CENTROIDS:
             return f"{self.centroids!r:.80} centroids"
         if type(self.residual_norm) not in (int, float) or not 0 <= self.residual_norm < math.inf:
             return f"the residual_norm {self.residual_norm!r:.80}"
         return None
+
+    @property
+    def has_direction(self) -> bool:
+        """Whether it has a common direction; those of formats before 5 have none."""
+        return any(file.name == "direction.npy" for file in self.files)
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry as JSON values."""
@@ -89,23 +98,33 @@ class CodebookEntry:
 
 @dataclass(frozen=True)
 class Codebook:
-    """Centroids, compressed.
+    """Centroids, compressed, and the common direction of the token vectors.
 
     Attributes:
         dim: Dimension of the vectors.
-        packed: Centroids as the codec encodes them, (centroids, bytes) u8.
+        packed: Centroids as the grid encodes them, (centroids, bytes) u8.
         scales: Their scales, (centroids,) f16.
+        direction: Of the mean of the first centroids, (dim,) f32, of unit length. Zeros if there is none.
     """
 
     dim: int
     packed: NDArray[np.uint8]
     scales: NDArray[np.float16]
+    direction: NDArray[np.float32]
 
     @classmethod
     def rounded(cls, centroids: NDArray[np.float32]) -> Codebook:
-        """Return the codebook of some centroids, (centroids, dim)."""
+        """Return the codebook of some centroids, (centroids, dim), with the direction of their mean."""
         dim = centroids.shape[1]
-        return cls(dim, *codec_for(dim, CENTROID_BITS).encode(np.ascontiguousarray(centroids)))
+        columns = Grid(dim, CENTROID_BITS).encode(np.ascontiguousarray(centroids))
+        return cls(dim, *columns, np.zeros(dim, np.float32)).directed()
+
+    def directed(self) -> Codebook:
+        """Return the codebook with the direction of the mean of its centroids."""
+        mean = self.centroids.mean(axis=0, dtype=np.float64)
+        length = np.linalg.norm(mean) if self.dim >= _MIN_DIRECTED_DIM else 0
+        direction = mean / length if length > 0 else np.zeros(self.dim)
+        return replace(self, direction=direction.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.scales)
@@ -113,12 +132,17 @@ class Codebook:
     @cached_property
     def centroids(self) -> NDArray[np.float32]:
         """The centroids, (centroids, dim)."""
-        return np.ascontiguousarray(codec_for(self.dim, CENTROID_BITS).decode(self.packed, self.scales))
+        return np.ascontiguousarray(Grid(self.dim, CENTROID_BITS).decode(self.packed, self.scales))
+
+    @cached_property
+    def along(self) -> NDArray[np.float32]:
+        """The components of the centroids in the common direction, (centroids,)."""
+        return np.asarray(self.centroids @ self.direction)
 
     def extended(self, more: Codebook) -> Codebook:
-        """Return this codebook with more centroids after its own, whose numbers stay the same."""
+        """Return this codebook with more centroids after its own, which keep their numbers, and the same direction."""
         packed, scales = np.concatenate([self.packed, more.packed]), np.concatenate([self.scales, more.scales])
-        return Codebook(self.dim, packed, scales)
+        return replace(self, packed=packed, scales=scales)
 
     def assign(self, vectors: NDArray[np.float32]) -> NDArray[np.uint16]:
         """Return the number of the nearest centroid of each vector, (n,), or of one that is nearly as close.
@@ -154,9 +178,13 @@ def write_codebook(root: Path, name: str, codebook: Codebook, residual_norm: flo
     parent = root / CODEBOOKS
     with disk_errors(parent):
         make_directories(parent)
-    columns = {"centroids": (np.uint8, codebook.packed.shape[1:]), "scales": (np.float16, ())}
+    columns = {
+        "centroids": (np.uint8, codebook.packed.shape[1:]),
+        "scales": (np.float16, ()),
+        "direction": (np.float32, ()),
+    }
     with ColumnWriter(parent, name, columns) as writer:
-        writer.append(centroids=codebook.packed, scales=codebook.scales)
+        writer.append(centroids=codebook.packed, scales=codebook.scales, direction=codebook.direction)
         return CodebookEntry(writer.name, len(codebook), residual_norm, writer.finish())
 
 
@@ -166,7 +194,12 @@ def open_codebook(root: Path, entry: CodebookEntry, dim: int) -> tuple[ColumnFol
     Raises:
         CorruptIndexError: A file is missing, has another size than the catalog says, or is not a column.
     """
-    width = codec_for(dim, CENTROID_BITS).width
+    width = Grid(dim, CENTROID_BITS).width
     columns = {"centroids": (np.uint8, (entry.centroids, width)), "scales": (np.float16, (entry.centroids,))}
+    if entry.has_direction:
+        columns["direction"] = (np.float32, (dim,))
     folder = ColumnFolder(root / CODEBOOKS / entry.name, entry.files, columns)
-    return folder, Codebook(dim, *(folder.columns[name] for name in columns))
+    direction = np.array(folder.columns["direction"]) if entry.has_direction else np.zeros(dim, np.float32)
+    if not np.isfinite(direction).all():
+        raise CorruptIndexError(f"{folder.path / 'direction.npy'} is damaged. Restore the index from a copy.")
+    return folder, Codebook(dim, folder.columns["centroids"], folder.columns["scales"], direction)

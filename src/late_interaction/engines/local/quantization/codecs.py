@@ -1,8 +1,8 @@
-"""The codecs that compress residuals, and the table that chooses one by the setting ``bits`` of an index.
+"""The codecs that compress token vectors, and the table that chooses one by the setting ``bits`` of an index.
 
-A codec keeps of each residual one scale (f16) and `Codec.width` bytes (u8): the columns ``scales`` and ``residuals`` of
-a segment. It encodes and decodes them, and scores stored tokens for a query. All vectors that it is given are in
-rotated coordinates (see `rotation`). Its kernels, compiled and in NumPy, stand beside it.
+A codec keeps a few columns for each token, besides the number of its centroid. It encodes and decodes them, and scores
+stored tokens for a query. All vectors that it is given are in rotated coordinates (see `rotation`). Its kernels,
+compiled and in NumPy, stand beside it.
 
 To add a codec, write its module and add a row to the table.
 """
@@ -14,47 +14,55 @@ from typing import TYPE_CHECKING, Any, Protocol
 from late_interaction.engines.local.quantization import residual
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from late_interaction.engines.local.quantization.codebook import Codebook
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["BITS", "Codec", "CodecQuery", "codec_for"]
 
 
 class Codec(Protocol):
-    """Compresses residuals of one dimension."""
+    """Compresses token vectors of one dimension."""
 
     @property
     def dim(self) -> int:
-        """Dimension of the residuals."""
+        """Dimension of the vectors."""
         ...
 
     @property
-    def width(self) -> int:
-        """Bytes of a residual, without its scale."""
+    def columns(self) -> dict[str, tuple[Any, tuple[int, ...]]]:
+        """Type and shape of what a token has in each column besides its centroid. See `segment` for the names."""
         ...
 
-    def encode(self, residuals: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-        """Return residuals, (n, dim), in compressed form: bytes, (n, width), and scales, (n,)."""
+    def encode(
+        self, vectors: NDArray[np.float32], codes: NDArray[np.uint16], codebook: Codebook
+    ) -> dict[str, NDArray[Any]]:
+        """Return the columns of token vectors, (n, dim), with these centroids, (n,)."""
         ...
 
-    def decode(self, packed: NDArray[np.uint8], scales: NDArray[np.float16]) -> NDArray[np.float32]:
-        """Return the residuals that bytes and scales stand for, (n, dim)."""
+    def decode(self, columns: Mapping[str, NDArray[Any]], codebook: Codebook) -> NDArray[np.float32]:
+        """Return the vectors that columns, with ``codes``, stand for, (n, dim)."""
         ...
 
-    def query(self, rotated: NDArray[np.float32]) -> CodecQuery:
+    def query(self, rotated: NDArray[np.float32], codebook: Codebook) -> CodecQuery:
         """Return what scores stored tokens for a query, (query tokens, dim), on the processor."""
         ...
 
-    def dots_on_device(self, packed: Any, scales: Any, rotated: Any) -> Any:
-        """Return dot products of residuals with query tokens, (n, query tokens) f32, on the device of the tensors.
+    def tokens_on_device(self, segment: CompressedSegment, codebook: Codebook, to_device: Callable[..., Any]) -> Any:
+        """Return what `similarities_on_device` needs of a segment, on the device to which `to_device` copies arrays."""
+        ...
+
+    def similarities_on_device(self, held: Any, tokens: Any, centroid_scores: Any, rotated: Any) -> Any:
+        """Return dot products of stored tokens with query tokens, (n, query tokens) f32, on the device of the tensors.
 
         Args:
-            packed: Bytes, (n, width) u8.
-            scales: (n,) f32.
+            held: What `tokens_on_device` returned.
+            tokens: The numbers of the tokens, (n,).
+            centroid_scores: Of the centroid of each token, (n, query tokens).
             rotated: Query tokens, (query tokens, dim) f32.
         """
         ...

@@ -52,13 +52,13 @@ class CpuQuery:
     Args:
         query: Token vectors, (query tokens, dim).
         codebook: The centroids.
-        codec: The codec of the residuals.
+        codec: The codec of the index.
     """
 
     def __init__(self, query: NDArray[np.float32], codebook: Codebook, codec: Codec) -> None:
         torch = torch_module()
         rotated = np.asarray(query @ rotation(codec.dim).T)
-        self._codec_query = codec.query(rotated)
+        self._codec_query = codec.query(rotated, codebook)
         tokens, centroids = torch.from_numpy(rotated), torch.from_numpy(codebook.centroids)
         if len(query) <= _MAX_TRANSPOSED_TOKENS:  # BLAS is faster with few rows, and transposing few columns is cheap
             scores = tokens @ centroids.T

@@ -49,16 +49,15 @@ class Device:
         except (RuntimeError, AssertionError, TypeError, ImportError) as error:
             reason = str(error).splitlines()[0]
             raise InvalidRequestError(f"Torch cannot use device={name!r}: {reason}") from None
-        self._columns: WeakKeyDictionary[CompressedSegment, tuple[Any, Any, Any]] = WeakKeyDictionary()
+        self._columns: WeakKeyDictionary[CompressedSegment, tuple[Any, Any]] = WeakKeyDictionary()
         self._centroids: tuple[Codebook, Any] | None = None
 
-    def columns(self, segment: CompressedSegment) -> tuple[Any, Any, Any]:
-        """Return the codes (i32), scales (f32) and residuals (u8) of a segment as tensors on the device."""
+    def columns(self, segment: CompressedSegment, codec: Codec, codebook: Codebook) -> tuple[Any, Any]:
+        """Return the codes of a segment as a tensor (i32) on the device, and what the codec keeps there."""
         if segment not in self._columns:
             self._columns[segment] = (
                 self.tensor(segment.codes.astype(np.int32)),
-                self.tensor(segment.scales.astype(np.float32)),
-                self.tensor(np.array(segment.residuals)),
+                codec.tokens_on_device(segment, codebook, self.tensor),
             )
         return self._columns[segment]
 
@@ -79,6 +78,7 @@ class DeviceQuery:
 
     def __init__(self, query: NDArray[np.float32], codebook: Codebook, codec: Codec, device: Device) -> None:
         self._codec = codec
+        self._codebook = codebook
         self._device = device
         self._rotated = device.tensor(query @ rotation(codec.dim).T)
         self._centroid_scores = device.centroids(codebook) @ self._rotated.T
@@ -103,7 +103,7 @@ class DeviceQuery:
         self, segment: CompressedSegment, positions: NDArray[np.int64], *, with_residuals: bool
     ) -> NDArray[np.float32]:
         torch = torch_module()
-        codes, scales, residuals = self._device.columns(segment)
+        codes, held = self._device.columns(segment, self._codec, self._codebook)
         starts = segment.offsets[positions]
         lengths = segment.offsets[positions + 1] - starts
         scores = np.zeros(len(positions), np.float32)
@@ -115,7 +115,7 @@ class DeviceQuery:
             tokens = self._device.tensor(tokens_of(starts[chosen], lengths[chosen]))
             similarities = self._centroid_scores[codes[tokens]]
             if with_residuals:
-                similarities += self._codec.dots_on_device(residuals[tokens], scales[tokens], self._rotated)
+                similarities = self._codec.similarities_on_device(held, tokens, similarities, self._rotated)
             best = torch.segment_reduce(similarities, "max", lengths=self._device.tensor(lengths[chosen]), axis=0)
             scores[chosen] = best.sum(dim=1).cpu().numpy()
         return scores

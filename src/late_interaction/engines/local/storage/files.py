@@ -8,7 +8,7 @@
       writer.lock             locked by the writer (see locking.py)
       segments/NAME/          immutable columns of one segment (see segment.py)
         offsets.npy  vectors.npy                              uncompressed
-        offsets.npy  codes.npy  scales.npy  residuals.npy     compressed
+        offsets.npy  codes.npy  scales.npy  along.npy  residuals.npy     compressed
       codebooks/NAME/         immutable centroids (see codebook.py)
         centroids.npy  scales.npy
       set-aside/              files of commits that were lost with a damaged log (see recovery.py)
@@ -64,7 +64,8 @@ CODEBOOKS = "codebooks"
 SET_ASIDE = "set-aside"
 
 COLUMN_FILES = frozenset(
-    f"{column}.npy" for column in ("offsets", "vectors", "codes", "scales", "residuals", "centroids")
+    f"{column}.npy"
+    for column in ("offsets", "vectors", "codes", "scales", "along", "residuals", "centroids", "direction")
 )
 
 _NAME = re.compile(r"[0-9a-f]{16}")

@@ -2,12 +2,13 @@
 
 ``offsets`` (documents + 1; i64) is where the tokens of each document begin, and where the last end, in the other
 columns. An uncompressed segment has the token vectors: ``vectors`` (tokens, dim; f16). A compressed one has the number
-of the centroid of each token, ``codes`` (tokens; u16), and its residual as the codec encodes it: ``scales`` (tokens;
-f16) and ``residuals`` (tokens, bytes; u8).
+of the centroid of each token, ``codes`` (tokens; u16), and the columns of the codec. The residual codec has ``scales``
+(tokens; f16), ``along`` (tokens; u8; since format 5) and ``residuals`` (tokens, bytes; u8).
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,8 @@ __all__ = [
 ]
 
 _UNCOMPRESSED_FILES = ["offsets.npy", "vectors.npy"]
-_COMPRESSED_FILES = ["codes.npy", "offsets.npy", "residuals.npy", "scales.npy"]
+_COMPRESSED_FILES = ["along.npy", "codes.npy", "offsets.npy", "residuals.npy", "scales.npy"]
+_COMPRESSED_FILES_BEFORE_5 = ["codes.npy", "offsets.npy", "residuals.npy", "scales.npy"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class SegmentEntry:
         names = sorted(str(file.name) for file in self.files)
         if not is_name(self.name):
             return f"the name {self.name!r:.80}"
-        if names not in (_UNCOMPRESSED_FILES, _COMPRESSED_FILES):
+        if names not in (_UNCOMPRESSED_FILES, _COMPRESSED_FILES, _COMPRESSED_FILES_BEFORE_5):
             return f"the files {', '.join(names) or 'none'!r:.200}"
         if not (is_count(self.documents) and is_count(self.tokens) and all(file.is_sound for file in self.files)):
             return "a number out of range"
@@ -80,7 +82,7 @@ class SegmentWriter(ColumnWriter):
     def __init__(self, root: Path, name: str, dim: int, codec: Codec | None = None) -> None:
         vectors: dict[str, Any] = {"vectors": (np.float16, (dim,))}
         if codec is not None:
-            vectors = {"codes": (np.uint16, ()), "scales": (np.float16, ()), "residuals": (np.uint8, (codec.width,))}
+            vectors = {"codes": (np.uint16, ()), **codec.columns}
         super().__init__(root / SEGMENTS, name, {**vectors, "offsets": (np.int64, ())})
         self._offsets = [0]
 
@@ -120,7 +122,11 @@ class Segment(ColumnFolder):
         self.entry = entry
         self._offsets = self.columns["offsets"]
 
-    token_columns: tuple[str, ...]
+    @property
+    @abstractmethod
+    def token_columns(self) -> dict[str, NDArray[Any]]:
+        """The columns of the tokens."""
+        ...
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
@@ -147,8 +153,8 @@ class Segment(ColumnFolder):
         lengths = ends - starts
         first, last = int(starts[0]), int(ends[-1])
         columns = {
-            name: self.rows(name, first, last) if once else getattr(self, name)[first:last]
-            for name in self.token_columns
+            name: self.rows(name, first, last) if once else column[first:last]
+            for name, column in self.token_columns.items()
         }
         if last - first > lengths.sum():
             wanted = np.zeros(last - first, bool)
@@ -175,11 +181,14 @@ class Segment(ColumnFolder):
 class UncompressedSegment(Segment):
     """A segment of uncompressed vectors."""
 
-    token_columns = ("vectors",)
-
     def __init__(self, root: Path, entry: SegmentEntry, dim: int) -> None:
         super().__init__(root, entry, {"vectors": (np.float16, (entry.tokens, dim))})
         self.vectors = self.columns["vectors"]
+
+    @property
+    def token_columns(self) -> dict[str, NDArray[Any]]:
+        """The token vectors."""
+        return {"vectors": self.vectors}
 
     def document(self, position: int) -> NDArray[np.float16]:
         """Return the token vectors of one document, (tokens, dim)."""
@@ -192,21 +201,24 @@ class CompressedSegment(Segment):
     Args:
         root: The directory of the index.
         entry: Its entry in the catalog.
-        codec: The codec of the residuals.
+        codec: The codec of the index.
         centroids: The number of centroids in the codebook.
+
+    Attributes:
+        is_current: Whether it has the columns that the codec writes today.
     """
 
-    token_columns = ("codes", "scales", "residuals")
-
     def __init__(self, root: Path, entry: SegmentEntry, codec: Codec, centroids: int) -> None:
+        written = {file.name for file in entry.files}
+        columns = {"codes": (np.uint16, ()), **codec.columns}
         columns = {
-            "codes": (np.uint16, (entry.tokens,)),
-            "scales": (np.float16, (entry.tokens,)),
-            "residuals": (np.uint8, (entry.tokens, codec.width)),
+            name: (kind, (entry.tokens, *row)) for name, (kind, row) in columns.items() if f"{name}.npy" in written
         }
         super().__init__(root, entry, columns)
         self._centroids = centroids
-        self._codes, self.scales, self.residuals = (self.columns[name] for name in columns)
+        self._codec_columns = {name: self.columns[name] for name in columns if name != "codes"}
+        self._codes = self.columns["codes"]
+        self.is_current = self._codec_columns.keys() == codec.columns.keys()
 
     @cached_property
     def codes(self) -> NDArray[np.uint16]:
@@ -216,6 +228,11 @@ class CompressedSegment(Segment):
             CorruptIndexError: A number is beyond the centroids of the codebook. Compiled kernels do not check.
         """
         return self._sound(self._codes)
+
+    @cached_property
+    def token_columns(self) -> dict[str, NDArray[Any]]:
+        """The centroid of each token, ``codes``, and the columns of the codec."""
+        return {"codes": self.codes, **self._codec_columns}
 
     def _order_problems(self) -> list[str]:
         if self._codes.max(initial=0) >= max(self._centroids, 1):

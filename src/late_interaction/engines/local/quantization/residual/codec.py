@@ -1,51 +1,52 @@
-"""The residual codec: a few bits per dimension of a residual, and one scale.
+"""The residual codec: a token vector from its centroid, the common direction, and a point of the grid.
 
 ::
 
-    residual  ≈  scale · point
+    vector  ≈  share · centroid  +  along · direction  +  scale · point
 
-A residual is rounded to a point of a uniform grid. The scale makes dot products with it unbiased, which matters since
-MaxSim takes the largest of many. The grid is not trained, so it cannot drift from the data. After RaBitQ (Gao & Long,
-SIGMOD 2024, and its extension to more bits, 2025).
+The centroid and the point are taken without their components in the common direction (`Codebook.direction`). So the
+component of the vector in that direction is exact up to the rounding of one coefficient. Where all vectors of an encoder
+lie in a narrow cone, queries point there too, and an error there would count far more than in any other direction.
+``share``, near 1, and ``scale`` make two dot products of the rest exact: with the rest of the vector, and with that of
+its centroid. MaxSim takes the tokens nearest to a query token, so errors in the direction of the token count most.
+
+Segments of formats before 5 have no ``along``: their share is 1, and the point keeps the common direction.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from late_interaction.engines.local.kernels.libraries import torch_module
+from late_interaction.engines.local.quantization.residual.factors import Packing, packing
+from late_interaction.engines.local.quantization.residual.grid import BITS, Grid, compiled_kernels
 from late_interaction.engines.local.storage.segment import tokens_of
-from late_interaction.forking import imports
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from late_interaction.engines.local.quantization.codebook import Codebook
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["BITS", "ResidualCodec"]
 
-_STEPS = {1: 1.596, 2: 0.9957, 4: 0.3352, 8: 0.0308}
-"""Cell width with the least error for a unit Gaussian, by bits (Max, "Quantizing for minimum distortion", 1960)."""
-
-BITS = tuple(_STEPS)
-
-_MAX_SCALE = np.finfo(np.float16).max
+_MIN_DETERMINANT = 1e-3
+"""Of the two conditions for ``share`` and ``scale``, relative: below, a point and its centroid are nearly parallel."""
 
 _BLOCK_TOKENS = 1024  # unpacked at a time: half a megabyte at 128 dimensions, which stays in the processor's cache
 
 
 @dataclass(frozen=True)
 class ResidualCodec:
-    """Rounds residuals of one dimension to some bits. See `codecs.Codec`.
+    """Compresses token vectors of one dimension. See `codecs.Codec`.
 
     Attributes:
-        dim: Dimension of the residuals.
+        dim: Dimension of the vectors.
         bits: 1, 2, 4 or 8 per dimension.
     """
 
@@ -53,44 +54,99 @@ class ResidualCodec:
     bits: int
 
     @property
-    def width(self) -> int:
-        """Bytes of a residual, without its scale."""
-        return -(-self.dim * self.bits // 8)
+    def grid(self) -> Grid:
+        """Rounds residuals."""
+        return Grid(self.dim, self.bits)
 
     @property
-    def padded_dim(self) -> int:
-        """Dimensions that fill whole bytes."""
-        return self.width * 8 // self.bits
+    def packing(self) -> Packing:
+        """How the factors of a token are packed."""
+        return packing(self.dim, self.bits, self.grid.step)
 
-    def encode(self, residuals: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-        """Return residuals, (n, dim), as packed grid points, (n, width), and scales, (n,)."""
-        packed = np.empty((len(residuals), self.width), np.uint8)
-        scales = np.empty(len(residuals), np.float32)
-        _compiled().quantize(residuals, self.bits, np.float32(_STEPS[self.bits]), packed, scales)
-        return packed, np.minimum(scales, _MAX_SCALE).astype(np.float16)
+    @property
+    def columns(self) -> dict[str, tuple[Any, tuple[int, ...]]]:
+        """Type and shape of what a token has in each column besides its centroid."""
+        return {"scales": (np.float16, ()), "along": (np.uint8, ()), "residuals": (np.uint8, (self.grid.width,))}
 
-    def decode(self, packed: NDArray[np.uint8], scales: NDArray[np.float16]) -> NDArray[np.float32]:
-        """Return the residuals of packed grid points, (n, width), and scales, (n,), as (n, dim)."""
-        residuals = self.points(packed, np.arange(len(packed)))[:, : self.dim]
-        residuals *= scales.astype(np.float32)[:, None]
-        return residuals
+    def encode(
+        self, vectors: NDArray[np.float32], codes: NDArray[np.uint16], codebook: Codebook
+    ) -> dict[str, NDArray[Any]]:
+        """Return the columns of token vectors, (n, dim), with these centroids, (n,)."""
+        direction, kernels = codebook.direction, compiled_kernels()
+        residuals = vectors - codebook.centroids[codes]
+        along = residuals @ direction
+        residuals -= along[:, None] * direction
+        packed, unbiased_scales = self.grid.encode(residuals)
+        products = np.empty((5, len(vectors)), np.float32)
+        arguments = codebook.centroids, codes, residuals, packed, self.bits, direction
+        kernels.inner_products(*arguments, products)
+        shares, scales = _solved(products, unbiased_scales.astype(np.float32))
+        scales = np.maximum(scales, np.abs(along) / np.float32(self.packing.longest))
+        packed_scales = self.packing.with_shares(scales, self.packing.nearest_shares(shares))
+        packed_along = self.packing.nearest_alongs(along, self.packing.scales(packed_scales))
+        return {"scales": packed_scales, "along": packed_along, "residuals": packed}
 
-    def points(self, packed: NDArray[np.uint8], tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the grid points of the tokens with these numbers, (n, padded_dim); the padding is not zero."""
-        points = np.empty((len(tokens), self.padded_dim), np.float32)
-        _compiled().unpack(packed, tokens, self.bits, points)
-        return points
+    def decode(self, columns: Mapping[str, NDArray[Any]], codebook: Codebook) -> NDArray[np.float32]:
+        """Return the vectors that columns, with ``codes``, stand for, (n, dim)."""
+        tokens = np.arange(len(columns["codes"]))
+        points = self.grid.points(columns["residuals"], tokens)[:, : self.dim]
+        shares, scales, alongs = self.factors(columns, tokens, codebook)
+        vectors = shares[:, None] * codebook.centroids[columns["codes"]] + scales[:, None] * points
+        if "along" in columns:
+            alongs -= scales * (points @ codebook.direction)
+        return np.asarray(vectors + alongs[:, None] * codebook.direction, np.float32)
 
-    def query(self, rotated: NDArray[np.float32]) -> ResidualQuery:
+    def factors(
+        self, columns: Mapping[str, NDArray[Any]], tokens: NDArray[np.int64], codebook: Codebook
+    ) -> NDArray[np.float32]:
+        """Return the factors of some tokens: of the centroid, of the point, and of the common direction, (3, n).
+
+        The factor of the direction is what the component of ``share · centroid`` lacks, so that scores of centroids
+        need not be corrected.
+        """
+        factors = np.empty((3, len(tokens)), np.float32)
+        compiled_kernels().unpack_factors(*self.factor_arguments(columns, codebook), columns["codes"], tokens, factors)
+        return factors
+
+    def factor_arguments(
+        self, columns: Mapping[str, NDArray[Any]], codebook: Codebook
+    ) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return what kernels take to unpack factors: columns, tables, and the centroids along the direction."""
+        is_new = "along" in columns
+        along = columns["along"] if is_new else _NO_ALONG
+        shares = self.packing.shares if is_new else _NO_SHARES
+        return columns["scales"].view(np.uint16), along, shares, self.packing.alongs, codebook.along
+
+    def query(self, rotated: NDArray[np.float32], codebook: Codebook) -> ResidualQuery:
         """Return what scores stored tokens for a query, (query tokens, dim), on the processor."""
-        return ResidualQuery(self, rotated)
+        return ResidualQuery(self, rotated, codebook)
 
-    def dots_on_device(self, packed: Any, scales: Any, rotated: Any) -> Any:
-        """Return dot products of residuals with query tokens, (n, query tokens) f32, on the device of the tensors."""
+    def tokens_on_device(self, segment: CompressedSegment, codebook: Codebook, to_device: Any) -> tuple[Any, ...]:
+        """Return what scores the tokens of a segment on a device: tensors that `similarities_on_device` takes."""
+        tokens = np.arange(segment.entry.tokens)
+        factors = self.factors(segment.token_columns, tokens, codebook)
+        # The points keep the common direction only in segments before format 5.
+        direction = codebook.direction if "along" in segment.token_columns else np.zeros(self.dim, np.float32)
+        residuals = to_device(np.array(segment.token_columns["residuals"]))
+        return residuals, to_device(factors), to_device(direction), to_device(codebook.direction)
+
+    def similarities_on_device(self, held: tuple[Any, ...], tokens: Any, centroid_scores: Any, rotated: Any) -> Any:
+        """Return dot products of stored tokens with query tokens, (n, query tokens) f32, on the device of the tensors.
+
+        Args:
+            held: What `tokens_on_device` returned.
+            tokens: The numbers of the tokens, (n,).
+            centroid_scores: Of the centroid of each token, (n, query tokens).
+            rotated: Query tokens, (query tokens, dim) f32.
+        """
+        residuals, factors, removed, direction = held
+        packed = residuals[tokens]
+        shares, scales, alongs = factors[:, tokens, None]
         planes = [(packed >> (plane * self.bits)) & (2**self.bits - 1) for plane in range(8 // self.bits)]
         levels = torch_module().cat(planes, dim=1)[:, : self.dim]
         points = levels.float() - (2 ** (self.bits - 1) - 0.5)
-        return scales[:, None] * (points @ rotated.T)
+        query = rotated - (rotated @ removed)[:, None] * removed
+        return shares * centroid_scores + scales * (points @ query.T) + alongs * (rotated @ direction)
 
 
 class ResidualQuery:
@@ -99,35 +155,34 @@ class ResidualQuery:
     Args:
         codec: The codec.
         rotated: Token vectors of the query in rotated coordinates, (query tokens, dim).
+        codebook: The codebook.
     """
 
-    def __init__(self, codec: ResidualCodec, rotated: NDArray[np.float32]) -> None:
+    def __init__(self, codec: ResidualCodec, rotated: NDArray[np.float32], codebook: Codebook) -> None:
         self._codec = codec
-        self._kernels = _compiled()
-        self._padded = np.zeros((len(rotated), codec.padded_dim), np.float32)
-        self._padded[:, : codec.dim] = rotated
+        self._codebook = codebook
+        self._along = rotated @ codebook.direction
+        self._whole = codec.grid.padded(rotated)
+        self._centered = codec.grid.padded(rotated - self._along[:, None] * codebook.direction)
 
     def refined(
         self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return MaxSim from one token for each query token: the one with the best centroid."""
-        nearest = np.zeros((len(positions), len(self._padded)), np.int64)
-        scores = np.zeros((len(positions), len(self._padded)), np.float32)
-        self._kernels.nearest_dots(
-            segment.codes,
-            segment.residuals,
+        sums = np.empty(len(positions), np.float32)
+        columns = segment.token_columns
+        compiled_kernels().refined_sums(
+            *self._codec.factor_arguments(columns, self._codebook),
+            columns["codes"],
+            columns["residuals"],
             segment.offsets,
             positions,
             centroid_scores,
-            self._padded,
+            self._query_for(segment),
+            self._along,
             self._codec.bits,
-            nearest,
-            scores,
+            sums,
         )
-        scores *= segment.scales[nearest]
-        scores += centroid_scores[segment.codes[nearest], np.arange(len(self._padded))]
-        sums = np.asarray(scores.sum(axis=1))
-        sums[segment.lengths(positions) == 0] = 0
         return sums
 
     def exact(
@@ -139,21 +194,41 @@ class ResidualQuery:
         lengths = segment.offsets[positions + 1] - starts
         bounds = np.concatenate([[0], np.cumsum(lengths)])
         tokens = tokens_of(starts, lengths)
-        dots = np.empty((len(self._padded), len(tokens)), np.float32)
-        query = torch.from_numpy(self._padded)
+        columns, query = segment.token_columns, torch.from_numpy(self._query_for(segment))
+        dots = np.empty((len(query), len(tokens)), np.float32)
         for start in range(0, len(tokens), _BLOCK_TOKENS):
-            points = self._codec.points(segment.residuals, tokens[start : start + _BLOCK_TOKENS])
+            points = self._codec.grid.points(columns["residuals"], tokens[start : start + _BLOCK_TOKENS])
             dots[:, start : start + _BLOCK_TOKENS] = torch.mm(query, torch.from_numpy(points).T).numpy()
-        codes, scales = segment.codes[tokens], segment.scales[tokens].astype(np.float32)
+        factors = self._codec.factors(columns, tokens, self._codebook)
         sums = np.empty(len(positions), np.float32)
-        self._kernels.best_sums(codes, scales, dots, bounds, centroid_scores, sums)
+        codes = columns["codes"][tokens]
+        compiled_kernels().best_sums(codes, factors, dots, bounds, centroid_scores, self._along, sums)
         return sums
 
+    def _query_for(self, segment: CompressedSegment) -> NDArray[np.float32]:
+        return self._centered if "along" in segment.token_columns else self._whole
 
-@cache
-def _compiled() -> ModuleType:
-    """Return the compiled kernels. They are imported late, since numba takes a second, which readers need not spend."""
-    with imports:
-        from late_interaction.engines.local.quantization.residual import compiled
 
-        return compiled
+def _solved(
+    products: NDArray[np.float32], unbiased_scales: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the shares and scales with which a decoded vector has the right dot products, (n,) each.
+
+    With ``x`` the vector, ``c`` its centroid, ``p`` its point: ``c · (share c + scale p) = c · x`` and
+    ``x · (share c + scale p) = x · x``, solved for the difference of the share from 1, which is small.
+
+    Args:
+        products: As `reference.inner_products` returns them, (5, n).
+        unbiased_scales: The scales for a share of 1, used where the two conditions hardly differ, (n,).
+    """
+    centroid_squares, centroid_residuals, centroid_points, residual_points, residual_squares = products
+    determinants = centroid_squares * residual_points - centroid_points * centroid_residuals
+    is_sound = determinants > _MIN_DETERMINANT * centroid_squares * residual_points
+    divisors = np.where(is_sound, determinants, 1)
+    missing = (centroid_residuals * residual_points - centroid_points * residual_squares) / divisors
+    solved = (centroid_squares * residual_squares - centroid_residuals * centroid_residuals) / divisors
+    return np.where(is_sound, 1 + missing, 1), np.where(is_sound & (solved > 0), solved, unbiased_scales)
+
+
+_NO_ALONG = np.empty(0, np.uint8)
+_NO_SHARES = np.ones(1, np.float32)

@@ -13,12 +13,15 @@ import numpy as np
 
 from late_interaction.engines.local.kernels.compilation import Compiler, readable
 
-__all__ = ["best_sums", "nearest_dots", "quantize", "unpack"]
+__all__ = ["best_sums", "inner_products", "quantize", "refined_sums", "unpack", "unpack_factors"]
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "boundscheck": False}
 _compiler = Compiler(__file__, _OPTIONS)
 
-_u8, _u16, _i32, _i64, _f32 = nb.uint8, nb.uint16, nb.int32, nb.int64, nb.float32
+_u8, _u16, _u32, _i32, _i64, _f32 = nb.uint8, nb.uint16, nb.uint32, nb.int32, nb.int64, nb.float32
+
+_POWERS = (2.0 ** np.arange(-25, 7)).astype(np.float32)
+"""What a half precision fraction, with its leading bit, is multiplied by, by the exponent as it is stored."""
 
 
 @_compiler.kernel(nb.void(readable(_f32, 2), _i64, _f32, _u8[:, ::1], _f32[::1]), fastmath=True)
@@ -94,21 +97,104 @@ def _dot_levels(row, vector, bits):
     return total0 + total1 + total2 + total3
 
 
-_nearest_dots_types = nb.void(
+@nb.njit(**_OPTIONS)
+def _share(packed, shares):
+    return shares[packed & (len(shares) - 1)]
+
+
+@nb.njit(**_OPTIONS)
+def _scale(packed, shares):
+    """Return the half precision number that is left of a packed scale, as a float32."""
+    half = _u32(packed) & _u32(0x7FFF) & _u32(~(len(shares) - 1))
+    exponent, fraction = _i32(half >> _u32(10)), _f32(half & _u32(0x3FF))
+    if exponent == 0:
+        return fraction * _f32(2.0**-24)
+    return (fraction + _f32(1024)) * _POWERS[exponent]
+
+
+@nb.njit(**_OPTIONS)
+def _along(code, share, scale, alongs, centroid_along):
+    return alongs[code] * scale - (share - _f32(1)) * centroid_along
+
+
+_factor_types = [readable(_u16), readable(_u8), readable(_f32), readable(_f32), readable(_f32)]
+
+
+@_compiler.kernel(nb.void(*_factor_types, readable(_u16), readable(_i64), _f32[:, ::1]))
+def unpack_factors(scales, along, shares, alongs, centroids_along, codes, tokens, factors):
+    for i in range(len(tokens)):
+        token = tokens[i]
+        share, scale = _share(scales[token], shares), _scale(scales[token], shares)
+        factors[0, i] = share
+        factors[1, i] = scale
+        factors[2, i] = _f32(0)
+        if len(along):
+            factors[2, i] = _along(along[token], share, scale, alongs, centroids_along[codes[token]])
+
+
+@_compiler.kernel(
+    nb.void(readable(_f32, 2), readable(_u16), readable(_f32, 2), readable(_u8, 2), _i64, readable(_f32), _f32[:, ::1]),
+    fastmath=True,
+)
+def inner_products(centroids, codes, residuals, packed, bits, direction, products):
+    dim = residuals.shape[1]
+    width = packed.shape[1]
+    mask = _u8((1 << bits) - 1)
+    middle = _f32((1 << (bits - 1)) - 0.5)
+    point = np.zeros(8 // bits * width, np.float32)
+    for token in range(len(residuals)):
+        for plane in range(8 // bits):
+            part, right = point[plane * width : (plane + 1) * width], _u8(plane * bits)
+            for j in range(width):
+                part[j] = _f32(_u8((packed[token, j] >> right) & mask)) - middle
+        centroid, residual = centroids[codes[token]], residuals[token]
+        cc, cr, cp, rp, rr, cu, pu = _f32(0), _f32(0), _f32(0), _f32(0), _f32(0), _f32(0), _f32(0)
+        for j in range(dim):
+            cc += centroid[j] * centroid[j]
+            cr += centroid[j] * residual[j]
+            cp += centroid[j] * point[j]
+            rp += residual[j] * point[j]
+            rr += residual[j] * residual[j]
+            cu += centroid[j] * direction[j]
+            pu += point[j] * direction[j]
+        products[0, token] = cc - cu * cu
+        products[1, token] = cr
+        products[2, token] = cp - cu * pu
+        products[3, token] = rp
+        products[4, token] = rr
+
+
+_refined_types = nb.void(
+    *_factor_types,
     readable(_u16),
     readable(_u8, 2),
     readable(_i64),
     readable(_i64),
     readable(_f32, 2),
     readable(_f32, 2),
+    readable(_f32),
     _i64,
-    _i64[:, ::1],
-    _f32[:, ::1],
+    _f32[::1],
 )
 
 
-@_compiler.kernel(_nearest_dots_types, fastmath=True)
-def nearest_dots(codes, packed, offsets, documents, centroid_scores, query, bits, nearest, dots):
+@_compiler.kernel(_refined_types, fastmath=True)
+def refined_sums(
+    scales,
+    along,
+    shares,
+    alongs,
+    centroids_along,
+    codes,
+    packed,
+    offsets,
+    documents,
+    centroid_scores,
+    query,
+    query_along,
+    bits,
+    sums,
+):
     lanes = len(query)
     middle = np.zeros(lanes, np.float32)  # what centering the grid subtracts from every dot product
     for lane in range(lanes):
@@ -118,6 +204,7 @@ def nearest_dots(codes, packed, offsets, documents, centroid_scores, query, bits
     found = np.empty(lanes, np.int32)
     for i in range(len(documents)):
         start, end = offsets[documents[i]], offsets[documents[i] + 1]
+        sums[i] = 0
         if start == end:
             continue
         for lane in range(lanes):
@@ -129,16 +216,29 @@ def nearest_dots(codes, packed, offsets, documents, centroid_scores, query, bits
             for lane in range(lanes):
                 found[lane] = at if row[lane] > best[lane] else found[lane]
                 best[lane] = max(best[lane], row[lane])
+        total = _f32(0)
         for lane in range(lanes):
             token = start + found[lane]
-            nearest[i, lane] = token
-            dots[i, lane] = _dot_levels(packed[token], query[lane], bits) - middle[lane]
+            share, scale = _share(scales[token], shares), _scale(scales[token], shares)
+            total += share * best[lane] + scale * (_dot_levels(packed[token], query[lane], bits) - middle[lane])
+            if len(along):
+                total += query_along[lane] * _along(along[token], share, scale, alongs, centroids_along[codes[token]])
+        sums[i] = total
 
 
-@_compiler.kernel(
-    nb.void(readable(_u16), readable(_f32), readable(_f32, 2), readable(_i64), readable(_f32, 2), _f32[::1])
+_best_sums_types = nb.void(
+    readable(_u16),
+    readable(_f32, 2),
+    readable(_f32, 2),
+    readable(_i64),
+    readable(_f32, 2),
+    readable(_f32),
+    _f32[::1],
 )
-def best_sums(codes, scales, dots, bounds, centroid_scores, sums):
+
+
+@_compiler.kernel(_best_sums_types, fastmath={"contract"})
+def best_sums(codes, factors, dots, bounds, centroid_scores, query_along, sums):
     lanes = len(dots)
     best = np.empty(lanes, np.float32)
     for document in range(len(bounds) - 1):
@@ -149,9 +249,11 @@ def best_sums(codes, scales, dots, bounds, centroid_scores, sums):
         for lane in range(lanes):
             best[lane] = -np.inf
         for token in range(start, end):
-            row, scale = centroid_scores[codes[token]], scales[token]
+            row = centroid_scores[codes[token]]
+            share, scale, along = factors[0, token], factors[1, token], factors[2, token]
             for lane in range(lanes):
-                best[lane] = max(best[lane], row[lane] + scale * dots[lane, token])
+                score = share * row[lane] + scale * dots[lane, token] + along * query_along[lane]
+                best[lane] = max(best[lane], score)
         total = _f32(0)
         for lane in range(lanes):
             total += best[lane]

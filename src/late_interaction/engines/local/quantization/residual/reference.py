@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["best_sums", "nearest_dots", "quantize", "unpack"]
+__all__ = ["best_sums", "inner_products", "quantize", "refined_sums", "unpack", "unpack_factors"]
 
 
 def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -54,60 +54,127 @@ def unpack(packed: NDArray[np.uint8], tokens: NDArray[np.int64], bits: int) -> N
     return np.concatenate(levels, axis=1).astype(np.float32) - np.float32(half - 0.5)
 
 
-def nearest_dots(
+def unpack_factors(
+    scales: NDArray[np.uint16],
+    along: NDArray[np.uint8],
+    shares: NDArray[np.float32],
+    alongs: NDArray[np.float32],
+    centroids_along: NDArray[np.float32],
+    codes: NDArray[np.uint16],
+    tokens: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Return the factors of some tokens: of the centroid, of the point, and of the common direction, (3, n).
+
+    Args:
+        scales: The packed scale of each token, the bits of a float16 with the code of a share in the lowest, (tokens,).
+        along: The code of the coefficient of each token along the common direction, (tokens,); empty in old segments.
+        shares: The values of shares, by code; a power of two of them.
+        alongs: The values of coefficients in units of the scale, by code, (256,).
+        centroids_along: The component of each centroid in the common direction, (centroids,).
+        codes: The centroid of each token, (tokens,).
+        tokens: The numbers of the tokens to unpack, (n,).
+    """
+    packed = scales[tokens]
+    mask = np.uint16(len(shares) - 1)
+    share, scale = shares[packed & mask], (packed & ~mask & np.uint16(0x7FFF)).view(np.float16).astype(np.float32)
+    third = np.zeros(len(tokens), np.float32)
+    if len(along):
+        third = alongs[along[tokens]] * scale - (share - 1) * centroids_along[codes[tokens]]
+    return np.stack([share, scale, third])
+
+
+def inner_products(
+    centroids: NDArray[np.float32],
+    codes: NDArray[np.uint16],
+    residuals: NDArray[np.float32],
+    packed: NDArray[np.uint8],
+    bits: int,
+    direction: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return dot products among the centroid ``c``, the residual ``r`` and the point ``p`` of each token, (5, tokens).
+
+    They are ``c·c``, ``c·r``, ``c·p``, ``r·p``, ``r·r``, all without the components in the common direction. Residuals
+    have none.
+    """
+    centroid = centroids[codes]
+    point = unpack(packed, np.arange(len(packed)), bits)[:, : residuals.shape[1]]
+    centroid = centroid - (centroid @ direction)[:, None] * direction
+    point = point - (point @ direction)[:, None] * direction
+    pairs = [(centroid, centroid), (centroid, residuals), (centroid, point), (residuals, point), (residuals, residuals)]
+    return np.array([(one * other).sum(axis=1) for one, other in pairs], np.float32)
+
+
+def refined_sums(
+    scales: NDArray[np.uint16],
+    along: NDArray[np.uint8],
+    shares: NDArray[np.float32],
+    alongs: NDArray[np.float32],
+    centroids_along: NDArray[np.float32],
     codes: NDArray[np.uint16],
     packed: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     documents: NDArray[np.int64],
     centroid_scores: NDArray[np.float32],
     query: NDArray[np.float32],
+    query_along: NDArray[np.float32],
     bits: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find, for each query token, the token of a document with the best centroid, and what its residual adds.
+) -> NDArray[np.float32]:
+    """Score documents from one token for each query token: the first of those with the best centroid.
 
     Args:
+        scales: As in `unpack_factors`, like the next four.
+        along: Codes of coefficients.
+        shares: Values of shares.
+        alongs: Values of coefficients.
+        centroids_along: Of the centroids.
         codes: The centroid of each token, (tokens,).
-        packed: The packed grid points of each token, (tokens, width).
+        packed: The packed points of each token, (tokens, width).
         offsets: (documents of the segment + 1,).
         documents: Numbers of the documents to score, (n,).
         centroid_scores: (centroids, query tokens).
-        query: Rotated query tokens, (query tokens, padded dim).
+        query: Rotated query tokens that are multiplied with points, (query tokens, padded dim).
+        query_along: Query tokens along the common direction, (query tokens,).
         bits: Per dimension.
 
     Returns:
-        The numbers of the tokens, (n, query tokens), and the dot products of their grid points with the query tokens
-        before scaling, (n, query tokens). Both are 0 for a document without tokens.
+        Scores, (n,). A document without tokens gets 0.
     """
-    nearest = np.zeros((len(documents), len(query)), np.int64)
-    dots = np.zeros((len(documents), len(query)), np.float32)
+    sums = np.zeros(len(documents), np.float32)
+    columns = scales, along, shares, alongs, centroids_along, codes
     for i, document in enumerate(documents):
         start, end = offsets[document], offsets[document + 1]
         if start < end:
-            nearest[i] = start + centroid_scores[codes[start:end]].argmax(axis=0)
-            dots[i] = (unpack(packed, nearest[i], bits) * query).sum(axis=1)
-    return nearest, dots
+            nearest = start + centroid_scores[codes[start:end]].argmax(axis=0)
+            share, scale, third = unpack_factors(*columns, nearest)
+            dots = (unpack(packed, nearest, bits) * query).sum(axis=1)
+            best = centroid_scores[codes[nearest], np.arange(len(query))]
+            sums[i] = (share * best + scale * dots + third * query_along).sum()
+    return sums
 
 
 def best_sums(
     codes: NDArray[np.uint16],
-    scales: NDArray[np.float32],
+    factors: NDArray[np.float32],
     dots: NDArray[np.float32],
     bounds: NDArray[np.int64],
     centroid_scores: NDArray[np.float32],
+    query_along: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Score documents by MaxSim, from the scores of their tokens' centroids and residuals.
 
     Args:
         codes: The centroid of each token, one document after the other, (n,).
-        scales: The scale of each token, (n,).
-        dots: Dot products of the rotated query tokens with the grid points of the tokens, (query tokens, n).
+        factors: Of each token, as `unpack_factors` returns them, (3, n).
+        dots: Dot products of the rotated query tokens with the points of the tokens, (query tokens, n).
         bounds: Where each document begins and the last ends, (documents + 1,).
         centroid_scores: (centroids, query tokens).
+        query_along: Query tokens along the common direction, (query tokens,).
 
     Returns:
         Scores, (documents,). A document without tokens gets 0.
     """
-    scores = centroid_scores[codes] + scales[:, None] * dots.T
+    share, scale, along = factors[:, :, None]
+    scores = share * centroid_scores[codes] + scale * dots.T + along * query_along
     return np.array(
         [scores[start:end].max(axis=0).sum() if end > start else 0 for start, end in pairwise(bounds)],
         np.float32,

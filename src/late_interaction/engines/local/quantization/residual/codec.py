@@ -5,8 +5,8 @@
     vector  ≈  share · centroid  +  along · direction  +  scale · point
 
 The centroid and the point are taken without their components in the common direction (`Codebook.direction`). So the
-component of the vector in that direction is exact up to the rounding of one coefficient. Where all vectors of an encoder
-lie in a narrow cone, queries point there too, and an error there would count far more than in any other direction.
+component of the vector in that direction is exact up to the rounding of one coefficient. Where all vectors of an
+encoder lie in a narrow cone, queries point there too, and an error there would count more than in other directions.
 ``share``, near 1, and ``scale`` make two dot products of the rest exact: with the rest of the vector, and with that of
 its centroid. MaxSim takes the tokens nearest to a query token, so errors in the direction of the token count most.
 

@@ -241,7 +241,7 @@ def _codebook_for(
             if directed is codebook:
                 return codebook, None
             return directed, write_codebook(root, names.take(), directed, entry.residual_norm)
-    codebook = directed.extended(train(sample, missing))
+    codebook = directed.extended(train(sample, missing, directed.direction))
     norm = max(entry.residual_norm, _residual_norm(codebook, sample))
     return codebook, write_codebook(root, names.take(), codebook, norm)
 

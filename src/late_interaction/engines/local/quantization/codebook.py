@@ -25,11 +25,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CENTROID_BITS", "MAX_CENTROIDS", "Codebook", "CodebookEntry", "open_codebook", "write_codebook"]
+__all__ = [
+    "CENTROID_BITS",
+    "MAX_CENTROIDS",
+    "Codebook",
+    "CodebookEntry",
+    "direction_of",
+    "open_codebook",
+    "stretch_of",
+    "stretched",
+    "write_codebook",
+]
 
 MAX_CENTROIDS = 2**16  # a code has two bytes
 CENTROID_BITS = 4  # of the codec that rounds centroids; part of the format on disk
-_FILES = ["centroids.npy", "direction.npy", "scales.npy"]
+_FILES = ["along.npy", "centroids.npy", "direction.npy", "scales.npy"]
 _FILES_BEFORE_5 = ["centroids.npy", "scales.npy"]
 _MIN_DIRECTED_DIM = 16
 """With fewer dimensions there is no common direction: without it too little would be left of a vector."""
@@ -102,29 +112,31 @@ class Codebook:
 
     Attributes:
         dim: Dimension of the vectors.
-        packed: Centroids as the grid encodes them, (centroids, bytes) u8.
+        packed: Centroids without their components in the common direction as the grid encodes them, (centroids, bytes)
+            u8.
         scales: Their scales, (centroids,) f16.
-        direction: Of the mean of the first centroids, (dim,) f32, of unit length. Zeros if there is none.
+        along: Their components in the common direction, (centroids,) f32.
+        direction: The common direction, (dim,) f32, of unit length. Zeros if there is none.
     """
 
     dim: int
     packed: NDArray[np.uint8]
     scales: NDArray[np.float16]
+    along: NDArray[np.float32]
     direction: NDArray[np.float32]
 
     @classmethod
-    def rounded(cls, centroids: NDArray[np.float32]) -> Codebook:
-        """Return the codebook of some centroids, (centroids, dim), with the direction of their mean."""
+    def rounded(cls, centroids: NDArray[np.float32], direction: NDArray[np.float32]) -> Codebook:
+        """Return the codebook of some centroids, (centroids, dim), and a common direction."""
         dim = centroids.shape[1]
-        columns = Grid(dim, CENTROID_BITS).encode(np.ascontiguousarray(centroids))
-        return cls(dim, *columns, np.zeros(dim, np.float32)).directed()
+        along = centroids @ direction
+        across = np.ascontiguousarray(centroids - along[:, None] * direction)
+        return cls(dim, *Grid(dim, CENTROID_BITS).encode(across), along, direction)
 
     def directed(self) -> Codebook:
-        """Return the codebook with the direction of the mean of its centroids."""
-        mean = self.centroids.mean(axis=0, dtype=np.float64)
-        length = np.linalg.norm(mean) if self.dim >= _MIN_DIRECTED_DIM else 0
-        direction = mean / length if length > 0 else np.zeros(self.dim)
-        return replace(self, direction=direction.astype(np.float32))
+        """Return a codebook without a common direction with that of its centroids, which stay the same."""
+        direction = direction_of(self.centroids)
+        return replace(self, along=self.centroids @ direction, direction=direction)
 
     def __len__(self) -> int:
         return len(self.scales)
@@ -132,23 +144,25 @@ class Codebook:
     @cached_property
     def centroids(self) -> NDArray[np.float32]:
         """The centroids, (centroids, dim)."""
-        return np.ascontiguousarray(Grid(self.dim, CENTROID_BITS).decode(self.packed, self.scales))
-
-    @cached_property
-    def along(self) -> NDArray[np.float32]:
-        """The components of the centroids in the common direction, (centroids,)."""
-        return np.asarray(self.centroids @ self.direction)
+        decoded = Grid(self.dim, CENTROID_BITS).decode(self.packed, self.scales)
+        decoded += (self.along - decoded @ self.direction)[:, None] * self.direction
+        return np.ascontiguousarray(decoded)
 
     def extended(self, more: Codebook) -> Codebook:
-        """Return this codebook with more centroids after its own, which keep their numbers, and the same direction."""
-        packed, scales = np.concatenate([self.packed, more.packed]), np.concatenate([self.scales, more.scales])
-        return replace(self, packed=packed, scales=scales)
+        """Return this codebook with more centroids after its own, which keep their numbers.
+
+        Args:
+            more: Centroids with the same common direction.
+        """
+        columns = ("packed", "scales", "along")
+        return replace(self, **{name: np.concatenate([getattr(self, name), getattr(more, name)]) for name in columns})
 
     def assign(self, vectors: NDArray[np.float32]) -> NDArray[np.uint16]:
         """Return the number of the nearest centroid of each vector, (n,), or of one that is nearly as close.
 
-        Centroids are grouped into cells, about √centroids of them, and only the nearest cells of a vector are searched.
+        Distances are those of `stretched` vectors. Centroids are grouped into cells, about √centroids of them, and only the nearest cells of a vector are searched.
         """
+        vectors = stretched(vectors, self.direction, self._stretch)
         _, codes = self._cells.search(vectors, 1)
         if len(missing := np.flatnonzero(codes[:, 0] < 0)):  # the cells searched are empty
             codes[missing] = self._all_centroids.search(vectors[missing], 1)[1]
@@ -162,15 +176,49 @@ class Codebook:
         index = faiss.IndexIVFFlat(faiss.IndexFlatL2(self.dim), self.dim, round(math.sqrt(len(self))))
         index.cp.seed, index.cp.niter, index.cp.min_points_per_centroid = _SEED, _ITERATIONS, 1
         index.nprobe = _PROBED_CELLS
-        index.train(self.centroids)
-        index.add(self.centroids)
+        index.train(self._stretched_centroids)
+        index.add(self._stretched_centroids)
         return index
 
     @cached_property
     def _all_centroids(self) -> Any:
         index = faiss_module().IndexFlatL2(self.dim)
-        index.add(self.centroids)
+        index.add(self._stretched_centroids)
         return index
+
+    @cached_property
+    def _stretch(self) -> float:
+        return stretch_of(self.centroids, self.direction)
+
+    @cached_property
+    def _stretched_centroids(self) -> NDArray[np.float32]:
+        return stretched(self.centroids, self.direction, self._stretch)
+
+
+def direction_of(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the direction of the mean of some vectors, (n, dim), of unit length; zeros if there is none."""
+    dim = vectors.shape[1]
+    mean = vectors.mean(axis=0, dtype=np.float64) if len(vectors) and dim >= _MIN_DIRECTED_DIM else np.zeros(dim)
+    length = np.linalg.norm(mean)
+    return np.asarray(mean / length if length > 0 else mean, np.float32)
+
+
+def stretch_of(vectors: NDArray[np.float32], direction: NDArray[np.float32]) -> float:
+    """Return how much more a difference along the common direction of some vectors, (n, dim), counts than another.
+
+    It is the length of queries in that direction, relative to the rest of them, if queries are like these vectors; at
+    least 1. After the score-aware loss of ScaNN (Guo et al., ICML 2020).
+    """
+    along = float((vectors @ direction).mean())
+    across = float(np.einsum("ij,ij->", vectors, vectors, dtype=np.float64)) / max(len(vectors), 1) - along**2
+    return max(1.0, along / math.sqrt(across)) if across > 0 else 1.0
+
+
+def stretched(vectors: NDArray[np.float32], direction: NDArray[np.float32], stretch: float) -> NDArray[np.float32]:
+    """Return vectors, (n, dim), with their components in a direction multiplied, C-ordered."""
+    if stretch == 1:
+        return vectors
+    return np.asarray(vectors + ((stretch - 1) * (vectors @ direction))[:, None] * direction, np.float32)
 
 
 def write_codebook(root: Path, name: str, codebook: Codebook, residual_norm: float) -> CodebookEntry:
@@ -181,10 +229,12 @@ def write_codebook(root: Path, name: str, codebook: Codebook, residual_norm: flo
     columns = {
         "centroids": (np.uint8, codebook.packed.shape[1:]),
         "scales": (np.float16, ()),
+        "along": (np.float32, ()),
         "direction": (np.float32, ()),
     }
     with ColumnWriter(parent, name, columns) as writer:
-        writer.append(centroids=codebook.packed, scales=codebook.scales, direction=codebook.direction)
+        writer.append(centroids=codebook.packed, scales=codebook.scales)
+        writer.append(along=codebook.along, direction=codebook.direction)
         return CodebookEntry(writer.name, len(codebook), residual_norm, writer.finish())
 
 
@@ -197,9 +247,10 @@ def open_codebook(root: Path, entry: CodebookEntry, dim: int) -> tuple[ColumnFol
     width = Grid(dim, CENTROID_BITS).width
     columns = {"centroids": (np.uint8, (entry.centroids, width)), "scales": (np.float16, (entry.centroids,))}
     if entry.has_direction:
-        columns["direction"] = (np.float32, (dim,))
+        columns |= {"along": (np.float32, (entry.centroids,)), "direction": (np.float32, (dim,))}
     folder = ColumnFolder(root / CODEBOOKS / entry.name, entry.files, columns)
-    direction = np.array(folder.columns["direction"]) if entry.has_direction else np.zeros(dim, np.float32)
-    if not np.isfinite(direction).all():
-        raise CorruptIndexError(f"{folder.path / 'direction.npy'} is damaged. Restore the index from a copy.")
-    return folder, Codebook(dim, folder.columns["centroids"], folder.columns["scales"], direction)
+    zeros = {"along": np.zeros(entry.centroids, np.float32), "direction": np.zeros(dim, np.float32)}
+    along, direction = (np.array(folder.columns.get(name, zeros[name])) for name in zeros)
+    if not (np.isfinite(along).all() and np.isfinite(direction).all()):
+        raise CorruptIndexError(f"{folder.path} has a common direction with NaN or infinity. Restore from a copy.")
+    return folder, Codebook(dim, folder.columns["centroids"], folder.columns["scales"], along, direction)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from late_interaction.engines.local.kernels.libraries import faiss_module
-from late_interaction.engines.local.quantization.codebook import CENTROID_BITS, MAX_CENTROIDS, Codebook
+from late_interaction.engines.local.quantization.codebook import (
+    CENTROID_BITS,
+    MAX_CENTROIDS,
+    Codebook,
+    direction_of,
+    stretch_of,
+    stretched,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +36,7 @@ def centroids_for(tokens: int, dim: int) -> int:
     return max(1, min(int(_CENTROIDS_PER_ROOT_TOKEN * math.sqrt(tokens)), affordable, MAX_CENTROIDS))
 
 
-def train(sample: NDArray[np.float32], centroids: int) -> Codebook:
+def train(sample: NDArray[np.float32], centroids: int, direction: NDArray[np.float32] | None = None) -> Codebook:
     """Train a codebook by k-means in two levels: coarse cells, then centroids within each cell.
 
     Per token and iteration, one level costs as many distances as there are centroids, two levels cost about twice the
@@ -39,7 +46,11 @@ def train(sample: NDArray[np.float32], centroids: int) -> Codebook:
     Args:
         sample: Token vectors in rotated coordinates, (n, dim).
         centroids: The number of centroids, at most n; otherwise n are made.
+        direction: The common direction of the codebook that is extended; None for that of the sample.
     """
+    direction = direction_of(sample) if direction is None else direction
+    stretch = stretch_of(sample, direction)
+    sample = stretched(sample, direction, stretch)
     centroids = min(centroids, len(sample))
     coarse, nearest, distances = _kmeans(sample, max(1, round(math.sqrt(centroids))))
     sizes = np.bincount(nearest, minlength=len(coarse))
@@ -51,7 +62,7 @@ def train(sample: NDArray[np.float32], centroids: int) -> Codebook:
         for chosen, share in zip(members, shares.tolist(), strict=True)
         if share
     ]
-    return Codebook.rounded(np.concatenate(parts))
+    return Codebook.rounded(stretched(np.concatenate(parts), direction, 1 / stretch), direction)
 
 
 def _kmeans(

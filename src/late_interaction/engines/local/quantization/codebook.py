@@ -154,15 +154,20 @@ class Codebook:
         Args:
             more: Centroids with the same common direction.
         """
-        columns = ("packed", "scales", "along")
-        return replace(self, **{name: np.concatenate([getattr(self, name), getattr(more, name)]) for name in columns})
+        return replace(
+            self,
+            packed=np.concatenate([self.packed, more.packed]),
+            scales=np.concatenate([self.scales, more.scales]),
+            along=np.concatenate([self.along, more.along]),
+        )
 
     def assign(self, vectors: NDArray[np.float32]) -> NDArray[np.uint16]:
         """Return the number of the nearest centroid of each vector, (n,), or of one that is nearly as close.
 
-        Distances are those of `stretched` vectors. Centroids are grouped into cells, about √centroids of them, and only the nearest cells of a vector are searched.
+        Distances are those of `stretched` vectors. Centroids are grouped into cells, about √centroids of them, and only
+        the nearest cells of a vector are searched.
         """
-        vectors = stretched(vectors, self.direction, self._stretch)
+        vectors = stretched(vectors, self.direction, self.stretch)
         _, codes = self._cells.search(vectors, 1)
         if len(missing := np.flatnonzero(codes[:, 0] < 0)):  # the cells searched are empty
             codes[missing] = self._all_centroids.search(vectors[missing], 1)[1]
@@ -187,12 +192,13 @@ class Codebook:
         return index
 
     @cached_property
-    def _stretch(self) -> float:
+    def stretch(self) -> float:
+        """How much more a difference along the common direction counts than another. See `stretch_of`."""
         return stretch_of(self.centroids, self.direction)
 
     @cached_property
     def _stretched_centroids(self) -> NDArray[np.float32]:
-        return stretched(self.centroids, self.direction, self._stretch)
+        return stretched(self.centroids, self.direction, self.stretch)
 
 
 def direction_of(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

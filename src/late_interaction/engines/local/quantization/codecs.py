@@ -75,10 +75,16 @@ class CodecQuery(Protocol):
     with query tokens, (centroids, query tokens). Scores are float32, (n,); a document without tokens scores 0.
     """
 
+    def approximate(
+        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return MaxSim without residuals."""
+        ...
+
     def refined(
         self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Return MaxSim from one token for each query token: the one with the best centroid."""
+        """Return MaxSim from one token for each query token: the best one without residuals."""
         ...
 
     def exact(

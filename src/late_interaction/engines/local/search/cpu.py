@@ -83,15 +83,13 @@ class CpuQuery:
         return scores
 
     def approximate(self, segment: CompressedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return MaxSim of some documents from the centroids of their tokens alone."""
-        sums = np.empty(len(positions), np.float32)
-        compiled.centroid_sums(segment.codes, segment.offsets, positions, self._centroid_scores, sums)
-        return sums
+        """Return MaxSim of some documents without the residuals of their tokens."""
+        return self._codec_query.approximate(segment, positions, self._centroid_scores)
 
     def refined(self, segment: CompressedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return MaxSim of some documents from the residual of one token for each query token.
 
-        It is the token with the best centroid. The score is a little lower than the exact one, and orders documents
+        It is the best token without residuals. The score is a little lower than the exact one, and orders documents
         nearly as that does.
         """
         if not segment.entry.tokens:

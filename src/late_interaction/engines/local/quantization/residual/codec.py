@@ -22,7 +22,7 @@ import numpy as np
 
 from late_interaction.engines.local.kernels.libraries import torch_module
 from late_interaction.engines.local.quantization.residual.factors import Packing, packing
-from late_interaction.engines.local.quantization.residual.grid import BITS, Grid, compiled_kernels
+from late_interaction.engines.local.quantization.residual.grid import BITS, Grid, compiled_kernels, scan_kernels
 from late_interaction.engines.local.storage.segment import tokens_of
 
 if TYPE_CHECKING:
@@ -165,10 +165,24 @@ class ResidualQuery:
         self._whole = codec.grid.padded(rotated)
         self._centered = codec.grid.padded(rotated - self._along[:, None] * codebook.direction)
 
+    def approximate(
+        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return MaxSim without residuals."""
+        sums = np.empty(len(positions), np.float32)
+        codes = segment.token_columns["codes"]
+        if self._corrects(segment):
+            factors = self._codec.factor_arguments(segment.token_columns, self._codebook)
+            of_query = centroid_scores, self._along, sums
+            compiled_kernels().corrected_sums(*factors, codes, segment.offsets, positions, *of_query)
+        else:
+            scan_kernels().centroid_sums(codes, segment.offsets, positions, centroid_scores, sums)
+        return sums
+
     def refined(
         self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Return MaxSim from one token for each query token: the one with the best centroid."""
+        """Return MaxSim from one token for each query token: the best one without residuals."""
         sums = np.empty(len(positions), np.float32)
         columns = segment.token_columns
         compiled_kernels().refined_sums(
@@ -180,6 +194,7 @@ class ResidualQuery:
             centroid_scores,
             self._query_for(segment),
             self._along,
+            self._corrects(segment),
             self._codec.bits,
             sums,
         )
@@ -204,6 +219,13 @@ class ResidualQuery:
         codes = columns["codes"][tokens]
         compiled_kernels().best_sums(codes, factors, dots, bounds, centroid_scores, self._along, sums)
         return sums
+
+    def _corrects(self, segment: CompressedSegment) -> bool:
+        """Return whether stages before the exact one look at the factors of every token.
+
+        Where queries point along the common direction, the coefficient of a token counts for all query tokens at once.
+        """
+        return self._codebook.stretch > 1 and "along" in segment.token_columns
 
     def _query_for(self, segment: CompressedSegment) -> NDArray[np.float32]:
         return self._centered if "along" in segment.token_columns else self._whole

@@ -13,7 +13,7 @@ import numpy as np
 
 from late_interaction.engines.local.kernels.compilation import Compiler, readable
 
-__all__ = ["best_sums", "inner_products", "quantize", "refined_sums", "unpack", "unpack_factors"]
+__all__ = ["best_sums", "corrected_sums", "inner_products", "quantize", "refined_sums", "unpack", "unpack_factors"]
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "boundscheck": False}
 _compiler = Compiler(__file__, _OPTIONS)
@@ -164,6 +164,50 @@ def inner_products(centroids, codes, residuals, packed, bits, direction, product
         products[4, token] = rr
 
 
+_corrected_types = nb.void(
+    *_factor_types,
+    readable(_u16),
+    readable(_i64),
+    readable(_i64),
+    readable(_f32, 2),
+    readable(_f32),
+    _f32[::1],
+)
+
+
+@_compiler.kernel(_corrected_types, fastmath={"contract"})
+def corrected_sums(
+    scales,
+    along,
+    shares,
+    alongs,
+    centroids_along,
+    codes,
+    offsets,
+    documents,
+    centroid_scores,
+    query_along,
+    sums,
+):
+    lanes = centroid_scores.shape[1]
+    best = np.empty(lanes, np.float32)
+    for i in range(len(documents)):
+        start, end = offsets[documents[i]], offsets[documents[i] + 1]
+        total = _f32(0)
+        if start < end:
+            for lane in range(lanes):
+                best[lane] = -np.inf
+            for token in range(start, end):
+                row = centroid_scores[codes[token]]
+                share, scale = _share(scales[token], shares), _scale(scales[token], shares)
+                third = _along(along[token], share, scale, alongs, centroids_along[codes[token]])
+                for lane in range(lanes):
+                    best[lane] = max(best[lane], share * row[lane] + third * query_along[lane])
+            for lane in range(lanes):
+                total += best[lane]
+        sums[i] = total
+
+
 _refined_types = nb.void(
     *_factor_types,
     readable(_u16),
@@ -173,6 +217,7 @@ _refined_types = nb.void(
     readable(_f32, 2),
     readable(_f32, 2),
     readable(_f32),
+    nb.boolean,
     _i64,
     _f32[::1],
 )
@@ -192,6 +237,7 @@ def refined_sums(
     centroid_scores,
     query,
     query_along,
+    corrected,
     bits,
     sums,
 ):
@@ -213,16 +259,27 @@ def refined_sums(
         for token in range(start, end):
             row = centroid_scores[codes[token]]
             at = _i32(token - start)
-            for lane in range(lanes):
-                found[lane] = at if row[lane] > best[lane] else found[lane]
-                best[lane] = max(best[lane], row[lane])
+            if corrected:
+                share, scale = _share(scales[token], shares), _scale(scales[token], shares)
+                third = _along(along[token], share, scale, alongs, centroids_along[codes[token]])
+                for lane in range(lanes):
+                    score = share * row[lane] + third * query_along[lane]
+                    found[lane] = at if score > best[lane] else found[lane]
+                    best[lane] = max(best[lane], score)
+            else:
+                for lane in range(lanes):
+                    found[lane] = at if row[lane] > best[lane] else found[lane]
+                    best[lane] = max(best[lane], row[lane])
         total = _f32(0)
         for lane in range(lanes):
             token = start + found[lane]
             share, scale = _share(scales[token], shares), _scale(scales[token], shares)
-            total += share * best[lane] + scale * (_dot_levels(packed[token], query[lane], bits) - middle[lane])
-            if len(along):
-                total += query_along[lane] * _along(along[token], share, scale, alongs, centroids_along[codes[token]])
+            if not corrected:
+                best[lane] *= share
+                if len(along):
+                    third = _along(along[token], share, scale, alongs, centroids_along[codes[token]])
+                    best[lane] += third * query_along[lane]
+            total += best[lane] + scale * (_dot_levels(packed[token], query[lane], bits) - middle[lane])
         sums[i] = total
 
 

@@ -102,12 +102,14 @@ def _rank(
 ) -> list[Ranked]:
     depth = request.depth
     if query_vectors is None:
-        return _lexical(engine, request, query, depth)
+        matches = _lexical(engine, request, query, depth)
+        highest = engine.highest_lexical_score(query) if matches else None
+        return [Ranked(match, lexical_relevance(match.score, highest)) for match in matches]
     if request.mode == "late":
         return _late(engine, request, query_vectors, depth)
     fused_depth = request.within_limit(max(depth, _FUSION_DEPTH))
     late = _late(engine, request, query_vectors, fused_depth)
-    lexical = _lexical(engine, request, query, fused_depth)
+    lexical = [Ranked(match, 0.0) for match in _lexical(engine, request, query, fused_depth)]  # only ranks are fused
     found = {match.id: match for match, _ in [*late, *lexical]}
     # A document that was replaced between the two searches would get a score of two texts.
     replaced = {match.id for match, _ in late if match.version != found[match.id].version}
@@ -123,9 +125,8 @@ def _late(engine: Engine, request: SearchRequest, query_vectors: NDArray[np.floa
     return [Ranked(match, late_relevance(match.score, len(query_vectors))) for match in matches]
 
 
-def _lexical(engine: Engine, request: SearchRequest, query: str, depth: int) -> list[Ranked]:
-    matches = _matches(partial(engine.search_lexical, query, depth, where=request.clause), request, depth)
-    return [Ranked(match, lexical_relevance(match.score)) for match in matches]
+def _lexical(engine: Engine, request: SearchRequest, query: str, depth: int) -> list[Match]:
+    return _matches(partial(engine.search_lexical, query, depth, where=request.clause), request, depth)
 
 
 def _matches(find: Callable[..., list[Match]], request: SearchRequest, depth: int) -> list[Match]:

@@ -57,7 +57,7 @@ def _word_pattern(letter: str, start: str, inside: str) -> str:
 _ASCII_WORD = re.compile(_word_pattern("A-Za-z", "A-Za-z0-9", "A-Za-z0-9"))
 _CLUSTER = regex.compile(r"\P{M}\p{M}*")
 _PART_BOUNDARY = regex.compile(
-    r"(?<=[\p{Ll}\p{Nd}])(?=\p{Lu}\p{L})|(?<=\p{Lu})(?=\p{Lu}\p{Ll}{2})|(?<=\p{Ll})(?=\p{Lu})", regex.VERSION1
+    r"(?<=\p{Nd})(?=\p{Lu}\p{Ll})|(?<=\p{Lu})(?=\p{Lu}\p{Ll}{2})|(?<=\p{Ll})(?=\p{Lu})", regex.VERSION1
 )
 _SPACES = re.compile(r"\s+")
 
@@ -153,7 +153,7 @@ class Tokenizer:
     def query(self, text: str) -> list[Clause]:
         """Return what a query asks for: its words, and the phrases that say how they are written. At most 512."""
         clauses: dict[Clause, None] = {}
-        for chunk in _SPACES.split(normalized(text)):
+        for chunk in dict.fromkeys(_SPACES.split(normalized(text))):
             for clause in self._clauses(chunk):
                 clauses[clause] = None
                 if len(clauses) == _MAX_CLAUSES:
@@ -220,7 +220,8 @@ def _characters(run: str, script: str | None) -> tuple[Sequence[str], str]:
 
     Without the separator, a prefix could end between a character and its marks.
     """
-    return (_CLUSTER.findall(run), "_") if script == "complex" else (run, "")
+    characters: Sequence[str] = run if run.isalnum() else _CLUSTER.findall(run)
+    return (characters, "_") if script == "complex" else (characters, "")
 
 
 def _pairs(characters: Sequence[str], mark: str = "") -> Iterator[str]:

@@ -21,8 +21,8 @@ _RANK = "bm25(1.0, 0.9)"
 _CLAUSES_OF_A_WORD = 2
 """A query asks for each word as it is written and, among exact words and forms, for its stem.
 
-So documents with the word as it is written come first. The score is the mean, which is plain BM25 for a word that occurs
-in one form.
+So documents with the word as it is written come first. The score is the mean, which is plain BM25 for a word that
+occurs in one form only.
 """
 
 _K1 = 1.2  # of FTS5's BM25

@@ -73,13 +73,14 @@ class Index(Collection):
         bits: int | Literal["default"] | None = "default",
         pooling: int | None = None,
         dim: int | None = None,
+        language: str | None = "default",
         device: str | None = None,
         read_only: bool = False,
     ) -> Index:
         """Open the index in a directory; with an encoder, create it if there is none.
 
-        ``bits``, ``pooling`` and ``dim`` are chosen when an index is created and cannot be changed: leave them out
-        next time.
+        ``bits``, ``pooling``, ``dim`` and ``language`` are chosen when an index is created and cannot be changed:
+        leave them out next time.
 
         Args:
             path: The directory.
@@ -88,6 +89,8 @@ class Index(Collection):
             bits: 1, 2, 4 (the default) or 8 for each dimension of a stored vector, or None to keep float16.
             pooling: Keep one vector for this many tokens of a document (see `ReducedEncoder`).
             dim: Keep this many leading dimensions of each vector, for encoders trained for it.
+            language: Language of the words of lexical search, for example ``german``, which are reduced to stems;
+                ``english`` by default, None for no stems. Words of every language are found as they are written.
             device: Score on this device of torch, for example ``cuda``; None for the processor.
             read_only: Only read. Any number of readers may share an index with the one writer.
 
@@ -98,7 +101,7 @@ class Index(Collection):
             InvalidRequestError: A setting is invalid, or differs from the index's.
             CorruptIndexError: The files are damaged.
         """
-        settings = {"bits": bits, "device": device}
+        settings = {"bits": bits, "language": language, "device": device}
         return open_index(cls, path, encoder, settings, pooling=pooling, dim=dim, read_only=read_only)
 
     @property

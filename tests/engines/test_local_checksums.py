@@ -218,8 +218,8 @@ def test_more_or_fewer_settings(index, statement):
 # The words of lexical search, and what filters see
 
 WORDS_DAMAGE = {
-    "another document": "INSERT INTO words (rowid, text) VALUES (3, 'more words')",
-    "an unknown document": "INSERT INTO words (rowid, text) VALUES (999, 'more words')",
+    "another document": "INSERT INTO words (rowid, exact) VALUES (3, 'more words')",
+    "an unknown document": "INSERT INTO words (rowid, exact) VALUES (999, 'more words')",
     "no words": "INSERT INTO words (words) VALUES ('delete-all')",
     "no structure": "DELETE FROM words_data WHERE id = 10",
     "another average length": "UPDATE words_data SET block = x'2A8F01' WHERE id = 1",
@@ -227,6 +227,12 @@ WORDS_DAMAGE = {
     "no length": "DELETE FROM words_docsize WHERE id = 3",
     "one length more": "INSERT INTO words_docsize VALUES (999, x'05')",
     "another configuration": "INSERT INTO words_config VALUES ('rank', 'bm25(5.0)')",
+    "a form of no word": "INSERT INTO words (rowid, forms) VALUES (3, 'more')",
+    "another word stored": "UPDATE document_words SET words = x'00' WHERE document = 3",
+    "no word stored": "DELETE FROM document_words WHERE document = 3",
+    "words of no document": "INSERT INTO document_words VALUES (999, x'00')",
+    "the words of another document": "UPDATE document_words SET words = "
+    "(SELECT words FROM document_words WHERE document = 5) WHERE document = 3",
     "another place of terms": "UPDATE words_idx SET pgno = pgno + 2",
 }
 

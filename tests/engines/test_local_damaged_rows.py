@@ -27,6 +27,7 @@ COLUMNS = {
     "documents": ["row", "id", "segment", "position", "text", "encoded_text", "metadata", "root", "checksum"],
     "images": ["document", "image", "thumbnail"],
     "fields": ["path", "kind", "value", "is_element", "document"],
+    "document_words": ["document", "words"],
     "words_data": ["block"],
     "words_docsize": ["sz"],
     "words_idx": ["term", "pgno"],
@@ -167,7 +168,9 @@ def test_all_values_of_another_type(sound, scratch, table):
     assert errors_of_others(sound, scratch, table, VALUES, WRITES, read_only=False) == {}
 
 
-@pytest.mark.parametrize("table", ["segments", "tombstones", "documents", "images", "fields", "words_data"])
+@pytest.mark.parametrize(
+    "table", ["segments", "tombstones", "documents", "images", "fields", "document_words", "words_data"]
+)
 def test_writes_onto_values_of_another_type(sound, scratch, table):
     assert errors_of_others(sound, scratch, table, ("blob", "huge"), WRITES, read_only=False) == {}
 

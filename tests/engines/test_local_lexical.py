@@ -79,7 +79,7 @@ def found(engine, query, k=20, **arguments):
         ("мир", {"cyrillic"}),
         ("ПРИВЕТ", {"cyrillic"}),
         ("größe", {"german"}),
-        ("grosse", set()),
+        ("grosse", {"german"}),
         ("東京", {"japanese"}),
         ("", set()),
         (" \n\t", set()),

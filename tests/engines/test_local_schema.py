@@ -57,25 +57,35 @@ CHANGES = {
     "an extra column": ["ALTER TABLE documents ADD COLUMN more"],
     "a generated column": [f"ALTER TABLE settings ADD COLUMN g AS ({'1'})"],
     "no words": ["DROP TABLE words"],
-    "no trigger": ["DROP TRIGGER document_added"],
-    "no view": ["DROP VIEW passages"],
+    "no stored words": ["DROP TABLE document_words"],
     "no index": ["DROP INDEX fields_of_document"],
     "no images": ["DROP TABLE images"],
     "no spare_names": ["DROP TABLE spare_names"],
-    "another view": [
-        "DROP VIEW passages",
-        f"CREATE VIEW passages (row, text) AS SELECT row, ({ENDLESS}) FROM documents",
-    ],
     "a view in the place of settings": replaced_table(
         "settings", [f"CREATE VIEW settings (key, value) AS SELECT 'format_version', ({ENDLESS})"]
     ),
     "a view in the place of tombstones": replaced_table(
         "tombstones", [f"CREATE VIEW tombstones (segment, position) AS SELECT 1, ({ENDLESS})"]
     ),
-    "another tokenizer": edited("words", "porter unicode61", "ascii"),
-    "another content": edited("words", "passages", "settings"),
+    "another tokenizer": edited("words", "ascii tokenchars", "porter ascii tokenchars"),
+    "another content": edited("words", "content=''''", "content=''settings''"),
+    "words of an older format": ["DELETE FROM settings WHERE key = 'words'"],
     "another collation": edited("documents", "id TEXT", "id TEXT COLLATE NOCASE"),
     "a table of words_data": ["CREATE VIRTUAL TABLE other USING fts5 (text)"],
+}
+
+LEGACY_CHANGES = {
+    "no words": ["DROP TABLE words"],
+    "no trigger": ["DROP TRIGGER document_added"],
+    "no view": ["DROP VIEW passages"],
+    "another view": [
+        "DROP VIEW passages",
+        f"CREATE VIEW passages (row, text) AS SELECT row, ({ENDLESS}) FROM documents",
+    ],
+    "an endless view": [f"CREATE VIEW v AS {ENDLESS}"],
+    "another tokenizer": edited("words", "porter unicode61", "ascii"),
+    "another content": edited("words", "passages", "settings"),
+    "words of a newer format": ["INSERT INTO settings VALUES ('words', '{\"language\": null, \"tokenizer\": null}')"],
 }
 
 
@@ -95,11 +105,30 @@ def test_another_schema_is_refused_before_it_runs(index, what, read_only):
             LocalEngine.open(index, read_only=read_only)
 
 
+@pytest.fixture(scope="module")
+def legacy(make_directory):
+    """An index of the newest format that still has the words of an older one."""
+    folder = make_directory("legacy")
+    with tarfile.open(Path(__file__).parent / "fixtures" / "format_3.tar.gz") as archive:
+        archive.extractall(folder)
+    with LocalEngine.open(folder / "format_3") as engine:
+        engine.upsert([record("new")])
+    return folder / "format_3"
+
+
+@pytest.mark.parametrize("what", [*LEGACY_CHANGES])
+def test_the_words_of_an_older_format_are_held_to_it(legacy, tmp_path, what):
+    index = Path(shutil.copytree(legacy, tmp_path / "index"))
+    tampered(index, LEGACY_CHANGES[what])
+    with pytest.raises(CorruptIndexError, match=r"words|passages|document_added|catalog\.sqlite"):
+        LocalEngine.open(index)
+
+
 @pytest.mark.parametrize("what", ["an endless view", "no words", "another view"])
 def test_older_formats_are_held_to_theirs(tmp_path, what):
     with tarfile.open(Path(__file__).parent / "fixtures" / "format_3.tar.gz") as archive:
         archive.extractall(tmp_path)
-    tampered(tmp_path / "format_3", CHANGES[what])
+    tampered(tmp_path / "format_3", LEGACY_CHANGES[what])
     with pytest.raises(CorruptIndexError, match="format 3"):
         LocalEngine.open(tmp_path / "format_3")
 
@@ -112,8 +141,8 @@ def test_a_format_number_that_is_not_that_of_the_tables(index, version):
 
 
 def test_the_names_are_in_the_message(index):
-    tampered(index, ["CREATE VIEW surprise AS SELECT 1", "DROP TRIGGER document_removed"])
-    with pytest.raises(CorruptIndexError, match=r"document_removed, surprise\. Restore the index from a copy"):
+    tampered(index, ["CREATE VIEW surprise AS SELECT 1", "DROP TABLE document_words"])
+    with pytest.raises(CorruptIndexError, match=r"document_words, surprise\. Restore the index from a copy"):
         LocalEngine.open(index)
 
 

@@ -75,6 +75,10 @@ def index(
     ] = None,
     pooling: Annotated[int | None, typer.Option(help="For a new index: number of tokens pooled into a vector.")] = None,
     dim: Annotated[int | None, typer.Option(help="For a new index: number of leading dimensions to keep.")] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(help="For a new index: language of stems in lexical search, or none. [default: english]"),
+    ] = None,
     keep_images: Annotated[bool, typer.Option("--keep-images", help="Store thumbnails of page images.")] = False,  # noqa: FBT002
     allow_empty: Annotated[  # noqa: FBT002
         bool, typer.Option("--allow-empty", help="Delete all passages of a PATH that no longer has files.")
@@ -99,6 +103,7 @@ def index(
 
     check_paths(paths)  # reports a mistyped path before the index is opened
     settings: dict[str, Any] = {"bits": "default" if bits is None else bits, "pooling": pooling, "dim": dim}
+    settings["language"] = {None: "default", "none": None}.get(language, language)
     with _open_for_writing(directory, encoder, settings, paths, moved or ()) as opened:
         for where in moved or ():
             Roots(opened.engine).move(where)

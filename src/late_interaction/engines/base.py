@@ -226,6 +226,13 @@ class Engine(ABC):
         """Return the k best documents by BM25 over the words of the query, best first. See `search`."""
         raise unsupported(self, "lexical")
 
+    def highest_lexical_score(self, query: str) -> float | None:
+        """Return what the score of `search_lexical` approaches in a document with every word of a query many times.
+
+        It turns scores into relevance. None if the engine does not know; then relevance is ``score / (1 + score)``.
+        """
+        return None
+
     # Capability "vectors".
 
     def records(self, ids: Sequence[str]) -> dict[str, Record]:

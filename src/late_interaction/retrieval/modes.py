@@ -102,7 +102,10 @@ def _rank(
     """
     limit = request.min_relevance
     if query_vectors is None:
-        return [ranked for ranked in _lexical(engine, request, query, request.depth) if ranked.relevance >= limit]
+        matches = _lexical(engine, request, query, request.depth)
+        highest = engine.highest_lexical_score(query) if matches else None
+        ranking = [Ranked(match, lexical_relevance(match.score, highest)) for match in matches]
+        return [ranked for ranked in ranking if ranked.relevance >= limit]
     if request.mode == "late":
         matches = _late(engine, request, query_vectors, request.depth)
         relevance = _relevance(engine, query_vectors) if matches else float
@@ -110,8 +113,7 @@ def _rank(
         return [ranked for ranked in ranking if ranked.relevance >= limit]
     depth = request.within_limit(max(request.depth, _FUSION_DEPTH))
     late = _late(engine, request, query_vectors, depth)
-    lexical = [match for match, _ in _lexical(engine, request, query, depth)]
-    ranking = _fused(late, lexical)
+    ranking = _fused(late, _lexical(engine, request, query, depth))
     if not limit:
         return ranking
     scores = {match.id: match.score for match in late}
@@ -141,9 +143,8 @@ def _late(engine: Engine, request: SearchRequest, query_vectors: NDArray[np.floa
     return _matches(partial(engine.search, query_vectors, depth, where=request.clause), request, depth)
 
 
-def _lexical(engine: Engine, request: SearchRequest, query: str, depth: int) -> list[Ranked]:
-    matches = _matches(partial(engine.search_lexical, query, depth, where=request.clause), request, depth)
-    return [Ranked(match, lexical_relevance(match.score)) for match in matches]
+def _lexical(engine: Engine, request: SearchRequest, query: str, depth: int) -> list[Match]:
+    return _matches(partial(engine.search_lexical, query, depth, where=request.clause), request, depth)
 
 
 def _matches(find: Callable[..., list[Match]], request: SearchRequest, depth: int) -> list[Match]:

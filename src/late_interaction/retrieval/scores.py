@@ -40,9 +40,11 @@ class LateRelevance:
         return min(1.0, max(0.0, (score - self.null) / (self.identity - self.null)))
 
 
-def lexical_relevance(score: float) -> float:
-    """Return a BM25 score, which has no upper bound, as ``score / (1 + score)``."""
-    return score / (1 + score)
+def lexical_relevance(score: float, highest: float | None) -> float:
+    """Return a BM25 score as a share of the highest score of the query, or as ``score / (1 + score)`` without one."""
+    if highest is None or highest <= 0:
+        return score / (1 + score)
+    return min(1.0, score / highest)
 
 
 def fused_relevance(score: float, rankings: int) -> float:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.transactions import Transactions
     from late_interaction.engines.records import Record
     from late_interaction.filters import Where
+    from late_interaction.words import Tokenizer
 
 __all__ = ["add_records"]
 
@@ -27,12 +28,13 @@ def add_records(
     name: str,
     records: Iterable[Record],
     replacing: Where | None,
+    tokenizer: Tokenizer | None,
 ) -> list[str]:
     """Write records into a new segment of this name and commit them; return the ids, in order.
 
     Without any record there is no segment. See `LocalEngine.upsert`.
     """
-    with Incoming(root) as incoming:
+    with Incoming(root, tokenizer) as incoming:
         with SegmentWriter(root, name, dim) as files:
             for record in records:
                 transactions.check_process()  # the iterable may fork: the child shares the open files

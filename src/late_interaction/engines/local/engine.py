@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from late_interaction.engines.local.adding import add_records
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows
-from late_interaction.engines.local.catalog.schema import FORMAT_VERSION
 from late_interaction.engines.local.catalog.settings import check_dim
 from late_interaction.engines.local.copying import check_target, copy_folders, reserved
 from late_interaction.engines.local.maintenance import Maintenance
@@ -22,6 +21,7 @@ from late_interaction.errors import (
 )
 from late_interaction.filters import check_restricting, parse
 from late_interaction.validation import check_ids
+from late_interaction.words import DEFAULT_LANGUAGE, check_language
 
 if TYPE_CHECKING:
     import os
@@ -73,6 +73,7 @@ class LocalEngine(Reading):
         *,
         dim: int | None = None,
         bits: int | Literal["default"] | None = "default",
+        language: str | None = "default",
         device: str | None = None,
         read_only: bool = False,
     ) -> LocalEngine:
@@ -83,6 +84,8 @@ class LocalEngine(Reading):
             dim: Dimension of the token vectors; may be left out for an index that exists.
             bits: 1, 2, 4 (the default) or 8 for each dimension of a compressed vector, or None to keep vectors exact.
                 May be left out for an index that exists.
+            language: Language of the words of lexical search, for example ``english`` (the default), which are reduced
+                to stems; None for no stems. May be left out for an index that exists.
             device: Score compressed documents on this device of torch, for example ``cuda``; None or ``cpu`` for the
                 processor.
             read_only: Do not write, and do not take the writer's lock.
@@ -91,18 +94,26 @@ class LocalEngine(Reading):
             IndexNotFoundError: The directory has no index, and ``dim`` is not given.
             IndexLockedError: Another writer has it open.
             InvalidVectorsError: The index has another dimension.
-            InvalidRequestError: The index has other bits, or ``bits`` is not an allowed value; a new index in a
-                directory that has something else in it.
+            InvalidRequestError: The index has other bits or another language, or one of these is not an allowed value;
+                a new index in a directory that has something else in it.
             CorruptIndexError: The files are damaged.
             StorageError: The directory cannot be read or written.
         """
         if bits not in (None, "default") and (type(bits) is not int or bits not in BITS):
             raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, got {bits!r}.")
+        if language != "default":
+            check_language(language)
         exists = has_index(path)
         if dim is not None:
             check_dim(dim, compressed=not exists and bits is not None)
         on_device = None if device in (None, "cpu") else Device(device)
-        opened = open_directory(path, dim=dim, bits=_DEFAULT_BITS if bits == "default" else bits, read_only=read_only)
+        opened = open_directory(
+            path,
+            dim=dim,
+            bits=_DEFAULT_BITS if bits == "default" else bits,
+            language=DEFAULT_LANGUAGE if language == "default" else language,
+            read_only=read_only,
+        )
         try:
             engine = cls(opened, on_device)
             if dim is not None and dim != engine.dim:
@@ -112,6 +123,10 @@ class LocalEngine(Reading):
             if bits not in ("default", engine.bits):
                 raise InvalidRequestError(
                     f"The index at {engine.path} was created with bits={engine.bits}, not {bits}."
+                )
+            if language not in ("default", engine.language):
+                raise InvalidRequestError(
+                    f"The index at {engine.path} was created with language={engine.language!r}, not {language!r}."
                 )
             look_around(opened, engine._states, engine._transactions, engine._maintenance)
         except BaseException:
@@ -172,9 +187,11 @@ class LocalEngine(Reading):
         transactions = self._writable()
         if replacing is not None:
             parse(replacing)  # a bad filter is an error before anything is encoded
+        with self._opened.catalog.reading() as reader:
+            tokenizer = reader.tokenizer
         name = transactions.names.take()
         try:
-            ids = add_records(self._root, self._dim, transactions, name, records, replacing)
+            ids = add_records(self._root, self._dim, transactions, name, records, replacing, tokenizer)
         except BaseException:
             self._discard(name)
             raise
@@ -208,12 +225,16 @@ class LocalEngine(Reading):
         return deleted
 
     def compact(self) -> None:
-        """Drop deleted documents, compress uncompressed segments and merge all segments into one."""
+        """Drop deleted documents, compress uncompressed segments and merge all segments into one.
+
+        If an older release, Unicode table or stemmer split the texts into words for lexical search, they are split
+        again, in one transaction: other writers wait, about a minute for a million short documents.
+        """
         transactions = self._writable()
         with self._states.reading() as (reader, _):
-            is_current = reader.version == FORMAT_VERSION
-        if not is_current:
-            transactions.commit(lambda _: None)  # brings the catalog up to date
+            has_current_words = reader.has_current_words
+        if not has_current_words:
+            transactions.commit(lambda writer: writer.rebuild_words())  # also brings the catalog up to date
         if self._maintenance is not None:
             self._maintenance.compact()
 

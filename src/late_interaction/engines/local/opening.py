@@ -69,7 +69,9 @@ class Opened:
         self.location.close()
 
 
-def open_directory(path: str | os.PathLike[str], *, dim: int | None, bits: int | None, read_only: bool) -> Opened:
+def open_directory(
+    path: str | os.PathLike[str], *, dim: int | None, bits: int | None, language: str | None, read_only: bool
+) -> Opened:
     """Open the index in a directory. With ``dim``, create one with these settings if there is none.
 
     Raises:
@@ -92,7 +94,7 @@ def open_directory(path: str | os.PathLike[str], *, dim: int | None, bits: int |
         lock = None if read_only else _locked(root)
         with disk_errors(root):
             if dim is not None and not _has_catalog(root):
-                Catalog.create(root, dim=dim, bits=bits)
+                Catalog.create(root, dim=dim, bits=bits, language=language)
             location = Location(root)
         return Opened(location, Catalog(location, read_only=read_only), lock)
     except BaseException:

@@ -51,7 +51,7 @@ class Reading(Engine):
         self._opened = opened
         self._root = opened.location.root
         self._device = device
-        self._dim, self._bits = opened.catalog.dim, opened.catalog.bits
+        self._dim, self._bits, self._language = opened.catalog.dim, opened.catalog.bits, opened.catalog.language
         self._states = States(opened.catalog, self._dim)
         self._capabilities = Capabilities(
             snapshots=True,
@@ -84,6 +84,11 @@ class Reading(Engine):
     def bits(self) -> int | None:
         """Bits for each dimension of a compressed vector; None if vectors stay exact."""
         return self._bits
+
+    @property
+    def language(self) -> str | None:
+        """Language of the words of lexical search, which are reduced to stems; None for no stems."""
+        return self._language
 
     @property
     def encoder_record(self) -> dict[str, Any] | None:
@@ -152,12 +157,17 @@ class Reading(Engine):
     def search_lexical(
         self, query: str, k: int = 10, *, where: Where | None = None, candidates: Ids | None = None
     ) -> list[Match]:
-        """Return the k best documents by BM25 over the words of the query (English stems, diacritics folded)."""
+        """Return the k best documents by BM25 over the words of the query, their stems and forms without diacritics."""
         k = check_k(k)
         if candidates is not None:
             candidates = check_ids(candidates)
         with self._states.reading() as (reader, _):
             return reader.search_words(query, k, where=where, candidates=candidates)
+
+    def highest_lexical_score(self, query: str) -> float:
+        """Return what the score of a document approaches in which every word of a query occurs many times."""
+        with self._states.reading() as (reader, _):
+            return reader.highest_word_score(query)
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents of these ids, in this order; unknown ids are left out."""
@@ -231,6 +241,7 @@ class Reading(Engine):
                 "deleted_documents": len(reader.tombstones()),
                 "dim": self._dim,
                 "bits": self._bits,
+                "language": self._language,
                 "centroids": 0 if snapshot.codebook_entry is None else snapshot.codebook_entry.centroids,
                 "segments": len(entries),
                 "exact_tokens": sum(entry.tokens for entry in entries if not entry.is_compressed),

@@ -105,7 +105,7 @@ def _state_problems(reading: Callable[[], AbstractContextManager[State]]) -> Gen
             yield from folder.problems()
         yield from _place_problems(reader, snapshot)
         yield from _document_problems(reader)
-        yield from word_problems(reader.connection)
+        yield from word_problems(reader)
 
 
 def _type_problems(reader: Reader) -> Iterator[str]:

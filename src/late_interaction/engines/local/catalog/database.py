@@ -18,12 +18,14 @@ from late_interaction.engines.local.catalog.connections import Connections
 from late_interaction.engines.local.catalog.migration import bring_up_to_date
 from late_interaction.engines.local.catalog.reader import Reader
 from late_interaction.engines.local.catalog.schema import FORMAT_VERSION, SCHEMA
+from late_interaction.engines.local.catalog.settings import language_of
 from late_interaction.engines.local.catalog.sqlite_errors import index_error
 from late_interaction.engines.local.catalog.writer import Writer
 from late_interaction.engines.local.storage.files import CATALOG, storage_error, sync_directory, sync_file
 from late_interaction.engines.local.storage.names import RESERVED_NAMES
 from late_interaction.engines.local.storage.regular_files import check_catalog_files
 from late_interaction.errors import LateInteractionError
+from late_interaction.words import tokenizer_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +53,7 @@ class Catalog:
         path: The database file.
         dim: Dimension of the token vectors.
         bits: Bits per dimension of a compressed vector; None if vectors stay exact.
+        language: Language of the stems of lexical search; None for no stems.
 
     Raises:
         CorruptIndexError: The file is not a catalog, or has a newer format.
@@ -67,12 +70,13 @@ class Catalog:
                 settings = reader.settings()
             self.dim: int = settings["dim"]
             self.bits: int | None = settings.get("bits")
+            self.language = language_of(settings.get("words"))
         except BaseException:
             self.close()
             raise
 
     @staticmethod
-    def create(root: Path, *, dim: int, bits: int | None) -> None:
+    def create(root: Path, *, dim: int, bits: int | None, language: str | None) -> None:
         """Create the catalog of an empty index. The caller must hold the writer lock.
 
         It is written under another name and then renamed, so that a crash leaves either none or a complete one.
@@ -82,7 +86,8 @@ class Catalog:
             unfinished.unlink(missing_ok=True)
             with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
                 connection.executescript(SCHEMA)
-                settings = {"format_version": FORMAT_VERSION, "dim": dim, "bits": bits}
+                words = {"language": language, "tokenizer": tokenizer_for(language).version}
+                settings = {"format_version": FORMAT_VERSION, "dim": dim, "bits": bits, "words": words}
                 rows = [(key, json.dumps(value)) for key, value in settings.items()]
                 connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
                 _renew(connection)
@@ -99,7 +104,7 @@ class Catalog:
             connection = self._connections.take()
             connection.backup(target)
             self._connections.give_back(connection)
-            if Reader(target).version == FORMAT_VERSION:
+            if Reader(target).has_spare_names:
                 _renew(target)
         _put_in_place(unfinished, root)
 
@@ -155,12 +160,10 @@ class Catalog:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 writer = Writer(connection)
+                generation = writer.generation if writer.has_spare_names else _new_generation()
                 if writer.version < FORMAT_VERSION:
                     bring_up_to_date(connection, writer.version)
                     writer = Writer(connection)
-                    generation = _new_generation()
-                else:
-                    generation = writer.generation
                 result = change(writer)
                 generation = max(generation, after) + 1
                 writer.finish(generation)

@@ -52,6 +52,11 @@ class DocumentRow(NamedTuple):
         checksum = _checksum(document.id, document.text, encoded_text, metadata, root, image, thumbnail)
         return cls(document.id, document.text, encoded_text, metadata, root, checksum, image, thumbnail)
 
+    @property
+    def text_to_encode(self) -> str:
+        """The text for the encoder and for lexical search."""
+        return self.text if self.encoded_text is None else self.encoded_text
+
     def with_root(self, root: int | None) -> DocumentRow:
         """Return the row of the same document with this root."""
         new = self._replace(root=root)

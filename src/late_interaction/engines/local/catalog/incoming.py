@@ -8,6 +8,7 @@ from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows
+from late_interaction.engines.local.catalog.stored_words import DocumentWords, words_of
 from late_interaction.engines.local.storage.files import disk_errors, write_all
 from late_interaction.errors import DuplicateIdError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document
     from late_interaction.engines.local.catalog.document_rows import FieldRow
+    from late_interaction.words import Tokenizer
 
 __all__ = ["Incoming", "IncomingRow"]
 
@@ -29,10 +31,14 @@ _LENGTH_BYTES = 8
 
 
 class IncomingRow(NamedTuple):
-    """A document to add: its row, and the values in its metadata as filters find them."""
+    """A document to add: its row, the values in its metadata as filters find them, and its words.
+
+    Words are None in an index whose words are those of an older format.
+    """
 
     document: DocumentRow
     fields: list[FieldRow]
+    words: DocumentWords | None
 
 
 class Incoming:
@@ -40,10 +46,12 @@ class Incoming:
 
     Args:
         root: The directory of the index, in which a temporary file holds the rows if there are many.
+        tokenizer: Splits texts into words; None in an index whose words are those of an older format.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tokenizer: Tokenizer | None) -> None:
         self._root = root
+        self._tokenizer = tokenizer
         self._buffer = bytearray()
         self._file: FileIO | None = None  # unbuffered: a forked child has nothing to write a second time
         self._ids: dict[str, None] = {}
@@ -72,7 +80,8 @@ class Incoming:
         if document.id in self._ids:
             raise DuplicateIdError(f"The id {document.id!r} occurs twice in one call. Nothing was added.")
         self._ids[document.id] = None
-        row = marshal.dumps((tuple(DocumentRow.of(document, root)), list(field_rows(document.metadata))))
+        words = () if self._tokenizer is None else words_of(document.text_to_encode, self._tokenizer)
+        row = marshal.dumps((tuple(DocumentRow.of(document, root)), list(field_rows(document.metadata)), tuple(words)))
         self._buffer += len(row).to_bytes(_LENGTH_BYTES, "little") + row
         if len(self._buffer) > _MAX_BUFFER_BYTES:
             self._spill()
@@ -85,8 +94,8 @@ class Incoming:
             sources.insert(0, BufferedReader(self._file))
         for source in sources:
             while length := source.read(_LENGTH_BYTES):
-                row, fields = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # see above
-                yield IncomingRow(DocumentRow(*row), fields)
+                row, fields, words = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # see above
+                yield IncomingRow(DocumentRow(*row), fields, DocumentWords(*words) if words else None)
 
     def _spill(self) -> None:
         with disk_errors(self._root):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bring_up_to_date"]
 
+_FORMAT_WITH_CHECKSUMS = 4
 _DOCUMENTS_AT_ONCE = 256
 
 _LONG_FIELDS = (
@@ -29,9 +30,18 @@ _LONG_FIELDS = (
 def bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
     """Upgrade a catalog of this older version to `FORMAT_VERSION`, inside a transaction of the writer.
 
+    Its words for lexical search stay as they are: splitting all texts again would take minutes in a large index.
+
     Raises:
         CorruptIndexError: A document is damaged. A new checksum would conceal that.
     """
+    if version < _FORMAT_WITH_CHECKSUMS:
+        _upgrade_documents(connection, version)
+    connection.execute("INSERT OR REPLACE INTO settings VALUES ('format_version', ?)", (json.dumps(FORMAT_VERSION),))
+
+
+def _upgrade_documents(connection: sqlite3.Connection, version: int) -> None:
+    """Add what version 4 has: checksums, roots, recorded names, short fields."""
     if version < 3:
         connection.execute(statement_of("images"))
     for column in ADDED_COLUMNS:
@@ -42,7 +52,6 @@ def bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
         _add_checksums(connection, rows)
         last = rows[-1][0]
     connection.execute("INSERT OR IGNORE INTO settings VALUES ('bits', 'null')")  # version 1 does not have it
-    connection.execute("INSERT OR REPLACE INTO settings VALUES ('format_version', ?)", (json.dumps(FORMAT_VERSION),))
 
 
 def _next_documents(connection: sqlite3.Connection, after: int | None) -> list[tuple[Any, ...]]:

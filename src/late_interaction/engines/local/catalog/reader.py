@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows, is_root
 from late_interaction.engines.local.catalog.filter_sql import compile_filter
-from late_interaction.engines.local.catalog.lexical import word_expression
+from late_interaction.engines.local.catalog.lexical import best_rows, highest_score
 from late_interaction.engines.local.catalog.partial_rows import read_fields
 from late_interaction.engines.local.catalog.schema import check_schema
-from late_interaction.engines.local.catalog.settings import parse_setting, parse_settings
+from late_interaction.engines.local.catalog.settings import language_of, parse_setting, parse_settings
 from late_interaction.engines.local.storage.columns import ColumnFile
 from late_interaction.engines.local.storage.segment import SegmentEntry
 from late_interaction.engines.records import Match
 from late_interaction.errors import CorruptIndexError
 from late_interaction.filters import parse
+from late_interaction.words import tokenizer_for
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document, DocumentFields, FieldName
     from late_interaction.filters import Where
+    from late_interaction.words import Tokenizer
 
 __all__ = ["Place", "Reader"]
 
@@ -266,20 +268,36 @@ class Reader:
         self, query: str, k: int, *, where: Where | None = None, candidates: Iterable[str] | None = None
     ) -> list[Match]:
         """Return the k best documents by BM25 (as FTS5 computes it: k1 = 1.2, b = 0.75), best first."""
-        expression = word_expression(query)
-        if expression is None:
-            return []
-        condition, parameters = self.condition(where)
-        if candidates is not None:
-            condition += " AND documents.id IN (SELECT value FROM json_each(?))"
-            parameters = [*parameters, json.dumps(list(candidates))]
-        rows = self._connection.execute(
-            f"SELECT documents.id, -words.rank, {self._version} "
-            f"FROM words JOIN documents ON documents.row = words.rowid "
-            f"WHERE words MATCH ? AND {condition} ORDER BY words.rank, documents.row LIMIT ?",
-            [expression, *parameters, k],
-        )
+        restriction = None
+        if where is not None or candidates is not None:
+            condition, parameters = self.condition(where)
+            if candidates is not None:
+                condition += " AND documents.id IN (SELECT value FROM json_each(?))"
+                parameters = [*parameters, json.dumps(list(candidates))]
+            restriction = condition, parameters
+        rows = best_rows(self._connection, self.tokenizer, query, k, self._version, restriction)
         return [Match(document_id, float(score), version=tuple(version)) for document_id, score, *version in rows]
+
+    def highest_word_score(self, query: str) -> float:
+        """Return what the BM25 score of a document approaches in which every word of a query occurs many times."""
+        return highest_score(self._connection, self.tokenizer, query)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer | None:
+        """Splits texts and queries into words; None in a catalog whose words are those of format 4 or older."""
+        words = self.setting("words")
+        return None if words is None else tokenizer_for(words["language"])
+
+    @property
+    def language(self) -> str | None:
+        """The language of stems; None for no stems."""
+        return language_of(self.setting("words"))
+
+    @property
+    def has_current_words(self) -> bool:
+        """Whether the same words would be made again from the documents of this catalog."""
+        words = self.setting("words")
+        return words is not None and words["tokenizer"] == tokenizer_for(words["language"]).version
 
     @cached_property
     def version(self) -> int:

@@ -6,21 +6,39 @@ import json
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import CorruptIndexError
+from late_interaction.words.tokenizer import MARKS
 
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-__all__ = ["ADDED_COLUMNS", "FORMAT_VERSION", "SCHEMA", "check_schema", "statement_of"]
+__all__ = [
+    "ADDED_COLUMNS",
+    "FORMAT_VERSION",
+    "SCHEMA",
+    "TOKENIZER",
+    "WORDS",
+    "check_schema",
+    "create_words",
+    "statement_of",
+]
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """The format version, which increases when the meaning of anything on disk changes. Newer versions are refused.
 
 1: exact vectors only. 2: compressed vectors; the settings ``bits`` and ``codebook``. 3: page images, in the table
 ``images``. 4: a checksum and a root for each document, a checksum of the settings, digests instead of long paths and
-values in ``fields``, the names of directories that may be removed, and ``images`` in every catalog. An index of an
-older version can be read, and the first write upgrades it.
+values in ``fields``, the names of directories that may be removed, and ``images`` in every catalog. 5: words of lexical
+search that this package splits itself, in ``words`` and ``document_words``, with the setting ``words``. An index of an
+older version can be read, and the first write upgrades it. Its words stay those of version 4, without that setting,
+until `LocalEngine.compact` replaces them.
 """
+
+WORDS = "exact, forms"
+"""The columns of ``words``, which are those of `Tokenizer.document`."""
+
+TOKENIZER = f"ascii tokenchars '{MARKS}'"
+"""Splits words at spaces: all other characters in them are letters and digits, or not ASCII."""
 
 _SETTINGS = "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 
@@ -58,6 +76,13 @@ _OBJECTS = {
     document INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
     PRIMARY KEY (path, kind, value, is_element, document)) WITHOUT ROWID""",
     ("index", "fields_of_document", "fields"): "CREATE INDEX fields_of_document ON fields (document)",
+    ("table", "document_words", "document_words"): """CREATE TABLE document_words (
+    document INTEGER PRIMARY KEY REFERENCES documents ON DELETE CASCADE, words BLOB NOT NULL)""",
+    ("table", "words", "words"): f"""CREATE VIRTUAL TABLE words USING fts5 (
+    {WORDS}, content='', tokenize="{TOKENIZER}")""",
+}
+
+_LEGACY_WORDS = {
     (
         "view",
         "passages",
@@ -92,9 +117,12 @@ SCHEMA = ";\n".join(_OBJECTS.values()) + ";"
 """The statements that create the tables of `FORMAT_VERSION`."""
 
 
-def _rows_of(version: int) -> frozenset[tuple[str, str, str, str | None]]:
-    """Return the rows of ``sqlite_master`` in a catalog of this version."""
+def _rows_of(version: int, *, has_legacy_words: bool) -> frozenset[tuple[str, str, str, str | None]]:
+    """Return the rows of ``sqlite_master`` in a catalog of this version, with the words of this or an older one."""
     objects = {**_OBJECTS, **_AUTOMATIC}
+    if has_legacy_words:
+        del objects["table", "document_words", "document_words"]
+        objects.update(_LEGACY_WORDS)
     if version < 4:
         del objects["table", "spare_names", "spare_names"]
         objects["table", "documents", "documents"] = _DOCUMENTS.format(added="")
@@ -103,7 +131,17 @@ def _rows_of(version: int) -> frozenset[tuple[str, str, str, str | None]]:
     return frozenset((*key, statement) for key, statement in objects.items())
 
 
-_ROWS = {version: _rows_of(version) for version in range(1, FORMAT_VERSION + 1)}
+_LEGACY_ROWS = {version: _rows_of(version, has_legacy_words=True) for version in range(1, FORMAT_VERSION + 1)}
+_ROWS = _rows_of(FORMAT_VERSION, has_legacy_words=False)
+
+
+def create_words(connection: sqlite3.Connection) -> None:
+    """Replace the tables of words, of whichever version, by empty ones of `FORMAT_VERSION`."""
+    for kind, name, _ in reversed(_LEGACY_WORDS):
+        connection.execute(f"DROP {kind.upper()} IF EXISTS {name}")
+    connection.execute("DROP TABLE IF EXISTS document_words")
+    for name in ("document_words", "words"):
+        connection.execute(statement_of(name))
 
 
 def statement_of(name: str) -> str:
@@ -125,13 +163,15 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> int:
     version = None
     if ("table", "settings", "settings", _SETTINGS) in found:
         version = _stored_version(connection)
-    if version not in _ROWS:
+    if version not in _LEGACY_ROWS:
         raise CorruptIndexError(
             f"{path} is not a catalog that this release can read (format version {version!r}, known up to "
             f"{FORMAT_VERSION}). Upgrade late-interaction if a newer release wrote it."
         )
-    if len(found) != len(_ROWS[version]) or frozenset(found) != _ROWS[version]:
-        names = sorted({str(row[1]) for row in frozenset(found) ^ _ROWS[version]})
+    has_words = version == FORMAT_VERSION and _has_setting(connection, "words")
+    expected = _ROWS if has_words else _LEGACY_ROWS[version]
+    if len(found) != len(expected) or frozenset(found) != expected:
+        names = sorted({str(row[1]) for row in frozenset(found) ^ expected})
         raise CorruptIndexError(
             f"{path} is damaged or was changed by another program: format {version} does not have these tables, views, "
             f"indexes and triggers. Missing, added or changed: {', '.join(names)}. Restore the index from a copy."
@@ -146,3 +186,7 @@ def _stored_version(connection: sqlite3.Connection) -> int | None:
     except (IndexError, TypeError, ValueError, RecursionError):
         return None
     return version if type(version) is int else None
+
+
+def _has_setting(connection: sqlite3.Connection, key: str) -> bool:
+    return connection.execute("SELECT 1 FROM settings WHERE key = ?", (key,)).fetchone() is not None

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from late_interaction.engines.local.catalog.stored_json import parse_json
 from late_interaction.engines.local.quantization.codecs import BITS
 from late_interaction.errors import CorruptIndexError, InvalidVectorsError
+from late_interaction.words import DEFAULT_LANGUAGE, LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["CHECKSUM", "check_dim", "parse_setting", "parse_settings", "settings_checksum"]
+__all__ = ["CHECKSUM", "check_dim", "language_of", "parse_setting", "parse_settings", "settings_checksum"]
 
 CHECKSUM = "checksum"
 """The name of the setting that is the checksum of all others, since format 4."""
@@ -96,8 +97,24 @@ def parse_settings(rows: Iterable[tuple[Any, Any]], *, all_of_them: bool = False
     return values
 
 
+def language_of(words: dict[str, Any] | None) -> str | None:
+    """Return the language of the setting ``words``; an older format has no setting, but English stems."""
+    language: str | None = DEFAULT_LANGUAGE if words is None else words["language"]
+    return language
+
+
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**62
+
+
+def _is_words(value: Any) -> bool:
+    """Return whether this says how texts were split into words; an older format does not."""
+    if value is None:
+        return True
+    if not isinstance(value, dict) or value.keys() != {"language", "tokenizer"}:
+        return False
+    language, tokenizer = value["language"], value["tokenizer"]
+    return (language is None or language in LANGUAGES) and (tokenizer is None or isinstance(tokenizer, str))
 
 
 def _is_object(value: Any) -> bool:
@@ -105,7 +122,7 @@ def _is_object(value: Any) -> bool:
 
 
 _REQUIRED = ("format_version", "dim", "generation")
-_REQUIRED_LATER = {"bits", CHECKSUM}  # older formats have none
+_REQUIRED_LATER = {"bits", "words", CHECKSUM}  # older formats have none
 
 _VALID: dict[str, Callable[[Any], bool]] = {
     "format_version": _is_count,
@@ -115,6 +132,7 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "codebook": _is_object,
     "encoder": _is_object,
     "roots": _is_object,
+    "words": _is_words,
     CHECKSUM: _is_count,
 }
 """By setting, a test of its value, which is None for a missing setting."""

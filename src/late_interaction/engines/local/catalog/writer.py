@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.engines.local.catalog.document_rows import DocumentRow
 from late_interaction.engines.local.catalog.reader import Place, Reader
+from late_interaction.engines.local.catalog.schema import create_words
 from late_interaction.engines.local.catalog.settings import CHECKSUM, settings_checksum
+from late_interaction.engines.local.catalog.stored_words import add_words, delete_words, words_of
 from late_interaction.engines.local.storage.names import new_name
 from late_interaction.errors import CorruptIndexError, UnknownIdError
+from late_interaction.words import tokenizer_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from late_interaction.engines.local.catalog.document_rows import FieldRow
     from late_interaction.engines.local.catalog.incoming import IncomingRow
+    from late_interaction.engines.local.catalog.stored_words import DocumentWords
     from late_interaction.engines.local.quantization.codebook import CodebookEntry
     from late_interaction.engines.local.storage.segment import SegmentEntry
     from late_interaction.filters import Where
@@ -28,8 +32,8 @@ _MAX_ROW = 2**62
 _CHUNK_DOCUMENTS = 500
 """Documents in one statement. Their 9 values each stay within SQLite's limit of 32,766 parameters.
 
-FTS5 writes its words into the database at the beginning of each statement that fires a trigger: one statement for each
-document takes several times as long.
+In a catalog with triggers for its words, FTS5 writes them into the database at the beginning of each statement that
+fires one: one statement for each document takes several times as long.
 """
 _IMAGE_COLUMN = DocumentRow._fields.index("image")
 
@@ -138,7 +142,7 @@ class Writer(Reader):
         position = 0
         while chunk := list(islice(rows, _CHUNK_DOCUMENTS)):
             self.delete_ids(row.document.id for row in chunk)
-            numbered = [(number + at, position + at, *row) for at, row in enumerate(chunk)]
+            numbered = [(number + at, position + at, *row[:2]) for at, row in enumerate(chunk)]
             values = ", ".join([_DOCUMENT_VALUES] * len(chunk))
             self._connection.execute(
                 f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) VALUES {values}",
@@ -152,6 +156,7 @@ class Writer(Reader):
                 "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)",
                 ((*field, row) for row, _, _, fields in numbered for field in fields),
             )
+            self._add_words(enumerate((row.words or row.document.text_to_encode for row in chunk), number))
             number += len(chunk)
             position += len(chunk)
 
@@ -188,13 +193,18 @@ class Writer(Reader):
             ).fetchone()
             if stored is None:
                 raise UnknownIdError(f"The index has no document {new.id!r}.")
-            row, words = stored
-            execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, words))
+            row, text = stored
+            if self.tokenizer is None:
+                execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, text))
+            else:
+                delete_words(self._connection, "documents.row = ?", (row,))
             execute(
                 "UPDATE documents SET text = ?, encoded_text = ?, metadata = ?, root = ?, checksum = ? WHERE row = ?",
                 (new.text, new.encoded_text, new.metadata, new.root, new.checksum, row),
             )
-            execute("INSERT INTO words (rowid, text) SELECT row, text FROM passages WHERE row = ?", (row,))
+            if self.tokenizer is None:
+                execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row, new.text_to_encode))
+            self._add_words([(row, new.text_to_encode)])
             execute("DELETE FROM images WHERE document = ?", (row,))
             if new.image is not None:
                 execute("INSERT INTO images VALUES (?, ?, ?)", (row, new.image, new.thumbnail))
@@ -216,7 +226,36 @@ class Writer(Reader):
         """Delete the documents that pass the filter; return the number deleted."""
         return self._delete(*self.condition(where))
 
+    def rebuild_words(self) -> None:
+        """Split the texts of all documents into words again, as this release does.
+
+        Raises:
+            CorruptIndexError: A document is damaged.
+        """
+        language, tokenizer = self.language, tokenizer_for(self.language)
+        create_words(self._connection)
+        documents = iter(self.document_rows())
+        while chunk := list(islice(documents, _CHUNK_DOCUMENTS)):
+            for _, row in chunk:
+                row.document()
+            add_words(self._connection, [(number, words_of(row.text_to_encode, tokenizer)) for number, row in chunk])
+        self.set_setting("words", {"language": language, "tokenizer": tokenizer.version})
+
+    def _add_words(self, rows: Iterable[tuple[int, DocumentWords | str]]) -> None:
+        """Add the words of documents, given as (row, words or text). Older formats have triggers for that."""
+        tokenizer, setting = self.tokenizer, self.setting("words")
+        if tokenizer is None:
+            return
+        if setting["tokenizer"] not in (None, tokenizer.version):  # from now on, words of both
+            self.set_setting("words", {**setting, "tokenizer": None})
+        add_words(
+            self._connection,
+            [(row, words_of(words, tokenizer) if isinstance(words, str) else words) for row, words in rows],
+        )
+
     def _delete(self, condition: str, parameters: list[Any]) -> int:
+        if self.tokenizer is not None:
+            delete_words(self._connection, condition, parameters)
         self._connection.execute(
             f"INSERT INTO tombstones SELECT segment, position FROM documents WHERE {condition}",
             parameters,

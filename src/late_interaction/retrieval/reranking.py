@@ -85,7 +85,10 @@ def rerank_candidates(
         for position, document in enumerate(given)
         if document.id in held and document.id in scores and has_same_content(document, held[document.id])
     }
-    return _rank(vectors, given, encoder=encoder, known=known, null=engine.null_score(vectors))[:k]
+    null = engine.null_score(vectors)
+    if null is None and known:
+        null = 0.0  # as in a search of this index
+    return _rank(vectors, given, encoder=encoder, known=known, null=null)[:k]
 
 
 def _rank_stored(engine: Engine, vectors: NDArray[np.float32], ids: list[str]) -> list[Hit]:

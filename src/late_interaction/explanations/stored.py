@@ -62,7 +62,8 @@ def _explain(
     if not has_spans(encoder):
         raise MissingEncoderError(f"{type(encoder).__name__} has no token_spans, so matched words are unknown.")
     token_spans = encoder.token_spans
-    vectors_of_query, query_spans = query_vectors(encoder, [query])[0], token_spans(query, "query")
+    vectors_of_query = query_vectors(encoder, [query])[0]
+    query_spans = token_spans(query, "query") if len(vectors_of_query) else []
     # A pooled vector stands for several tokens, so the document is encoded again without pooling.
     unpooled: Any = encoder if isinstance(encoder, ReducedEncoder) and encoder.pooling > 1 else None
     explained: dict[str, Explanation | PageExplanation] = {}
@@ -70,9 +71,10 @@ def _explain(
         document = record.document
         vectors: Any = record.vectors
         if document.image is None:
-            if unpooled:
+            # A blank document has no vectors, and the encoder is not asked for those of its markers.
+            if unpooled and len(vectors):
                 vectors = unpooled.encode_unpooled([document.text_to_encode])[0]
-            document_spans = token_spans(document.text_to_encode, "document")
+            document_spans = token_spans(document.text_to_encode, "document") if len(vectors) else []
             similarities = vectors_of_query @ np.asarray(vectors, np.float32).T
             explained[document.id] = explain(query, document, similarities, query_spans, document_spans)
             continue

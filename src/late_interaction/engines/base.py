@@ -9,8 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
+from late_interaction.engines.background import Background
 from late_interaction.errors import InvalidFilterError, UnsupportedError
 from late_interaction.filters import OPERATORS, operators_of, parse
 
@@ -32,6 +34,8 @@ __all__ = ["Capabilities", "Capability", "Engine", "require"]
 Capability: TypeAlias = Literal["lexical", "vectors", "verify", "compact", "copy", "sources"]
 """The capabilities that stand for methods of `Engine`."""
 
+_SAMPLED_DOCUMENTS = 32  # by `Engine.background`, of engines that do not override it
+
 
 @dataclass(frozen=True)
 class Capabilities:
@@ -43,7 +47,8 @@ class Capabilities:
             error can leave the first batches in the engine; the same call again completes it.
         exact_search: `Engine.search` returns the exact k best. Without it, candidate generation may miss some.
         lexical: `Engine.search_lexical`, and so the modes ``lexical`` and ``hybrid``.
-        vectors: `Engine.vectors` and `Engine.records`: stored token vectors, for explanations and diversity.
+        vectors: `Engine.vectors`, `Engine.records` and `Engine.background`: stored token vectors, for explanations,
+            diversity and relevance.
         verify: `Engine.verify`.
         compact: `Engine.compact`.
         copy: `Engine.copy`.
@@ -261,6 +266,16 @@ class Engine(ABC):
     def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return the stored token vectors by id, each (tokens, dim); unknown ids are left out."""
         raise unsupported(self, "vectors")
+
+    def background(self) -> Background:
+        """Return the token vectors of a sample of the documents: what is usual in the index.
+
+        This default takes the first 32 documents of `scan`, in one call of `vectors`, each time it is called. An engine
+        overrides it to sample all of its documents, and to keep the sample as long as that is right.
+        """
+        require(self, "vectors")
+        ids = [document.id for document in islice(self.scan(fields=()), _SAMPLED_DOCUMENTS)]
+        return Background.of(list(self.vectors(ids).values()), self.dim)
 
     # Capabilities "verify", "compact" and "copy".
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from late_interaction.engines.background import MAX_DOCUMENT_TOKENS, Background
 from late_interaction.engines.local.quantization.codebook import CodebookEntry, open_codebook
 from late_interaction.engines.local.quantization.codecs import codec_for
 from late_interaction.engines.local.quantization.rotation import rotation
+from late_interaction.engines.local.sample import sampled_positions
 from late_interaction.engines.local.storage.segment import open_segment
 from late_interaction.errors import CorruptIndexError
 
@@ -81,10 +84,29 @@ class Snapshot:
     def vectors(self, place: Place) -> NDArray[np.float32]:
         """Return the token vectors of a document as they are stored, (tokens, dim); of compressed ones, decoded."""
         ((number, position),) = self.positions([place]).items()
-        _, columns = self.segments[number].read(position)
+        return self._decoded(self.segments[number].read(position)[1])
+
+    def _decoded(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Return the vectors of columns of a segment, (tokens, dim)."""
         if "vectors" in columns:
             return np.asarray(columns["vectors"], np.float32)
         return np.asarray(self.rotated(columns) @ rotation(self.dim))
+
+    @cached_property
+    def background(self) -> Background:
+        """The token vectors of a sample of the documents that are not deleted."""
+        sampled = sampled_positions(self.segments, self.live_positions)
+        documents = [self._documents(number, positions) for number, positions in sampled.items()]
+        return Background.of([vectors for some in documents for vectors in some], self.dim)
+
+    def _documents(self, number: int, positions: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        """Return the first token vectors of some documents of a segment, enough for the background."""
+        segment = self.segments[number]
+        parts = [segment.read(positions[at : at + 1])[1] for at in range(len(positions))]
+        parts = [{name: column[:MAX_DOCUMENT_TOKENS] for name, column in part.items()} for part in parts]
+        ends = np.cumsum(np.minimum(segment.lengths(positions), MAX_DOCUMENT_TOKENS))
+        vectors = self._decoded({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        return np.split(vectors, ends[:-1])
 
     def positions(self, places: Sequence[Place]) -> dict[int, NDArray[np.int64]]:
         """Return places, in any order, as ascending positions by segment.

@@ -1,0 +1,93 @@
+"""The background of an engine: token vectors of its documents, and nothing else."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from late_interaction.engines.background import Background
+from late_interaction.errors import UnsupportedError
+from tests.conformance.helpers import collection, needs, record, unit_vectors
+
+
+def documents_of(background):
+    return [background.vectors[start:end] for start, end in pairwise(background.offsets)]
+
+
+def test_an_empty_engine_has_an_empty_background(engine):
+    needs(engine, "vectors")
+    background = engine.background()
+    assert background.vectors.shape == (0, engine.dim)
+    assert background.offsets.tolist() == [0]
+    assert not background.direction.any()
+    assert background.null_score(unit_vectors(0, 3)) == 0
+
+
+def test_an_engine_without_vectors_has_none(engine):
+    if engine.capabilities.vectors:
+        pytest.skip("has vectors")
+    with pytest.raises(UnsupportedError, match="token vectors"):
+        engine.background()
+
+
+@pytest.mark.parametrize("count", [1, 5, 30, 200])
+def test_it_is_made_of_stored_documents_with_tokens(engine, count):
+    needs(engine, "vectors")
+    records = collection(count)
+    engine.upsert([record("gone", tokens=7), *records])
+    engine.delete(ids=["gone"])
+    background = engine.background()
+    stored = {vectors.tobytes() for vectors in engine.vectors([one.document.id for one in records]).values()}
+    sampled = documents_of(background)
+    assert all(len(vectors) for vectors in sampled)
+    assert (
+        len({vectors.tobytes() for vectors in sampled})
+        == len(sampled)
+        >= min(16, sum(len(one.vectors) > 0 for one in records))
+    )
+    assert len(sampled) <= 64
+    for vectors in sampled:
+        assert any(
+            np.allclose(vectors, np.frombuffer(one, np.float32).reshape(-1, engine.dim), atol=1e-5)
+            for one in stored
+            if len(one) == vectors.nbytes
+        )
+
+
+def test_it_follows_what_is_stored(engine):
+    needs(engine, "vectors")
+    for number in range(3):
+        engine.upsert([record(f"d{number}")])
+        assert len(engine.background().offsets) == number + 2
+    engine.delete(ids=["d1"])
+    assert len(engine.background().offsets) == 3
+    engine.clear()
+    assert len(engine.background().vectors) == 0
+
+
+def test_the_null_score_is_the_median_of_the_sample():
+    documents = [unit_vectors(seed, 1 + seed % 9) for seed in range(41)]
+    background = Background.of(documents, 16)
+    for query in (unit_vectors(100, 1), unit_vectors(101, 12), 3 * unit_vectors(102, 4)):
+        scores = [sum(max(float(np.dot(token, one)) for one in vectors) for token in query) for vectors in documents]
+        assert background.null_score(query) == pytest.approx(np.median(scores), abs=1e-5)
+
+
+def test_vectors_are_centered():
+    common = unit_vectors(5, 1)[0]
+    mixed = unit_vectors(6, 500) + 3 * common
+    background = Background.of([mixed], 16)
+    assert background.direction == pytest.approx(mixed.mean(axis=0) / np.linalg.norm(mixed.mean(axis=0)), abs=1e-5)
+    given = np.concatenate([mixed[:4], np.zeros((1, 16), np.float32), 7 * mixed[:1]])
+    centered = background.centered(given)
+    assert centered @ background.direction == pytest.approx(np.zeros(6), abs=1e-5)
+    assert np.linalg.norm(centered, axis=1) == pytest.approx([1, 1, 1, 1, 0, 1], abs=1e-5)
+    assert centered[5] == pytest.approx(centered[0], abs=1e-5)
+    assert centered.dtype == np.float32
+
+
+def test_without_a_common_direction_vectors_are_normalized_alone():
+    background = Background.of([], 4)
+    assert background.centered(np.array([[3, 0, 0, 0], [0, 0, 0, 0]], np.float32)).tolist() == [[1, 0, 0, 0], [0] * 4]

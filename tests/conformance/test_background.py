@@ -22,7 +22,7 @@ def test_an_empty_engine_has_an_empty_background(engine):
     assert background.vectors.shape == (0, engine.dim)
     assert background.offsets.tolist() == [0]
     assert not background.direction.any()
-    assert background.null_score(unit_vectors(0, 3)) == 0
+    assert background.null_score(unit_vectors(0, 3)) is engine.null_score(unit_vectors(0, 3)) is None
 
 
 def test_an_engine_without_vectors_has_none(engine):
@@ -47,7 +47,7 @@ def test_it_is_made_of_stored_documents_with_tokens(engine, count):
         == len(sampled)
         >= min(16, sum(len(one.vectors) > 0 for one in records))
     )
-    assert len(sampled) <= 64
+    assert len(sampled) <= 32
     for vectors in sampled:
         assert any(
             np.allclose(vectors, np.frombuffer(one, np.float32).reshape(-1, engine.dim), atol=1e-5)
@@ -65,14 +65,6 @@ def test_it_follows_what_is_stored(engine):
     assert len(engine.background().offsets) == 3
     engine.clear()
     assert len(engine.background().vectors) == 0
-
-
-def test_the_null_score_is_the_median_of_the_sample():
-    documents = [unit_vectors(seed, 1 + seed % 9) for seed in range(41)]
-    background = Background.of(documents, 16)
-    for query in (unit_vectors(100, 1), unit_vectors(101, 12), 3 * unit_vectors(102, 4)):
-        scores = [sum(max(float(np.dot(token, one)) for one in vectors) for token in query) for vectors in documents]
-        assert background.null_score(query) == pytest.approx(np.median(scores), abs=1e-5)
 
 
 def test_vectors_are_centered():

@@ -15,9 +15,11 @@ from tests.conformance.interference import Interrupted
 from tests.fakes import ColourEncoder, WordEncoder
 from tests.index.helpers import random_documents, true_maxsim
 from tests.pictures import two_colours
+from tests.relevance import null_of, relevance
 
 COUNT = 70
 QUERY = "deep old river"
+WORDS_OF_ONE = random_documents(4)[3].text
 
 
 def truth(document, query=QUERY):
@@ -47,12 +49,14 @@ def tolerance(index):
 
 def check_scores(index, hits, documents):
     by_id = {document.id: document for document in documents}
+    vectors = WordEncoder(DIM).encode_queries([QUERY])[0]
+    null = null_of(index.engine, vectors)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert len(set(ids_of(hits))) == len(hits)
     for hit in hits:
         assert hit.document == by_id[hit.id]
         assert hit.score == pytest.approx(truth(hit.document), abs=tolerance(index))
-        assert hit.relevance == pytest.approx(min(1, max(0, hit.score / 3)))
+        assert hit.relevance == pytest.approx(relevance(vectors, null, hit.score), abs=1e-4)
 
 
 class TestLate:
@@ -83,6 +87,12 @@ class TestLate:
         hits = library.search(QUERY, 15)
         limit = hits[6].relevance
         assert library.search(QUERY, 15, min_relevance=limit) == [hit for hit in hits if hit.relevance >= limit]
+
+    def test_relevance_means_the_same_in_every_engine(self, library):
+        best, worst = library.search(WORDS_OF_ONE, 1)[0], library.rerank(WORDS_OF_ONE, ids=["d5", "d7", "d9"])[-1]
+        assert best.relevance == pytest.approx(1, abs=0.05)
+        assert worst.relevance < 0.5
+        assert library.search("entirely other things", 20, min_relevance=0.6) == []
 
     def test_k_above_the_size(self, index):
         index.add(["a river", "the sea", "!!!"])

@@ -37,6 +37,7 @@ from late_interaction.errors import (
 )
 from tests.engines.helpers import FAST_DIRECTORY, left_over, records_on_disk, small_thresholds, state_on_disk, stored
 from tests.fakes import WordEncoder
+from tests.relevance import null_of, relevance
 
 FIRST, BUFFER = 24, 10
 ERRORS = {1: 1.5, 2: 0.7, 4: 0.3, 8: 0.02}  # by bits, how far a compressed unit vector may be from what it was
@@ -293,8 +294,9 @@ class History(RuleBasedStateMachine):
         assert list(kept) == names
         hits = index.search(query, k, **arguments)
         self.check_ranking(hits, {name: maxsim(vectors, rows) for name, rows in kept.items()}, k)
+        null = null_of(index.engine, vectors)
         for hit in hits:
-            assert hit.relevance == pytest.approx(min(1, max(0, hit.score / len(vectors))))
+            assert hit.relevance == pytest.approx(relevance(vectors, null, hit.score), abs=1e-4)
         explained = index.explain_many(query, [hit.id for hit in hits])
         assert [one.score for one in explained.values()] == pytest.approx([hit.score for hit in hits], abs=1e-3)
         if self.bits in (8, None):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from tests.index.helpers import FACTS, QUERIES, random_documents, true_maxsim
@@ -16,13 +14,6 @@ class TestSearch:
         hits = library.search(query, k=90)
         assert {hit.id: hit.score for hit in hits} == pytest.approx(expected, abs=1e-3)
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-
-    @pytest.mark.parametrize("query", QUERIES)
-    def test_relevance_is_the_score_per_query_vector(self, library, query):
-        tokens = len(re.findall(r"\w+", query))
-        for hit in library.search(query, k=90):
-            assert hit.relevance == pytest.approx(min(1, max(0, hit.score / tokens)), abs=1e-6)
-            assert 0 <= hit.relevance <= 1
 
     def test_a_document_is_wholly_relevant_to_its_own_words(self, facts):
         best = facts.search("the nile is a river", k=1)[0]

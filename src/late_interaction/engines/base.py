@@ -6,15 +6,15 @@ capabilities, or call and get an `UnsupportedError`; they never test for a class
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
-from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from late_interaction.engines.background import Background
+from late_interaction.engines.background import null_score_without_vectors, read_background
+from late_interaction.engines.capabilities import Capabilities, Capability
 from late_interaction.errors import InvalidFilterError, UnsupportedError
-from late_interaction.filters import OPERATORS, operators_of, parse
+from late_interaction.filters import operators_of, parse
 
 if TYPE_CHECKING:
     import os
@@ -26,50 +26,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from late_interaction.documents import Document, DocumentFields, FieldName
+    from late_interaction.engines.background import Background
     from late_interaction.engines.records import Ids, Match, Record, Verification
     from late_interaction.filters import Where
 
 __all__ = ["Capabilities", "Capability", "Engine", "require"]
-
-Capability: TypeAlias = Literal["lexical", "vectors", "verify", "compact", "copy", "sources"]
-"""The capabilities that stand for methods of `Engine`."""
-
-_SAMPLED_DOCUMENTS = 32  # by `Engine.background`, of engines that do not override it
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What an engine can do beyond the required core.
-
-    Attributes:
-        snapshots: Reads inside `Engine.one_state` are of one state, whatever others write.
-        atomic_upsert: An upsert or delete happens completely or not at all, also with ``replacing``. Without it, an
-            error can leave the first batches in the engine; the same call again completes it.
-        exact_search: `Engine.search` returns the exact k best. Without it, candidate generation may miss some.
-        lexical: `Engine.search_lexical`, and so the modes ``lexical`` and ``hybrid``.
-        vectors: `Engine.vectors`, `Engine.records` and `Engine.background`: stored token vectors, for explanations,
-            diversity and relevance.
-        verify: `Engine.verify`.
-        compact: `Engine.compact`.
-        copy: `Engine.copy`.
-        sources: `Engine.roots` and the other methods that remember which folder a document was read from.
-        max_candidates: The greatest ``k``, and the most ids in ``candidates``, that one search takes; None for any.
-        filter_operators: The operators of the ``where`` language that `Engine.search` and the others understand.
-        remote: Calls wait for another machine, so many threads may usefully call at once.
-    """
-
-    snapshots: bool = False
-    atomic_upsert: bool = False
-    exact_search: bool = False
-    lexical: bool = False
-    vectors: bool = False
-    verify: bool = False
-    compact: bool = False
-    copy: bool = False
-    sources: bool = False
-    max_candidates: int | None = None
-    filter_operators: frozenset[str] = OPERATORS
-    remote: bool = False
 
 
 class Engine(ABC):
@@ -86,6 +47,8 @@ class Engine(ABC):
     **Fidelity.** Documents come back with the id, text and metadata they were given. Filters mean what
     `late_interaction.filters.matches` says.
     """
+
+    _background: tuple[Background, float] | None = None  # kept by the default of `background`
 
     @property
     @abstractmethod
@@ -246,6 +209,15 @@ class Engine(ABC):
                 f"{type(self).__name__} cannot filter by {', '.join(unknown)}. It can by {', '.join(sorted(known))}."
             )
 
+    def null_score(self, query_vectors: NDArray[np.float32]) -> float | None:
+        """Return the MaxSim that an unrelated document gets; None if the documents are too few to tell.
+
+        Without the capability ``vectors``, the first 32 documents are scored, and fewer than 16 are too few.
+        """
+        if self.capabilities.vectors:
+            return self.background().null_score(query_vectors)
+        return null_score_without_vectors(self, query_vectors)
+
     # Capability "lexical".
 
     def search_lexical(
@@ -270,12 +242,13 @@ class Engine(ABC):
     def background(self) -> Background:
         """Return the token vectors of a sample of the documents: what is usual in the index.
 
-        This default takes the first 32 documents of `scan`, in one call of `vectors`, each time it is called. An engine
-        overrides it to sample all of its documents, and to keep the sample as long as that is right.
+        This default reads the first 32 documents, with one `scan` and one call of `vectors`. It keeps them for a
+        minute; fewer documents it reads anew. Override it to sample all documents, or to keep the sample otherwise.
         """
         require(self, "vectors")
-        ids = [document.id for document in islice(self.scan(fields=()), _SAMPLED_DOCUMENTS)]
-        return Background.of(list(self.vectors(ids).values()), self.dim)
+        if self._background is None or self._background[1] < time.monotonic():
+            self._background = read_background(self)
+        return self._background[0]
 
     # Capabilities "verify", "compact" and "copy".
 

@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from functools import partial
-from itertools import islice, repeat
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from late_interaction.documents import Hit
@@ -17,7 +17,7 @@ from late_interaction.retrieval.diversity import diverse
 from late_interaction.retrieval.encoding import is_blank
 from late_interaction.retrieval.fusion import reciprocal_rank_fusion
 from late_interaction.retrieval.queries import query_vectors
-from late_interaction.retrieval.scores import fused_relevance, late_relevance, lexical_relevance
+from late_interaction.retrieval.scores import LateRelevance, fused_relevance, lexical_relevance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -85,42 +85,60 @@ def _search(engine: Engine, request: SearchRequest, query: str, query_vectors: N
         query_vectors: (query tokens, dim); None in the mode ``lexical``, which needs none.
     """
     with engine.one_state(short=True):
-        ranking = _rank(engine, request, query, query_vectors)
+        ranking = _rank(engine, request, query, query_vectors)[: request.depth]
         if request.diversity is not None:
             ranking = _diverse(engine, request, ranking)
         with stage("fetch"):
             documents = engine.fetch([ranked.match for ranked in ranking])
-    return [
-        Hit(documents[match.id], match.score, relevance)
-        for match, relevance in ranking
-        if match.id in documents and relevance >= request.min_relevance
-    ]
+    return [Hit(documents[match.id], match.score, relevance) for match, relevance in ranking if match.id in documents]
 
 
 def _rank(
     engine: Engine, request: SearchRequest, query: str, query_vectors: NDArray[np.float32] | None
 ) -> list[Ranked]:
-    depth = request.depth
+    """Return the matches of at least the relevance that the request asks for, best first; at least as many as it needs.
+
+    Hybrid search compares the relevance that a document has in mode ``late``: its own tells ranks alone.
+    """
+    limit = request.min_relevance
     if query_vectors is None:
-        return _lexical(engine, request, query, depth)
+        return [ranked for ranked in _lexical(engine, request, query, request.depth) if ranked.relevance >= limit]
     if request.mode == "late":
-        return _late(engine, request, query_vectors, depth)
-    fused_depth = request.within_limit(max(depth, _FUSION_DEPTH))
-    late = _late(engine, request, query_vectors, fused_depth)
-    lexical = _lexical(engine, request, query, fused_depth)
-    found = {match.id: match for match, _ in [*late, *lexical]}
-    # A document that was replaced between the two searches would get a score of two texts.
-    replaced = {match.id for match, _ in late if match.version != found[match.id].version}
-    rankings = [[match.id for match, _ in ranking if match.id not in replaced] for ranking in (late, lexical)]
+        matches = _late(engine, request, query_vectors, request.depth)
+        relevance = _relevance(engine, query_vectors) if matches else float
+        ranking = [Ranked(match, relevance(match.score)) for match in matches]
+        return [ranked for ranked in ranking if ranked.relevance >= limit]
+    depth = request.within_limit(max(request.depth, _FUSION_DEPTH))
+    late = _late(engine, request, query_vectors, depth)
+    lexical = [match for match, _ in _lexical(engine, request, query, depth)]
+    ranking = _fused(late, lexical)
+    if not limit:
+        return ranking
+    scores = {match.id: match.score for match in late}
+    scores |= engine.score(query_vectors, [match.id for match, _ in ranking if match.id not in scores])
+    relevance = _relevance(engine, query_vectors)
+    return [ranked for ranked in ranking if relevance(scores.get(ranked.match.id, 0.0)) >= limit]
+
+
+def _fused(*found: list[Match]) -> list[Ranked]:
+    """Return the reciprocal rank fusion of several rankings."""
+    matches = {match.id: match for ranking in found for match in ranking}
+    # A document that was replaced between two searches would get a score of two texts.
+    replaced = {match.id for ranking in found for match in ranking if match.version != matches[match.id].version}
+    rankings = [[match.id for match in ranking if match.id not in replaced] for ranking in found]
     return [
-        Ranked(Match(match_id, score, found[match_id].version), fused_relevance(score, len(rankings)))
-        for match_id, score in islice(reciprocal_rank_fusion(rankings).items(), depth)
+        Ranked(Match(match_id, score, matches[match_id].version), fused_relevance(score, len(rankings)))
+        for match_id, score in reciprocal_rank_fusion(rankings).items()
     ]
 
 
-def _late(engine: Engine, request: SearchRequest, query_vectors: NDArray[np.float32], depth: int) -> list[Ranked]:
-    matches = _matches(partial(engine.search, query_vectors, depth, where=request.clause), request, depth)
-    return [Ranked(match, late_relevance(match.score, len(query_vectors))) for match in matches]
+def _relevance(engine: Engine, query_vectors: NDArray[np.float32]) -> LateRelevance:
+    with stage("relevance"):
+        return LateRelevance.of(query_vectors, engine.null_score(query_vectors))
+
+
+def _late(engine: Engine, request: SearchRequest, query_vectors: NDArray[np.float32], depth: int) -> list[Match]:
+    return _matches(partial(engine.search, query_vectors, depth, where=request.clause), request, depth)
 
 
 def _lexical(engine: Engine, request: SearchRequest, query: str, depth: int) -> list[Ranked]:

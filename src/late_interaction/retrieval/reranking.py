@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from late_interaction.documents import Document, Hit
+from late_interaction.engines.background import MAX_DOCUMENT_TOKENS, Background, sampling_step
 from late_interaction.errors import InvalidRequestError, UnknownIdError
 from late_interaction.retrieval.encoding import encode_documents, is_blank
 from late_interaction.retrieval.identity import as_document, has_same_content
 from late_interaction.retrieval.queries import query_vectors
-from late_interaction.retrieval.scores import late_relevance
+from late_interaction.retrieval.scores import LateRelevance
 from late_interaction.validation import check_ids, check_k, check_vectors
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.protocol import Encoder
     from late_interaction.engines.base import Engine
-    from late_interaction.engines.records import Record
 
 __all__ = ["rerank", "rerank_candidates"]
 
@@ -38,7 +38,7 @@ def rerank(query: str, documents: Sequence[Document], *, encoder: Encoder, k: in
         k = check_k(k)
     if is_blank(query) or not documents:
         return []
-    return _rank(query_vectors(encoder, [query])[0], documents, encoder=encoder, known={})[:k]
+    return _rank(query_vectors(encoder, [query])[0], documents, encoder=encoder, known={}, null=None)[:k]
 
 
 def rerank_candidates(
@@ -83,7 +83,7 @@ def rerank_candidates(
         for position, document in enumerate(given)
         if document.id in held and document.id in scores and has_same_content(document, held[document.id])
     }
-    return _rank(vectors, given, encoder=encoder, known=known)[:k]
+    return _rank(vectors, given, encoder=encoder, known=known, null=engine.null_score(vectors))[:k]
 
 
 def _rank_stored(engine: Engine, vectors: NDArray[np.float32], ids: list[str]) -> list[Hit]:
@@ -91,7 +91,8 @@ def _rank_stored(engine: Engine, vectors: NDArray[np.float32], ids: list[str]) -
     if unknown := sorted(set(ids) - scores.keys()):
         raise UnknownIdError(f"The index holds no document {', '.join(map(repr, unknown[:5]))}.")
     best = sorted(scores.items(), key=lambda item: -item[1])
-    return [_hit(documents[found], score, vectors) for found, score in best if found in documents]
+    relevance = LateRelevance.of(vectors, engine.null_score(vectors))
+    return [Hit(documents[found], score, relevance(score)) for found, score in best if found in documents]
 
 
 def _not_stored(engine: Engine, documents: Iterable[Document]) -> list[Document]:
@@ -129,25 +130,29 @@ def _rank(
     *,
     encoder: Encoder,
     known: Mapping[int, float],
+    null: float | None,
 ) -> list[Hit]:
-    """Return hits of documents by MaxSim, best first; scores known by position are taken as they are."""
+    """Return hits of documents by MaxSim, best first.
+
+    Args:
+        vectors: (query tokens, dim).
+        documents: The documents.
+        encoder: What encodes the documents whose score is not known.
+        known: Scores by position, which are taken as they are.
+        null: The MaxSim that an unrelated document gets; None to take it from the documents that are encoded.
+    """
     fresh = [document for position, document in enumerate(documents) if position not in known]
-    records = encode_documents(encoder, fresh)
-    hits = [
-        _hit(
-            document,
-            known[position] if position in known else _maxsim(vectors, next(records), encoder.dim),
-            vectors,
-        )
-        for position, document in enumerate(documents)
-    ]
+    step = sampling_step(len(fresh))
+    sample = []
+    scores = dict(known)
+    remaining = (position for position in range(len(documents)) if position not in known)
+    for number, record in enumerate(encode_documents(encoder, fresh)):
+        encoded = check_vectors(record.vectors, encoder.dim, f"The encoder's vectors of {record.document.id!r}")
+        scores[next(remaining)] = float((vectors @ encoded.T).max(axis=1).sum()) if len(encoded) else 0.0
+        if null is None and number % step == 0:
+            sample.append(encoded[:MAX_DOCUMENT_TOKENS].copy())  # a part of an array would keep all of it
+    if null is None:
+        null = Background.of(sample, encoder.dim).null_score(vectors)
+    relevance = LateRelevance.of(vectors, null)
+    hits = [Hit(document, scores[position], relevance(scores[position])) for position, document in enumerate(documents)]
     return sorted(hits, key=lambda hit: -hit.score)
-
-
-def _hit(document: Document, score: float, vectors: NDArray[np.float32]) -> Hit:
-    return Hit(document, score, late_relevance(score, len(vectors)))
-
-
-def _maxsim(query: NDArray[np.float32], record: Record, dim: int) -> float:
-    vectors = check_vectors(record.vectors, dim, f"The encoder's vectors of {record.document.id!r}")
-    return float((query @ vectors.T).max(axis=1).sum()) if len(vectors) else 0.0

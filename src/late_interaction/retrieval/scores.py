@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-__all__ = ["fused_relevance", "late_relevance", "lexical_relevance"]
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from late_interaction.retrieval.fusion import best_possible
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-def late_relevance(score: float, query_tokens: int) -> float:
-    """Return MaxSim as the mean over the query's token vectors, which for unit vectors is a mean cosine."""
-    return min(1.0, max(0.0, score / max(1, query_tokens)))
+__all__ = ["LateRelevance", "fused_relevance", "lexical_relevance"]
+
+
+@dataclass(frozen=True)
+class LateRelevance:
+    """The scale of relevance for MaxSim of one query.
+
+    Attributes:
+        null: The score that an unrelated document gets: relevance 0.
+        identity: The score that the query itself would get as a document: relevance 1.
+    """
+
+    null: float
+    identity: float
+
+    @classmethod
+    def of(cls, query_vectors: NDArray[np.float32], null: float | None) -> LateRelevance:
+        """Return the scale of a query, (query tokens, dim), given its null score; None if that is not known."""
+        dots = query_vectors @ query_vectors.T
+        identity = float(dots.max(axis=1).sum()) if len(query_vectors) else 0.0
+        return cls(0.0 if null is None else null, identity)
+
+    def __call__(self, score: float) -> float:
+        """Return the relevance for a score."""
+        if self.identity <= self.null:  # encoders whose document vectors are longer than query vectors
+            return float(score > self.null)
+        return min(1.0, max(0.0, (score - self.null) / (self.identity - self.null)))
 
 
 def lexical_relevance(score: float) -> float:

@@ -171,9 +171,9 @@ class Reading(Engine):
             return {document_id: snapshot.vectors(place) for document_id, place in places.items() if place is not None}
 
     def background(self) -> Background:
-        """Return the token vectors of evenly spaced documents, 64 at most.
+        """Return the token vectors of evenly spaced documents, 32 at most.
 
-        Until the next commit they are kept, decoded: 2 MB at 128 dimensions, and up to 8 MB for pages of 1,024 patches.
+        They are kept until the next commit: 1 MB at 128 dimensions, up to 16 MB for pages of 1,024 patches.
         """
         with self._states.reading() as (_, snapshot):
             return snapshot.background

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.engines.background import MAX_DOCUMENTS, MAX_TOKENS, MIN_DOCUMENTS
+from late_interaction.engines.background import MAX_TOKENS, MIN_DOCUMENTS, sampling_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,23 +23,18 @@ def sampled_positions(
 ) -> dict[int, NDArray[np.int64]]:
     """Return the ascending positions, by segment, of documents with tokens that are evenly spaced in the index.
 
-    The step is a power of two, so an added document changes the sample by one document at most, but for the few times
-    that the step doubles.
-
     Args:
         segments: Segments by number, oldest first.
         live_positions: By segment number, the positions of the documents that are not deleted, ascending.
     """
-    step = 1
-    while sum(map(len, live_positions.values())) > MAX_DOCUMENTS * step:
-        step *= 2
+    step = sampling_step(sum(map(len, live_positions.values())))
     chosen = _every(step, segments, live_positions)
     while len(chosen) < MIN_DOCUMENTS and step > 1:  # most documents have no tokens
         step //= 2
         chosen = _every(step, segments, live_positions)
-    chosen = chosen[:MAX_DOCUMENTS]
-    while chosen[:, 2].sum() > MAX_TOKENS and len(chosen) >= 2 * MIN_DOCUMENTS:
-        chosen = chosen[::2]
+    chosen = chosen[: 2 * MIN_DOCUMENTS]
+    if chosen[:, 2].sum() > MAX_TOKENS:
+        chosen = chosen[:: max(1, len(chosen) // MIN_DOCUMENTS)]
     return {number: chosen[chosen[:, 0] == number, 1] for number in np.unique(chosen[:, 0]).tolist()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import reprlib
+import unicodedata
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeGuard
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "check_string",
     "check_vectors",
     "is_id",
+    "is_invisible",
     "plain_json",
 ]
 
@@ -34,6 +36,12 @@ MAX_METADATA_DEPTH = 16
 
 _MAX_STORED_DEPTH = 64  # levels of metadata that earlier releases stored
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+_INVISIBLE_CATEGORIES = frozenset(("Cc", "Cf", "Mc", "Me", "Mn", "Zl", "Zp", "Zs"))
+# Letters and symbols without a shape: Hangul fillers, the empty Braille pattern, the place of an embedded object.
+_FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffc")
+# Format characters with a shape: Unicode's Prepended_Concatenation_Mark, such as the Arabic number sign.
+_VISIBLE_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
 
 
 def check_string(value: object, name: str) -> None:
@@ -46,6 +54,32 @@ def check_string(value: object, name: str) -> None:
         value.encode()
     except UnicodeEncodeError as error:
         raise InvalidDocumentError(f"{name} cannot be stored: it is not valid Unicode ({error.reason}).") from None
+
+
+def is_invisible(text: str) -> bool:
+    r"""Return whether a text has no visible character: the definition of blank, for documents and queries.
+
+    Invisible are white space, control and format characters (zero-width characters, byte order marks, soft hyphens,
+    marks of direction), fillers, unassigned default-ignorable characters, and combining marks, which have no shape
+    without a base character.
+
+    Example:
+        >>> is_invisible(" \u200b\ufeff\0"), is_invisible("\u200b?")
+        (True, False)
+    """
+    return not any(map(_is_visible, text))
+
+
+def _is_visible(character: str) -> bool:
+    category = unicodedata.category(character)
+    if category in _INVISIBLE_CATEGORIES:
+        return character in _VISIBLE_FORMATS
+    if category == "Cn":  # perhaps a letter of a later version of Unicode, but not where Unicode says it never will be
+        code = ord(character)
+        is_noncharacter = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+        is_ignorable = code == 0x2065 or 0xFFF0 <= code <= 0xFFF8 or 0xE0000 <= code <= 0xE0FFF
+        return not (is_noncharacter or is_ignorable)
+    return character not in _FILLERS
 
 
 def check_id(value: object) -> None:

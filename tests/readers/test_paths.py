@@ -105,7 +105,7 @@ class TestDocuments:
         assert [document.text for document in after] == ["Uno.", "Due."]
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
-    @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff")))
+    @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff\u00ad-\u2010")))
     @pytest.mark.parametrize("suffix", [".txt", ".rst"])
     def test_no_text_is_lost(self, text, suffix):
         write(f"a{suffix}", text)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidDocumentError, InvalidRequestError
 from late_interaction.images.reference import PAGE_IMAGE, from_metadata, to_metadata
+from late_interaction.validation import is_invisible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,7 +50,7 @@ def as_document(
     encoded_text = _encoded_text(text, metadata)
     if not keep_metadata:
         return Document(text, id=id, image=image, encoded_text=encoded_text)
-    if not as_image and PAGE_IMAGE in metadata and not text.strip():
+    if not as_image and PAGE_IMAGE in metadata and is_invisible(text):
         raise InvalidDocumentError(f"{id!r} is a page without text, and the encoder reads text alone.")
     own = {key: value for key, value in metadata.items() if key not in (PAGE_IMAGE, _ENCODED_TEXT)}
     return Document(text, id=id, image=image, encoded_text=encoded_text, metadata=own)

@@ -38,7 +38,8 @@ class PatchMatch:
     Attributes:
         query_word: The query word.
         box: The patch: left, top, right, bottom, as fractions of the page's width and height.
-        similarity: Cosine similarity of their vectors; the maximum if the word has several tokens.
+        similarity: Cosine similarity of their vectors without the part that all documents have in common; the maximum
+            if the word has several tokens.
     """
 
     query_word: str
@@ -54,7 +55,8 @@ class PageExplanation:
         query: The query.
         document: The page.
         score: MaxSim.
-        similarities: Cosine similarity of every query token vector and page vector, (query tokens, vectors).
+        similarities: Similarity of every query token vector and page vector, (query tokens, vectors), as in
+            `PatchMatch`.
         boxes: For each page vector, its patch as fractions of the page; None for marker and prompt tokens.
         words: The words of the query, in order, with their rows of ``similarities``. Marker tokens, punctuation and
             query expansion tokens contribute to the score, and are not included.
@@ -155,6 +157,8 @@ def explain_page(
     similarities: NDArray[np.float32],
     query_spans: Sequence[Span | None],
     boxes: Sequence[Box | None],
+    *,
+    score: float,
 ) -> PageExplanation:
     """Return the matched patches for the similarities of query tokens and page vectors.
 
@@ -164,6 +168,7 @@ def explain_page(
         similarities: (query tokens, vectors) float32.
         query_spans: For each row, the characters of the query that it stands for, or None.
         boxes: For each column, the patch of the page that it stands for, or None.
+        score: MaxSim.
 
     Raises:
         InvalidRequestError: The number of boxes differs from the number of vectors.
@@ -179,7 +184,6 @@ def explain_page(
         if span is not None and any(map(str.isalnum, query[slice(*span)])):
             word = query[slice(*word_around(query, span))]
             words[word] = (*words.get(word, ()), row)
-    score = float(similarities.max(axis=1).sum()) if similarities.size else 0.0
     return PageExplanation(query, document, score, similarities, tuple(boxes), words)
 
 

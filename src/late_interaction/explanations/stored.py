@@ -9,12 +9,15 @@ import numpy as np
 from late_interaction.encoders import ReducedEncoder, has_spans, reads_images
 from late_interaction.engines.base import require
 from late_interaction.errors import ImageUnavailableError, MissingEncoderError, UnknownIdError
+from late_interaction.explanations.centering import Centering
 from late_interaction.explanations.patches import explain_page
 from late_interaction.explanations.words import explain
 from late_interaction.retrieval.queries import query_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from late_interaction.encoders.protocol import Encoder
     from late_interaction.engines.base import Engine
@@ -30,10 +33,12 @@ def explain_stored(
 ) -> Explanation | PageExplanation:
     """Explain one stored document. See `Index.explain`."""
     require(engine, "vectors")
-    records = engine.records([document_id])
-    if not records:
-        raise UnknownIdError(f"The index does not contain a document {document_id!r}.")
-    return _explain(load_encoder(), query, records)[document_id]
+    with engine.one_state(short=True):
+        records = engine.records([document_id])
+        if not records:
+            raise UnknownIdError(f"The index does not contain a document {document_id!r}.")
+        centering = Centering(engine.background())
+    return _explain(load_encoder(), query, records, centering)[document_id]
 
 
 def explain_many(
@@ -41,11 +46,13 @@ def explain_many(
 ) -> dict[str, Explanation | PageExplanation]:
     """Explain stored documents, by id. See `Index.explain_many`."""
     require(engine, "vectors")
-    return _explain(load_encoder(), query, engine.records(ids), leave_out_lost=True)
+    with engine.one_state(short=True):
+        records, centering = engine.records(ids), Centering(engine.background())
+    return _explain(load_encoder(), query, records, centering, leave_out_lost=True)
 
 
 def _explain(
-    encoder: Encoder, query: str, records: Mapping[str, Record], *, leave_out_lost: bool = False
+    encoder: Encoder, query: str, records: Mapping[str, Record], centering: Centering, *, leave_out_lost: bool = False
 ) -> dict[str, Explanation | PageExplanation]:
     """Return, by id, which words or patches of each document each query word matches.
 
@@ -53,6 +60,7 @@ def _explain(
         encoder: The encoder that produced the vectors.
         query: The query.
         records: Documents with their vectors, by id.
+        centering: Removes what the vectors of the index have in common.
         leave_out_lost: Leave out pages whose image is needed but unavailable, instead of raising.
 
     Raises:
@@ -62,19 +70,29 @@ def _explain(
     if not has_spans(encoder):
         raise MissingEncoderError(f"{type(encoder).__name__} has no token_spans, so matched words are unknown.")
     token_spans = encoder.token_spans
-    vectors_of_query, query_spans = query_vectors(encoder, [query])[0], token_spans(query, "query")
+    vectors_of_query = query_vectors(encoder, [query])[0]
+    query_spans = token_spans(query, "query") if len(vectors_of_query) else []
     # A pooled vector stands for several tokens, so the document is encoded again without pooling.
     unpooled: Any = encoder if isinstance(encoder, ReducedEncoder) and encoder.pooling > 1 else None
+    centered_query = centering(vectors_of_query)
     explained: dict[str, Explanation | PageExplanation] = {}
     for record in records.values():
         document = record.document
         vectors: Any = record.vectors
         if document.image is None:
-            if unpooled:
+            # A blank document has no vectors, and the encoder is not asked for those of its markers.
+            if unpooled and len(vectors):
                 vectors = unpooled.encode_unpooled([document.text_to_encode])[0]
-            document_spans = token_spans(document.text_to_encode, "document")
-            similarities = vectors_of_query @ np.asarray(vectors, np.float32).T
-            explained[document.id] = explain(query, document, similarities, query_spans, document_spans)
+            document_spans = token_spans(document.text_to_encode, "document") if len(vectors) else []
+            vectors = np.asarray(vectors, np.float32)
+            explained[document.id] = explain(
+                query,
+                document,
+                centered_query @ centering(vectors).T,
+                query_spans,
+                document_spans,
+                score=_maxsim(vectors_of_query, vectors),
+            )
             continue
         if not (reads_images(encoder) and hasattr(encoder, "patch_boxes")):
             raise MissingEncoderError(f"{type(encoder).__name__} has no patch_boxes, so matched patches are unknown.")
@@ -87,6 +105,18 @@ def _explain(
                     continue
                 raise
             size, vectors = image.size, unpooled.encode_images_unpooled([image])[0]
-        similarities = vectors_of_query @ np.asarray(vectors, np.float32).T
-        explained[document.id] = explain_page(query, document, similarities, query_spans, encoder.patch_boxes(size))
+        vectors = np.asarray(vectors, np.float32)
+        explained[document.id] = explain_page(
+            query,
+            document,
+            centered_query @ centering(vectors).T,
+            query_spans,
+            encoder.patch_boxes(size),
+            score=_maxsim(vectors_of_query, vectors),
+        )
     return explained
+
+
+def _maxsim(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> float:
+    similarities = query @ vectors.T
+    return float(similarities.max(axis=1).sum()) if similarities.size else 0.0

@@ -30,7 +30,8 @@ class MatchSpan:
         document_word: The document word.
         start: Start of the document word in `Explanation.text`, in characters.
         end: End of the document word in `Explanation.text`, exclusive.
-        similarity: Cosine similarity of their token vectors; the maximum if a word has several tokens.
+        similarity: Cosine similarity of their token vectors without the part that all documents have in common; the
+            maximum if a word has several tokens. 1 for equal vectors, about 0 for unrelated ones, with every encoder.
     """
 
     query_word: str
@@ -49,7 +50,8 @@ class Explanation:
         document: The document.
         text: The encoded text, which the spans refer to.
         score: MaxSim.
-        similarities: Cosine similarity of every query token vector and document token vector, (query tokens, tokens).
+        similarities: Similarity of every query token vector and document token vector, (query tokens, tokens), as in
+            `MatchSpan`. The score is the sum of maxima with the common part, so it is not the sum of theirs.
         spans: Matched words, in the order of the query. Marker tokens, punctuation and query expansion tokens
             contribute to the score, and have no span.
     """
@@ -115,6 +117,8 @@ def explain(
     similarities: NDArray[np.float32],
     query_spans: Sequence[Span | None],
     document_spans: Sequence[Span | None],
+    *,
+    score: float | None = None,
 ) -> Explanation:
     """Return the matched words for the similarities of query and document tokens.
 
@@ -124,9 +128,11 @@ def explain(
         similarities: (query tokens, tokens) float32.
         query_spans: For each row, the characters of the query that it stands for, or None.
         document_spans: For each column, the characters of the encoded text that it stands for, or None.
+        score: MaxSim; None for that of the similarities.
     """
     text = document.text_to_encode
-    score = float(similarities.max(axis=1).sum()) if similarities.size else 0.0
+    if score is None:
+        score = float(similarities.max(axis=1).sum()) if similarities.size else 0.0
     best: dict[tuple[Span, Span], float] = {}
     columns = [column for column, span in enumerate(document_spans) if span is not None]
     for row, query_span in enumerate(query_spans):

@@ -49,7 +49,10 @@ class Pdf:
             return _size(opened)
 
     def read(self, page: int) -> tuple[tuple[float, float], str]:
-        """Return the size of a page in points, and its text in the order of the file; a scan has no text."""
+        """Return the size of a page in points, and its text in the order of the file; a scan has no text.
+
+        Words that hyphens split at the end of a line are as on the page.
+        """
         with self._page(page) as opened, closing(opened.get_textpage()) as text_page:
             return _size(opened), _cleaned(text_page.get_text_bounded())
 
@@ -140,10 +143,14 @@ def _bounded(size: tuple[float, float], scale: float) -> float:
 
 
 def _cleaned(text: str) -> str:
-    """Return the text without NULs, surrogates, and the marks that PDFium puts at hyphens at line ends."""
+    """Return the text without NULs and surrogates.
+
+    PDFium puts a mark in place of a hyphen at the end of a line and the line break, whether or not the hyphen belongs
+    to the word. Both are restored: readers undo hyphenation.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    for mark in ("\ufffe\n", "\x02\n", "\ufffe", "\x02"):  # joins a hyphenated word
-        text = text.replace(mark, "")
+    for mark in ("\ufffe\n", "\x02\n", "\ufffe", "\x02"):
+        text = text.replace(mark, "-\n")
     return text.encode("utf-8", "ignore").decode().strip()
 
 

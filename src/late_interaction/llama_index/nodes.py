@@ -21,6 +21,7 @@ from late_interaction.documents import Document
 from late_interaction.errors import InvalidDocumentError
 from late_interaction.images.reference import PAGE_IMAGE, to_metadata
 from late_interaction.llama_index.pages import PageNode
+from late_interaction.validation import is_invisible
 
 __all__ = ["REF_DOC_ID", "from_node", "to_node", "with_hidden", "written_node"]
 
@@ -47,7 +48,7 @@ def from_node(node: BaseNode, *, as_image: bool = False, keep_metadata: bool = T
         data, path, _ = _image_fields(node)
         image = page_image(f"the node {node.node_id!r}", node.metadata, data=data, path=path)
     text, encoded_text = node.get_content(MetadataMode.NONE), node.get_content(MetadataMode.EMBED)
-    if keep_metadata and image is None and not text.strip() and any(_image_fields(node)):  # never to be found
+    if keep_metadata and image is None and is_invisible(text) and any(_image_fields(node)):  # never to be found
         raise InvalidDocumentError(
             f"The node {node.node_id!r} has nothing but an image that cannot be used: the encoder reads text alone, or "
             "it is an address, and nothing is fetched."

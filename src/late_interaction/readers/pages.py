@@ -15,7 +15,9 @@ from late_interaction.images.page_image import file_digest
 from late_interaction.images.pdf import open_pdf
 from late_interaction.images.pictures import open_frames
 from late_interaction.readers.decoding import UnreadableFileError
+from late_interaction.readers.hyphenation import Hyphenation
 from late_interaction.readers.passages import split_text
+from late_interaction.validation import is_invisible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,6 +67,8 @@ def read_pdf_text(path: Path, source: str, options: ReadOptions) -> list[Documen
     with _readable_file(), open_pdf(path) as pdf:
         for page, _, text in _pdf_pages(pdf, path, options):
             for passage in split_text(text, max_chars=options.max_chars):
+                if is_invisible(passage):
+                    continue
                 metadata = {"source": source, "passage": len(documents), "title": title, "page": page}
                 identity = f"{source}#{len(documents)}"
                 encoded_text = f"{title}\n{passage}"
@@ -117,9 +121,10 @@ def _pdf_pages(pdf: Pdf, path: Path, options: ReadOptions) -> Iterator[_Page]:
 
 def _read(pdf: Pdf, page: int) -> tuple[_Size, str] | None:
     try:
-        return pdf.read(page)
+        size, text = pdf.read(page)
     except ImageUnavailableError:
         return None
+    return size, Hyphenation(text).undone(text)
 
 
 def _picture_pages(path: Path, options: ReadOptions) -> Iterator[_Page]:

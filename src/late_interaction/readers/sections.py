@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from late_interaction.readers import markdown, restructuredtext, webpages
 from late_interaction.readers.blocks import Block, Heading, Outline, split_paragraphs
+from late_interaction.readers.hyphenation import Hyphenation, without_soft_hyphens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["SUFFIXES", "Section", "read_sections"]
 
@@ -46,15 +47,28 @@ SUFFIXES = tuple(_FORMATS)
 
 
 def read_sections(text: str, suffix: str) -> tuple[str | None, list[Section]]:
-    """Return the title in a file, or None, and the sections of the file in order.
+    """Return the title in a file, or None, and the sections of the file in order, without hyphenation.
 
     Args:
         text: The content of the file.
         suffix: One of `SUFFIXES`.
     """
     outline = _FORMATS[suffix](text)
-    first = next((item.text for item in outline.elements if isinstance(item, Heading) and item.level == 1), None)
-    return outline.title or first or outline.fallback_title, _sections(outline.elements)
+    elements = list(_without_hyphenation(outline.elements, Hyphenation(text)))
+    first = next((item.text for item in elements if isinstance(item, Heading) and item.level == 1), None)
+    title = outline.title or first or outline.fallback_title
+    return title and without_soft_hyphens(title), _sections(elements)
+
+
+def _without_hyphenation(elements: Iterable[Heading | Block], hyphenation: Hyphenation) -> Iterator[Heading | Block]:
+    for element in elements:
+        if isinstance(element, Heading):
+            yield replace(element, text=without_soft_hyphens(element.text))
+            continue
+        # The lines of code stay as they are.
+        text = element.text.replace("\u00ad", "") if element.verbatim else hyphenation.undone(element.text)
+        if text.strip():
+            yield replace(element, text=text)
 
 
 def _sections(elements: Iterable[Heading | Block]) -> list[Section]:

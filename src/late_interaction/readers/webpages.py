@@ -11,6 +11,7 @@ from bs4.element import NavigableString, PreformattedString, Tag
 
 from late_interaction.readers.blocks import Block, Heading, Outline
 from late_interaction.readers.decoding import UnreadableFileError
+from late_interaction.readers.hyphenation import Hyphenation
 
 if TYPE_CHECKING:
     from bs4.element import PageElement
@@ -77,13 +78,14 @@ def outline(text: str) -> Outline:
     title = _collapse(_sanitize(titles[0].get_text())) if titles else ""
     for tag in titles:
         tag.decompose()  # not the whole head, whose end tag may be missing; the rest of it has no text
-    return Outline(title=None, elements=_Walk().run(soup), fallback_title=title or None)
+    return Outline(title=None, elements=_Walk(Hyphenation(text)).run(soup), fallback_title=title or None)
 
 
 class _Walk:
     """Traverses a page once and collects text until a block starts or ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, hyphenation: Hyphenation) -> None:
+        self._hyphenation = hyphenation
         self._elements: list[Heading | Block] = []
         self._open: list[str] = []  # the names of the blocks around the current node
         self._verbatim = 0  # how many of them are <pre>
@@ -110,8 +112,8 @@ class _Walk:
                     self._text.append(" ")
                 stack.extend(reversed(node.contents))
             elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
-                # Line ends of the source matter only in <pre>.
-                self._text.append(str(node) if self._verbatim else _SPACE.sub(" ", node))
+                # Line ends of the source matter only in <pre>, and where they split a word.
+                self._text.append(str(node) if self._verbatim else _SPACE.sub(" ", self._hyphenation.undone(str(node))))
         self._flush()
         return self._elements
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from late_interaction.encoders.protocol import reads_images, reads_text
 from late_interaction.encoders.reduced import UnusableVectorsError
 from late_interaction.engines import Record
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
-from late_interaction.validation import check_query, check_vectors
+from late_interaction.validation import check_query, check_vectors, is_invisible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from late_interaction.documents import Document
@@ -30,6 +31,8 @@ def encode_documents(
     encoder: Encoder, documents: Iterable[Document], report: Callable[[int], object] | None = None
 ) -> Iterator[Record]:
     """Yield each document with its token vectors, (tokens, dim), in order. The vectors are not checked.
+
+    A blank text has no vectors, whatever markers the encoder would add. An image is never blank.
 
     Args:
         encoder: The encoder.
@@ -96,7 +99,8 @@ def refusal(encoder: Encoder, document: Document) -> str | None:
 
 
 def _encode(encoder: Encoder, window: list[Document]) -> Iterator[Any]:
-    passages = [document for document in window if document.image is None]
+    # Of a blank text, an encoder would return the vectors of its markers, which are similar to any short query.
+    passages = [document for document in window if document.image is None and not is_invisible(document.text_to_encode)]
     with _named(passages):
         texts = [document.text_to_encode for document in passages]
         encoded_texts = iter(_same_length(encoder.encode_documents(texts), texts) if texts else ())
@@ -107,7 +111,12 @@ def _encode(encoder: Encoder, window: list[Document]) -> Iterator[Any]:
         with _named(pages):
             encoded_pages = iter(_same_length(encoder.encode_images(images), images))
     for document in window:
-        yield next(encoded_texts if document.image is None else encoded_pages)
+        if document.image is not None:
+            yield next(encoded_pages)
+        elif is_invisible(document.text_to_encode):
+            yield _no_vectors(encoder)
+        else:
+            yield next(encoded_texts)
 
 
 @contextmanager
@@ -122,24 +131,32 @@ def _named(documents: list[Document]) -> Iterator[None]:
 
 
 def encode_queries(encoder: Encoder, queries: Sequence[str]) -> list[NDArray[np.float32]]:
-    """Return the token vectors of each query, (query tokens, dim) float32.
+    """Return the token vectors of each query, (query tokens, dim) float32; a blank query has none.
 
     Raises:
         InvalidVectorsError: The encoder returned anything else.
     """
-    if not queries:
-        return []
-    encoded = _same_length(encoder.encode_queries(list(queries)), queries)
-    return [check_vectors(vectors, encoder.dim, "The encoder's query vectors") for vectors in encoded]
+    visible = [query for query in queries if not is_blank(query)]
+    encoded = iter(_same_length(encoder.encode_queries(visible), visible) if visible else ())
+    return [
+        _no_vectors(encoder)
+        if is_blank(query)
+        else check_vectors(next(encoded), encoder.dim, "The encoder's query vectors")
+        for query in queries
+    ]
 
 
 def is_blank(query: object) -> bool:
-    """Return whether there is nothing to search for.
+    """Return whether a query has no visible character, so there is nothing to search for.
 
     Raises:
         InvalidRequestError: The query is not a string.
     """
-    return not check_query(query).strip()
+    return is_invisible(check_query(query))
+
+
+def _no_vectors(encoder: Encoder) -> NDArray[np.float32]:
+    return np.empty((0, encoder.dim), np.float32)
 
 
 def _same_length(encoded: Sequence[Any], given: Sequence[Any]) -> Sequence[Any]:

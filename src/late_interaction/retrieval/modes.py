@@ -164,5 +164,6 @@ def _diverse(engine: Engine, request: SearchRequest, ranking: list[Ranked]) -> l
         [vectors[match.id] for match, _ in ranking],
         request.k,
         diversity=request.diversity or 0.0,
+        null_score=engine.null_score,
     )
     return [ranking[position] for position in chosen]

@@ -170,7 +170,7 @@ class ReducedEncoder:
         pairs = counts.sum() ** 2 - np.square(counts).sum()
         if not float(total @ total - np.square(sums).sum()) >= _MIN_COMMON_COSINE * max(1, pairs):
             return None
-        return _normalized(total[None])[0]
+        return np.asarray(_normalized(total[None])[0])
 
 
 def pool(

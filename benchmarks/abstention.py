@@ -10,9 +10,9 @@ answer there. There are two ways to split:
 - "answers": at random. Only the answer itself is missing; documents much like it are there.
 
 A query counts as answered if its best hit has at least a threshold of relevance. The threshold is chosen on one
-collection at one mean cosine: the midpoint between the medians of queries with and without an answer, which varies less
-than the best threshold does. It is applied to the other collection at another mean cosine. Balanced accuracy is the mean
-of the shares of queries with and without an answer that are told right.
+collection at one mean cosine: the midpoint between the medians of queries with and without an answer, which varies
+less than the best threshold does. It is applied to the other collection at another mean cosine. Balanced accuracy is
+the mean of the shares of queries with and without an answer that are told right.
 """
 
 from __future__ import annotations

@@ -9,8 +9,7 @@ import pytest
 
 from late_interaction.engines.background import Background
 from late_interaction.errors import UnsupportedError
-from tests.conformance.helpers import collection, needs, queries, record, unit_vectors
-from tests.relevance import null_of
+from tests.conformance.helpers import collection, needs, record, unit_vectors
 
 
 def documents_of(background):
@@ -66,16 +65,6 @@ def test_it_follows_what_is_stored(engine):
     assert len(engine.background().offsets) == 3
     engine.clear()
     assert len(engine.background().vectors) == 0
-
-
-@pytest.mark.parametrize("count", [0, 1, 15, 40, 100])
-def test_the_null_score_is_that_of_the_sample(engine, count):
-    engine.upsert(collection(count))
-    for query in queries():
-        expected = null_of(engine, query)
-        assert engine.null_score(query) == (None if expected is None else pytest.approx(expected, abs=1e-4))
-    if count == 100 and engine.capabilities.vectors:
-        assert engine.background() is engine.background()
 
 
 def test_vectors_are_centered():

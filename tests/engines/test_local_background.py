@@ -24,9 +24,9 @@ def test_documents_are_evenly_spaced_over_segments_without_deleted_ones(engine):
         engine.upsert(record(f"d{number}", tokens=1 + number % 50) for number in range(start, start + 50))
     engine.delete(ids=[f"d{number}" for number in range(10)])
     stored = [1 + number % 50 for number in range(10, 140)]
-    assert sizes(engine) == stored[::4]
+    assert sizes(engine) == stored[::8]
     engine.compact()
-    assert sizes(engine) == stored[::4]
+    assert sizes(engine) == stored[::8]
 
 
 def test_an_added_document_hardly_changes_it(engine):

@@ -169,8 +169,13 @@ class Hit:
         score: The score that hits are ranked by. Mode ``late`` and `Index.rerank`: MaxSim, the sum over all query token
             vectors of the maximum dot product with a document token vector. ``lexical``: BM25. ``hybrid``: the sum of
             reciprocal ranks.
-        relevance: The score scaled to [0, 1], comparable between queries in the same mode: MaxSim divided by the number
-            of query token vectors; BM25 as ``b / (1 + b)``; the sum of reciprocal ranks divided by its maximum.
+        relevance: In [0, 1], and within one query in the order of the scores. Mode ``late`` and `Index.rerank`: 0 is
+            what an unrelated document gets, the median of a sample of the index; 1 is what the query itself would get
+            as a document; a score between the two is mapped linearly. So it means the same for all queries and
+            encoders. With MiniLM and 3,000 software descriptions, at least 0.2 have 99 of 100 correct documents and 3
+            of 100 others; at least 0.4 have 90 of 100 and 1 of 1,000; at least 0.6 have 64 of 100 and 1 of 10,000.
+            ``lexical``: ``b / (1 + b)`` for BM25. ``hybrid``: the sum of reciprocal ranks divided by its maximum, which
+            tells ranks alone: the best hit has a high one, related or not.
     """
 
     document: Document

@@ -172,7 +172,8 @@ class Index(Collection):
             where: Only documents that pass; see `late_interaction.filters`.
             candidates: Only documents of these ids, for example another retriever's hits; unknown ids are left out.
             mode: ``late`` ranks by MaxSim; ``lexical`` by BM25 over words; ``hybrid`` fuses both by reciprocal rank.
-            min_relevance: Only hits of at least this `Hit.relevance`, between 0 and 1.
+            min_relevance: Only hits of at least this `Hit.relevance`, between 0 and 1; of ``hybrid``, only documents
+                that have it in mode ``late``. With 0.5, most queries that nothing in the index answers have no hits.
             diversity: Choose hits that are unlike each other, by maximal marginal relevance: 0 counts relevance alone,
                 1 difference alone.
             diversity_pool: The number of best documents among which they are chosen; None for 4 k, at least 20.

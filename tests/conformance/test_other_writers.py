@@ -7,6 +7,7 @@ changed before every call. This is what an engine without snapshots does to whoe
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.conformance.helpers import DIM, needs
 from tests.conformance.interference import Interrupted, from_another_thread
 from tests.fakes import WordEncoder
 from tests.index.helpers import true_maxsim
+from tests.relevance import null_score, relevance
 
 QUERY = "red apple on a green table"
 TARGET = "target"
@@ -138,6 +140,20 @@ MAXSIM = {document.text: true_maxsim(QUERY, document.text) for document in (BEFO
 def test_the_scores_tell_the_texts_apart():
     assert MAXSIM[BEFORE.text] > MAXSIM[AFTER.text] + 1
     assert max(MAXSIM, key=MAXSIM.get) == BEFORE.text
+
+
+@cache
+def possible_relevances(text):
+    """The relevance of a text, by what it is compared with: any state of the target, or nothing."""
+    encoder = WordEncoder(DIM)
+    query = encoder.encode_queries([QUERY])[0]
+    states = [[*OTHERS, *target] for target in ([BEFORE], [AFTER], [])]
+    nulls = [null_score(query, encoder.encode_documents([one.text for one in state])) for state in states]
+    return [relevance(query, null, MAXSIM[text]) for null in (None, *nulls)]
+
+
+def check_relevance(text, found):
+    assert min(abs(found - one) for one in possible_relevances(text)) < ERROR / 3
 
 
 def check_others(hits):
@@ -342,8 +358,7 @@ class TestLangChain:
         for found, _ in reranked(rerank):
             assert len(found) == len(given)
             for one in found:
-                relevance = one.metadata["relevance_score"]
-                assert relevance == pytest.approx(MAXSIM[one.page_content] / 6, abs=ERROR / 6)
+                check_relevance(one.page_content, one.metadata["relevance_score"])
 
 
 class TestLlamaIndex:
@@ -368,7 +383,7 @@ class TestLlamaIndex:
         for found, _ in reranked(rerank):
             assert len(found) == len(given)
             for one in found:
-                assert one.score == pytest.approx(MAXSIM[one.node.text] / 6, abs=ERROR / 6)
+                check_relevance(one.node.text, one.score)
 
 
 def spans_belong_to_their_text(request, engine, retrieve):

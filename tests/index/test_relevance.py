@@ -1,4 +1,4 @@
-"""Relevance: 0 is what an unrelated document gets, 1 is identity, on every encoder and wherever a document is ranked."""
+"""Relevance: 0 is what an unrelated document gets, 1 is identity, on every encoder and in every call."""
 
 from __future__ import annotations
 

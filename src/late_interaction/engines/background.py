@@ -40,6 +40,9 @@ MAX_TOKENS = 4096
 MAX_DOCUMENT_TOKENS = 2048
 """Tokens of one document in a sample, at most: its first ones."""
 
+_BLOCK_PRODUCTS, _MIN_BLOCK_TOKENS = 2**18, 64
+"""Multiplications at a time, at most: OpenBLAS starts threads for more, and waiting for them takes longer."""
+
 _KEPT_SECONDS = 60  # how long a background that was read from another machine is used
 
 
@@ -62,7 +65,8 @@ class Background:
         documents = [vectors[:MAX_DOCUMENT_TOKENS] for vectors in documents if len(vectors)]
         offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
         empty = np.empty((0, dim), np.float32)
-        return cls(np.ascontiguousarray(np.concatenate([empty, *documents]), np.float32), offsets)
+        # In column-major order, in which products with queries take half the time.
+        return cls(np.asarray(np.concatenate([empty, *documents]), np.float32, order="F"), offsets)
 
     @cached_property
     def direction(self) -> NDArray[np.float32]:
@@ -98,13 +102,21 @@ class Background:
             return None
         if not len(query_vectors):
             return 0.0
-        dots = query_vectors @ self.vectors.T
+        dots = self._dots(query_vectors)
         scores = np.maximum.reduceat(dots, self.offsets[:-1], axis=1).sum(axis=0)
         median: float = median_low(scores.tolist())
         mean = dots.mean(axis=1)
         by_chance = mean + _greatest_of(len(self.vectors) / documents) * dots.std(axis=1)
         midpoint = (mean + (query_vectors @ query_vectors.T).max(axis=1)) / 2
         return max(0.0, min(median, float(np.minimum(by_chance, midpoint).sum())))
+
+    def _dots(self, query_vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the dot products of query tokens with the tokens of the sample, (query tokens, tokens)."""
+        dots = np.empty((len(query_vectors), len(self.vectors)), np.float32)
+        block = max(_MIN_BLOCK_TOKENS, _BLOCK_PRODUCTS // query_vectors.size)
+        for start in range(0, len(self.vectors), block):
+            np.matmul(query_vectors, self.vectors.T[:, start : start + block], out=dots[:, start : start + block])
+        return dots
 
 
 def _greatest_of(count: float) -> float:

@@ -22,7 +22,8 @@ class LateInteractionReranker(BaseDocumentCompressor):
 
     With an index, documents it holds (same id, same text) are scored from their stored vectors; only the rest are
     encoded. With an encoder alone, all are encoded. The documents given are never changed: copies come back, with the
-    relevance in [0, 1] under ``relevance_score``.
+    relevance in [0, 1] under ``relevance_score``. Relevance 0 is what the median document of the index gets; with an
+    encoder alone, the median of the documents given.
 
     **Thread safety.** Any thread may call.
 

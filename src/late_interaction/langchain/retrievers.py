@@ -32,7 +32,7 @@ class LateInteractionRetriever(BaseRetriever):
         k: How many documents.
         where: Only documents that pass this filter.
         mode: ``late``, ``lexical`` or ``hybrid``.
-        score_threshold: Only documents of at least this relevance, in [0, 1].
+        score_threshold: Only documents of at least this relevance, in [0, 1], as ``min_relevance`` of `Index.search`.
         include_scores: Put the relevance into the metadata of each document, under ``relevance_score``.
         explain: Put the words that match into the metadata of each document, under ``match_spans``.
 

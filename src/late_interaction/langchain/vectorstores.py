@@ -31,7 +31,9 @@ class LateInteractionVectorStore(VectorStore):
 
     **Thread safety.** Any thread may call, and so may any event loop.
 
-    **Limits.** There is no search by a vector: a query has one vector for each token.
+    **Limits.** There is no search by a vector: a query has one vector for each token. LangChain's ``score_threshold``
+    compares `Hit.relevance`, which tells ranks alone in the mode ``hybrid``; there, that of `LateInteractionRetriever`
+    compares the relevance of mode ``late``.
 
     Args:
         index: The index, or the path of one, which is opened for writing.

@@ -31,7 +31,8 @@ class LateInteractionRerank(BaseNodePostprocessor):
     """Orders nodes by MaxSim and keeps the best.
 
     With an index, nodes it holds (same id, same text) are scored from their stored vectors; only the rest are encoded.
-    With an encoder alone, all are encoded. The nodes given are never changed; scores are relevances in [0, 1].
+    With an encoder alone, all are encoded. The nodes given are never changed; scores are relevances in [0, 1]: 0 is
+    what the median node of the index gets; with an encoder alone, the median of the nodes given.
 
     ``to_dict`` writes the index as its path and the encoder as its name, from which ``from_dict`` opens them again. A
     custom encoder has none: ``from_dict(data, encoder=…)``.

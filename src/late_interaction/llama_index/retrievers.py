@@ -33,8 +33,9 @@ RETRIEVER_SETTINGS = ("similarity_top_k", "where", "filters", "node_ids", "doc_i
 class LateInteractionRetriever(BaseRetriever):
     """Retrieves nodes from an `Index` by late interaction.
 
-    Filters are applied before scoring, and may be combined. The score of a node is its relevance in [0, 1]. The image
-    of a page is rendered when it is first read.
+    Filters are applied before scoring, and may be combined. The score of a node is `Hit.relevance`, in [0, 1], which a
+    ``similarity_cutoff`` of LlamaIndex compares; in the mode ``hybrid`` it tells ranks alone. The image of a page is
+    rendered when it is first read.
 
     **Thread safety.** Any thread may call, and so may any event loop.
 

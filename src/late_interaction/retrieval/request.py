@@ -44,7 +44,7 @@ class SearchRequest:
         clause: Only documents that pass this filter.
         candidates: Only documents of these ids.
         mode: How documents are ranked.
-        min_relevance: Only hits of at least this relevance.
+        min_relevance: Only hits of at least this relevance; of ``hybrid``, in the mode ``late``.
         diversity: 0 counts relevance alone, 1 difference alone; None keeps the ranking.
         depth: How many matches a ranking needs: k, or more where the diverse ones are chosen among them.
         max_candidates: See `Capabilities`.

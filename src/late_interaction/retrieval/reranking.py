@@ -28,6 +28,8 @@ __all__ = ["rerank", "rerank_candidates"]
 def rerank(query: str, documents: Sequence[Document], *, encoder: Encoder, k: int | None = None) -> list[Hit]:
     """Order documents by MaxSim, best first, encoding all of them. `Index.rerank` encodes only those it does not hold.
 
+    Relevance 0 is what the median of these documents gets.
+
     Example:
         >>> from late_interaction import load_encoder
         >>> documents = [Document("A bank of stone."), Document("The Nile.")]
@@ -83,7 +85,10 @@ def rerank_candidates(
         for position, document in enumerate(given)
         if document.id in held and document.id in scores and has_same_content(document, held[document.id])
     }
-    return _rank(vectors, given, encoder=encoder, known=known, null=engine.null_score(vectors))[:k]
+    null = engine.null_score(vectors)
+    if null is None and known:
+        null = 0.0  # as in a search of this index
+    return _rank(vectors, given, encoder=encoder, known=known, null=null)[:k]
 
 
 def _rank_stored(engine: Engine, vectors: NDArray[np.float32], ids: list[str]) -> list[Hit]:

@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from late_interaction.engines.background import Background
 from late_interaction.errors import UnsupportedError
 from tests.conformance.helpers import collection, needs, record, unit_vectors
 
@@ -21,7 +20,6 @@ def test_an_empty_engine_has_an_empty_background(engine):
     background = engine.background()
     assert background.vectors.shape == (0, engine.dim)
     assert background.offsets.tolist() == [0]
-    assert not background.direction.any()
     assert background.null_score(unit_vectors(0, 3)) is engine.null_score(unit_vectors(0, 3)) is None
 
 
@@ -65,21 +63,3 @@ def test_it_follows_what_is_stored(engine):
     assert len(engine.background().offsets) == 3
     engine.clear()
     assert len(engine.background().vectors) == 0
-
-
-def test_vectors_are_centered():
-    common = unit_vectors(5, 1)[0]
-    mixed = unit_vectors(6, 500) + 3 * common
-    background = Background.of([mixed], 16)
-    assert background.direction == pytest.approx(mixed.mean(axis=0) / np.linalg.norm(mixed.mean(axis=0)), abs=1e-5)
-    given = np.concatenate([mixed[:4], np.zeros((1, 16), np.float32), 7 * mixed[:1]])
-    centered = background.centered(given)
-    assert centered @ background.direction == pytest.approx(np.zeros(6), abs=1e-5)
-    assert np.linalg.norm(centered, axis=1) == pytest.approx([1, 1, 1, 1, 0, 1], abs=1e-5)
-    assert centered[5] == pytest.approx(centered[0], abs=1e-5)
-    assert centered.dtype == np.float32
-
-
-def test_without_a_common_direction_vectors_are_normalized_alone():
-    background = Background.of([], 4)
-    assert background.centered(np.array([[3, 0, 0, 0], [0, 0, 0, 0]], np.float32)).tolist() == [[1, 0, 0, 0], [0] * 4]

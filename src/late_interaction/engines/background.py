@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from statistics import NormalDist, median_low
 from typing import TYPE_CHECKING
@@ -67,22 +66,6 @@ class Background:
         empty = np.empty((0, dim), np.float32)
         # In column-major order, in which products with queries take half the time.
         return cls(np.asarray(np.concatenate([empty, *documents]), np.float32, order="F"), offsets)
-
-    @cached_property
-    def direction(self) -> NDArray[np.float32]:
-        """The unit vector of the mean token vector, (dim,): the common direction. Zeros if the mean is zero."""
-        mean = self.vectors.sum(axis=0, dtype=np.float64)
-        norm = np.linalg.norm(mean)
-        return np.asarray(mean / norm if norm else mean, np.float32)
-
-    def centered(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return vectors, (n, dim), without their part along the common direction, each of length 1.
-
-        A zero vector stays zero.
-        """
-        rest = vectors - np.outer(vectors @ self.direction, self.direction)
-        norms = np.linalg.norm(rest, axis=1, keepdims=True)
-        return np.asarray(np.divide(rest, norms, out=np.zeros_like(rest), where=norms > 0), np.float32)
 
     def null_score(self, query_vectors: NDArray[np.float32]) -> float | None:
         """Return the MaxSim that an unrelated document gets; None if there are no documents.

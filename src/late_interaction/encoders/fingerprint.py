@@ -18,9 +18,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PROBE_TEXT", "differences", "image_settings", "library_versions", "probe"]
+__all__ = ["PROBE_QUERIES", "PROBE_TEXT", "differences", "image_settings", "library_versions", "probe"]
 
 PROBE_TEXT = "Every word of a question, 42 of them, meets every word of an answer."
+PROBE_QUERIES = (
+    "how deep is the ocean",
+    "symptoms of iron deficiency",
+    "who painted the ceiling of the chapel",
+    "convert a string to an integer",
+    "quarterly revenue by region",
+    "best time to plant tomatoes",
+    "rules of evidence in civil courts",
+    "train from Madrid to Lisbon",
+)
+"""Short queries about different subjects. What their token vectors have in common is due to the encoder alone."""
+
 _INFORMATIVE = frozenset({"libraries"})
 _NAMES = frozenset({"model", "revision"})
 _CLASS_NAMES = frozenset({"image_processor_type", "feature_extractor_type", "processor_class"})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from late_interaction.encoders.fingerprint import PROBE_QUERIES
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
 
 if TYPE_CHECKING:
@@ -21,17 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ReducedEncoder", "UnusableVectorsError", "pool"]
 
-# Short queries about different subjects, whose token vectors show the common direction of an encoder.
-_PROBES = (
-    "how deep is the ocean",
-    "symptoms of iron deficiency",
-    "who painted the ceiling of the chapel",
-    "convert a string to an integer",
-    "quarterly revenue by region",
-    "best time to plant tomatoes",
-    "rules of evidence in civil courts",
-    "train from Madrid to Lisbon",
-)
 _MIN_COMMON_COSINE = 0.25  # mean cosine of tokens of different probes from which a direction counts as common
 _MAX_VALUE = 65504.0  # of float16, in which vectors are stored; clustering would square larger values to infinity
 
@@ -159,10 +149,10 @@ class ReducedEncoder:
         It depends on the encoder alone, so that a document has the same vectors whatever is added with it.
         """
         try:
-            encoded = self.encode_queries(list(_PROBES))
+            encoded = self.encode_queries(list(PROBE_QUERIES))
         except UnusableVectorsError as error:  # of a query, not of the document at this position
             raise InvalidVectorsError(
-                f"The encoder's vectors of the query {_PROBES[error.position]!r}: {error.reason}."
+                f"The encoder's vectors of the query {PROBE_QUERIES[error.position]!r}: {error.reason}."
             ) from None
         sums = np.array([_normalized(vectors).sum(axis=0) for vectors in encoded])
         counts = np.array([len(vectors) for vectors in encoded])
@@ -170,7 +160,8 @@ class ReducedEncoder:
         pairs = counts.sum() ** 2 - np.square(counts).sum()
         if not float(total @ total - np.square(sums).sum()) >= _MIN_COMMON_COSINE * max(1, pairs):
             return None
-        return np.asarray(_normalized(total[None])[0])
+        direction: NDArray[np.float32] = _normalized(total[None])[0]
+        return direction
 
 
 def pool(

@@ -31,6 +31,8 @@ class Centering:
 
     def __init__(self, background: Background) -> None:
         self._mean = _common_part(background)
+        rests = np.linalg.norm(self._rest(_units(background.vectors)), axis=1)
+        self._shortest = _MIN_REST * float(np.sqrt(np.square(rests).mean())) if len(rests) else 0.0
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return vectors, (n, dim) float32, without the common part, each as long as before.
@@ -38,17 +40,20 @@ class Centering:
         The common part of a vector is between the mean of all vectors and its own projection on that mean: the longer
         the mean, the more of the difference between both is noise.
         """
-        strength = float(self._mean @ self._mean)
-        if not strength or not len(vectors):
+        if not self._mean.any():
             return vectors
-        direction = self._mean / np.sqrt(strength)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        units = _divided(vectors, lengths)
-        own = units @ direction - np.sqrt(strength)
-        rest = units - _MAX_SHARE * (self._mean + strength * np.outer(own, direction))
+        rest = self._rest(_units(vectors))
         rests = np.linalg.norm(rest, axis=1, keepdims=True)
-        shortest = _MIN_REST * np.sqrt(max(0.0, 1 - strength))
-        return np.asarray(lengths * _divided(rest, np.maximum(rests, shortest)), np.float32)
+        return np.asarray(lengths * _divided(rest, np.maximum(rests, self._shortest)), np.float32)
+
+    def _rest(self, units: NDArray[Any]) -> NDArray[Any]:
+        strength = float(self._mean @ self._mean)
+        if not strength:
+            return units
+        direction = self._mean / np.sqrt(strength)
+        own = units @ direction - np.sqrt(strength)
+        return np.asarray(units - _MAX_SHARE * (self._mean + strength * np.outer(own, direction)))
 
 
 def _common_part(background: Background) -> NDArray[np.float64]:
@@ -57,8 +62,7 @@ def _common_part(background: Background) -> NDArray[np.float64]:
     It is the mean cosine of tokens of different documents; in an index of one document, of its tokens. Zeros if that is
     no more than chance.
     """
-    vectors = background.vectors.astype(np.float64)
-    units = _divided(vectors, np.linalg.norm(vectors, axis=1, keepdims=True))
+    units = _units(background.vectors.astype(np.float64))
     counts = np.diff(background.offsets)
     documents = len(counts)
     if documents > 1:
@@ -73,6 +77,10 @@ def _common_part(background: Background) -> NDArray[np.float64]:
     cosine = (norm**2 - float((sums**2).sum())) / 2 / pairs
     chance = _DEVIATIONS / np.sqrt(units.shape[1] * pairs)
     return np.asarray(np.sqrt(max(0.0, min(1.0, cosine - chance))) / norm * total)
+
+
+def _units(vectors: NDArray[Any]) -> NDArray[Any]:
+    return _divided(vectors, np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def _divided(vectors: NDArray[Any], norms: NDArray[Any]) -> NDArray[Any]:

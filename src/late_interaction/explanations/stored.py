@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.encoders import ReducedEncoder, has_spans, reads_images
+from late_interaction.encoders.fingerprint import PROBE_QUERIES
+from late_interaction.engines.background import Background
 from late_interaction.engines.base import require
 from late_interaction.errors import ImageUnavailableError, MissingEncoderError, UnknownIdError
 from late_interaction.explanations.centering import Centering
@@ -60,7 +62,7 @@ def _explain(
         encoder: The encoder that produced the vectors.
         query: The query.
         records: Documents with their vectors, by id.
-        centering: Removes what the vectors of the index have in common.
+        centering: Removes what the vectors of the index have in common; for texts.
         leave_out_lost: Leave out pages whose image is needed but unavailable, instead of raising.
 
     Raises:
@@ -75,6 +77,7 @@ def _explain(
     # A pooled vector stands for several tokens, so the document is encoded again without pooling.
     unpooled: Any = encoder if isinstance(encoder, ReducedEncoder) and encoder.pooling > 1 else None
     centered_query = centering(vectors_of_query)
+    of_pages = None
     explained: dict[str, Explanation | PageExplanation] = {}
     for record in records.values():
         document = record.document
@@ -106,15 +109,25 @@ def _explain(
                 raise
             size, vectors = image.size, unpooled.encode_images_unpooled([image])[0]
         vectors = np.asarray(vectors, np.float32)
+        if of_pages is None:
+            of_pages = _centering_of_pages(encoder)
         explained[document.id] = explain_page(
             query,
             document,
-            centered_query @ centering(vectors).T,
+            of_pages(vectors_of_query) @ of_pages(vectors).T,
             query_spans,
             encoder.patch_boxes(size),
             score=_maxsim(vectors_of_query, vectors),
         )
     return explained
+
+
+def _centering_of_pages(encoder: Encoder) -> Centering:
+    """Return what removes the common part of the encoder's queries.
+
+    What pages have in common is mostly their content: the color of the paper. A query may ask for it.
+    """
+    return Centering(Background.of(query_vectors(encoder, PROBE_QUERIES), encoder.dim))
 
 
 def _maxsim(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> float:

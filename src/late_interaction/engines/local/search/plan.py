@@ -49,8 +49,11 @@ be smaller than those of other documents, and so no estimate for them.
 _MAX_RESCORED_DOCUMENTS = 4096
 """Maximum number of further documents scored in each stage."""
 
-_MARGIN_DEVIATIONS = 3.5
-"""Margin, in standard deviations of the score correction, for rescoring a candidate. See `benchmarks.recall`."""
+_MARGIN_DEVIATIONS = (3.5, 3.5, 3.5)
+"""Margin for rescoring a candidate, in standard deviations of the score correction, by stage (`benchmarks.recall`)."""
+
+_SHARED_MARGIN_DEVIATIONS = (3.5, 4.5, 4.5)
+"""The same where all vectors share a direction: corrections of the later stages are smaller there, but less normal."""
 
 
 def search(
@@ -116,7 +119,8 @@ def _search_compressed(
         return numbers, places, documents.exact(np.arange(len(places)))
     with stage("scan"):
         sketched = scored_query.sketched(list(compressed.values()))
-    scores = _best_scores(documents, sketched, k)
+    margins = _MARGIN_DEVIATIONS if codebook.stretch == 1 else _SHARED_MARGIN_DEVIATIONS
+    scores = _best_scores(documents, sketched, k, margins)
     known = np.flatnonzero(np.isfinite(scores))
     return numbers[known], places[known], scores[known]
 
@@ -130,8 +134,17 @@ def _cpu_query_type() -> type[CpuQuery]:
         return CpuQuery
 
 
-def _best_scores(documents: _Chosen, sketched: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """Return exact scores, given the coarse ones; minus infinity for documents that cannot be among the k best."""
+def _best_scores(
+    documents: _Chosen, sketched: NDArray[np.float32], k: int, margins: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """Return exact scores, given the coarse ones; minus infinity for documents that cannot be among the k best.
+
+    Args:
+        documents: The documents.
+        sketched: Their coarse scores, (n,).
+        k: How many are wanted.
+        margins: By stage, the deviations of the corrections by which a document may fall short.
+    """
     stages = (("approximate", documents.approximate), ("refine", documents.refined), ("rerank", documents.exact))
     scores = [sketched, *(np.full(len(sketched), -np.inf, np.float32) for _ in stages)]
 
@@ -150,7 +163,7 @@ def _best_scores(documents: _Chosen, sketched: NDArray[np.float32], k: int) -> N
     ]
     for number in range(len(stages)):
         margin = sum(correction.mean() for correction in corrections[number:])
-        margin += _MARGIN_DEVIATIONS * np.sqrt(sum(correction.var() for correction in corrections[number:]))
+        margin += margins[number] * np.sqrt(sum(correction.var() for correction in corrections[number:]))
         margin = max(margin, (scores[-1][chosen] - scores[number][chosen]).max())
         candidates = np.flatnonzero((scores[number] + margin >= kth_score) & np.isinf(scores[number + 1]))
         if len(candidates) > _MAX_RESCORED_DOCUMENTS:

@@ -21,10 +21,17 @@ class Columns:
     residuals: Any  # (tokens, dim) f32
     codes: Any  # (tokens,) u16
     packed: Any  # (tokens, width) u8
-    scales: Any  # (tokens,) f32
+    scales: Any  # (tokens,) u16: the bits of a float16, with the code of a share in the lowest
+    along: Any  # (tokens,) u8; empty as in segments of old formats
+    shares: Any  # (a power of two,) f32
+    alongs: Any  # (256,) f32
+    centroids: Any  # (centroids, dim) f32
+    direction: Any  # (dim,) f32, of unit length; or zeros
+    centroids_along: Any  # (centroids,) f32
     offsets: Any  # (documents + 1,) i64
     documents: Any  # (n,) i64, in any order
     query: Any  # (query tokens, padded dim) f32
+    query_along: Any  # (query tokens,) f32
     scores: Any  # (centroids, query tokens) f32
     levels: int  # of a lane of a mask
 
@@ -33,22 +40,44 @@ class Columns:
         return Columns(*(freeze(one) if isinstance(one, np.ndarray) else one for one in vars(self).values()))
 
 
-def columns(lengths, documents, *, bits=4, dim=12, query_tokens=5, centroids=9, levels=None, seed=0):
+def columns(
+    lengths, documents, *, bits=4, dim=12, query_tokens=5, centroids=9, levels=None, seed=0, shares=32, old=False
+):
     rng = np.random.default_rng(seed)
     tokens, width = sum(lengths), -(-dim * bits // 8)
     residuals = rng.normal(size=(tokens, dim)) * 10.0 ** rng.integers(-6, 5, (tokens, 1))
     residuals[rng.random(tokens) < 0.05] = 0
+    centers = rng.normal(size=(centroids, dim))
+    direction = rng.normal(size=dim).astype(np.float32)
+    direction *= np.float32((seed % 5 > 0) / np.linalg.norm(direction))
     return Columns(
         bits=bits,
         residuals=residuals.astype(np.float32),
         codes=rng.integers(0, centroids, tokens).astype(np.uint16),
         packed=rng.integers(0, 256, (tokens, width)).astype(np.uint8),
-        scales=(rng.random(tokens) * (rng.random(tokens) < 0.8)).astype(np.float32),
+        scales=_any_scales(rng, tokens),
+        along=rng.integers(0, 256, 0 if old else tokens).astype(np.uint8),
+        shares=rng.uniform(0.5, 1.5, shares).astype(np.float32),
+        alongs=rng.normal(size=256).astype(np.float32),
+        centroids=centers.astype(np.float32),
+        direction=direction,
+        centroids_along=(centers @ direction).astype(np.float32),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         documents=np.array(documents, np.int64),
         query=rng.normal(size=(query_tokens, width * 8 // bits)).astype(np.float32),
+        query_along=rng.normal(size=query_tokens).astype(np.float32),
         scores=rng.normal(size=(centroids, query_tokens)).astype(np.float32),
         levels=levels or most_levels(query_tokens),
+    )
+
+
+def _any_scales(rng, tokens):
+    """Finite halves, most about as large as those of vectors, some any, subnormal or zero, and few negative."""
+    usual = rng.random(tokens).astype(np.float16).view(np.uint16)
+    other = rng.integers(0, 0x7C00, tokens).astype(np.uint16) | (rng.random(tokens) < 0.3).astype(np.uint16) << 15
+    kind = rng.random(tokens)
+    return np.where(kind < 0.7, usual, np.where(kind < 0.85, other, np.where(kind < 0.95, other & 0x3FF, 0))).astype(
+        np.uint16
     )
 
 
@@ -70,6 +99,8 @@ def any_columns(draw):
         centroids=draw(st.one_of(st.integers(1, 4), st.integers(5, 300))),
         levels=draw(st.one_of(st.none(), st.integers(1, most_levels(query_tokens)))),
         seed=draw(st.integers(0, 2**32 - 1)),
+        shares=draw(st.sampled_from([1, 8, 32])),
+        old=draw(st.booleans()),
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local import engine as engine_module
@@ -24,39 +24,45 @@ class HalfPrecision:
     bits: int
 
     @property
-    def width(self):
-        return 2 * self.dim
+    def columns(self):
+        return {"scales": (np.float16, ()), "residuals": (np.float16, (self.dim,))}
 
-    def encode(self, residuals):
+    def encode(self, vectors, codes, codebook):
+        residuals = vectors - codebook.centroids[codes]
         scales = np.abs(residuals).max(axis=1, initial=0).astype(np.float16)
         units = residuals / np.where(scales > 0, scales, 1).astype(np.float32)[:, None]
-        return units.astype(np.float16).view(np.uint8), scales
+        return {"scales": scales, "residuals": units.astype(np.float16)}
 
-    def decode(self, packed, scales):
-        units = np.ascontiguousarray(packed).view(np.float16).astype(np.float32)
-        return units * scales.astype(np.float32)[:, None]
+    def decode(self, columns, codebook):
+        residuals = columns["residuals"].astype(np.float32) * columns["scales"].astype(np.float32)[:, None]
+        return codebook.centroids[columns["codes"]] + residuals
 
-    def query(self, rotated):
-        return HalfPrecisionQuery(self, rotated)
+    def query(self, rotated, codebook):
+        return HalfPrecisionQuery(self, rotated, codebook)
 
-    def dots_on_device(self, packed, scales, rotated):
-        return scales[:, None] * (packed.contiguous().view(torch.float16).float() @ rotated.T)
+    def tokens_on_device(self, segment, codebook, to_device):
+        columns = segment.token_columns
+        return to_device(self.decode(columns, codebook) - codebook.centroids[columns["codes"]])
+
+    def similarities_on_device(self, held, tokens, centroid_scores, rotated):
+        return centroid_scores + held[tokens] @ rotated.T
 
 
 @dataclass(frozen=True)
 class HalfPrecisionQuery:
     codec: HalfPrecision
     rotated: np.ndarray
+    codebook: Any
 
     def exact(self, segment, positions, centroid_scores):
-        return np.array([self.score(segment, at, centroid_scores) for at in positions], np.float32)
+        return np.array([self.score(segment, at) for at in positions], np.float32)
 
     refined = exact
 
-    def score(self, segment, position, centroid_scores):
+    def score(self, segment, position):
         own = slice(*segment.offsets[position : position + 2])
-        residuals = self.codec.decode(segment.residuals[own], segment.scales[own])
-        scores = centroid_scores[segment.codes[own]] + residuals @ self.rotated.T
+        columns = {name: column[own] for name, column in segment.token_columns.items()}
+        scores = self.codec.decode(columns, self.codebook) @ self.rotated.T
         return scores.max(axis=0).sum() if len(scores) else 0
 
 

@@ -28,6 +28,7 @@ from late_interaction.engines.local.search.cpu import CpuQuery
 from late_interaction.engines.local.search.device import Device, DeviceQuery
 from late_interaction.engines.local.storage.segment import CompressedSegment
 from late_interaction.errors import InvalidRequestError
+from tests.engines.codec_oracle import decoded_by_definition, points_of
 from tests.engines.helpers import record, small_thresholds, state_on_disk, unit_vectors
 
 DEVICES = [
@@ -61,6 +62,7 @@ def decoded(root, dim, bits):
         rows = connection.execute("SELECT id, segment, position FROM documents").fetchall()
     folder = root / "codebooks" / json.loads(setting)["name"]
     centroids = points_of(np.load(folder / "centroids.npy"), 4, dim) * np.load(folder / "scales.npy")[:, None]
+    direction = np.load(folder / "direction.npy")
     columns = {
         number: {path.stem: np.load(path) for path in (root / "segments" / name).iterdir()}
         for number, name in names.items()
@@ -68,18 +70,10 @@ def decoded(root, dim, bits):
     found = {}
     for name, number, position in rows:
         if "codes" in (held := columns[number]):
-            own = slice(*held["offsets"][position : position + 2])
-            nearest = centroids[held["codes"][own]]
-            rest = points_of(held["residuals"][own], bits, dim) * held["scales"][own].astype(np.float64)[:, None]
-            found[name] = (nearest, nearest + rest)
+            start, end = held["offsets"][position : position + 2]
+            own = {column: values[start:end] for column, values in held.items() if column != "offsets"}
+            found[name] = centroids[own["codes"]], decoded_by_definition(own, centroids, direction, bits)
     return found
-
-
-def points_of(packed, bits, dim):
-    """Byte ``j`` of ``width`` holds the dimensions ``j, j + width, …``, the first in its lowest bits."""
-    width = packed.shape[1]
-    levels = [packed[:, d % width] >> (d // width * bits) & (2**bits - 1) for d in range(dim)]
-    return np.stack(levels, axis=1).astype(np.float64) - (2**bits - 1) / 2
 
 
 def near(expected, scores, tokens):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -18,28 +20,73 @@ from tests.engines.kernel_cases import (
 )
 
 STEPS = {1: 1.596, 2: 0.9957, 4: 0.3352, 8: 0.0308}
-NAMES = ("quantize", "unpack", "nearest_dots", "best_sums")
+NAMES = ("quantize", "unpack", "unpack_factors", "inner_products", "refined_sums", "best_sums")
+
+
+def factor_columns(case):
+    """What kernels take to unpack factors."""
+    return case.scales, case.along, case.shares, case.alongs, case.centroids_along, case.codes
+
+
+def factors_of(case):
+    """The factors of all tokens, by the reference."""
+    return reference.unpack_factors(*factor_columns(case), np.arange(len(case.codes)))
+
+
+def projected_residuals(case):
+    """The residuals without their components in the common direction."""
+    residuals, direction = case.residuals.astype(np.float64), case.direction.astype(np.float64)
+    return (residuals - (residuals @ direction)[:, None] * direction).astype(np.float32)
+
+
+def refined_arguments(case):
+    """What `refined_sums` takes."""
+    documents = case.packed, case.offsets, case.documents
+    return *factor_columns(case), *documents, case.scores, case.query, case.query_along, case.bits
+
+
+def best_arguments(case):
+    """What `best_sums` takes; its documents are all, one after the other."""
+    dots = case.query @ reference.unpack(case.packed, np.arange(len(case.codes)), case.bits).T
+    return case.codes, factors_of(case), np.ascontiguousarray(dots), case.offsets, case.scores, case.query_along
 
 
 def run_compiled(name, case):
     """The outputs of a compiled kernel."""
-    tokens, documents, query_tokens = len(case.codes), len(case.documents), len(case.query)
+    tokens = len(case.codes)
     if name == "quantize":
         out = np.full(case.packed.shape, 0xAA, np.uint8), np.full(tokens, np.nan, np.float32)
         compiled.quantize(case.residuals, case.bits, np.float32(STEPS[case.bits]), *out)
     elif name == "unpack":
         out = (np.full((tokens, case.query.shape[1]), np.nan, np.float32),)
         compiled.unpack(case.packed, np.arange(tokens)[::-1].copy(), case.bits, *out)
-    elif name == "nearest_dots":
-        out = np.zeros((documents, query_tokens), np.int64), np.zeros((documents, query_tokens), np.float32)
-        compiled.nearest_dots(
-            case.codes, case.packed, case.offsets, case.documents, case.scores, case.query, case.bits, *out
-        )
+    elif name == "unpack_factors":
+        out = (np.full((3, tokens), np.nan, np.float32),)
+        compiled.unpack_factors(*factor_columns(case), np.arange(tokens)[::-1].copy(), *out)
+    elif name == "inner_products":
+        out = (np.full((5, tokens), np.nan, np.float32),)
+        arguments = case.centroids, case.codes, projected_residuals(case), case.packed, case.bits, case.direction
+        compiled.inner_products(*arguments, *out)
+    elif name == "refined_sums":
+        out = (np.full(len(case.documents), np.nan, np.float32),)
+        compiled.refined_sums(*refined_arguments(case), *out)
     else:
-        dots = reference.unpack(case.packed, np.arange(tokens), case.bits) @ case.query.T
         out = (np.full(len(case.offsets) - 1, np.nan, np.float32),)
-        compiled.best_sums(case.codes, case.scales, np.ascontiguousarray(dots.T), case.offsets, case.scores, *out)
+        compiled.best_sums(*best_arguments(case), *out)
     return out
+
+
+def sizes(case):
+    """The largest score that a token can have for each document, (documents,): what rounding errors are relative to."""
+    factors = np.abs(factors_of(case).astype(np.float64))
+    points = np.abs(reference.unpack(case.packed, np.arange(len(case.codes)), case.bits))
+    terms = [
+        factors[0][:, None] * np.abs(case.scores[case.codes]),
+        factors[1][:, None] * (points + 2**case.bits) @ np.abs(case.query.T),  # compiled kernels add levels first
+        factors[2][:, None] * np.abs(case.query_along),
+    ]
+    largest = sum(terms).sum(axis=1)
+    return np.array([largest[start:end].max(initial=0) for start, end in pairwise(case.offsets)]) + 1e-6
 
 
 def assert_quantized(case, packed, scales):
@@ -84,43 +131,89 @@ def test_each_kernel_is_its_reference(case, freeze):
 
     assert np.array_equal(run_compiled("unpack", case)[0], reference.unpack(case.packed, tokens[::-1], bits))
 
-    nearest, dots = run_compiled("nearest_dots", case)
-    expected_nearest, expected_dots = reference.nearest_dots(
-        case.codes, case.packed, case.offsets, case.documents, case.scores, case.query, bits
-    )
-    assert np.array_equal(nearest, expected_nearest)
-    assert (np.abs(dots - expected_dots) <= 4e-6 * 2**bits * np.abs(case.query).sum(axis=1)).all()
+    expected = factors_of(case)
+    found = run_compiled("unpack_factors", case)[0][:, ::-1]
+    assert np.array_equal(found[:2], expected[:2])
+    if len(case.along):
+        terms = np.abs(case.alongs[case.along] * expected[1]) + np.abs(case.centroids_along[case.codes])
+        assert (np.abs(found[2] - expected[2]) <= 1e-6 * terms).all()
+    else:
+        assert not found[2].any()
 
-    products = np.ascontiguousarray((reference.unpack(case.packed, tokens, bits) @ case.query.T).T)
-    sums = reference.best_sums(case.codes, case.scales, products, case.offsets, case.scores)
-    np.testing.assert_allclose(
-        run_compiled("best_sums", case)[0], sums, rtol=1e-5, atol=1e-5 * np.abs(products).max(initial=1)
-    )
+    arguments = case.centroids, case.codes, projected_residuals(case), case.packed, bits, case.direction
+    errors = np.abs(run_compiled("inner_products", case)[0] - reference.inner_products(*arguments))
+    assert (errors <= 1e-5 * lengths_of_products(case)).all()
+
+    tolerance = 2e-6 * np.sqrt(case.query.size) * sizes(case)
+    expected = reference.refined_sums(*refined_arguments(case))
+    assert (np.abs(run_compiled("refined_sums", case)[0] - expected) <= tolerance[case.documents]).all()
+    expected = reference.best_sums(*best_arguments(case))
+    assert (np.abs(run_compiled("best_sums", case)[0] - expected) <= tolerance).all()
+
+
+def lengths_of_products(case):
+    """The lengths of the two vectors of each inner product, multiplied, (5, tokens)."""
+    centroid = np.linalg.norm(case.centroids[case.codes].astype(np.float64), axis=1)
+    residual = np.linalg.norm(case.residuals.astype(np.float64), axis=1)
+    points = reference.unpack(case.packed, np.arange(len(case.codes)), case.bits)
+    point = np.linalg.norm(points.astype(np.float64), axis=1)
+    pairs = [(centroid, centroid), (centroid, residual), (centroid, point), (residual, point), (residual, residual)]
+    return np.array([one * other for one, other in pairs])
+
+
+def half(bits):
+    """A half precision number by its definition: a sign, five bits of exponent and ten of fraction."""
+    exponent, fraction = bits >> 10 & 31, bits & 1023
+    return fraction * 2.0**-24 if exponent == 0 else (1024 + fraction) * 2.0 ** (exponent - 25)
 
 
 @settings(deadline=None, max_examples=40)
 @given(case=any_columns())
 def test_the_reference_is_loops(case):
-    nearest, dots = reference.nearest_dots(
-        case.codes, case.packed, case.offsets, case.documents, case.scores, case.query, case.bits
-    )
+    tokens, dim = len(case.codes), case.residuals.shape[1]
     points = levels_of(case.packed, case.bits, case.query.shape[1]) - (2 ** (case.bits - 1) - 0.5)
-    products = np.ascontiguousarray((points @ case.query.T).T.astype(np.float32))
-    sums = reference.best_sums(case.codes, case.scales, products, case.offsets, case.scores)
-    assert np.array_equal(reference.unpack(case.packed, np.arange(len(points)), case.bits), points)
-    for i, document in enumerate(case.documents):
-        tokens = range(case.offsets[document], case.offsets[document + 1])
-        for q in range(len(case.query)):
-            best = max(tokens, key=lambda t: (case.scores[case.codes[t], q], -t), default=0)
-            assert nearest[i, q] == best
-            expected = points[best] @ case.query[q] if tokens else 0
-            assert dots[i, q] == pytest.approx(expected, rel=1e-4, abs=1e-3)
-    for document in range(len(case.offsets) - 1):
-        tokens = np.arange(case.offsets[document], case.offsets[document + 1])
-        by_centroid = case.scores[case.codes[tokens]].astype(np.float64)
-        full = by_centroid + case.scales[tokens, None] * products[:, tokens].T
-        expected = full.max(axis=0).sum() if len(tokens) else 0
-        assert sums[document] == pytest.approx(expected, rel=1e-4, abs=1e-3)
+    assert np.array_equal(reference.unpack(case.packed, np.arange(tokens), case.bits), points)
+
+    factors = factors_of(case)
+    for token in range(tokens):
+        packed, codes = int(case.scales[token]), len(case.shares)
+        share, scale = float(case.shares[packed % codes]), half(packed % 2**15 // codes * codes)
+        along = 0.0
+        if len(case.along):
+            along = float(case.alongs[case.along[token]]) * scale
+            along += (1 - share) * float(case.centroids_along[case.codes[token]])
+        assert factors[:2, token].tolist() == [share, scale]
+        assert factors[2, token] == pytest.approx(along, rel=1e-5, abs=1e-6)
+
+    residuals, direction = projected_residuals(case), case.direction.astype(np.float64)
+    found = reference.inner_products(case.centroids, case.codes, residuals, case.packed, case.bits, case.direction)
+    lengths = lengths_of_products(case)
+    for token in range(tokens):
+        centroid, point = case.centroids[case.codes[token]].astype(np.float64), points[token, :dim]
+        centroid, point = (one - one @ direction * direction for one in (centroid, point))
+        residual = residuals[token].astype(np.float64)
+        pairs = [(centroid, centroid), (centroid, residual), (centroid, point), (residual, point), (residual, residual)]
+        for pair, (one, other) in enumerate(pairs):
+            assert found[pair, token] == pytest.approx(one @ other, abs=1e-5 * lengths[pair, token] + 1e-30)
+
+    scores = np.empty((tokens, len(case.query)))
+    for token in range(tokens):
+        share, scale, along = factors[:, token].astype(np.float64)
+        for q, vector in enumerate(case.query.astype(np.float64)):
+            scores[token, q] = share * case.scores[case.codes[token], q] + scale * (points[token] @ vector)
+            scores[token, q] += along * case.query_along[q]
+    tolerance = 2e-6 * np.sqrt(case.query.size) * sizes(case)
+    refined, best = reference.refined_sums(*refined_arguments(case)), reference.best_sums(*best_arguments(case))
+    for document, (start, end) in enumerate(pairwise(case.offsets.tolist())):
+        expected = scores[start:end].max(axis=0).sum() if end > start else 0
+        assert abs(best[document] - expected) <= tolerance[document]
+        nearest = [
+            max(range(start, end), key=lambda t: (case.scores[case.codes[t], q], -t), default=None)
+            for q in range(len(case.query))
+        ]
+        expected = sum(scores[t, q] for q, t in enumerate(nearest) if t is not None)
+        for i in np.flatnonzero(case.documents == document):
+            assert abs(refined[i] - expected) <= tolerance[document]
 
 
 @pytest.mark.parametrize("of", [reference, compiled], ids=["reference", "compiled"])
@@ -147,13 +240,64 @@ def test_quantized_by_hand(of):
     assert packed[:, 0].tolist() == [0, 255]
 
 
-def test_sums_by_hand():
+def test_every_half_precision_number_is_a_scale():
+    """Without its sign, and with the code of a share in its lowest bits; also the smallest, which are not normal."""
+    scales = np.flatnonzero(np.arange(2**16) & 0x7C00 != 0x7C00).astype(np.uint16)
+    tokens, codes = np.arange(len(scales)), np.zeros(len(scales), np.uint16)
+    nothing, ones = np.empty(0, np.uint8), np.ones(1, np.float32)
+    for shares in (ones, np.linspace(0.5, 1.5, 32, dtype=np.float32)):
+        found = np.empty((3, len(scales)), np.float32)
+        compiled.unpack_factors(scales, nothing, shares, np.zeros(256, np.float32), ones, codes, tokens, found)
+        kept = scales // len(shares) * len(shares) % 2**15
+        assert np.array_equal(found[1], kept.astype(np.uint16).view(np.float16).astype(np.float32))
+        assert np.array_equal(found[0], shares[scales % len(shares)])
+        assert not found[2].any()
+
+
+@pytest.mark.parametrize("of", [reference, compiled], ids=["reference", "compiled"])
+def test_factors_by_hand(of):
+    """A scale of .5 is 0x3800. Of a centroid with 2 in the direction, a share of 1.5 has 1 too much."""
+    shares, alongs = np.array([1, 1.5], np.float32), np.zeros(256, np.float32)
+    alongs[[7, 200]] = 4, -8
+    scales, along = np.array([0x3800, 0x3801, 0x3801], np.uint16), np.array([7, 200, 0], np.uint8)
+    arguments = scales, along, shares, alongs, np.array([9, 2], np.float32), np.array([0, 1, 1], np.uint16)
+    found = np.empty((3, 2), np.float32)
+    for tokens, expected in (([0, 1], [[1, 1.5], [0.5, 0.5], [2, -5]]), ([2, 0], [[1.5, 1], [0.5, 0.5], [-1, 2]])):
+        if of is reference:
+            found = reference.unpack_factors(*arguments, np.array(tokens))
+        else:
+            compiled.unpack_factors(*arguments, np.array(tokens), found)
+        assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("of", [reference, compiled], ids=["reference", "compiled"])
+def test_inner_products_by_hand(of):
+    """Of (3, 4), (0, 2) and the point (½, -½) of one bit, without the first dimension, which is the direction."""
+    arguments = (
+        np.array([[3, 4]], np.float32), np.zeros(1, np.uint16), np.array([[0, 2]], np.float32),
+        np.array([[0b01]], np.uint8), 1, np.array([1, 0], np.float32),
+    )  # fmt: skip
+    found = np.empty((5, 1), np.float32)
+    if of is reference:
+        found = reference.inner_products(*arguments)
+    else:
+        compiled.inner_products(*arguments, found)
+    assert found.T.tolist() == [[16, 8, -2, -1, 4]]
+
+
+@pytest.mark.parametrize("of", [reference, compiled], ids=["reference", "compiled"])
+def test_sums_by_hand(of):
     offsets, codes = np.array([0, 2, 2, 3]), np.array([0, 2, 1], np.uint16)
     centroid_scores = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0]], np.float32)
+    factors = np.array([[1, 1, 2], [0.5, 0.5, 0.5], [0, 3, 0]], np.float32)
+    dots, query_along = np.array([[1, 4, 6], [-1, 1, -8]], np.float32), np.array([0, 1], np.float32)
     sums = np.empty(3, np.float32)
-    scales, dots = np.array([0.5, 0.5, 0.5], np.float32), np.array([[1, 4, 6], [-1, 1, -8]], np.float32)
-    compiled.best_sums(codes, scales, dots, offsets, centroid_scores, sums)
-    assert sums.tolist() == [2 + 2.5, 0, 3 - 4]  # (max(1.5, 2) + max(-.5, 2.5)), nothing, and (3 + -4)
+    if of is reference:
+        sums = reference.best_sums(codes, factors, dots, offsets, centroid_scores, query_along)
+    else:
+        compiled.best_sums(codes, factors, dots, offsets, centroid_scores, query_along, sums)
+    # max(1.5, 2) + max(-.5, 2.5 + 3), nothing, and 3 + (-4)
+    assert sums.tolist() == [2 + 5.5, 0, 3 - 4]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -166,15 +310,14 @@ def test_eight_threads_at_once_get_what_one_gets(name):
     assert_works_in_eight_threads(lambda case: run_compiled(name, case))
 
 
-@pytest.mark.parametrize("name", ["nearest_dots", "unpack"])
+@pytest.mark.parametrize("name", ["refined_sums", "unpack"])
 def test_python_runs_beside_a_kernel(name):
     case = columns([1000], np.zeros(60), dim=64, query_tokens=64, centroids=64)
     if name == "unpack":
         tokens = np.zeros(200_000, np.int64)
         arguments = (case.packed, tokens, 4, np.zeros((len(tokens), 64), np.float32))
     else:
-        out = np.zeros((60, 64), np.int64), np.zeros((60, 64), np.float32)
-        arguments = (case.codes, case.packed, case.offsets, case.documents, case.scores, case.query, 4, *out)
+        arguments = (*refined_arguments(case), np.empty(60, np.float32))
     assert_python_runs_beside(getattr(compiled, name), arguments)
 
 

@@ -9,8 +9,8 @@
       segments/NAME/          immutable columns of one segment (see segment.py)
         offsets.npy  vectors.npy                              uncompressed
         offsets.npy  codes.npy  scales.npy  along.npy  residuals.npy     compressed
-      codebooks/NAME/         immutable centroids (see codebook.py)
-        centroids.npy  scales.npy
+      codebooks/NAME/         immutable centroids and the common direction (see codebook.py)
+        centroids.npy  scales.npy  direction.npy
       set-aside/              files of commits that were lost with a damaged log (see recovery.py)
 
 Every NAME is recorded in the catalog before its directory is made. So a directory that the catalog does not know was

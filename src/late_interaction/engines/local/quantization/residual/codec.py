@@ -35,8 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BITS", "ResidualCodec"]
 
-_MIN_DETERMINANT = 1e-3
-"""Of the two conditions for ``share`` and ``scale``, relative: below, a point and its centroid are nearly parallel."""
+_MIN_DETERMINANT = 0.4
+"""Of the two conditions for ``share`` and ``scale``, relative: below, a residual and its centroid are nearly parallel.
+
+The solution would then follow from the error of the point alone, and be many times as large as the residual.
+"""
 
 _BLOCK_TOKENS = 1024  # unpacked at a time: half a megabyte at 128 dimensions, which stays in the processor's cache
 

@@ -1,4 +1,4 @@
-"""The residual codec: what it loses, and what must never change, since indexes of today are read tomorrow."""
+"""The grid and the rotation: what they lose, and what must never change, since old indexes must stay readable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local.quantization.residual import BITS, ResidualCodec
+from late_interaction.engines.local.quantization.residual import BITS, Grid
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.errors import InvalidRequestError
 from tests.engines.helpers import CHILD_ENVIRONMENT
@@ -24,9 +24,9 @@ DIMS = (1, 3, 48, 127, 384)
 
 def decoded(dim, bits, residuals):
     """Residuals as they come back."""
-    codec = ResidualCodec(dim, bits)
-    packed, scales = codec.encode(residuals)
-    points = codec.points(packed, np.arange(len(residuals)))
+    grid = Grid(dim, bits)
+    packed, scales = grid.encode(residuals)
+    points = grid.points(packed, np.arange(len(residuals)))
     return points[:, :dim].astype(np.float64) * scales.astype(np.float64)[:, None]
 
 
@@ -79,7 +79,7 @@ def test_the_rotation_is_the_same_in_a_new_process():
 def test_bytes_are_what_they_were(bits, packed, scales):
     """Format: the grid and the order of dimensions in a byte."""
     residuals = np.array([[7, -3, 1, 0.5, -0.25, 12, -9, 4, -2, 0.125], [0] * 10, [-1, 2] * 5], np.float32) / 8
-    found = ResidualCodec(10, bits).encode(residuals)
+    found = Grid(10, bits).encode(residuals)
     assert found[0].dtype == np.uint8
     assert found[1].dtype == np.float16
     assert [row.tobytes().hex() for row in found[0]] == packed
@@ -96,10 +96,10 @@ def test_points_are_what_they_were(bits):
         4: [[11, 4, 1, 14], [0, 15] * 2],
         8: [[27, 228], [0, 255]],
     }[bits]
-    codec = ResidualCodec(16 // bits, bits)
+    grid = Grid(16 // bits, bits)
     middle = (2**bits - 1) / 2
-    assert np.array_equal(codec.points(packed, np.arange(2)) + middle, expected)
-    assert np.array_equal(codec.points(packed, np.array([1, 0, 1])) + middle, [expected[1], expected[0], expected[1]])
+    assert np.array_equal(grid.points(packed, np.arange(2)) + middle, expected)
+    assert np.array_equal(grid.points(packed, np.array([1, 0, 1])) + middle, [expected[1], expected[0], expected[1]])
 
 
 @pytest.mark.parametrize("dim", [48, 127, 384])
@@ -167,15 +167,15 @@ def test_a_residual_keeps_its_dot_product_with_itself(dim, bits, exponent, seed)
 @pytest.mark.parametrize("dim", DIMS)
 @pytest.mark.parametrize("bits", BITS)
 def test_widths(bits, dim):
-    codec = ResidualCodec(dim, bits)
+    grid = Grid(dim, bits)
     width = (dim * bits + 7) // 8
-    packed, scales = codec.encode(gaussians(dim, 5))
-    assert codec.width == width
-    assert codec.padded_dim == width * (8 // bits) >= dim
+    packed, scales = grid.encode(gaussians(dim, 5))
+    assert grid.width == width
+    assert grid.padded_dim == width * (8 // bits) >= dim
     assert packed.shape == (5, width)
     assert scales.shape == (5,)
-    assert codec.points(packed, np.array([4, 4, 0])).shape == (3, codec.padded_dim)
-    nothing = codec.encode(np.empty((0, dim), np.float32))
+    assert grid.points(packed, np.array([4, 4, 0])).shape == (3, grid.padded_dim)
+    nothing = grid.encode(np.empty((0, dim), np.float32))
     assert [part.shape for part in nothing] == [(0, width), (0,)]
 
 
@@ -184,8 +184,8 @@ def test_widths(bits, dim):
 def test_a_zero_residual_comes_back_as_zero(bits, dim):
     residuals = gaussians(dim, 3)
     residuals[1] = 0
-    codec = ResidualCodec(dim, bits)
-    assert codec.encode(residuals)[1][1] == 0
+    grid = Grid(dim, bits)
+    assert grid.encode(residuals)[1][1] == 0
     assert not decoded(dim, bits, residuals)[1].any()
     assert np.array_equal(decoded(dim, bits, residuals)[[0, 2]], decoded(dim, bits, residuals[[0, 2]]))
 

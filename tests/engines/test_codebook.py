@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from late_interaction.engines.local.quantization.codebook import (
     Codebook,
     CodebookEntry,
+    direction_of,
     open_codebook,
+    stretch_of,
+    stretched,
     write_codebook,
 )
 from late_interaction.engines.local.quantization.training import centroids_for, train
@@ -54,8 +57,15 @@ def mean_residual(vectors, centroids):
     return np.sqrt(np.maximum(distances(vectors, centroids).min(axis=1), 0)).mean()
 
 
+def rounded(centroids):
+    return Codebook.rounded(centroids, direction_of(centroids))
+
+
 def same(codebook, other):
-    return np.array_equal(codebook.packed, other.packed) and np.array_equal(codebook.scales, other.scales)
+    return all(
+        np.array_equal(getattr(codebook, name), getattr(other, name))
+        for name in ("packed", "scales", "along", "direction")
+    )
 
 
 @settings(max_examples=300)
@@ -186,16 +196,16 @@ def test_an_extended_codebook_begins_with_the_old_one():
 
 def test_rounding_moves_centroids_little():
     vectors = clustered(500, 60)
-    rounded = Codebook.rounded(vectors).centroids
-    errors = np.linalg.norm(rounded - vectors, axis=1) / np.linalg.norm(vectors, axis=1)
+    found = rounded(vectors).centroids
+    errors = np.linalg.norm(found - vectors, axis=1) / np.linalg.norm(vectors, axis=1)
     assert errors.mean() < 0.13
     transposed = np.asfortranarray(vectors)
-    assert np.array_equal(Codebook.rounded(transposed).centroids, rounded)
+    assert np.array_equal(rounded(transposed).centroids, found)
 
 
 @pytest.mark.parametrize(("centroids", "dim"), [(1, 1), (7, 3), (300, DIM)])
 def test_what_is_written_is_read(tmp_path, centroids, dim):
-    codebook = Codebook.rounded(clustered(centroids, 60, dim=dim))
+    codebook = rounded(clustered(centroids, 60, dim=dim))
     entry = write_codebook(tmp_path, "0000000000000001", codebook, 0.25)
     assert entry.centroids == centroids
     assert entry.residual_norm == 0.25
@@ -212,7 +222,7 @@ def test_what_is_written_is_read(tmp_path, centroids, dim):
 
 
 def test_the_columns_are_plain_files(tmp_path):
-    codebook = Codebook.rounded(clustered(9, 60))
+    codebook = rounded(clustered(9, 60))
     entry = write_codebook(tmp_path, "0000000000000003", codebook, 0.25)
     (folder,) = (path.parent for path in tmp_path.rglob("centroids.npy"))
     assert folder.name == entry.name
@@ -242,17 +252,17 @@ def _remove_folder(path):
 def _other_type(path):
     """Of the same size, so that only the header tells."""
     content = path.read_bytes()
-    header = content[:128].replace(b"'|u1'", b"'|i1'").replace(b"'<f2'", b"'<i2'")
+    header = content[:128].replace(b"'|u1'", b"'|i1'").replace(b"'<f2'", b"'<i2'").replace(b"'<f4'", b"'<i4'")
     assert header != content[:128]
     path.write_bytes(header + content[128:])
 
 
-@pytest.mark.parametrize("name", ["centroids", "scales"])
+@pytest.mark.parametrize("name", ["centroids", "scales", "along", "direction"])
 @pytest.mark.parametrize(
     "damage", [_truncate, _lengthen, _empty, _remove_folder, _other_type, lambda path: path.unlink()]
 )
 def test_a_damaged_codebook_is_not_opened(tmp_path, name, damage):
-    entry = write_codebook(tmp_path, "0000000000000004", Codebook.rounded(clustered(30, 60)), 0.25)
+    entry = write_codebook(tmp_path, "0000000000000004", rounded(clustered(30, 60)), 0.25)
     (path,) = tmp_path.rglob(f"{name}.npy")
     damage(path)
     with pytest.raises(CorruptIndexError, match=entry.name):
@@ -261,15 +271,70 @@ def test_a_damaged_codebook_is_not_opened(tmp_path, name, damage):
 
 @pytest.mark.parametrize("change", [{"centroids": 29}, {"centroids": 31}])
 def test_a_catalog_that_says_something_else(tmp_path, change):
-    entry = write_codebook(tmp_path, "0000000000000005", Codebook.rounded(clustered(30, 60)), 0.25)
+    entry = write_codebook(tmp_path, "0000000000000005", rounded(clustered(30, 60)), 0.25)
     with pytest.raises(CorruptIndexError):
         open_codebook(tmp_path, CodebookEntry(**{**vars(entry), **change}), DIM)
     with pytest.raises(CorruptIndexError):
         open_codebook(tmp_path, entry, DIM + 2)
 
 
+@pytest.mark.parametrize("name", ["along", "direction"])
+def test_a_common_direction_with_nan(tmp_path, name):
+    entry = write_codebook(tmp_path, "0000000000000007", rounded(clustered(30, 60)), 0.25)
+    (path,) = tmp_path.rglob(f"{name}.npy")
+    path.write_bytes(path.read_bytes()[:-4] + np.float32(np.nan).tobytes())
+    with pytest.raises(CorruptIndexError, match="NaN"):
+        open_codebook(tmp_path, entry, DIM)
+
+
+def anisotropic(n, seed=0):
+    """Vectors of length 1 with a mean cosine of about .95."""
+    common = np.eye(DIM, dtype=np.float32)[3]
+    vectors = common + 0.22 * clustered(n, 60, seed=seed)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_rounding_does_not_touch_the_common_direction():
+    vectors = anisotropic(500)
+    codebook = rounded(vectors)
+    errors = codebook.centroids.astype(np.float64) - vectors
+    assert np.abs(errors @ codebook.direction).max() < 1e-6
+    across = np.linalg.norm(errors, axis=1).mean()
+    assert across < 0.2 * np.linalg.norm(vectors - np.outer(codebook.along, codebook.direction), axis=1).mean()
+
+
+def test_a_codebook_that_gets_a_direction_keeps_its_centroids():
+    vectors = anisotropic(200)
+    old = Codebook.rounded(vectors, np.zeros(DIM, np.float32))
+    directed = old.directed()
+    assert directed.direction == pytest.approx(direction_of(old.centroids))
+    np.testing.assert_allclose(directed.centroids, old.centroids, atol=3e-7)
+
+
+def test_few_dimensions_have_no_common_direction():
+    assert not direction_of(np.ones((10, 15), np.float32)).any()
+    assert direction_of(np.ones((10, 16), np.float32)) == pytest.approx(np.full(16, 0.25))
+    assert not direction_of(np.zeros((10, 16), np.float32)).any()
+    assert not direction_of(np.empty((0, 16), np.float32)).any()
+
+
+def test_differences_along_the_common_direction_count_as_much_more_as_queries_are_longer_there():
+    isotropic, narrow = clustered(2000, 2000), anisotropic(2000)
+    assert stretch_of(isotropic, direction_of(isotropic)) == 1
+    direction = direction_of(narrow)
+    along = (narrow.astype(np.float64) @ direction).mean()
+    stretch = stretch_of(narrow, direction)
+    assert stretch == pytest.approx(along / np.sqrt(1 - along**2), rel=1e-3)
+    assert 3 < stretch < 7
+    longer = stretched(narrow, direction, stretch)
+    np.testing.assert_allclose(longer @ direction, stretch * (narrow @ direction), rtol=1e-5)
+    across = narrow - np.outer(narrow @ direction, direction)
+    np.testing.assert_allclose(longer - np.outer(longer @ direction, direction), across, atol=1e-5)
+    np.testing.assert_allclose(stretched(longer, direction, 1 / stretch), narrow, atol=1e-5)
+
+
 def test_a_changed_byte_is_a_problem(tmp_path):
-    entry = write_codebook(tmp_path, "0000000000000006", Codebook.rounded(clustered(30, 60)), 0.25)
+    entry = write_codebook(tmp_path, "0000000000000006", rounded(clustered(30, 60)), 0.25)
     folder, _ = open_codebook(tmp_path, entry, DIM)
     (path,) = tmp_path.rglob("centroids.npy")
     content = bytearray(path.read_bytes())
@@ -288,7 +353,7 @@ def test_a_changed_byte_is_a_problem(tmp_path):
         files=st.tuples(
             *(
                 st.builds(ColumnFile, st.just(name), st.integers(0, 2**40), st.integers(0, 2**32 - 1))
-                for name in ("centroids.npy", "scales.npy")
+                for name in ("along.npy", "centroids.npy", "direction.npy", "scales.npy")
             )
         ),
     )
@@ -303,6 +368,4 @@ def test_two_levels_are_about_as_good_as_one(tokens, clusters, centroids):
     flat = faiss.Kmeans(DIM, centroids, niter=10, seed=5, max_points_per_centroid=10**6, min_points_per_centroid=1)
     flat.train(sample)
     codebook = train(sample, centroids)
-    assert mean_residual(sample, codebook.centroids) < 1.1 * mean_residual(
-        sample, Codebook.rounded(flat.centroids).centroids
-    )
+    assert mean_residual(sample, codebook.centroids) < 1.1 * mean_residual(sample, rounded(flat.centroids).centroids)

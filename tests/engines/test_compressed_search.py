@@ -184,6 +184,7 @@ class Layers:
     def __init__(self, *scores):
         self.scores = [np.asarray(one, np.float32) for one in scores]
         self.asked = [[], [], []]
+        self.margins = search_module._MARGIN_DEVIATIONS
         self.approximate, self.refined, self.exact = (partial(self.look, way) for way in range(3))
 
     def look(self, way, chosen):
@@ -192,7 +193,7 @@ class Layers:
 
     def search(self, k):
         """The scores that are found, which are true, and of documents that have been looked at in every way."""
-        found = search_module._best_scores(self, self.scores[0].copy(), k)
+        found = search_module._best_scores(self, self.scores[0].copy(), k, self.margins)
         worse = everything = np.arange(len(found))
         for asked in map(np.concatenate, self.asked):
             assert len(asked) == len(set(asked.tolist()))  # nothing twice
@@ -236,9 +237,9 @@ def test_a_search_leaves_out_none_of_the_best(k):
         assert sorted(documents.search(k))[-k:] == sorted(documents.scores[-1])[-k:]
 
 
-def test_a_search_that_trusts_no_estimate_looks_at_all(monkeypatch):
-    monkeypatch.setattr(search_module, "_MARGIN_DEVIATIONS", 1e6)
+def test_a_search_that_trusts_no_estimate_looks_at_all():
     documents = layered(3000, 0)
+    documents.margins = (1e6,) * 3
     documents.scores[-1][documents.scores[0].argmin()] = 100  # what looked worst is best
     found = documents.search(40)
     assert np.isfinite(found).all()

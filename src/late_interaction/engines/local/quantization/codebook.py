@@ -145,7 +145,8 @@ class Codebook:
     def centroids(self) -> NDArray[np.float32]:
         """The centroids, (centroids, dim)."""
         decoded = Grid(self.dim, CENTROID_BITS).decode(self.packed, self.scales)
-        decoded += (self.along - decoded @ self.direction)[:, None] * self.direction
+        # einsum sums each row alone: a product of matrices gives other last bits in an extended codebook.
+        decoded += (self.along - np.einsum("ij,j->i", decoded, self.direction))[:, None] * self.direction
         return np.ascontiguousarray(decoded)
 
     def extended(self, more: Codebook) -> Codebook:

@@ -96,7 +96,7 @@ class ResidualCodec:
         shares, scales, alongs = self.factors(columns, tokens, codebook)
         vectors = shares[:, None] * codebook.centroids[columns["codes"]] + scales[:, None] * points
         if "along" in columns:
-            alongs -= scales * (points @ codebook.direction)
+            alongs -= scales * np.einsum("ij,j->i", points, codebook.direction)
         return np.asarray(vectors + alongs[:, None] * codebook.direction, np.float32)
 
     def factors(

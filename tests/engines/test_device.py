@@ -28,7 +28,7 @@ from late_interaction.engines.local.search.cpu import CpuQuery
 from late_interaction.engines.local.search.device import Device, DeviceQuery
 from late_interaction.engines.local.storage.segment import CompressedSegment
 from late_interaction.errors import InvalidRequestError
-from tests.engines.codec_oracle import decoded_by_definition, points_of
+from tests.engines.codec_oracle import decoded_by_definition, points_of, without
 from tests.engines.helpers import record, small_thresholds, state_on_disk, unit_vectors
 
 DEVICES = [
@@ -61,8 +61,9 @@ def decoded(root, dim, bits):
         names = dict(connection.execute("SELECT segment, name FROM segments"))
         rows = connection.execute("SELECT id, segment, position FROM documents").fetchall()
     folder = root / "codebooks" / json.loads(setting)["name"]
-    centroids = points_of(np.load(folder / "centroids.npy"), 4, dim) * np.load(folder / "scales.npy")[:, None]
+    rounded = points_of(np.load(folder / "centroids.npy"), 4, dim) * np.load(folder / "scales.npy")[:, None]
     direction = np.load(folder / "direction.npy")
+    centroids = without(rounded, direction) + np.load(folder / "along.npy")[:, None] * direction
     columns = {
         number: {path.stem: np.load(path) for path in (root / "segments" / name).iterdir()}
         for number, name in names.items()

@@ -484,7 +484,7 @@ def rewrite(path, change):
 def a_smaller_codebook(root):
     """A sound one, of the size and checksum the catalog says, that is not the one the codes were made with."""
     entry = json.loads(read_setting(root, "codebook"))
-    for name in ("centroids.npy", "scales.npy"):
+    for name in ("along.npy", "centroids.npy", "scales.npy"):
         path = root / "codebooks" / entry["name"] / name
         column = np.load(path)[:2]
         data = npy_header(column.shape, column.dtype) + column.tobytes()

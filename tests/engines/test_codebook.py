@@ -57,10 +57,6 @@ def mean_residual(vectors, centroids):
     return np.sqrt(np.maximum(distances(vectors, centroids).min(axis=1), 0)).mean()
 
 
-def rounded(centroids):
-    return Codebook.rounded(centroids, direction_of(centroids))
-
-
 def same(codebook, other):
     return all(
         np.array_equal(getattr(codebook, name), getattr(other, name))
@@ -182,7 +178,7 @@ def test_of_many_centroids_one_nearly_nearest_is_found():
 def test_an_extended_codebook_begins_with_the_old_one():
     old = train(clustered(2000, 60), 250)
     new = clustered(2000, 60, seed=7)
-    more = train(new, 50)
+    more = train(new, 50, old.direction)
     extended = old.extended(more)
     assert len(extended) == 300
     assert np.array_equal(extended.centroids[:250], old.centroids)
@@ -196,16 +192,16 @@ def test_an_extended_codebook_begins_with_the_old_one():
 
 def test_rounding_moves_centroids_little():
     vectors = clustered(500, 60)
-    found = rounded(vectors).centroids
+    found = Codebook.rounded(vectors).centroids
     errors = np.linalg.norm(found - vectors, axis=1) / np.linalg.norm(vectors, axis=1)
     assert errors.mean() < 0.13
     transposed = np.asfortranarray(vectors)
-    assert np.array_equal(rounded(transposed).centroids, found)
+    assert np.array_equal(Codebook.rounded(transposed).centroids, found)
 
 
 @pytest.mark.parametrize(("centroids", "dim"), [(1, 1), (7, 3), (300, DIM)])
 def test_what_is_written_is_read(tmp_path, centroids, dim):
-    codebook = rounded(clustered(centroids, 60, dim=dim))
+    codebook = Codebook.rounded(clustered(centroids, 60, dim=dim))
     entry = write_codebook(tmp_path, "0000000000000001", codebook, 0.25)
     assert entry.centroids == centroids
     assert entry.residual_norm == 0.25
@@ -222,7 +218,7 @@ def test_what_is_written_is_read(tmp_path, centroids, dim):
 
 
 def test_the_columns_are_plain_files(tmp_path):
-    codebook = rounded(clustered(9, 60))
+    codebook = Codebook.rounded(clustered(9, 60))
     entry = write_codebook(tmp_path, "0000000000000003", codebook, 0.25)
     (folder,) = (path.parent for path in tmp_path.rglob("centroids.npy"))
     assert folder.name == entry.name
@@ -262,7 +258,7 @@ def _other_type(path):
     "damage", [_truncate, _lengthen, _empty, _remove_folder, _other_type, lambda path: path.unlink()]
 )
 def test_a_damaged_codebook_is_not_opened(tmp_path, name, damage):
-    entry = write_codebook(tmp_path, "0000000000000004", rounded(clustered(30, 60)), 0.25)
+    entry = write_codebook(tmp_path, "0000000000000004", Codebook.rounded(clustered(30, 60)), 0.25)
     (path,) = tmp_path.rglob(f"{name}.npy")
     damage(path)
     with pytest.raises(CorruptIndexError, match=entry.name):
@@ -271,7 +267,7 @@ def test_a_damaged_codebook_is_not_opened(tmp_path, name, damage):
 
 @pytest.mark.parametrize("change", [{"centroids": 29}, {"centroids": 31}])
 def test_a_catalog_that_says_something_else(tmp_path, change):
-    entry = write_codebook(tmp_path, "0000000000000005", rounded(clustered(30, 60)), 0.25)
+    entry = write_codebook(tmp_path, "0000000000000005", Codebook.rounded(clustered(30, 60)), 0.25)
     with pytest.raises(CorruptIndexError):
         open_codebook(tmp_path, CodebookEntry(**{**vars(entry), **change}), DIM)
     with pytest.raises(CorruptIndexError):
@@ -280,7 +276,7 @@ def test_a_catalog_that_says_something_else(tmp_path, change):
 
 @pytest.mark.parametrize("name", ["along", "direction"])
 def test_a_common_direction_with_nan(tmp_path, name):
-    entry = write_codebook(tmp_path, "0000000000000007", rounded(clustered(30, 60)), 0.25)
+    entry = write_codebook(tmp_path, "0000000000000007", Codebook.rounded(clustered(30, 60)), 0.25)
     (path,) = tmp_path.rglob(f"{name}.npy")
     path.write_bytes(path.read_bytes()[:-4] + np.float32(np.nan).tobytes())
     with pytest.raises(CorruptIndexError, match="NaN"):
@@ -296,7 +292,7 @@ def anisotropic(n, seed=0):
 
 def test_rounding_does_not_touch_the_common_direction():
     vectors = anisotropic(500)
-    codebook = rounded(vectors)
+    codebook = Codebook.rounded(vectors)
     errors = codebook.centroids.astype(np.float64) - vectors
     assert np.abs(errors @ codebook.direction).max() < 1e-6
     across = np.linalg.norm(errors, axis=1).mean()
@@ -334,7 +330,7 @@ def test_differences_along_the_common_direction_count_as_much_more_as_queries_ar
 
 
 def test_a_changed_byte_is_a_problem(tmp_path):
-    entry = write_codebook(tmp_path, "0000000000000006", rounded(clustered(30, 60)), 0.25)
+    entry = write_codebook(tmp_path, "0000000000000006", Codebook.rounded(clustered(30, 60)), 0.25)
     folder, _ = open_codebook(tmp_path, entry, DIM)
     (path,) = tmp_path.rglob("centroids.npy")
     content = bytearray(path.read_bytes())
@@ -368,4 +364,6 @@ def test_two_levels_are_about_as_good_as_one(tokens, clusters, centroids):
     flat = faiss.Kmeans(DIM, centroids, niter=10, seed=5, max_points_per_centroid=10**6, min_points_per_centroid=1)
     flat.train(sample)
     codebook = train(sample, centroids)
-    assert mean_residual(sample, codebook.centroids) < 1.1 * mean_residual(sample, rounded(flat.centroids).centroids)
+    assert mean_residual(sample, codebook.centroids) < 1.1 * mean_residual(
+        sample, Codebook.rounded(flat.centroids).centroids
+    )

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local.quantization.codebook import Codebook, direction_of
+from late_interaction.engines.local.quantization.codebook import Codebook
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search import cpu as scoring
 from late_interaction.engines.local.search import device as device_module
@@ -80,10 +80,6 @@ def decoded(root, dim, bits):
 def near(expected, scores, tokens):
     """Equal but for the rounding of single precision, in sums over so many query tokens."""
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=2e-5 * tokens)
-
-
-def _rounded(centroids):
-    return Codebook.rounded(centroids, direction_of(centroids))
 
 
 class Anything(float):
@@ -340,8 +336,8 @@ def test_what_changes_is_seen(root, name):
 @pytest.mark.parametrize("name", DEVICES)
 def test_threads_that_search_different_states(name):
     """Each gets the centroids of its own state: codes beyond those of another would be followed blindly."""
-    device, few = Device(name), _rounded(unit_vectors(1, 30))
-    codebooks = [few, few.extended(_rounded(unit_vectors(2, 20)))]
+    device, few = Device(name), Codebook.rounded(unit_vectors(1, 30))
+    codebooks = [few, few.extended(Codebook.rounded(unit_vectors(2, 20)))]
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:

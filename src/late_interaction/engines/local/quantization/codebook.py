@@ -126,9 +126,10 @@ class Codebook:
     direction: NDArray[np.float32]
 
     @classmethod
-    def rounded(cls, centroids: NDArray[np.float32], direction: NDArray[np.float32]) -> Codebook:
-        """Return the codebook of some centroids, (centroids, dim), and a common direction."""
-        dim = centroids.shape[1]
+    def rounded(cls, centroids: NDArray[np.float32], direction: NDArray[np.float32] | None = None) -> Codebook:
+        """Return the codebook of some centroids, (centroids, dim), and a common direction, by default that of them."""
+        centroids, dim = np.ascontiguousarray(centroids), centroids.shape[1]
+        direction = direction_of(centroids) if direction is None else direction
         along = centroids @ direction
         across = np.ascontiguousarray(centroids - along[:, None] * direction)
         return cls(dim, *Grid(dim, CENTROID_BITS).encode(across), along, direction)

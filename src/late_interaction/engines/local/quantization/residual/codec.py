@@ -41,6 +41,9 @@ _MIN_DETERMINANT = 0.4
 The solution would then follow from the error of the point alone, and be many times as large as the residual.
 """
 
+_MIN_CENTROID = 1e-4
+"""Squared length of a centroid across the common direction, relative to that along it: below, rounding decides."""
+
 _BLOCK_TOKENS = 1024  # unpacked at a time: half a megabyte at 128 dimensions, which stays in the processor's cache
 
 
@@ -83,8 +86,8 @@ class ResidualCodec:
         products = np.empty((5, len(vectors)), np.float32)
         arguments = codebook.centroids, codes, residuals, packed, self.bits, direction
         kernels.inner_products(*arguments, products)
-        shares, scales = _solved(products, unbiased_scales.astype(np.float32))
-        scales = np.maximum(scales, np.abs(along) / np.float32(self.packing.longest))
+        shares, scales = _solved(products, unbiased_scales.astype(np.float32), codebook.along[codes])
+        scales = np.maximum(scales, self.packing.least_scales(along))
         packed_scales = self.packing.with_shares(scales, self.packing.nearest_shares(shares))
         packed_along = self.packing.nearest_alongs(along, self.packing.scales(packed_scales))
         return {"scales": packed_scales, "along": packed_along, "residuals": packed}
@@ -235,7 +238,7 @@ class ResidualQuery:
 
 
 def _solved(
-    products: NDArray[np.float32], unbiased_scales: NDArray[np.float32]
+    products: NDArray[np.float32], unbiased_scales: NDArray[np.float32], centroids_along: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the shares and scales with which a decoded vector has the right dot products, (n,) each.
 
@@ -245,10 +248,12 @@ def _solved(
     Args:
         products: As `reference.inner_products` returns them, (5, n).
         unbiased_scales: The scales for a share of 1, used where the two conditions hardly differ, (n,).
+        centroids_along: Components of the centroids in the common direction, (n,).
     """
     centroid_squares, centroid_residuals, centroid_points, residual_points, residual_squares = products
     determinants = centroid_squares * residual_points - centroid_points * centroid_residuals
     is_sound = determinants > _MIN_DETERMINANT * centroid_squares * residual_points
+    is_sound &= centroid_squares > _MIN_CENTROID * centroids_along**2
     divisors = np.where(is_sound, determinants, 1)
     missing = (centroid_residuals * residual_points - centroid_points * residual_squares) / divisors
     solved = (centroid_squares * residual_squares - centroid_residuals * centroid_residuals) / divisors

@@ -71,10 +71,12 @@ class Packing:
         levels = np.clip(np.nan_to_num(levels, nan=0, posinf=0, neginf=0), 0, _LEVELS - 1)
         return np.where(levels > 0, levels + np.where(alongs < 0, _LEVELS, 0), 0).astype(np.uint8)
 
-    @property
-    def longest(self) -> float:
-        """The largest value of ``along`` in units of the scale."""
-        return float(self.alongs[_LEVELS - 1])
+    def least_scales(self, alongs: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Return the least scales with which some values of ``along`` can be represented, (n,)."""
+        smallest = np.float32(len(self.shares) * 2.0**-24)
+        lengths = np.abs(alongs)
+        needed = np.maximum(lengths / self.alongs[_LEVELS - 1], smallest)
+        return np.asarray(np.where(lengths > 0, needed, 0), np.float32)
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import faiss
 import numpy as np
@@ -55,7 +56,8 @@ def mean_residual(vectors, centroids):
 
 
 def same(codebook, other):
-    return np.array_equal(codebook.packed, other.packed) and np.array_equal(codebook.scales, other.scales)
+    parts = ("packed", "scales", "direction")
+    return all(np.array_equal(getattr(codebook, part), getattr(other, part)) for part in parts)
 
 
 @settings(max_examples=300)
@@ -184,6 +186,22 @@ def test_an_extended_codebook_begins_with_the_old_one():
     assert np.sqrt(np.maximum(to[np.arange(2000), codes], 0)).mean() < mean_residual(new, old.centroids)
 
 
+@pytest.mark.parametrize("dim", [15, 16, DIM])
+def test_the_direction_is_that_of_the_mean(dim):
+    """Extending keeps it, since old segments depend on it. With few dimensions there is none."""
+    centers = clustered(50, 60, dim=dim) + np.float32(0.5)
+    codebook = Codebook.rounded(centers)
+    mean = codebook.centroids.astype(np.float64).mean(axis=0)
+    expected = mean / np.linalg.norm(mean) if dim >= 16 else np.zeros(dim)
+    np.testing.assert_allclose(codebook.direction, expected, atol=1e-6)
+    np.testing.assert_allclose(codebook.along, codebook.centroids @ expected, atol=1e-5)
+    extended = codebook.extended(Codebook.rounded(-7 * centers))
+    assert np.array_equal(extended.direction, codebook.direction)
+    np.testing.assert_allclose(extended.along[:50], codebook.along, atol=1e-5)
+    without = replace(codebook, direction=np.zeros(dim, np.float32))
+    assert np.array_equal(without.directed().direction, codebook.direction)
+
+
 def test_rounding_moves_centroids_little():
     vectors = clustered(500, 60)
     rounded = Codebook.rounded(vectors).centroids
@@ -209,6 +227,8 @@ def test_what_is_written_is_read(tmp_path, centroids, dim):
     second = write_codebook(tmp_path, "0000000000000002", opened.extended(codebook), 0.5)
     assert second.name != entry.name
     assert same(open_codebook(tmp_path, second, dim)[1], codebook.extended(codebook))
+    assert entry.has_direction
+    assert second.has_direction
 
 
 def test_the_columns_are_plain_files(tmp_path):
@@ -218,6 +238,7 @@ def test_the_columns_are_plain_files(tmp_path):
     assert folder.name == entry.name
     assert np.array_equal(np.load(folder / "centroids.npy"), codebook.packed)
     assert np.array_equal(np.load(folder / "scales.npy"), codebook.scales)
+    assert np.array_equal(np.load(folder / "direction.npy"), codebook.direction)
     assert {(file.name, file.size) for file in entry.files} == {
         (path.name, path.stat().st_size) for path in folder.iterdir()
     }
@@ -242,12 +263,12 @@ def _remove_folder(path):
 def _other_type(path):
     """Of the same size, so that only the header tells."""
     content = path.read_bytes()
-    header = content[:128].replace(b"'|u1'", b"'|i1'").replace(b"'<f2'", b"'<i2'")
+    header = content[:128].replace(b"'|u1'", b"'|i1'").replace(b"'<f2'", b"'<i2'").replace(b"'<f4'", b"'<i4'")
     assert header != content[:128]
     path.write_bytes(header + content[128:])
 
 
-@pytest.mark.parametrize("name", ["centroids", "scales"])
+@pytest.mark.parametrize("name", ["centroids", "scales", "direction"])
 @pytest.mark.parametrize(
     "damage", [_truncate, _lengthen, _empty, _remove_folder, _other_type, lambda path: path.unlink()]
 )
@@ -288,13 +309,16 @@ def test_a_changed_byte_is_a_problem(tmp_path):
         files=st.tuples(
             *(
                 st.builds(ColumnFile, st.just(name), st.integers(0, 2**40), st.integers(0, 2**32 - 1))
-                for name in ("centroids.npy", "scales.npy")
+                for name in ("centroids.npy", "scales.npy", "direction.npy")
             )
         ),
     )
 )
 def test_an_entry_survives_json(entry):
-    assert CodebookEntry.from_json(json.loads(json.dumps(entry.to_json()))) == entry
+    before_format_5 = replace(entry, files=entry.files[:2])
+    for one in (entry, before_format_5):
+        assert CodebookEntry.from_json(json.loads(json.dumps(one.to_json()))) == one
+    assert (entry.has_direction, before_format_5.has_direction) == (True, False)
 
 
 @pytest.mark.parametrize(("tokens", "clusters", "centroids"), [(20_000, 300, 400), (20_000, 3000, 600)])

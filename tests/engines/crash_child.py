@@ -48,6 +48,7 @@ from tests.engines.helpers import (
     stored,
     unit_vectors,
 )
+from tests.engines.old_segments import as_before_format_5
 
 CODE = str(Path(late_interaction.engines.local.__file__).parent)
 THRESHOLDS = 24, 8
@@ -292,6 +293,12 @@ def compressed(root):
     }
 
 
+def compressed_before_format_5(root):
+    """The same, as an older release has written it."""
+    with as_before_format_5():
+        return compressed(root)
+
+
 def with_garbage(root):
     state = few_segments(root)
     for number in range(3):
@@ -347,6 +354,11 @@ ACTIONS = {
         lambda state: {**state, "x": 6, "y": 6, "z": 6, NAMES[3]: 6},
     ),
     "compact what is compressed": (compressed, compressing(lambda engine: engine.compact()), lambda state: state),
+    "convert what is compressed": (
+        compressed_before_format_5,
+        compressing(lambda engine: engine.compact()),
+        lambda state: state,
+    ),
     "open": (with_garbage, opened(lambda engine: None), lambda state: state),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import faiss
 import numpy as np
@@ -215,6 +216,8 @@ def test_what_is_written_is_read(tmp_path, centroids, dim):
     second = write_codebook(tmp_path, "0000000000000002", opened.extended(codebook), 0.5)
     assert second.name != entry.name
     assert same(open_codebook(tmp_path, second, dim)[1], codebook.extended(codebook))
+    assert entry.has_direction
+    assert second.has_direction
 
 
 def test_the_columns_are_plain_files(tmp_path):
@@ -224,6 +227,7 @@ def test_the_columns_are_plain_files(tmp_path):
     assert folder.name == entry.name
     assert np.array_equal(np.load(folder / "centroids.npy"), codebook.packed)
     assert np.array_equal(np.load(folder / "scales.npy"), codebook.scales)
+    assert np.array_equal(np.load(folder / "direction.npy"), codebook.direction)
     assert {(file.name, file.size) for file in entry.files} == {
         (path.name, path.stat().st_size) for path in folder.iterdir()
     }
@@ -355,7 +359,10 @@ def test_a_changed_byte_is_a_problem(tmp_path):
     )
 )
 def test_an_entry_survives_json(entry):
-    assert CodebookEntry.from_json(json.loads(json.dumps(entry.to_json()))) == entry
+    before_format_5 = replace(entry, files=entry.files[:2])
+    for one in (entry, before_format_5):
+        assert CodebookEntry.from_json(json.loads(json.dumps(one.to_json()))) == one
+    assert (entry.has_direction, before_format_5.has_direction) == (True, False)
 
 
 @pytest.mark.parametrize(("tokens", "clusters", "centroids"), [(20_000, 300, 400), (20_000, 3000, 600)])

@@ -107,7 +107,7 @@ def reshape(path):
 
 def retype(path):
     column = np.load(path)
-    others = {"float16": np.uint16, "uint16": np.int16, "uint8": np.int8, "int64": np.uint64}
+    others = {"float16": np.uint16, "float32": np.int32, "uint16": np.int16, "uint8": np.int8, "int64": np.uint64}
     np.save(path, column.view(others[column.dtype.name]))
 
 
@@ -365,10 +365,12 @@ def test_a_damaged_index_loses_no_files(index):
 CODED_FILES = [
     "segments/codes.npy",
     "segments/scales.npy",
+    "segments/along.npy",
     "segments/residuals.npy",
     "segments/offsets.npy",
     "codebooks/centroids.npy",
     "codebooks/scales.npy",
+    "codebooks/direction.npy",
 ]
 
 
@@ -539,7 +541,58 @@ def test_columns_that_make_no_sense(outcomes, name, question):
     assert "Restore the index from a copy" in outcomes[name][question]
 
 
-@pytest.mark.parametrize("name", ["segments/codes.npy", "segments/offsets.npy", "segments/residuals.npy"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("recorded", [True, False], ids=["as the catalog says", "damaged"])
+def test_a_direction_that_is_not_finite(coded, value, recorded):
+    """Scores would be NaN, and the order of hits anything. A stranger may also record its checksum."""
+    path = coded_file(coded, "codebooks/direction.npy")
+    rewrite(path, lambda column: column.__setitem__(3, value))
+    if recorded:
+        entry = json.loads(read_setting(coded, "codebook"))
+        checksum = zlib.crc32(path.read_bytes())
+        files = [[name, size, checksum if name == path.name else old] for name, size, old in entry["files"]]
+        set_setting(coded, "codebook", json.dumps({**entry, "files": files}))
+    for read_only in (True, False):
+        with pytest.raises(CorruptIndexError, match=r"direction\.npy is damaged.*Restore the index from a copy"):
+            LocalEngine.open(coded, read_only=read_only)
+
+
+def columns_of_any_bytes(root):
+    """Factors that no release writes: scales with any bits, which may be read as infinite or as no number."""
+    for name in ("segments/scales.npy", "segments/along.npy", "segments/residuals.npy"):
+        rewrite(coded_file(root, name), lambda column: column.view(np.uint8).fill(255))
+
+
+@pytest.mark.filterwarnings("error")
+def test_factors_that_no_release_writes(coded):
+    """They give some score, which is a number, and verify() says what is damaged."""
+    columns_of_any_bytes(coded)
+    with LocalEngine.open(coded, read_only=True) as engine:
+        scores = [match.score for match in engine.search(QUERY, 1000)]
+        assert len(scores) == 102
+        assert np.isfinite(scores).all()
+        assert np.isfinite(np.concatenate(list(engine.vectors([f"d{n}" for n in range(100)]).values()))).all()
+        assert any(".npy" in problem for problem in engine.verify().problems)
+
+
+@pytest.mark.parametrize("changed", ["twice", "other.npy"])
+def test_a_codebook_of_other_files(coded, changed):
+    entry = json.loads(read_setting(coded, "codebook"))
+    direction = next(file for file in entry["files"] if file[0] == "direction.npy")
+    others = [file for file in entry["files"] if file != direction]
+    more = [direction, direction] if changed == "twice" else [[changed, *direction[1:]]]
+    set_setting(coded, "codebook", json.dumps({**entry, "files": others + more}))
+    assert "Restore the index from a copy" in what_is_found(coded, read_only=True)
+
+
+def test_a_segment_of_other_files(coded):
+    change(coded, "UPDATE segment_files SET name = 'other.npy' WHERE name = 'along.npy'")
+    assert "other.npy" in what_is_found(coded, read_only=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["segments/codes.npy", "segments/offsets.npy", "segments/residuals.npy", "segments/along.npy"]
+)
 def test_damage_is_not_copied_into_files_of_good_checksums(coded, name):
     """Merging reads every byte and makes new checksums. What is damaged must not become what is expected."""
     path = coded_file(coded, name)

@@ -50,7 +50,7 @@ def check_lines(root, action, points):
     result = run(root, "lines", action, points)
     assert result["wrong"] == []
     assert result["deaths"] >= min(points, result["lines"]) * 0.9
-    changes = action not in ("create", "compact", "compact what is compressed", "open")
+    changes = action not in ("create", "compact", "compact what is compressed", "convert what is compressed", "open")
     assert (0 < result["next"] < result["deaths"]) is changes  # some died before the commit and some after
 
 

@@ -30,7 +30,16 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="symlinks and forks of P
 
 KINDS = ("segments", "codebooks")
 UNRECORDED = ("0123456789abcdef", "deadbeefdeadbeef", "0" * 16)
-COLUMNS = ("offsets.npy", "vectors.npy", "codes.npy", "scales.npy", "residuals.npy", "centroids.npy")
+COLUMNS = (
+    "offsets.npy",
+    "vectors.npy",
+    "codes.npy",
+    "scales.npy",
+    "along.npy",
+    "residuals.npy",
+    "centroids.npy",
+    "direction.npy",
+)
 
 
 def a_precious_folder(path):
@@ -214,7 +223,7 @@ def test_folders_of_the_user_inside_an_index_stay(index, parent):
         return {path: what for path, what in tree(index / parent).items() if Path(path).parts[0] in mine}
 
     before = of_mine()
-    assert len(before) == 1 + 4 * 10
+    assert len(before) == 1 + 4 * 12
     write_in_every_way(index)
     assert of_mine() == before
 

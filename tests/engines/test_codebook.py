@@ -359,7 +359,7 @@ def test_a_changed_byte_is_a_problem(tmp_path):
     )
 )
 def test_an_entry_survives_json(entry):
-    before_format_5 = replace(entry, files=entry.files[:2])
+    before_format_5 = replace(entry, files=entry.files[1::2])
     for one in (entry, before_format_5):
         assert CodebookEntry.from_json(json.loads(json.dumps(one.to_json()))) == one
     assert (entry.has_direction, before_format_5.has_direction) == (True, False)

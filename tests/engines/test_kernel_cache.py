@@ -38,7 +38,7 @@ kernels = [getattr(module, name) for module in (compiled, residual) for name in 
 hits = sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels)
 print(json.dumps([[[match.id, match.score] for match in found], hits, compiled.__file__]))
 """
-KERNELS = 9
+KERNELS = 10
 
 
 @pytest.fixture(scope="module")

@@ -541,19 +541,20 @@ def test_columns_that_make_no_sense(outcomes, name, question):
     assert "Restore the index from a copy" in outcomes[name][question]
 
 
+@pytest.mark.parametrize("column", ["along", "direction"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("recorded", [True, False], ids=["as the catalog says", "damaged"])
-def test_a_direction_that_is_not_finite(coded, value, recorded):
+def test_a_direction_that_is_not_finite(coded, column, value, recorded):
     """Scores would be NaN, and the order of hits anything. A stranger may also record its checksum."""
-    path = coded_file(coded, "codebooks/direction.npy")
-    rewrite(path, lambda column: column.__setitem__(3, value))
+    path = coded_file(coded, f"codebooks/{column}.npy")
+    rewrite(path, lambda values: values.__setitem__(3, value))
     if recorded:
         entry = json.loads(read_setting(coded, "codebook"))
         checksum = zlib.crc32(path.read_bytes())
         files = [[name, size, checksum if name == path.name else old] for name, size, old in entry["files"]]
         set_setting(coded, "codebook", json.dumps({**entry, "files": files}))
     for read_only in (True, False):
-        with pytest.raises(CorruptIndexError, match=r"direction\.npy is damaged.*Restore the index from a copy"):
+        with pytest.raises(CorruptIndexError, match=rf"{column}\.npy has NaN.*Restore the index from a copy"):
             LocalEngine.open(coded, read_only=read_only)
 
 

@@ -20,7 +20,7 @@ from tests.engines.kernel_cases import (
 )
 
 STEPS = {1: 1.596, 2: 0.9957, 4: 0.3352, 8: 0.0308}
-NAMES = ("quantize", "unpack", "unpack_factors", "inner_products", "refined_sums", "best_sums")
+NAMES = ("quantize", "unpack", "unpack_factors", "inner_products", "corrected_sums", "refined_sums", "best_sums")
 
 
 def factor_columns(case):
@@ -39,10 +39,15 @@ def projected_residuals(case):
     return (residuals - (residuals @ direction)[:, None] * direction).astype(np.float32)
 
 
-def refined_arguments(case):
+def corrected_arguments(case):
+    """What `corrected_sums` takes."""
+    return *factor_columns(case), case.offsets, case.documents, case.scores, case.query_along
+
+
+def refined_arguments(case, *, corrected=False):
     """What `refined_sums` takes."""
     documents = case.packed, case.offsets, case.documents
-    return *factor_columns(case), *documents, case.scores, case.query, case.query_along, case.bits
+    return *factor_columns(case), *documents, case.scores, case.query, case.query_along, corrected, case.bits
 
 
 def best_arguments(case):
@@ -67,6 +72,10 @@ def run_compiled(name, case):
         out = (np.full((5, tokens), np.nan, np.float32),)
         arguments = case.centroids, case.codes, projected_residuals(case), case.packed, case.bits, case.direction
         compiled.inner_products(*arguments, *out)
+    elif name == "corrected_sums":
+        out = (np.full(len(case.documents), np.nan, np.float32),)
+        if len(case.along) or not len(case.codes):  # not called for segments of old formats
+            compiled.corrected_sums(*corrected_arguments(case), *out)
     elif name == "refined_sums":
         out = (np.full(len(case.documents), np.nan, np.float32),)
         compiled.refined_sums(*refined_arguments(case), *out)
@@ -149,6 +158,29 @@ def test_each_kernel_is_its_reference(case, freeze):
     assert (np.abs(run_compiled("refined_sums", case)[0] - expected) <= tolerance[case.documents]).all()
     expected = reference.best_sums(*best_arguments(case))
     assert (np.abs(run_compiled("best_sums", case)[0] - expected) <= tolerance).all()
+    if len(case.along):
+        expected = reference.corrected_sums(*corrected_arguments(case))
+        assert (np.abs(run_compiled("corrected_sums", case)[0] - expected) <= tolerance[case.documents]).all()
+        clear = np.array([is_clear(case, document) for document in case.documents], bool)
+        expected, found = (
+            reference.refined_sums(*refined_arguments(case, corrected=True)),
+            np.empty(len(clear), np.float32),
+        )
+        compiled.refined_sums(*refined_arguments(case, corrected=True), found)
+        assert (np.abs(found - expected) <= tolerance[case.documents])[clear].all()
+
+
+def corrected_scores(case):
+    """Scores of tokens without their points, (tokens, query tokens), in double precision."""
+    share, _, along = factors_of(case).astype(np.float64)
+    return share[:, None] * case.scores[case.codes] + along[:, None] * case.query_along
+
+
+def is_clear(case, document):
+    """Whether rounding cannot change which token of a document is the best for a query token."""
+    start, end = case.offsets[document : document + 2]
+    best = np.sort(corrected_scores(case)[start:end], axis=0)
+    return end - start < 2 or bool((best[-1] - best[-2] > 1e-5 * sizes(case)[document]).all())
 
 
 def lengths_of_products(case):
@@ -214,6 +246,17 @@ def test_the_reference_is_loops(case):
         expected = sum(scores[t, q] for q, t in enumerate(nearest) if t is not None)
         for i in np.flatnonzero(case.documents == document):
             assert abs(refined[i] - expected) <= tolerance[document]
+    if len(case.along):
+        corrected = reference.corrected_sums(*corrected_arguments(case))
+        by_two = corrected_scores(case)
+        refined = reference.refined_sums(*refined_arguments(case, corrected=True))
+        for i, document in enumerate(case.documents):
+            start, end = case.offsets[document : document + 2]
+            expected = by_two[start:end].max(axis=0).sum() if end > start else 0
+            assert abs(corrected[i] - expected) <= tolerance[document]
+            if end > start and is_clear(case, document):
+                chosen = start + by_two[start:end].argmax(axis=0)
+                assert abs(refined[i] - scores[chosen, np.arange(len(case.query))].sum()) <= tolerance[document]
 
 
 @pytest.mark.parametrize("of", [reference, compiled], ids=["reference", "compiled"])

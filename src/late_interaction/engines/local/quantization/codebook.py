@@ -259,6 +259,7 @@ def open_codebook(root: Path, entry: CodebookEntry, dim: int) -> tuple[ColumnFol
     folder = ColumnFolder(root / CODEBOOKS / entry.name, entry.files, columns)
     zeros = {"along": np.zeros(entry.centroids, np.float32), "direction": np.zeros(dim, np.float32)}
     along, direction = (np.array(folder.columns.get(name, zeros[name])) for name in zeros)
-    if not (np.isfinite(along).all() and np.isfinite(direction).all()):
-        raise CorruptIndexError(f"{folder.path} has a common direction with NaN or infinity. Restore from a copy.")
+    for name, column in {"along": along, "direction": direction}.items():
+        if not np.isfinite(column).all():
+            raise CorruptIndexError(f"{folder.path / name}.npy has NaN or infinity. Restore the index from a copy.")
     return folder, Codebook(dim, folder.columns["centroids"], folder.columns["scales"], along, direction)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import numpy as np
 
 from late_interaction.engines.local import compaction
 from late_interaction.engines.local.quantization import codecs
-from late_interaction.engines.local.quantization.codebook import CodebookEntry
+from late_interaction.engines.local.quantization.codebook import Codebook, CodebookEntry
 from late_interaction.engines.local.quantization.residual import BITS, ResidualCodec
+from late_interaction.engines.local.quantization.training import train
 from late_interaction.engines.local.storage.columns import ColumnWriter
 
 
@@ -34,14 +36,21 @@ def _write_codebook(root, name, codebook, residual_norm):
         return CodebookEntry(writer.name, len(codebook), residual_norm, writer.finish())
 
 
+def _train(sample, centroids, _direction=None):
+    """Train centroids as if there were no common direction."""
+    return train(sample, centroids, np.zeros(sample.shape[1], np.float32))
+
+
 @contextmanager
 def as_before_format_5():
     """Indexes that are opened and closed inside write segments and codebooks of format 4."""
-    write_codebook = compaction.write_codebook
     codecs._CODECS.update(dict.fromkeys(BITS, OldCodec))
-    compaction.write_codebook = _write_codebook
     try:
-        yield
+        with (
+            patch.object(compaction, "write_codebook", _write_codebook),
+            patch.object(compaction, "train", _train),
+            patch.object(Codebook, "directed", lambda codebook: codebook),
+        ):
+            yield
     finally:
         codecs._CODECS.update(dict.fromkeys(BITS, ResidualCodec))
-        compaction.write_codebook = write_codebook

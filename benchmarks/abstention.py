@@ -13,6 +13,9 @@ A query counts as answered if its best hit has at least a threshold of relevance
 collection at one mean cosine: the midpoint between the medians of queries with and without an answer, which varies
 less than the best threshold does. It is applied to the other collection at another mean cosine. Balanced accuracy is
 the mean of the shares of queries with and without an answer that are told right.
+
+The second table has the median relevance of best hits, and by threshold the share of queries with an answer that still
+have a hit, and of queries without one that have none.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ from late_interaction.retrieval.scores import LateRelevance
 if TYPE_CHECKING:
     from benchmarks.data import Vectors
 
+THRESHOLDS = (0.2, 0.4, 0.5, 0.6)
+
 
 def main() -> None:
     """Measure all pairs of collections at different cosines."""
@@ -44,7 +49,7 @@ def main() -> None:
     places = {document["id"]: at for at, document in enumerate(documents)}
     answers = np.array([places[query["relevant"]] for query in queries])
     splits = {"topics": _by_section(documents, answers), "answers": _at_random(len(documents), answers)}
-    result = []
+    result, kept = [], []
     for name, side in splits.items():
         relevances = {}
         for cosine in [None, *options.cosines]:
@@ -56,10 +61,8 @@ def main() -> None:
                 relevances[collection, shown] = best, side[answers] == collection
         result += _rows(name, relevances)
         save(options.json, result)
-        for (collection, cosine), (best, answered) in relevances.items():
-            medians = [f"{each.sum()} queries, median {np.median(best[each]):.3f}" for each in (answered, ~answered)]
-            print(f"{name}, collection {collection}, mean cosine {cosine}: {medians[0]}; without answer {medians[1]}")
-    print(f"\n{table(result)}")
+        kept += [_kept(name, *key, *found) for key, found in relevances.items()]
+    print(f"\n{table(result)}\n\n{table(kept)}")
 
 
 def balanced_accuracy(relevances: np.ndarray, answered: np.ndarray, threshold: float) -> float:
@@ -88,6 +91,16 @@ def _rows(name: str, relevances: dict[tuple[int, float], tuple[np.ndarray, np.nd
             }
         )
     return rows
+
+
+def _kept(name: str, collection: int, cosine: float, relevances: np.ndarray, answered: np.ndarray) -> dict:
+    """Return the median best relevance, and what some thresholds do to queries with and without an answer."""
+    row = {"split": name, "collection": collection, "cosine": cosine}
+    row |= {"median": float(np.median(relevances[answered])), "unanswered": float(np.median(relevances[~answered]))}
+    for threshold in THRESHOLDS:
+        row[f"{threshold} hits"] = float((relevances[answered] >= threshold).mean())
+        row[f"{threshold} empty"] = float((relevances[~answered] < threshold).mean())
+    return row
 
 
 def _midpoint(relevances: np.ndarray, answered: np.ndarray) -> float:

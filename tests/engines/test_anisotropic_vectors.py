@@ -19,11 +19,11 @@ CENTROIDS = 250
 
 LEAST = {
     "cosine 0": (0.92, 0.81, 0.64),
-    "cosine .73": (0.90, 0.74, 0.57),
-    "cosine .91": (0.85, 0.71, 0.51),
-    "cosine .95": (0.85, 0.68, 0.45),
-    "other lengths": (0.84, 0.77, 0.67),
-    "three directions": (0.90, 0.76, 0.57),
+    "cosine .73": (0.90, 0.76, 0.58),
+    "cosine .91": (0.90, 0.74, 0.58),
+    "cosine .95": (0.87, 0.75, 0.57),
+    "other lengths": (0.92, 0.83, 0.74),
+    "three directions": (0.90, 0.77, 0.60),
 }
 """Recall@10 at 4, 2 and 1 bits: about .03 less than was measured, since k-means differs between machines.
 
@@ -47,21 +47,21 @@ def _collection():
 
 @cache
 def _trained(kind):
-    """The rotated vectors and queries of a kind, the codebook, and the centroid of each vector."""
+    """The rotated vectors and queries of a kind, the best documents, the codebook, and the centroid of each vector."""
     vectors, queries = mixed(kind, *_collection())
     turn = rotation(DIM).T
     vectors, queries = np.ascontiguousarray(vectors @ turn), [query @ turn for query in queries]
     codebook = train(vectors, CENTROIDS)
-    return vectors, queries, codebook, codebook.assign(vectors)
+    return vectors, queries, best(queries, vectors), codebook, codebook.assign(vectors)
 
 
 @pytest.mark.parametrize(("at", "bits"), [(0, 4), (1, 2), (2, 1)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_recall_of_decoded_vectors(kind, at, bits):
-    vectors, queries, codebook, codes = _trained(kind)
+    vectors, queries, expected, codebook, codes = _trained(kind)
     codec = ResidualCodec(DIM, bits)
     decoded = codec.decode({"codes": codes, **codec.encode(vectors, codes, codebook)}, codebook)
-    assert recall(queries, vectors, [best(query, decoded) for query in queries]) > LEAST[kind][at]
+    assert recall(expected, best(queries, decoded)) > LEAST[kind][at]
 
 
 def test_search_loses_nothing(root):
@@ -73,5 +73,5 @@ def test_search_loses_nothing(root):
         assert engine.info()["exact_tokens"] == 0
         decoded = np.concatenate(list(engine.vectors([str(at) for at in range(len(documents))]).values()))
         found = [{int(match.id) for match in engine.search(query, 10)} for query in queries]
-    assert recall(queries, decoded, found) > 0.99
-    assert recall(queries, vectors, found) > 0.62
+    assert recall(best(queries, decoded), found) > 0.99
+    assert recall(best(queries, vectors), found) > 0.62

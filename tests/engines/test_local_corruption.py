@@ -370,6 +370,7 @@ CODED_FILES = [
     "segments/offsets.npy",
     "codebooks/centroids.npy",
     "codebooks/scales.npy",
+    "codebooks/along.npy",
     "codebooks/direction.npy",
 ]
 

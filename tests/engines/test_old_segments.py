@@ -199,6 +199,8 @@ def test_compact_converts(old, root, bits):
         assert list(engine.scan()) == documents
         assert engine.verify().problems == ()
         check_scores(engine, root)
+        direction = np.load(root / "codebooks" / codebook_on_disk(root)["name"] / "direction.npy")
+        assert np.linalg.norm(direction) == pytest.approx(1)
         after = recall(engine, vectors)
         assert after > before + {1: 0.15, 2: 0.15, 4: 0.05}[bits]
         assert np.abs(lengths_of(engine.vectors(list(vectors))) - 1).max() < 0.05

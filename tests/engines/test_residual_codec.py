@@ -13,7 +13,7 @@ from late_interaction.engines.local.quantization.residual import BITS, ResidualC
 from tests.engines.codec_oracle import SHARE_STEPS, decoded_by_definition, points_of, without
 from tests.engines.helpers import codebook_on_disk, record, small_thresholds
 
-LARGEST_ERROR = {1: 1.8, 2: 1.0, 4: 0.9, 8: 0.9}
+LARGEST_ERROR = {1: 2.0, 2: 1.3, 4: 1.0, 8: 1.0}
 """Of a decoded vector, relative to the distance of the vector from its centroid, for any vectors.
 
 The grid clips outliers. Where the centroid is the vector itself, rounded, the difference may be one large coordinate.
@@ -193,11 +193,15 @@ def test_codebooks_of_equal_and_of_no_centroids(bits):
 
 @pytest.mark.parametrize("bits", BITS)
 def test_vectors_that_are_all_parallel(bits):
-    rng = np.random.default_rng(0)
-    vectors = (rng.uniform(0.1, 3, size=(200, 1)) * unit(rng.normal(size=(1, 48)))).astype(np.float32)
-    codebook = Codebook.rounded(vectors[:3])
-    found, columns = there_and_back(bits, vectors, codebook)
-    assert errors_of(found, vectors, columns, codebook, bits).max() < LARGEST_ERROR[bits]
+    """Nothing but rounding is left of centroids and residuals across the direction; of some vectors, a little is."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        vectors = rng.uniform(0.1, 3, size=(100, 1)) * unit(rng.normal(size=(1, 48)))
+        for noise in (0, 1e-7, 1e-5, 1e-3):
+            some = (vectors + noise * rng.normal(size=vectors.shape)).astype(np.float32)
+            codebook = Codebook.rounded(some[:3])
+            found, columns = there_and_back(bits, some, codebook)
+            assert errors_of(found, some, columns, codebook, bits).max() < LARGEST_ERROR[bits]
 
 
 @pytest.mark.parametrize("bits", BITS)
@@ -262,17 +266,22 @@ def test_bytes_are_what_they_were(bits):
 
 
 def test_the_direction_is_what_it_was(tmp_path):
-    """Format: of the mean of the rounded centroids, of unit length, in single precision."""
+    """Format: of the mean of the centroids, of unit length, and their components in it, all in single precision."""
     _, centers = known()
     codebook = Codebook.rounded(centers)
-    mean = codebook.centroids.astype(np.float64).mean(axis=0)
+    mean = centers.astype(np.float64).mean(axis=0)
+    direction = mean / np.linalg.norm(mean)
     write_codebook(tmp_path, "0000000000000001", codebook, 0.5)
-    (path,) = tmp_path.rglob("direction.npy")
-    stored = np.load(path)
-    assert stored.dtype == np.float32
-    np.testing.assert_allclose(stored, mean / np.linalg.norm(mean), atol=1e-7)
-    assert np.array_equal(stored, codebook.direction)
-    assert codebook.extended(Codebook.rounded(-3 * centers)).direction is codebook.direction
+    (folder,) = (path.parent for path in tmp_path.rglob("direction.npy"))
+    stored = {path.stem: np.load(path) for path in folder.iterdir()}
+    assert {name: column.dtype.name for name, column in stored.items()} == {
+        "centroids": "uint8", "scales": "float16", "along": "float32", "direction": "float32",
+    }  # fmt: skip
+    np.testing.assert_allclose(stored["direction"], direction, atol=1e-7)
+    np.testing.assert_allclose(stored["along"], centers @ direction, atol=1e-6)
+    across = points_of(stored["centroids"], 4, 16) * stored["scales"].astype(np.float64)[:, None]
+    expected = without(across, direction) + np.outer(stored["along"], direction)
+    np.testing.assert_allclose(codebook.centroids, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("bits", BITS)

@@ -29,7 +29,7 @@ HOSTILE = {
     "C1": "word\x9b31m\x9d0;x\x9c\x85\x90 after",
     "return": "word\rover after",
     "backspace": "word\b\b\b\x00\x7f after",
-    "override": "word\u202eevil\u202c after",
+    "override": "word \u202eevil\u202c after",
     "isolate": "word \u2066a\u2067b\u2068c\u2069\u200f\u200e\u061c after",
     "separators": "word\u2028line\u2029paragraph\x0b\x0c after",
     "markup": "word [bold]b[/bold] [/] [red] [link=http://x]y[/link] after",

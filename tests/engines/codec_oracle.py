@@ -18,17 +18,20 @@ def points_of(packed, bits, dim):
 def unpacked_factors(scales, along, bits, dim):
     """Shares, scales and coefficients in the direction beyond those of the centroids, (n,) each.
 
-    The lowest five bits of a scale are a share from 1 - 16 steps, except with eight bits per dimension. A coefficient
-    is a sign and the logarithm of what it is in units of the length of a usual point, √dim / step, with eight levels
-    per octave; level 0 is zero.
+    The lowest five bits of a scale are a share from 1 - 16 steps. A coefficient is a sign and the logarithm of what it
+    is in units of the length of a usual point, √dim / step, with eight levels per octave; level 0 is zero. With eight
+    bits per dimension there is no share, and the lowest three bits of a scale are eighths of a level.
     """
     packed = np.asarray(scales).view(np.uint16).astype(np.int64)
-    shares = np.ones(len(packed))
+    shares, refinements = np.ones(len(packed)), np.zeros(len(packed))
     if bits in SHARE_STEPS:
         shares = 1 + (packed % 32 - 16) * SHARE_STEPS[bits]
         packed = packed // 32 * 32
+    else:
+        refinements = packed % 8 / 8
+        packed = packed // 8 * 8
     scales = packed.astype(np.uint16).view(np.float16).astype(np.float64)
-    signs, levels = np.where(along < 128, 1.0, -1.0), along % 128
+    signs, levels = np.where(along < 128, 1.0, -1.0), along % 128 + refinements
     lengths = np.where(levels > 0, np.sqrt(dim) / GRID_STEPS[bits] * 2.0 ** ((levels - 64.0) / 8), 0)
     return shares, scales, signs * lengths * scales
 

@@ -24,7 +24,7 @@ class Columns:
     scales: Any  # (tokens,) u16: the bits of a float16, with the code of a share in the lowest
     along: Any  # (tokens,) u8; empty as in segments of old formats
     shares: Any  # (a power of two,) f32
-    alongs: Any  # (256,) f32
+    alongs: Any  # (256 times a power of two,) f32
     centroids: Any  # (centroids, dim) f32
     direction: Any  # (dim,) f32, of unit length; or zeros
     centroids_along: Any  # (centroids,) f32
@@ -58,7 +58,7 @@ def columns(
         scales=_any_scales(rng, tokens),
         along=rng.integers(0, 256, 0 if old else tokens).astype(np.uint8),
         shares=rng.uniform(0.5, 1.5, shares).astype(np.float32),
-        alongs=rng.normal(size=256).astype(np.float32),
+        alongs=rng.normal(size=256 * (16 if shares == 1 and not old else 1)).astype(np.float32),
         centroids=centers.astype(np.float32),
         direction=direction,
         centroids_along=(centers @ direction).astype(np.float32),

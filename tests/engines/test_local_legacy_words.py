@@ -113,7 +113,7 @@ def test_readers_in_progress_go_on(old, lexical):
 
 
 CHILD = """
-import sys, time
+import signal, sys, time
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local.catalog import writer
 before = writer.add_words
@@ -122,6 +122,7 @@ def slowly(*arguments):
     print("inside", flush=True)
     time.sleep(60)
 writer.add_words = slowly
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets background processes ignore it
 with LocalEngine.open(sys.argv[1]) as engine:
     engine.compact()
 """

@@ -63,7 +63,7 @@ def errors_of(found, vectors, columns, codebook, bits):
     """Distances from the vectors relative to those of the centroids, without what half precision cannot tell from 0."""
     dim = vectors.shape[1]
     apart = np.linalg.norm(vectors - codebook.centroids[columns["codes"]].astype(np.float64), axis=1)
-    subnormal = (32 if bits < 8 else 1) * 2.0**-25 * 2 ** (bits - 1) * np.sqrt(dim)
+    subnormal = (32 if bits < 8 else 8) * 2.0**-25 * 2 ** (bits - 1) * np.sqrt(dim)
     rounding = 1e-6 * np.linalg.norm(vectors, axis=1)
     return np.maximum(np.linalg.norm(found - vectors, axis=1) - subnormal - rounding, 0) / np.maximum(apart, 1e-30)
 
@@ -119,7 +119,7 @@ def test_two_dot_products_are_exact(bits, dim, common, exponent):
         is_solved &= np.abs(shares - 1) < 15 * SHARE_STEPS[bits]
     assert is_solved.mean() > (0.9 if dim > 100 else 0.5)
     share_error = np.abs(shares - 1) if bits == 8 else SHARE_STEPS[bits] / 2  # no share is kept with 8 bits
-    scale_error = np.maximum(scales, 2.0**-14) * (2.0**-11 if bits == 8 else 2.0**-6)
+    scale_error = np.maximum(scales, 2.0**-14) * (1.25 * 2.0**-8 if bits == 8 else 2.0**-6)  # 8: rounded twice
     for row, one in zip(matrices, (rest, centroids), strict=True):
         allowed = share_error * np.abs(row[0]) + scale_error * np.abs(row[1])
         errors = np.abs((one * (back - rest)).sum(axis=1))
@@ -245,7 +245,7 @@ BYTES = {
     2: ("33393036f938", [49, 47, 181], ["5638b90a", "b33653a1", "5ebae0d4"]),
     4: ("9d328630cd32", [50, 46, 181], ["7ab3c53a6739a94a", "bcb96b97933674a3", "7aba83547c88b4c5"]),
     8: (
-        "e024a422d024",
+        "e024a922d124",
         [50, 46, 181],
         ["964f639b7c93909b7aaab1526f4f9959", "b091a2774d735a52a2a7708b8d4c759b", "98994c57b0835a6076aa89667589a8af"],
     ),

@@ -78,18 +78,18 @@ class ResidualCodec:
         self, vectors: NDArray[np.float32], codes: NDArray[np.uint16], codebook: Codebook
     ) -> dict[str, NDArray[Any]]:
         """Return the columns of token vectors, (n, dim), with these centroids, (n,)."""
-        direction, kernels = codebook.direction, compiled_kernels()
+        direction = codebook.direction
         residuals = vectors - codebook.centroids[codes]
         along = residuals @ direction
         residuals -= along[:, None] * direction
-        packed, unbiased_scales = self.grid.encode(residuals)
-        products = np.empty((5, len(vectors)), np.float32)
-        arguments = codebook.centroids, codes, residuals, packed, self.bits, direction
-        kernels.inner_products(*arguments, products)
-        shares, scales = _solved(products, unbiased_scales.astype(np.float32), codebook.along[codes])
-        scales = np.maximum(scales, self.packing.least_scales(along))
-        packed_scales = self.packing.with_shares(scales, self.packing.nearest_shares(shares))
-        packed_along = self.packing.nearest_alongs(along, self.packing.scales(packed_scales))
+        packed, half_scales = self.grid.encode(residuals)
+        shares, scales = np.ones(len(vectors), np.float32), half_scales.astype(np.float32)
+        if len(self.packing.shares) > 1:
+            products = np.empty((5, len(vectors)), np.float32)
+            arguments = codebook.centroids, codes, residuals, packed, self.bits, direction
+            compiled_kernels().inner_products(*arguments, products)
+            shares, scales = _solved(products, scales, codebook.along[codes])
+        packed_scales, packed_along = self.packing.packed(shares, scales, along)
         return {"scales": packed_scales, "along": packed_along, "residuals": packed}
 
     def decode(self, columns: Mapping[str, NDArray[Any]], codebook: Codebook) -> NDArray[np.float32]:
@@ -120,8 +120,8 @@ class ResidualCodec:
         """Return what kernels take to unpack factors: columns, tables, and the centroids along the direction."""
         is_new = "along" in columns
         along = columns["along"] if is_new else _NO_ALONG
-        shares = self.packing.shares if is_new else _NO_SHARES
-        return columns["scales"].view(np.uint16), along, shares, self.packing.alongs, codebook.along
+        shares, alongs = (self.packing.shares, self.packing.alongs) if is_new else (_NO_SHARES, _NO_ALONGS)
+        return columns["scales"].view(np.uint16), along, shares, alongs, codebook.along
 
     def query(self, rotated: NDArray[np.float32], codebook: Codebook) -> ResidualQuery:
         """Return what scores stored tokens for a query, (query tokens, dim), on the processor."""
@@ -262,3 +262,4 @@ def _solved(
 
 _NO_ALONG = np.empty(0, np.uint8)
 _NO_SHARES = np.ones(1, np.float32)
+_NO_ALONGS = np.zeros(256, np.float32)

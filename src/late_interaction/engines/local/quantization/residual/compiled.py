@@ -103,9 +103,10 @@ def _share(packed, shares):
 
 
 @nb.njit(**_OPTIONS)
-def _scale(packed, shares):
+def _scale(packed, shares, alongs):
     """Return the half precision number that is left of a packed scale, as a float32."""
-    half = _u32(packed) & _u32(0x7FFF) & _u32(~(len(shares) - 1))
+    low = max(len(shares), len(alongs) // 256) - 1
+    half = _u32(packed) & _u32(0x7FFF) & _u32(~low)
     exponent, fraction = _i32(half >> _u32(10)), _f32(half & _u32(0x3FF))
     if exponent == 0:
         return fraction * _f32(2.0**-24)
@@ -113,8 +114,10 @@ def _scale(packed, shares):
 
 
 @nb.njit(**_OPTIONS)
-def _along(code, share, scale, alongs, centroid_along):
-    return alongs[code] * scale - (share - _f32(1)) * centroid_along
+def _along(packed, code, share, scale, alongs, centroid_along):
+    refinements = len(alongs) // 256
+    level = _i64(code) * refinements + _i64(packed & (refinements - 1))
+    return alongs[level] * scale - (share - _f32(1)) * centroid_along
 
 
 _factor_types = [readable(_u16), readable(_u8), readable(_f32), readable(_f32), readable(_f32)]
@@ -124,12 +127,12 @@ _factor_types = [readable(_u16), readable(_u8), readable(_f32), readable(_f32), 
 def unpack_factors(scales, along, shares, alongs, centroids_along, codes, tokens, factors):
     for i in range(len(tokens)):
         token = tokens[i]
-        share, scale = _share(scales[token], shares), _scale(scales[token], shares)
+        share, scale = _share(scales[token], shares), _scale(scales[token], shares, alongs)
         factors[0, i] = share
         factors[1, i] = scale
         factors[2, i] = _f32(0)
         if len(along):
-            factors[2, i] = _along(along[token], share, scale, alongs, centroids_along[codes[token]])
+            factors[2, i] = _along(scales[token], along[token], share, scale, alongs, centroids_along[codes[token]])
 
 
 @_compiler.kernel(
@@ -199,8 +202,8 @@ def corrected_sums(
                 best[lane] = -np.inf
             for token in range(start, end):
                 row = centroid_scores[codes[token]]
-                share, scale = _share(scales[token], shares), _scale(scales[token], shares)
-                third = _along(along[token], share, scale, alongs, centroids_along[codes[token]])
+                share, scale = _share(scales[token], shares), _scale(scales[token], shares, alongs)
+                third = _along(scales[token], along[token], share, scale, alongs, centroids_along[codes[token]])
                 for lane in range(lanes):
                     best[lane] = max(best[lane], share * row[lane] + third * query_along[lane])
             for lane in range(lanes):
@@ -260,8 +263,8 @@ def refined_sums(
             row = centroid_scores[codes[token]]
             at = _i32(token - start)
             if corrected:
-                share, scale = _share(scales[token], shares), _scale(scales[token], shares)
-                third = _along(along[token], share, scale, alongs, centroids_along[codes[token]])
+                share, scale = _share(scales[token], shares), _scale(scales[token], shares, alongs)
+                third = _along(scales[token], along[token], share, scale, alongs, centroids_along[codes[token]])
                 for lane in range(lanes):
                     score = share * row[lane] + third * query_along[lane]
                     found[lane] = at if score > best[lane] else found[lane]
@@ -273,11 +276,11 @@ def refined_sums(
         total = _f32(0)
         for lane in range(lanes):
             token = start + found[lane]
-            share, scale = _share(scales[token], shares), _scale(scales[token], shares)
+            share, scale = _share(scales[token], shares), _scale(scales[token], shares, alongs)
             if not corrected:
                 best[lane] *= share
                 if len(along):
-                    third = _along(along[token], share, scale, alongs, centroids_along[codes[token]])
+                    third = _along(scales[token], along[token], share, scale, alongs, centroids_along[codes[token]])
                     best[lane] += third * query_along[lane]
             total += best[lane] + scale * (_dot_levels(packed[token], query[lane], bits) - middle[lane])
         sums[i] = total

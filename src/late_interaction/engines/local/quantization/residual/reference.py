@@ -69,17 +69,20 @@ def unpack_factors(
         scales: The packed scale of each token, the bits of a float16 with the code of a share in the lowest, (tokens,).
         along: The code of the coefficient of each token along the common direction, (tokens,); empty in old segments.
         shares: The values of shares, by code; a power of two of them.
-        alongs: The values of coefficients in units of the scale, by code, (256,).
+        alongs: The values of coefficients in units of the scale, by code and the lowest bits of the scale, (256 times a
+            power of two,).
         centroids_along: The component of each centroid in the common direction, (centroids,).
         codes: The centroid of each token, (tokens,).
         tokens: The numbers of the tokens to unpack, (n,).
     """
     packed = scales[tokens]
-    mask = np.uint16(len(shares) - 1)
-    share, scale = shares[packed & mask], (packed & ~mask & np.uint16(0x7FFF)).view(np.float16).astype(np.float32)
+    refinements = len(alongs) // 256
+    low = np.uint16(max(len(shares), refinements) - 1)
+    share, scale = shares[packed % len(shares)], (packed & ~low & np.uint16(0x7FFF)).view(np.float16).astype(np.float32)
     third = np.zeros(len(tokens), np.float32)
     if len(along):
-        third = alongs[along[tokens]] * scale - (share - 1) * centroids_along[codes[tokens]]
+        levels = along[tokens].astype(np.int64) * refinements + packed % refinements
+        third = alongs[levels] * scale - (share - 1) * centroids_along[codes[tokens]]
     return np.stack([share, scale, third])
 
 

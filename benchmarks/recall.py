@@ -57,7 +57,7 @@ def _sizes(vectors: Vectors, built: dict, bits: int) -> dict:
         "bits": bits,
         "centroids": built["centroids"],
         "bytes/token": built["vector_bytes"] / built["tokens"],
-        "bound": 4 + dim * bits / 8 + 2,
+        "bound": 5 + dim * bits / 8 + 2,
         "upsert s": built["seconds"]["upsert"],
         "compress s": built["seconds"]["compress"],
     }

@@ -10,7 +10,7 @@ from tests.torture.driver import KINDS, UnavailableError, kind_module, run_kind
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals, forks and renames of open files are those of POSIX")
 
-_TRIALS = {"kills": 4, "syscalls": 90, "interrupts": 150, "flips": 50, "forks": 6, "renames": 40}
+_TRIALS = {"kills": 4, "syscalls": 60, "interrupts": 90, "flips": 30, "forks": 4, "renames": 25}
 _MOST_FAULTS = 5  # enough to see what is wrong
 
 

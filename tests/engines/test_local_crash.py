@@ -37,7 +37,7 @@ def check_moments(root, seed, rounds):
 
 
 def test_killed_at_random_moments(root):
-    check_moments(root, seed=1, rounds=300)
+    check_moments(root, seed=1, rounds=120)
 
 
 @pytest.mark.slow

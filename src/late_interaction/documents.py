@@ -175,8 +175,9 @@ class Hit:
             encoders. With 5,000 software descriptions, a threshold of 0.2 drops no best hit; 0.4 leaves a hit to 96 of
             100 queries with an answer and drops all hits of 17 to 30 of 100 without; 0.5: 84 and 57 to 73; 0.6: 67 and
             83 to 88 (`benchmarks.abstention`). ``lexical``: BM25 as a share of the highest score that any document
-            could have for the query; if the engine cannot tell, ``score / (1 + score)``. ``hybrid``: the sum of reciprocal ranks divided by its maximum, which
-            tells ranks alone: the best hit has a high one, related or not.
+            could have for the query; if the engine cannot tell, ``score / (1 + score)``. ``hybrid``: the sum of
+            reciprocal ranks divided by its maximum, which tells ranks alone: the best hit has a high one, related or
+            not.
     """
 
     document: Document

@@ -53,7 +53,7 @@ _MARGIN_DEVIATIONS = (3.5, 3.5, 3.5)
 """Margin for rescoring a candidate, in standard deviations of the score correction, by stage (`benchmarks.recall`)."""
 
 _SHARED_MARGIN_DEVIATIONS = (3.5, 4.5, 4.5)
-"""The same where all vectors share a direction: corrections of the later stages are smaller there, but less normal."""
+"""The same where all vectors share a direction: with margins as above, the last two stages miss more there."""
 
 
 def search(

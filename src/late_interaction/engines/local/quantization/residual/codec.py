@@ -10,6 +10,8 @@ encoder lie in a narrow cone, queries point there too, and an error there would 
 ``share``, near 1, and ``scale`` make two dot products of the rest exact: with the rest of the vector, and with that of
 its centroid. MaxSim takes the tokens nearest to a query token, so errors in the direction of the token count most.
 
+With 8 bits, where it would hardly differ from 1, there is no share (see `factors`).
+
 Segments of formats before 5 have no ``along``: their share is 1, and the point keeps the common direction.
 """
 

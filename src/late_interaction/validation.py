@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import operator
 import reprlib
@@ -26,6 +27,7 @@ __all__ = [
     "check_query",
     "check_string",
     "check_vectors",
+    "did_you_mean",
     "is_id",
     "is_invisible",
     "plain_json",
@@ -42,6 +44,17 @@ _INVISIBLE_CATEGORIES = frozenset(("Cc", "Cf", "Mc", "Me", "Mn", "Zl", "Zp", "Zs
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffc")
 # Format characters with a shape: Unicode's Prepended_Concatenation_Mark, such as the Arabic number sign.
 _VISIBLE_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+
+
+def did_you_mean(given: object, known: Iterable[str]) -> str:
+    """Return a sentence that suggests the nearest known name, to follow an error; empty if none is near.
+
+    Example:
+        >>> "Unknown mode 'lexcial'." + did_you_mean("lexcial", ["late", "lexical", "hybrid"])
+        "Unknown mode 'lexcial'. Did you mean 'lexical'?"
+    """
+    near = difflib.get_close_matches(given, list(known), n=1) if isinstance(given, str) else []
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def check_string(value: object, name: str) -> None:

@@ -9,8 +9,10 @@ from late_interaction.encoders import reads_images
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index
 from late_interaction.index_encoder import as_encoder
+from late_interaction.validation import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import TypeAlias
 
     from late_interaction.encoders import Encoder
@@ -18,7 +20,26 @@ if TYPE_CHECKING:
     IndexOrPath: TypeAlias = Index | str | os.PathLike[str]
     EncoderOrName: TypeAlias = Encoder | str | os.PathLike[str]
 
-__all__ = ["as_index", "encoder_name", "engine_name", "source_of", "takes_images"]
+__all__ = ["as_index", "check_known", "encoder_name", "engine_name", "source_of", "takes_images"]
+
+
+def check_known(given: Iterable[str], known: Iterable[str], method: str) -> None:
+    """Refuse keyword arguments that a method does not have: a misspelt filter must not become no filter.
+
+    Args:
+        given: Names of the arguments.
+        known: Names that are allowed.
+        method: The name of the method, for the error.
+
+    Raises:
+        InvalidRequestError: One is unknown.
+    """
+    known = sorted(known)
+    for name in given:
+        if name not in known:
+            raise InvalidRequestError(
+                f"{method} has no argument {name!r}.{did_you_mean(name, known)} Allowed: {', '.join(known)}."
+            )
 
 
 def as_index(index: object, *, read_only: bool = False, encoder: object = None) -> Index:

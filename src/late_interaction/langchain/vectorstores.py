@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.vectorstores import VectorStore
 
-from late_interaction.adapters.arguments import as_index, takes_images
+from late_interaction.adapters.arguments import as_index, check_known, takes_images
 from late_interaction.adapters.documents import as_documents, column
 from late_interaction.adapters.event_loop import async_search, async_write
 from late_interaction.adapters.results import diversity_options, search
@@ -165,8 +165,7 @@ class LateInteractionVectorStore(VectorStore):
         return lambda relevance: relevance  # a hit knows its relevance
 
     def _search(self, query: str, k: int, given: dict[str, Any], **options: Any) -> list[Hit]:
-        if unknown := given.keys() - {"filter", "mode"}:
-            raise InvalidRequestError(f"Unknown arguments: {', '.join(sorted(unknown))}. Known: k, filter, mode.")
+        check_known(given, ("filter", "mode"), "The search")
         passes = given.get("filter")
         where = (lambda document: passes(to_langchain(document))) if callable(passes) else passes
         return search(self.index, query, k, where=where, mode=given.get("mode", "late"), **options)

@@ -192,12 +192,7 @@ def _remembered(record: EncoderRecord | None) -> Encoder:
             f"folder of that name. Pass the one you mean: {_call(record)}."
         )
     try:
-        return shared_encoder(
-            source,
-            revision=record.revision,
-            local_files_only=True,
-            image_tokens_only=record.options.get("image_tokens_only", False),
-        )
+        return shared_encoder(source, **record.load_options)
     except UnsupportedCheckpointError as error:
         reason = "is not in the local cache and is not downloaded without your consent"
         if not is_hub_name(source):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from late_interaction.collection import Collection
 from late_interaction.explanations.stored import explain_many, explain_stored
 from late_interaction.index_encoder import IndexEncoder
 from late_interaction.indexing import add_documents
-from late_interaction.opening import open_index
+from late_interaction.opening import open_index, reopen, reopening
 from late_interaction.profiling import printed_profile
 from late_interaction.retrieval.modes import search_many
 from late_interaction.retrieval.request import Mode, SearchRequest
@@ -41,6 +42,10 @@ class Index(Collection):
 
     **Durability.** Every write is one transaction, durable once it has returned (`Capabilities` says what an engine
     other than the local one promises).
+
+    **Copies.** A pickled index is its path: where it arrives, it is opened with ``read_only=True``. An encoder that was
+    loaded by name is loaded by name there; one of your own is pickled too. A copy, by `copy.copy` or `copy.deepcopy`,
+    is another opening of the same directory.
 
     Args:
         engine: Where documents and vectors are kept.
@@ -259,3 +264,14 @@ class Index(Collection):
     def info(self) -> dict[str, Any]:
         """Return size, layout, settings and encoder of the index, as JSON values."""
         return {**self._engine.info(), "encoder": self._encoder.info()}
+
+    def __deepcopy__(self, memo: object) -> Index:
+        location, settings = reopening(self._engine)
+        return reopen(type(self), location, self._encoder.given, settings, read_only=self._engine.read_only)
+
+    def __copy__(self) -> Index:
+        return self.__deepcopy__(None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        location, settings = reopening(self._engine)
+        return partial(reopen, read_only=True), (type(self), location, self._encoder.given, settings)

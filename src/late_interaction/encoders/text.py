@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.encoders.batching import batches
+from late_interaction.encoders.by_name import NamedEncoder
 from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, probe
 from late_interaction.encoders.strings import checked, spans
 from late_interaction.encoders.turns import FairLock
@@ -30,7 +31,7 @@ _BATCH_TOKENS = 8192
 _NO_LIMIT = 2**31 - 1  # tokens; some checkpoints set 1e30, which overflows in tokenizers
 
 
-class TextEncoder:
+class TextEncoder(NamedEncoder):
     """Encodes text with a `sentence_transformers.MultiVectorEncoder`.
 
     `load_encoder` creates one from a name. Construct one yourself to use a model that is already loaded.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.bridge.pydantic import Field, field_serializer
+from llama_index.core.bridge.pydantic import BaseModel, Field, field_serializer
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
@@ -12,7 +12,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from late_interaction.adapters.arguments import encoder_name, source_of
-from late_interaction.adapters.rerank import opened, ranked
+from late_interaction.adapters.rerank import opened, ranked, sharing_encoder
 from late_interaction.adapters.results import RETRIEVAL_SCORE
 from late_interaction.errors import InvalidRequestError
 from late_interaction.llama_index.nodes import from_node, with_hidden
@@ -35,7 +35,9 @@ class LateInteractionRerank(BaseNodePostprocessor):
     what the median node of the index gets; with an encoder alone, the median of the nodes given.
 
     ``to_dict`` writes the index as its path and the encoder as its name, from which ``from_dict`` opens them again. A
-    custom encoder has none: ``from_dict(data, encoder=…)``.
+    custom encoder has none: ``from_dict(data, encoder=…)``. A pickled reranker is the path of its index, opened for
+    reading where it arrives, or its encoder: the name of one that was loaded by name; one of your own must pickle
+    itself.
 
     **Thread safety.** Any thread may call.
 
@@ -76,6 +78,14 @@ class LateInteractionRerank(BaseNodePostprocessor):
     @field_serializer("encoder")
     def _source_of(self, encoder: Encoder | None) -> str | None:
         return source_of(encoder)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> LateInteractionRerank:
+        return super().__deepcopy__(sharing_encoder(memo, self.encoder))
+
+    def __getstate__(self) -> dict[Any, Any]:
+        # Not that of LlamaIndex, which deletes from this object, and from the pickle, what cannot be pickled.
+        state = BaseModel.__getstate__(self)
+        return {**state, "__dict__": dict(state["__dict__"])}
 
     @classmethod
     def class_name(cls) -> str:

@@ -78,6 +78,11 @@ class Reading(Engine):
         return self._root
 
     @property
+    def reopening(self) -> tuple[str, dict[str, Any]]:
+        """The directory, and the device if there is one."""
+        return str(self._root), {} if self._device is None else {"device": str(self._device.torch_device)}
+
+    @property
     def dim(self) -> int:
         """Dimension of the token vectors."""
         return self._dim

@@ -87,8 +87,13 @@ class Index(Collection):
         ``bits``, ``pooling``, ``dim`` and ``language`` are chosen when an index is created and cannot be changed:
         leave them out next time.
 
+        An index that this process has open with the same settings may be opened again, for example by a cell of a
+        notebook that is run twice. Both objects use the same files, and each is closed on its own. One that nothing
+        refers to counts as closed.
+
         Args:
-            path: The directory.
+            path: The directory. ``~`` and ``~user`` are home directories. A name that begins as an address, such as
+                ``http:``, is refused: for a directory of this name, write ``./http:``.
             encoder: An `Encoder`, or what `load_encoder` takes. The index remembers it: leave it out next time, unless
                 it is an object of your own.
             bits: 1, 2, 4 (the default) or 8 for each dimension of a stored vector, or None to keep float16.
@@ -101,7 +106,7 @@ class Index(Collection):
 
         Raises:
             IndexNotFoundError: The directory has no index, and there is no encoder to create one for.
-            IndexLockedError: Another writer has the index open.
+            IndexLockedError: Another process writes the index, or this one with another ``device``.
             IncompatibleEncoderError: The index was built with another encoder.
             InvalidRequestError: A setting is invalid, or differs from the index's.
             CorruptIndexError: The files are damaged.

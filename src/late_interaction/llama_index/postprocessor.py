@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.bridge.pydantic import BaseModel, Field, field_serializer
+from llama_index.core.bridge.pydantic import Field, field_serializer
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
@@ -16,6 +16,7 @@ from late_interaction.adapters.rerank import opened, ranked, sharing_encoder
 from late_interaction.adapters.results import RETRIEVAL_SCORE
 from late_interaction.errors import InvalidRequestError
 from late_interaction.llama_index.nodes import from_node, with_hidden
+from late_interaction.llama_index.pickling import PickledWhole
 
 if TYPE_CHECKING:
     from late_interaction.adapters.arguments import EncoderOrName, IndexOrPath
@@ -27,7 +28,7 @@ __all__ = ["LateInteractionRerank"]
 _dispatcher = get_dispatcher(__name__)
 
 
-class LateInteractionRerank(BaseNodePostprocessor):
+class LateInteractionRerank(PickledWhole, BaseNodePostprocessor):
     """Orders nodes by MaxSim and keeps the best.
 
     With an index, nodes it holds (same id, same text) are scored from their stored vectors; only the rest are encoded.
@@ -81,11 +82,6 @@ class LateInteractionRerank(BaseNodePostprocessor):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> LateInteractionRerank:
         return super().__deepcopy__(sharing_encoder(memo, self.encoder))
-
-    def __getstate__(self) -> dict[Any, Any]:
-        # Not that of LlamaIndex, which deletes from this object, and from the pickle, what cannot be pickled.
-        state = BaseModel.__getstate__(self)
-        return {**state, "__dict__": dict(state["__dict__"])}
 
     @classmethod
     def class_name(cls) -> str:

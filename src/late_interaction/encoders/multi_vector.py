@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.checkpoint import Checkpoint
 
-__all__ = ["check", "is_native", "is_pylate", "is_stanford", "load", "module_types"]
+__all__ = ["check", "is_native", "is_pylate", "is_stanford", "load", "module_types", "wrap"]
 
 
 def is_stanford(checkpoint: Checkpoint) -> bool:
@@ -63,11 +63,26 @@ def load(checkpoint: Checkpoint) -> TextEncoder:
         InvalidRequestError: ``image_tokens_only`` for a model that reads no images.
     """
     model = _load_model(checkpoint)
-    source, revision = checkpoint.source, checkpoint.revision
+    if not model.supports("image"):
+        checkpoint.refuse_image_options()
+    return wrap(
+        model,
+        source=checkpoint.source,
+        revision=checkpoint.revision,
+        image_tokens_only=checkpoint.image_tokens_only,
+    )
+
+
+def wrap(
+    model: MultiVectorEncoder,
+    *,
+    source: str | None = None,
+    revision: str | None = None,
+    image_tokens_only: bool = False,
+) -> TextEncoder:
+    """Return the encoder of a model, which reads images too if the model does. See `TextImageEncoder`."""
     if model.supports("image"):
-        tokens_only = checkpoint.image_tokens_only
-        return TextImageEncoder(model, source=source, revision=revision, image_tokens_only=tokens_only)
-    checkpoint.refuse_image_options()
+        return TextImageEncoder(model, source=source, revision=revision, image_tokens_only=image_tokens_only)
     return TextEncoder(model, source=source, revision=revision)
 
 

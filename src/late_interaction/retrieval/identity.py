@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from late_interaction.documents import Document
 from late_interaction.errors import DuplicateIdError, InvalidDocumentError
@@ -10,7 +10,9 @@ from late_interaction.errors import DuplicateIdError, InvalidDocumentError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["as_document", "has_same_content", "unique_documents"]
+__all__ = ["as_document", "has_same_content", "unique_documents", "unique_pairs"]
+
+_Vectors = TypeVar("_Vectors")
 
 
 def as_document(document: object) -> Document:
@@ -43,12 +45,19 @@ def unique_documents(documents: Iterable[Document | str], ids: list[str]) -> Ite
     Raises:
         DuplicateIdError: Two different documents have the same id.
     """
+    return (document for document, _ in unique_pairs(((document, None) for document in documents), ids))
+
+
+def unique_pairs(
+    pairs: Iterable[tuple[Document | str, _Vectors]], ids: list[str]
+) -> Iterator[tuple[Document, _Vectors]]:
+    """Yield documents with what belongs to each, as `unique_documents`; of equal documents the first."""
     seen: dict[str, bool] = {}
-    for given in documents:
+    for given, vectors in pairs:
         document = as_document(given)
         ids.append(document.id)
         if document.id not in seen:
             seen[document.id] = document.has_content_id
-            yield document
+            yield document, vectors
         elif not (seen[document.id] and document.has_content_id):
             raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")

@@ -63,6 +63,7 @@ class Reading(Engine):
             compact=True,
             copy=True,
             sources=True,
+            keeps_vectors=True,
         )
 
     @property

@@ -33,16 +33,18 @@ _LENGTH_BYTES = 8
 class IncomingRow(NamedTuple):
     """A document to add: its row, the values in its metadata as filters find them, and its words.
 
-    Words are None in an index whose words are those of an older format.
+    Words are None in an index whose words are those of an older format. ``keeps_vectors``: it has no vectors of its
+    own, but those of the stored document.
     """
 
     document: DocumentRow
     fields: list[FieldRow]
     words: DocumentWords | None
+    keeps_vectors: bool
 
 
 class Incoming:
-    """The documents to add, in the order of their vectors in the new segment.
+    """The documents to add, in order. Those with vectors have them in the new segment in the same order.
 
     Args:
         root: The directory of the index, in which a temporary file holds the rows if there are many.
@@ -55,6 +57,7 @@ class Incoming:
         self._buffer = bytearray()
         self._file: FileIO | None = None  # unbuffered: a forked child has nothing to write a second time
         self._ids: dict[str, None] = {}
+        self._has_kept = False
 
     @property
     def ids(self) -> list[str]:
@@ -70,7 +73,7 @@ class Incoming:
         if self._file is not None:
             self._file.close()
 
-    def append(self, document: Document, root: int | None) -> None:
+    def append(self, document: Document, root: int | None, *, keeps_vectors: bool = False) -> None:
         """Append a document that was read from this root.
 
         Raises:
@@ -80,8 +83,10 @@ class Incoming:
         if document.id in self._ids:
             raise DuplicateIdError(f"The id {document.id!r} occurs twice in one call. Nothing was added.")
         self._ids[document.id] = None
+        self._has_kept = self._has_kept or keeps_vectors
         words = () if self._tokenizer is None else words_of(document.text_to_encode, self._tokenizer)
-        row = marshal.dumps((tuple(DocumentRow.of(document, root)), list(field_rows(document.metadata)), tuple(words)))
+        fields = list(field_rows(document.metadata))
+        row = marshal.dumps((tuple(DocumentRow.of(document, root)), fields, tuple(words), keeps_vectors))
         self._buffer += len(row).to_bytes(_LENGTH_BYTES, "little") + row
         if len(self._buffer) > _MAX_BUFFER_BYTES:
             self._spill()
@@ -94,8 +99,13 @@ class Incoming:
             sources.insert(0, BufferedReader(self._file))
         for source in sources:
             while length := source.read(_LENGTH_BYTES):
-                row, fields, words = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # see above
-                yield IncomingRow(DocumentRow(*row), fields, DocumentWords(*words) if words else None)
+                values = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # see above
+                row, fields, words, keeps_vectors = values
+                yield IncomingRow(DocumentRow(*row), fields, DocumentWords(*words) if words else None, keeps_vectors)
+
+    def kept(self) -> Iterator[Document]:
+        """Yield the documents that keep the stored vectors."""
+        return (row.document.document() for row in (self if self._has_kept else ()) if row.keeps_vectors)
 
     def _spill(self) -> None:
         with disk_errors(self._root):

@@ -196,12 +196,12 @@ def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32
 
 def _without_torch(vectors: Any) -> Any:
     """Return tensors of torch as arrays: of any device, with or without gradient, also of bfloat16."""
-    torch = sys.modules.get("torch")  # loaded if there are tensors
-    if torch is None:
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)  # torch is loaded if there are tensors
+    if tensor is None:
         return vectors
-    if isinstance(vectors, torch.Tensor):
+    if isinstance(vectors, tensor):
         return (vectors.float() if vectors.is_floating_point() else vectors).numpy(force=True)
-    if isinstance(vectors, (list, tuple)) and any(isinstance(vector, torch.Tensor) for vector in vectors):
+    if isinstance(vectors, (list, tuple)) and any(isinstance(vector, tensor) for vector in vectors):
         return [_without_torch(vector) for vector in vectors]
     return vectors
 

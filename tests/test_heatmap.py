@@ -160,7 +160,7 @@ class TestOtherEncoders:
             index.add(read_paths([report], modalities=["image"]))
             name = f"{report.as_posix()}#page=2"
             assert len(index.engine.vectors([name])[name]) < 30
-            assert len(index.explain("red", name).boxes) == 65
+            assert len(index.explain("red", name).patches) == 65
             assert index.explain("red", name).spans[0].similarity == pytest.approx(1, abs=1e-3)
 
     def test_pooled_pages_that_are_gone_are_left_out_of_many(self, tmp_path, report):

@@ -12,7 +12,6 @@ from PIL import Image
 from late_interaction import Index
 from late_interaction.errors import ImageUnavailableError
 from late_interaction.images import pictures
-from late_interaction.images.page_files import PageFiles
 from late_interaction.images.page_image import PageImage, load_pages
 from late_interaction.readers import read_paths
 from tests import pdfs
@@ -105,17 +104,22 @@ def test_adding_a_long_file_opens_it_a_few_times(tmp_path, opened, keep_images):
 
 def test_a_file_that_changes_in_between(tmp_path):
     path = write_pages(tmp_path / "a.pdf")
-    pages = pages_of(path)
-    with PageFiles() as files:
-        pages[0].load(files=files)
+    old = pages_of(path)
+    write_pages(tmp_path / "b.pdf", first=1).replace(tmp_path / "a.pdf")
+    new = pages_of(path)
+    write_pages(path)
+
+    def pages():
+        yield old[0]
         write_pages(tmp_path / "b.pdf", first=1).replace(path)
-        with pytest.raises(ImageUnavailableError, match="has changed"):
-            pages[1].load(files=files)
-        new = pages_of(path)
-        assert seen(new[0].load(files=files)) == 1  # not what the file was when it was opened
-        path.unlink()
-        with pytest.raises(ImageUnavailableError, match="does not exist"):
-            new[1].load(files=files)
+        yield new[1]
+
+    assert [seen(image) for image in load_pages(pages(), viewed_size)] == [0, 2]  # not what it was when it was opened
+    with pytest.raises(ImageUnavailableError, match="has changed"):
+        load_pages(new[:1] + old[1:], viewed_size)
+    path.unlink()
+    with pytest.raises(ImageUnavailableError, match="does not exist"):
+        load_pages(new, viewed_size)
 
 
 @has_descriptors

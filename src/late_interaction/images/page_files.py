@@ -38,7 +38,7 @@ class PageFiles:
 
     Example:
         >>> with PageFiles() as files:  # doctest: +SKIP
-        ...     images = [page.load(files=files) for page in pages]
+        ...     images = [files.pdf("report.pdf").render(page, 1) for page in (1, 2)]
     """
 
     def __init__(self) -> None:

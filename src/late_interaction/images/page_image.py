@@ -130,33 +130,33 @@ class PageImage:
         with PageFiles() as files:
             return self._made_thumbnail(files)
 
-    def load(self, viewed_size: ViewedSize | None = None, *, files: PageFiles | None = None) -> Image:
+    def load(self, viewed_size: ViewedSize | None = None) -> Image:
         """Return the image, RGB and upright: from memory or the file, otherwise the thumbnail.
 
         Args:
             viewed_size: Returns the size in pixels to which a model resizes an image of a width and height (see
                 `late_interaction.encoders.PageEncoder`). A page of a PDF is rendered large enough for it. Without it, a
                 page is rendered at 144 dpi, for display.
-            files: Opens the file, for several pages of one file; None opens it for this page alone.
 
         Raises:
             ImageUnavailableError: The file is missing, has changed or cannot be read, and there is no thumbnail.
         """
-        try:
-            if files is not None:
-                return self._original(viewed_size, files)
-            with PageFiles() as opened:
-                return self._original(viewed_size, opened)
-        except ImageUnavailableError:
-            if self._thumbnail is None:
-                raise
-            return from_bytes(self._thumbnail)
+        with PageFiles() as files:
+            return self._loaded(viewed_size, files)
 
     def loaded_size(self, viewed_size: ViewedSize) -> tuple[int, int]:
         """Return the width and height in pixels of the image that `load` returns for a model, without loading it."""
         if self.path is not None and _is_pdf(self.path):
             return rendered_size((self.width, self.height), self._scale(viewed_size))
         return int(self.width), int(self.height)
+
+    def _loaded(self, viewed_size: ViewedSize | None, files: PageFiles) -> Image:
+        try:
+            return self._original(viewed_size, files)
+        except ImageUnavailableError:
+            if self._thumbnail is None:
+                raise
+            return from_bytes(self._thumbnail)
 
     def _made_thumbnail(self, files: PageFiles) -> bytes | None:
         if self.has_thumbnail and self._thumbnail is None:
@@ -191,7 +191,7 @@ def load_pages(pages: Iterable[PageImage], viewed_size: ViewedSize) -> list[Imag
     images = []
     with PageFiles() as files:
         for page in pages:
-            images.append(page.load(viewed_size, files=files))
+            images.append(page._loaded(viewed_size, files))
             page._made_thumbnail(files)
     return images
 

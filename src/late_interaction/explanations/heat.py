@@ -1,7 +1,8 @@
 """How strongly the patches of a page stand out for the words of a query.
 
-Where most of a page is text, most patches are a little similar to each word. A patch counts only if it is more similar
-than the best patch of an unrelated page, and more than half as much more as the best patch of its own page.
+Where most of a page is text, most patches are a little similar to each word. A patch stands out if it is more similar
+than the best patch of an unrelated page and the median patch of its own page, and by more than half as much as the best
+patch of its own page is.
 """
 
 from __future__ import annotations
@@ -54,9 +55,12 @@ def excess(similarities: NDArray[np.float32], limits: Range, rows: tuple[int, ..
 def heat_of_word(
     similarities: NDArray[np.float32], limits: Range, rows: tuple[int, ...], is_patch: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Return how much each patch stands out for one word, (vectors,): its excess at the best patch, 0 at half of it."""
-    above = excess(similarities, limits, rows) * is_patch
-    return np.asarray(np.maximum(2 * above - above.max(initial=0), 0), np.float32)
+    """Return how much each patch stands out for one word, (vectors,)."""
+    if not is_patch.any():
+        return np.zeros(len(is_patch), np.float32)
+    usual = np.median(similarities[:, is_patch], axis=1)
+    above = excess(similarities, Range(np.maximum(limits.null, usual), limits.identity), rows) * is_patch
+    return np.asarray(np.maximum(2 * above - above.max(), 0), np.float32)
 
 
 def heat_of_page(

@@ -31,7 +31,6 @@ __all__ = ["PageExplanation", "PatchMatch", "explain_page", "on_one_scale"]
 _MAX_SIDE = 1600  # pixels; the longer side of a heatmap
 _MAX_WORD_SIDE = 480  # pixels; the longer side of the heatmap of one word in HTML
 _MIN_REGION_HEAT = 0.2  # of the patches of a region; a lower heat is hardly visible
-_CROP_MARGIN = 0.05  # of the page's longer side, so that a word is seen in its line and column
 _MIN_FULL_SHARE = 1 / 3  # of what a word can reach: the least heat that is drawn in full color
 
 
@@ -128,7 +127,10 @@ class PageExplanation:
         return tuple(sorted(regions, key=lambda region: -region.score))
 
     def crops(self) -> list[Image]:
-        """Return the image of each region of `boxes`, in the same order, from the page at 144 dpi, with a margin.
+        """Return the image of each region of `boxes`, in the same order, from the page at 144 dpi.
+
+        Each has a margin, wider to the left and right than above and below, because what a label or a row of a table
+        says stands beside it.
 
         For a model that should see a detail, not a page.
 
@@ -137,9 +139,7 @@ class PageExplanation:
         """
         regions = self.boxes()
         page = self.document.load_image() if regions else None
-        return (
-            [] if page is None else [page.crop(with_margin(region.box, page.size, _CROP_MARGIN)) for region in regions]
-        )
+        return [] if page is None else [page.crop(with_margin(region.box, page.size)) for region in regions]
 
     def to_html(self) -> str:
         """Return the heatmap of all words and of each word as self-contained HTML in ASCII. All text is escaped."""
@@ -241,8 +241,8 @@ def explain_page(
     if len(patches) != similarities.shape[1]:
         raise InvalidRequestError(
             f"{document.id!r} has {similarities.shape[1]} vectors and the encoder now has {len(patches)} patches for "
-            "it. It was indexed with another version of the encoder or its image processor, or from a thumbnail. Index it "
-            "again."
+            "it. It was indexed with another version of the encoder or its image processor, or from a thumbnail. Index "
+            "it again."
         )
     words: dict[str, tuple[int, ...]] = {}
     for row, span in enumerate(query_spans):

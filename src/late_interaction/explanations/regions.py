@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["PageRegion", "adjacent_groups", "surrounding_box", "with_margin"]
 
 _MAX_GAP = 0.25  # between two patches that count as adjacent, as a share of the smaller one's side; corners may touch
+_MARGIN_ACROSS = 0.2  # of the page's width: what a label or a row of a table says stands beside it
+_MARGIN_DOWN = 0.05  # of the page's height
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,13 @@ def surrounding_box(boxes: Sequence[Box]) -> Box:
     return left, top, right, bottom
 
 
-def with_margin(box: Box, size: tuple[int, int], share: float) -> tuple[int, int, int, int]:
-    """Return a box in pixels of an image of this size, with a margin, a share of the image's longer side."""
+def with_margin(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return a box in pixels of an image of this size, with a margin."""
     width, height = size
-    margin = share * max(size)
+    across, down = _MARGIN_ACROSS * width, _MARGIN_DOWN * height
     return (
-        max(0, int(box[0] * width - margin)),
-        max(0, int(box[1] * height - margin)),
-        min(width, int(np.ceil(box[2] * width + margin))),
-        min(height, int(np.ceil(box[3] * height + margin))),
+        max(0, int(box[0] * width - across)),
+        max(0, int(box[1] * height - down)),
+        min(width, int(np.ceil(box[2] * width + across))),
+        min(height, int(np.ceil(box[3] * height + down))),
     )

@@ -61,7 +61,7 @@ def opened(monkeypatch):
         return real_pdf(file, *arguments, **options)
 
     def open_picture(file, *arguments, **options):
-        names.append(getattr(file, "name", None) or os.path.basename(str(file)))  # noqa: PTH119
+        names.append(os.path.basename(getattr(file, "name", "bytes")))  # noqa: PTH119
         return real_image(file, *arguments, **options)
 
     monkeypatch.setattr(pypdfium2, "PdfDocument", open_document)

@@ -44,7 +44,10 @@ def above_the_median(explanation):
 
 
 def test_few_patches_stand_out_and_among_them_the_answer(printed):
-    """Before, 10 to 21 % of these pages were lit, and 33 to 55 % of real ones full of text; now 0.4 to 6 %."""
+    """With the median as threshold, as before, 3 to 21 % of these patches were lit; now 0.4 to 6 %.
+
+    On six real pages, read by the same encoder with MiniLM, it was 14 to 51 %, and is 0.5 to 13 %.
+    """
     path, index, ids, _ = printed
     before = []
     for number, (name, (query, answer)) in enumerate(ANSWERS.items(), 1):

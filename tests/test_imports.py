@@ -47,7 +47,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
             late_interaction.llama_index,
             ["LateInteractionIndex", "LateInteractionRerank", "LateInteractionRetriever"],
         ),
-        (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PatchMatch"]),
+        (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PageRegion", "PatchMatch"]),
         (late_interaction.images, ["PageImage"]),
         (late_interaction.readers, ["read_paths", "split_document", "split_text"]),
     ],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from late_interaction.errors import ImageUnavailableError, InvalidDocumentError
 from late_interaction.images import PageImage
+from late_interaction.images.pictures import to_jpeg
 from late_interaction.validation import MAX_METADATA_DEPTH, check_id, check_string, plain_json
 
 if TYPE_CHECKING:
@@ -218,6 +219,23 @@ class Hit:
     def metadata(self) -> Mapping[str, Any]:
         """The document's metadata."""
         return self.document.metadata
+
+    def image_base64(self) -> str:
+        """Return the page image as JPEG in base64, with sides of at most 2,048 pixels, for models and APIs.
+
+        Raises:
+            ImageUnavailableError: The document has no image, or the image file is missing, has changed or cannot be
+                read.
+        """
+        return to_jpeg(self.document.load_image())
+
+    def image_url(self) -> str:
+        """Return the same as a data URL, for chat messages and web pages.
+
+        Raises:
+            ImageUnavailableError: As for `image_base64`.
+        """
+        return f"data:image/jpeg;base64,{self.image_base64()}"
 
 
 def check_metadata(metadata: object) -> dict[str, Any]:

@@ -6,8 +6,10 @@ everything that PDFium opens is closed under the mutex, never by the garbage col
 
 from __future__ import annotations
 
+import logging
 import math
 import os
+import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,7 +113,7 @@ def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
     except pypdfium2.PdfiumError as error:
         raise ImageUnavailableError(name, _reason(error)) from None
     try:
-        with _pdfium:
+        with _pdfium, _no_advice_on_builds():
             pages = len(document)
             if pages:
                 document.init_forms()  # otherwise the content of form fields is not rendered
@@ -121,6 +123,26 @@ def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
     finally:
         with _pdfium:
             document.close()
+
+
+@contextmanager
+def _no_advice_on_builds() -> Iterator[None]:
+    """Drop what pypdfium2 logs in this thread inside the block.
+
+    For each form in XFA it advises to compile another PDFium. The fields are drawn without it, from the other
+    description of the form that such a file has.
+    """
+    thread = threading.get_ident()
+
+    def of_another_thread(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger = logging.getLogger("pypdfium2._helpers.document")
+    logger.addFilter(of_another_thread)
+    try:
+        yield
+    finally:
+        logger.removeFilter(of_another_thread)
 
 
 def rendered_size(size: tuple[float, float], scale: float) -> tuple[int, int]:

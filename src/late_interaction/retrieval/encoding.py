@@ -11,6 +11,7 @@ from late_interaction.encoders.protocol import reads_images, reads_text
 from late_interaction.encoders.reduced import UnusableVectorsError
 from late_interaction.engines import Record
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
+from late_interaction.images.page_image import load_pages
 from late_interaction.validation import check_query, check_vectors, is_invisible
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _encode(encoder: Encoder, window: list[Document], truncation: Truncation, tr
     pages = [document for document in window if document.image is not None]
     encoded_pages: Iterator[Any] = iter(())
     if pages and reads_images(encoder):
-        images = [document.image.load(encoder.viewed_size) for document in pages if document.image is not None]
+        images = load_pages([document.image for document in pages if document.image is not None], encoder.viewed_size)
         with _named(pages):
             encoded_pages = iter(_same_length(encoder.encode_images(images), images))
     for document in window:

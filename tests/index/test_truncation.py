@@ -173,6 +173,20 @@ def test_an_update_of_files_warns_once(tmp_path, index):
         update(index, read_paths([folder]), roots=[folder])  # nothing is encoded
 
 
+def test_the_count_stays_when_nothing_is_encoded(index, encoder):
+    with pytest.warns(TruncationWarning):
+        index.add([Document(LONG, id="a"), Document("short", id="b")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        index.add([Document(LONG, id="a", metadata={"n": 1}), Document("short", id="b", metadata={"n": 1})])
+        index.update(["a", "b"], metadata={"n": 2})
+        index.compact()
+    assert encoder.documents_encoded == 2
+    assert index.info()["truncated_documents"] == 1
+    index.add([Document("short now", id="a")])
+    assert index.info()["truncated_documents"] == 0
+
+
 def test_the_frameworks_warn_once(index):
     from langchain_core.documents import Document as LangChainDocument
     from llama_index.core.schema import TextNode

@@ -171,3 +171,41 @@ def test_an_update_of_files_warns_once(tmp_path, index):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         update(index, read_paths([folder]), roots=[folder])  # nothing is encoded
+
+
+def test_the_count_stays_when_nothing_is_encoded(index, encoder):
+    with pytest.warns(TruncationWarning):
+        index.add([Document(LONG, id="a"), Document("short", id="b")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        index.add([Document(LONG, id="a", metadata={"n": 1}), Document("short", id="b", metadata={"n": 1})])
+        index.update(["a", "b"], metadata={"n": 2})
+        index.compact()
+    assert encoder.documents_encoded == 2
+    assert index.info()["truncated_documents"] == 1
+    index.add([Document("short now", id="a")])
+    assert index.info()["truncated_documents"] == 0
+
+
+def test_the_frameworks_warn_once(index):
+    from langchain_core.documents import Document as LangChainDocument
+    from llama_index.core.schema import TextNode
+
+    from late_interaction.langchain import LateInteractionReranker, LateInteractionRetriever, LateInteractionVectorStore
+    from late_interaction.llama_index import LateInteractionIndex
+
+    store, llama = LateInteractionVectorStore(index=index), LateInteractionIndex(index=index)
+    rows = [LangChainDocument(LONG, id="chain"), LangChainDocument(f"{LONG} eight", id="other")]
+    calls = {
+        "'chain'": lambda: store.add_documents(rows),
+        "'node'": lambda: llama.insert_nodes([TextNode(text=LONG, id_="node")]),
+        "1 query": lambda: store.similarity_search(LONG_QUERY),
+        "1 query is": lambda: LateInteractionRetriever(index=index, explain=True).invoke(LONG_QUERY),
+        "query is longer": lambda: llama.as_retriever().retrieve(LONG_QUERY),
+        "2 documents": lambda: LateInteractionReranker(encoder=ShortEncoder()).compress_documents(rows, "one"),
+    }
+    for message, call in calls.items():
+        with pytest.warns(TruncationWarning, match=message) as caught:
+            call()
+        assert len(caught) == 1, message
+    assert index.info()["truncated_documents"] == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from late_interaction.cli.printable import printable, to_json
-from late_interaction.errors import LateInteractionError
+from late_interaction.errors import LateInteractionError, TruncationWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,11 +102,23 @@ def _log_shown() -> Iterator[None]:
     handler = _Shown(logging.WARNING)
     root.addHandler(handler)
     logging.captureWarnings(True)
+    formatted = warnings.formatwarning
+    warnings.formatwarning = _without_place
     try:
         yield
     finally:
+        warnings.formatwarning = formatted
         logging.captureWarnings(False)
         root.removeHandler(handler)
+
+
+def _without_place(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Format a warning: one about the user's texts without the line of code that gave it."""
+    if issubclass(category, TruncationWarning):
+        return f"Warning: {message}"
+    return f"{filename}:{lineno}: {category.__name__}: {message}"
 
 
 class _Shown(logging.Handler):

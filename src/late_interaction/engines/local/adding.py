@@ -120,7 +120,7 @@ def _kept_places(writer: Writer, incoming: Incoming, encoded: set[str]) -> dict[
     lost: list[Document] = []
     for document, place in writer.kept_places(one for one in incoming.kept() if one.id not in encoded):
         if place is None:
-            lost.append(document)
+            lost.append(document.document())
         else:
             places[document.id] = place
     if lost:

@@ -19,7 +19,6 @@ from late_interaction.words import tokenizer_for
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from late_interaction.documents import Document
     from late_interaction.engines.local.catalog.document_rows import FieldRow
     from late_interaction.engines.local.catalog.incoming import IncomingRow
     from late_interaction.engines.local.catalog.stored_words import DocumentWords
@@ -131,15 +130,13 @@ class Writer(Reader):
         """Record names of directories that were in use and may be removed."""
         self._connection.executemany("INSERT OR REPLACE INTO spare_names VALUES (?, 1)", [(name,) for name in names])
 
-    def kept_places(self, documents: Iterable[Document]) -> Iterator[tuple[Document, Place | None]]:
+    def kept_places(self, documents: Iterable[DocumentRow]) -> Iterator[tuple[DocumentRow, Place | None]]:
         """Yield each document with the place of its vectors; None if the stored one is gone or has other content."""
         remaining = iter(documents)
         while chunk := list(islice(remaining, _CHUNK_DOCUMENTS)):
-            stored = {row.id: row.document() for _, row in self._rows(document.id for document in chunk)}
+            stored = {row.id: row.encoded_content for _, row in self._rows(document.id for document in chunk)}
             for new in chunk:
-                old = stored.get(new.id)
-                is_same = old is not None and old.encoded_content == new.encoded_content
-                yield new, self.place_of(new.id) if is_same else None
+                yield new, self.place_of(new.id) if stored.get(new.id) == new.encoded_content else None
 
     def add(self, incoming: Iterable[IncomingRow], entry: SegmentEntry | None, kept: Mapping[str, Place]) -> None:
         """Add documents. They replace those with the same ids.

@@ -295,7 +295,8 @@ class Index(Collection):
 
         Raises:
             UnknownIdError: The index holds no document of this id.
-            MissingEncoderError: The encoder cannot say what its vectors stand for (see `SpanEncoder`, `PageEncoder`).
+            MissingEncoderError: There is no encoder, it cannot say what its vectors stand for (see `SpanEncoder`,
+                `PageEncoder`), or it did not make those of the document.
             ImageUnavailableError: Vectors are pooled, so a page must be encoded again, and its image is gone.
             UnsupportedError: The engine cannot return stored vectors.
         """
@@ -304,7 +305,8 @@ class Index(Collection):
     def explain_many(self, query: str, ids: Sequence[str]) -> dict[str, Explanation | PageExplanation]:
         """Return the same for several documents, by id, the query encoded once.
 
-        Left out are unknown ids, and pages that would have to be encoded again and whose image is gone.
+        Left out are unknown ids, pages that would have to be encoded again and whose image is gone, and documents with
+        vectors of your own.
 
         Raises:
             MissingEncoderError: The encoder cannot say what its vectors stand for (see `SpanEncoder`, `PageEncoder`).

@@ -292,3 +292,9 @@ class TestWithAnEncoder:
     def test_progress(self, index, capfd):
         index.add(documents(), vectors=ARRAYS, progress=True)
         assert "3/3" in capfd.readouterr().err
+
+    def test_nobody_knows_what_given_vectors_stand_for(self, facts):
+        facts.add(documents(), vectors=ARRAYS[::-1])
+        with pytest.raises(MissingEncoderError, match=r"'b' has 5 vectors, and the encoder makes 3.*vectors="):
+            facts.explain("text", "b")
+        assert list(facts.explain_many("text", ["b", "nile"])) == ["nile"]

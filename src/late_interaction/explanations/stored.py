@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from late_interaction.documents import Document
     from late_interaction.encoders.protocol import Encoder
     from late_interaction.engines.base import Engine
     from late_interaction.engines.records import Record
@@ -64,10 +65,11 @@ def _explain(
         records: Documents with their vectors, by id.
         background: A sample of the index's documents, from which the texts' common part and the similarities that
             unrelated pages have are known.
-        leave_out_lost: Leave out pages whose image is needed but unavailable, instead of raising.
+        leave_out_lost: Leave out pages whose image is needed but unavailable, and documents with vectors that the
+            encoder did not make, instead of raising.
 
     Raises:
-        MissingEncoderError: The encoder cannot map its vectors to words or patches.
+        MissingEncoderError: The encoder cannot map its vectors to words or patches, or did not make them.
         ImageUnavailableError: Vectors are pooled, so a page must be encoded again, but its image is unavailable.
     """
     if not has_spans(encoder):
@@ -90,6 +92,10 @@ def _explain(
                 vectors = unpooled.encode_unpooled([document.text_to_encode])[0]
             document_spans = token_spans(document.text_to_encode, "document") if len(vectors) else []
             vectors = np.asarray(vectors, np.float32)
+            if problem := _other_vectors(document, vectors, document_spans):
+                if leave_out_lost:
+                    continue
+                raise MissingEncoderError(problem)
             explained[document.id] = explain(
                 query,
                 document,
@@ -111,6 +117,10 @@ def _explain(
                 raise
             size, vectors = image.size, unpooled.encode_images_unpooled([image])[0]
         vectors = np.asarray(vectors, np.float32)
+        if problem := _other_vectors(document, vectors, encoder.patch_boxes(size)):
+            if leave_out_lost:
+                continue
+            raise MissingEncoderError(problem)
         if of_pages is None:
             of_pages = _SimilaritiesOfPages(encoder, vectors_of_query, background)
         explained[document.id] = explain_page(
@@ -150,3 +160,13 @@ class _SimilaritiesOfPages:
 def _maxsim(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> float:
     similarities = query @ vectors.T
     return float(similarities.max(axis=1).sum()) if similarities.size else 0.0
+
+
+def _other_vectors(document: Document, vectors: NDArray[np.float32], parts: Sequence[object]) -> str | None:
+    """Return why vectors cannot be explained that the encoder does not make of a document; None if it makes as many."""
+    if len(vectors) == len(parts):
+        return None
+    return (
+        f"{document.id!r} has {len(vectors)} vectors, and the encoder makes {len(parts)} of it: they were added with "
+        "vectors=, so it is unknown what they stand for."
+    )

@@ -120,7 +120,7 @@ def _kept(writer: Writer, incoming: Incoming, encoded: set[str]) -> dict[str, Ke
     lost: list[Document] = []
     for document, kept in writer.kept(one for one in incoming.kept() if one.id not in encoded):
         if kept is None:
-            lost.append(document)
+            lost.append(document.document())
         else:
             found[document.id] = kept
     if lost:

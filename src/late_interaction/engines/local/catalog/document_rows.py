@@ -57,6 +57,11 @@ class DocumentRow(NamedTuple):
         """The text for the encoder and for lexical search."""
         return self.text if self.encoded_text is None else self.encoded_text
 
+    @property
+    def encoded_content(self) -> tuple[str | int | None, ...]:
+        """`Document.encoded_content`, of a text without reading the rest."""
+        return (self.text_to_encode,) if self.image is None else self.document().encoded_content
+
     def with_root(self, root: int | None) -> DocumentRow:
         """Return the row of the same document with this root."""
         new = self._replace(root=root)

@@ -110,9 +110,9 @@ class Incoming:
                 row, fields, words, *flags = values
                 yield IncomingRow(DocumentRow(*row), fields, DocumentWords(*words) if words else None, *flags)
 
-    def kept(self) -> Iterator[Document]:
+    def kept(self) -> Iterator[DocumentRow]:
         """Yield the documents that keep the stored vectors."""
-        return (row.document.document() for row in (self if self._has_kept else ()) if row.keeps_vectors)
+        return (row.document for row in (self if self._has_kept else ()) if row.keeps_vectors)
 
     def _spill(self) -> None:
         with disk_errors(self._root):

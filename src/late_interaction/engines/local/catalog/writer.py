@@ -19,7 +19,6 @@ from late_interaction.words import tokenizer_for
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from late_interaction.documents import Document
     from late_interaction.engines.local.catalog.document_rows import FieldRow
     from late_interaction.engines.local.catalog.incoming import IncomingRow
     from late_interaction.engines.local.catalog.stored_words import DocumentWords
@@ -143,15 +142,14 @@ class Writer(Reader):
         """Record names of directories that were in use and may be removed."""
         self._connection.executemany("INSERT OR REPLACE INTO spare_names VALUES (?, 1)", [(name,) for name in names])
 
-    def kept(self, documents: Iterable[Document]) -> Iterator[tuple[Document, Kept | None]]:
+    def kept(self, documents: Iterable[DocumentRow]) -> Iterator[tuple[DocumentRow, Kept | None]]:
         """Yield each document with its stored vectors; None if the stored document is gone or has other content."""
         remaining = iter(documents)
         while chunk := list(islice(remaining, _CHUNK_DOCUMENTS)):
             truncated = self.truncated(document.id for document in chunk)
-            stored = {row.id: row.document() for _, row in self._rows(document.id for document in chunk)}
+            stored = {row.id: row.encoded_content for _, row in self._rows(document.id for document in chunk)}
             for new in chunk:
-                old = stored.get(new.id)
-                is_same = old is not None and old.encoded_content == new.encoded_content
+                is_same = stored.get(new.id) == new.encoded_content
                 place = self.place_of(new.id) if is_same else None
                 yield new, None if place is None else Kept(place, new.id in truncated)
 

@@ -1,4 +1,7 @@
-"""Output of the commands: results, errors, usage errors and log messages, without markup or control characters."""
+"""Output of the commands: results, errors, usage errors and log messages, without markup or control characters.
+
+Results go to standard output and everything else to standard error.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,13 @@ from late_interaction.errors import LateInteractionError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Commands", "console", "from_here", "show", "show_json", "show_skipped"]
+__all__ = ["Commands", "console", "from_here", "note", "show", "show_json", "show_json_line", "show_skipped"]
 
 # Most strings shown come from documents or users, so rich must not interpret markup, emoji codes or highlighting.
 console = Console(markup=False, emoji=False, highlight=False)
 errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
+
+_INTERRUPTED = 130  # the exit status of a program that SIGINT ended, as shells report it
 
 # Some versions of typer bundle click, others use the installed one.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -57,14 +62,24 @@ def show(line: str) -> None:
     console.print(Text(printable(line, one_line=True)), soft_wrap=True)
 
 
+def note(line: str) -> None:
+    """Print one line to standard error: what is worth knowing and is not a result."""
+    errors.print(Text(printable(line, one_line=True)), soft_wrap=True)
+
+
 def show_skipped(path: Path, reason: str) -> None:
     """Report a file or folder that is skipped."""
-    errors.print(Text(printable(f"Skipped {from_here(path)}: {reason}", one_line=True)), soft_wrap=True)
+    note(f"Skipped {from_here(path)}: {reason}")
 
 
 def show_json(values: Any) -> None:
     """Print values as JSON, such that a round trip returns them unchanged."""
     typer.echo(to_json(values, sys.stdout.encoding))
+
+
+def show_json_line(value: Any) -> None:
+    """Print a value as JSON in one line, such that a round trip returns it unchanged."""
+    typer.echo(to_json(value, sys.stdout.encoding, indent=None))
 
 
 def from_here(path: Path) -> Path:
@@ -83,6 +98,9 @@ def _errors_shown() -> Iterator[None]:
         message = Text.assemble(("Error: ", "bold red"), printable(str(error), one_line=True))
         errors.print(message, soft_wrap=True)
         raise typer.Exit(1) from None
+    except KeyboardInterrupt as interrupt:
+        note(str(interrupt) or "Interrupted.")
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 @contextmanager

@@ -69,12 +69,17 @@ class Root:
 class Roots:
     """The roots of an index that have documents, and new roots.
 
+    Args:
+        engine: The engine of the index.
+        dry_run: Write nothing.
+
     Raises:
         CorruptIndexError: The roots stored in the index are damaged.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, dry_run: bool = False) -> None:
         self._engine = engine
+        self._dry_run = dry_run
         self._folder = None if engine.path is None else Path(os.path.realpath(engine.path.parent))
         # Ignore roots without documents, which a run leaves if it fails before its first commit.
         self._roots = {root.number: root for root, _ in self._read() if any(engine.scan(root=root.number, fields=()))}
@@ -103,7 +108,7 @@ class Roots:
 
     def record(self) -> None:
         """Write new roots to the index. Call this before adding documents that refer to them."""
-        if self._has_new:
+        if self._has_new and not self._dry_run:
             self._write()
 
     def move(self, where: str) -> None:
@@ -158,13 +163,15 @@ class Roots:
         return root
 
     def _move(self, root: Root, path: Path) -> None:
+        self._roots[root.number] = replace(root, path=path)
+        if self._dry_run:
+            return
         # References first: if this is interrupted before the root is written, the next run repeats it.
         documents = self._engine.scan(root=root.number)
         moved = (_with_image_at(document, root.path, path) for document in documents)
         changed = (document for document in moved if document is not None)
         while batch := list(islice(changed, _BATCH)):
             self._engine.update_documents(batch, root.number)
-        self._roots[root.number] = replace(root, path=path)
         self._write()
 
     def _write(self) -> None:

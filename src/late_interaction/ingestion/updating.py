@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-
-from tqdm import tqdm
 
 from late_interaction.documents import Document
 from late_interaction.engines.records import LEGACY_ROOT
 from late_interaction.errors import InvalidRequestError
 from late_interaction.ingestion.naming import Naming, Passage
+from late_interaction.ingestion.progress import Progress
 from late_interaction.ingestion.roots import Roots, real_path
 from late_interaction.ingestion.vanished import Reading, find_stale
 from late_interaction.retrieval.encoding import encode_documents, refusal
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from late_interaction.engines import Record
@@ -39,6 +39,8 @@ class Changes:
         deleted: Deleted, because their files were removed or have become shorter.
         updated: Stored with new metadata or a new page image path, and not encoded again.
         unknown_root: Stored by an earlier release, which did not record their folder. `update` never deletes them.
+        added_by_source: The number of those added, by file name.
+        deleted_by_source: The number of those deleted, by file name.
     """
 
     added: int
@@ -46,6 +48,8 @@ class Changes:
     deleted: int
     updated: int = 0
     unknown_root: int = 0
+    added_by_source: Mapping[str, int] = field(default_factory=dict, compare=False)
+    deleted_by_source: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 def update(
@@ -56,6 +60,8 @@ def update(
     keep: Collection[str | os.PathLike[str]] = (),
     allow_empty: bool = False,
     progress: bool = False,
+    expected: Mapping[str, int] | None = None,
+    dry_run: bool = False,
     on_skip: Callable[[Path, str], None] | None = None,
 ) -> Changes:
     """Add these passages, replace changed ones, and delete stored passages that are no longer in their files.
@@ -78,7 +84,10 @@ def update(
         allow_empty: Also delete all stored passages of a file or folder in ``roots`` that no longer has files, and of
             folders that are now empty. An unmounted disk looks the same, so without ``allow_empty`` the first case is
             an error, and the second is skipped.
-        progress: Show a progress bar.
+        progress: Show a progress bar, with the rate in passages or pages.
+        expected: About how many passages each file has, by its ``source`` (see
+            `late_interaction.readers.expected_documents`), for a total and the time left on the progress bar.
+        dry_run: Write nothing, and return what would change. The index may be open for reading.
         on_skip: Called with each skipped file or folder and the reason. Skipped are documents that the encoder cannot
             encode (for example very long and narrow pages), documents whose id belongs to a stored document from
             another source, and folders that are now empty. Without ``on_skip``, each of these is an error.
@@ -87,28 +96,33 @@ def update(
         InvalidRequestError: Deleting needs ``allow_empty``; new passages were added, and nothing was deleted. Or
             something must be skipped, and there is no ``on_skip``.
     """
-    known = Roots(index.engine)
+    known = Roots(index.engine, dry_run=dry_run)
     known.follow()
     naming = Naming(known, roots)
     reading = Reading(places=frozenset(map(real_path, roots)))
-    added = unchanged = updated = 0
-    with tqdm(desc="Indexing", unit=" passages", disable=not progress) as bar:
+    unchanged = updated = 0
+    added: Counter[str] = Counter()
+    unit = "pages" if index.modalities == ("image",) else "passages"
+    with Progress(expected or {}, unit, is_shown=progress) as bar:
         for batch in _batches(naming.named(documents)):
-            sorted_out = _sort_out(index, batch, on_skip or _refuse)
-            if sorted_out.has_writes:
-                known.record()
-            sorted_out.write(index)
-            added += len(sorted_out.changed)
-            updated += len(sorted_out.updated)
-            unchanged += sorted_out.unchanged + len(sorted_out.adopted)
             for passage in batch:
                 reading.note(passage)
-            bar.update(len(batch))
+                bar.read(passage.given.as_posix())
+            sorted_out = _sort_out(index, batch, on_skip or _refuse)
+            bar.done(len(batch) - len(sorted_out.changed))
+            if sorted_out.has_writes and not dry_run:
+                known.record()
+                sorted_out.write(index, bar.done)
+            added.update(_source(passage.document) for passage in sorted_out.changed.values())
+            updated += len(sorted_out.updated)
+            unchanged += sorted_out.unchanged + len(sorted_out.adopted)
     kept = frozenset(map(real_path, keep))
     stale = find_stale(index.engine, known, reading, kept, allow_empty=allow_empty, on_skip=on_skip)
-    deleted = index.delete(stale) if stale else 0
+    deleted = Counter(source for ids in _in_groups(stale) for source in map(_source, index.get(ids)))
+    if stale and not dry_run:
+        index.delete(stale)
     unknown = sum(1 for _ in index.engine.scan(root=LEGACY_ROOT, fields=()))
-    return Changes(added, unchanged, deleted, updated, unknown)
+    return Changes(sum(added.values()), unchanged, len(stale), updated, unknown, added, deleted)
 
 
 @dataclass(frozen=True)
@@ -124,17 +138,18 @@ class _SortedOut:
     def has_writes(self) -> bool:
         return bool(self.changed or self.updated or self.adopted)
 
-    def write(self, index: Index) -> None:
+    def write(self, index: Index, report: Callable[[int], object]) -> None:
         for root in {passage.root for passage in (*self.updated, *self.adopted)}:
             index.engine.update_documents([passage.document for passage in self.updated if passage.root == root], root)
             adopted = [passage.document.id for passage in self.adopted if passage.root == root]
             if adopted:
                 index.engine.set_root(adopted, root)
         if self.changed:
-            index.engine.upsert(self._encoded(index))
+            index.engine.upsert(self._encoded(index, report))
 
-    def _encoded(self, index: Index) -> Iterator[Record]:
-        for record in encode_documents(index.encoder, [passage.document for passage in self.changed.values()]):
+    def _encoded(self, index: Index, report: Callable[[int], object]) -> Iterator[Record]:
+        documents = [passage.document for passage in self.changed.values()]
+        for record in encode_documents(index.encoder, documents, report):
             yield replace(record, root=self.changed[record.document.id].root)
 
 
@@ -189,6 +204,15 @@ def _with_kept_image(document: Document, stored: Document) -> Document:
         metadata=document.metadata,
         encoded_text=document.encoded_text,
     )
+
+
+def _source(document: Document) -> str:
+    return str(document.metadata["source"])
+
+
+def _in_groups(ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(ids), _COMMIT_PASSAGES):
+        yield ids[start : start + _COMMIT_PASSAGES]
 
 
 def _refuse(path: Path, reason: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from late_interaction.errors import InvalidRequestError
 from late_interaction.ingestion.roots import is_folder
+from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -107,7 +108,7 @@ def find_stale(
                 lost[path].append(document.id)
         if lost and not allow_empty and not is_folder(root.path):
             raise InvalidRequestError(
-                f"{root.path} does not exist, and the index contains {_count(lost)} passages of files in it. Nothing "
+                f"{root.path} does not exist, and the index contains {_count(lost)} of files in it. Nothing "
                 f"was deleted. If the folder has moved, pass its new location with --root; {_ALLOW}."
             )
         for path, ids in lost.items():
@@ -126,7 +127,7 @@ def _check_places(vanished: dict[Path, list[str]], reading: Reading, kept: froze
             continue
         if not any(path.is_file() for path in lost):  # else an existing file has become blank
             raise InvalidRequestError(
-                f"{place} has no files to read, and the index contains {_count(lost)} passages of files in it. Nothing "
+                f"{place} has no files to read, and the index contains {_count(lost)} of files in it. Nothing "
                 f"was deleted. If a disk is not mounted, mount it; {_ALLOW}."
             )
 
@@ -142,7 +143,7 @@ def _leave_out_empty_folders(
             empty[folder].append(path)
     for folder, paths in empty.items():
         passages = _count({path: vanished.pop(path) for path in paths})
-        reason = f"it is empty, and the index contains {passages} passages of files in it, which are kept"
+        reason = f"it is empty, and the index contains {passages} of files in it, which are kept"
         skip(folder, f"{reason}; if the folder is no longer needed, remove it; {_ALLOW}")
 
 
@@ -158,8 +159,8 @@ def _is_in(path: Path, places: Collection[Path]) -> bool:
     return path in places or any(parent in places for parent in path.parents)
 
 
-def _count(passages: dict[Path, list[str]]) -> int:
-    return sum(map(len, passages.values()))
+def _count(passages: dict[Path, list[str]]) -> str:
+    return counted(sum(map(len, passages.values())), "passage")
 
 
 def _refuse(folder: Path, reason: str) -> None:

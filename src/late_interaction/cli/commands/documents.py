@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from late_interaction import Index
 from late_interaction.cli.options import AsJson, IndexDirectory, Where, parsed_where
@@ -50,13 +48,11 @@ def list_sources(
     if as_json:
         show_json([{"source": source, "documents": number} for source, number in counts.items()])
         return
-    table = Table(box=None)
-    table.add_column("documents", justify="right")
-    table.add_column("source", overflow="fold")
+    width = max((len(f"{number:,}") for number in counts.values()), default=0)
     for source, number in counts.items():
-        shown = "(without a source)" if source is None else printable(source, one_line=True)
-        table.add_row(f"{number:,}", Text(shown))
-    console.print(table if counts else "No documents.")
+        show(f"{number:>{width},}  {'(without a source)' if source is None else source}")
+    if not counts:
+        show("No documents.")
 
 
 def get(

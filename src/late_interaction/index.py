@@ -6,9 +6,12 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from late_interaction.collection import Collection
+from late_interaction.documents import Hits
+from late_interaction.errors import LateInteractionError
 from late_interaction.explanations.stored import explain_many, explain_stored
 from late_interaction.index_encoder import IndexEncoder
 from late_interaction.indexing import add_documents
+from late_interaction.notebook import index_html
 from late_interaction.opening import open_index
 from late_interaction.profiling import printed_profile
 from late_interaction.retrieval.modes import search_many
@@ -201,7 +204,7 @@ class Index(Collection):
     def search_many(self, queries: Sequence[str], k: int = 10, **options: Unpack[SearchOptions]) -> list[list[Hit]]:
         """Return the hits of several queries, which are encoded together; the options are those of `search`."""
         request = SearchRequest.of(self._engine, k, **options)
-        return search_many(self._engine, self._encoder.load, request, queries)
+        return [Hits(hits) for hits in search_many(self._engine, self._encoder.load, request, queries)]
 
     def warm_up(self) -> None:
         """Load the model and the compiled kernels now, before the first user's query. For servers, after forking."""
@@ -232,7 +235,7 @@ class Index(Collection):
             UnknownIdError: The index does not hold one of the ids.
         """
         add = self.add if store else None
-        return rerank_candidates(self._engine, self._encoder.load, query, ids, documents, k=k, add=add)
+        return Hits(rerank_candidates(self._engine, self._encoder.load, query, ids, documents, k=k, add=add))
 
     def explain(self, query: str, id: str) -> Explanation | PageExplanation:  # noqa: A002  # the name users know
         """Return which words of a stored document, or which patches of a page, each query word matches.
@@ -259,3 +262,9 @@ class Index(Collection):
     def info(self) -> dict[str, Any]:
         """Return size, layout, settings and encoder of the index, as JSON values."""
         return {**self._engine.info(), "encoder": self._encoder.info()}
+
+    def _repr_html_(self) -> str | None:
+        try:
+            return index_html(repr(self), self.info())
+        except LateInteractionError:  # closed or damaged: notebooks then show the repr
+            return None

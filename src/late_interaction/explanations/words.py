@@ -107,6 +107,9 @@ class Explanation:
             f"{self.document.id!r} is a text, and only pages have heatmaps. Call to_html() to highlight its words."
         )
 
+    def __repr__(self) -> str:
+        return f"Explanation({self.query!r}, {self.document.id!r}, score={self.score:.4f}, spans={self.spans!r})"
+
     def _repr_html_(self) -> str:
         return self.to_html()
 

@@ -265,6 +265,6 @@ class Index(Collection):
 
     def _repr_html_(self) -> str | None:
         try:
-            return index_html(repr(self), self.info())
+            return index_html(type(self).__name__, self.info())
         except LateInteractionError:  # closed or damaged: notebooks then show the repr
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from late_interaction.readers import markdown, restructuredtext, webpages
+from late_interaction.readers import markdown, notebooks, restructuredtext, webpages
 from late_interaction.readers.blocks import Block, Heading, Outline, split_paragraphs
 from late_interaction.readers.hyphenation import Hyphenation, without_soft_hyphens
 
@@ -38,6 +38,7 @@ _FORMATS: dict[str, Callable[[str], Outline]] = {
     ".md": markdown.outline,
     ".markdown": markdown.outline,
     ".rst": restructuredtext.outline,
+    ".ipynb": notebooks.outline,
     ".html": webpages.outline,
     ".htm": webpages.outline,
 }

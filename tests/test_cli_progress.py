@@ -101,7 +101,7 @@ class TestDryRun:
         )
 
     def test_of_a_project_that_moved(self, indexed, encoder, monkeypatch):  # noqa: F811
-        moved = indexed.with_name("moved")
+        moved = indexed.with_name(f"{indexed.name}-moved")
         indexed.rename(moved)
         monkeypatch.chdir(moved)
         before = tree("my-index")

@@ -11,7 +11,9 @@ from late_interaction.errors import InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["stdin_lines"]
+__all__ = ["STDIN", "stdin_lines"]
+
+STDIN = "-"  # as an argument
 
 
 def stdin_lines() -> Iterator[str]:

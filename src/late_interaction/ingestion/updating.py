@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from late_interaction.engines import Record
     from late_interaction.index import Index
 
-__all__ = ["Changes", "update"]
+__all__ = ["COMMIT_PASSAGES", "Changes", "update"]
 
-_COMMIT_PASSAGES = 512  # in one commit; after a crash, the next run encodes at most this many again
+COMMIT_PASSAGES = 512  # in one commit; after a crash, the next run encodes at most this many again
 _PAGE_COST = 16  # in passages: encoding a page image takes at least as long as this many
 
 
@@ -50,6 +50,18 @@ class Changes:
     unknown_root: int = 0
     added_by_source: Mapping[str, int] = field(default_factory=dict, compare=False)
     deleted_by_source: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    def __add__(self, other: Changes) -> Changes:
+        """Return the changes of both updates."""
+        return Changes(
+            self.added + other.added,
+            self.unchanged + other.unchanged,
+            self.deleted + other.deleted,
+            self.updated + other.updated,
+            max(self.unknown_root, other.unknown_root),  # not a change: of the same index
+            {**self.added_by_source, **other.added_by_source},
+            {**self.deleted_by_source, **other.deleted_by_source},
+        )
 
 
 def update(
@@ -211,8 +223,8 @@ def _source(document: Document) -> str:
 
 
 def _in_groups(ids: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), _COMMIT_PASSAGES):
-        yield ids[start : start + _COMMIT_PASSAGES]
+    for start in range(0, len(ids), COMMIT_PASSAGES):
+        yield ids[start : start + COMMIT_PASSAGES]
 
 
 def _refuse(path: Path, reason: str) -> None:
@@ -225,7 +237,7 @@ def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
     for passage in passages:
         batch.append(passage)
         cost += 1 if passage.document.image is None else _PAGE_COST
-        if cost >= _COMMIT_PASSAGES:
+        if cost >= COMMIT_PASSAGES:
             yield batch
             batch, cost = [], 0
     if batch:

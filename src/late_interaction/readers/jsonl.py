@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidDocumentError
+from late_interaction.images import PageImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = ["read_jsonl"]
 
-_KEYS = ("id", "text", "metadata", "encoded_text")
+_KEYS = ("id", "text", "metadata", "encoded_text", "image")
 
 
 def read_jsonl(lines: Iterable[str]) -> Iterator[Document]:
     r"""Yield the documents of JSONL: an object with ``text`` and, if wanted, ``id`` and ``metadata`` on each line.
+
+    A page has ``image`` too, a reference to its file as `PageImage.to_json` returns it, with the hash of the file.
 
     Args:
         lines: An open file, or any other lines. Blank lines are skipped.
@@ -65,8 +68,9 @@ def _document(line: str, number: int) -> Document:
             id=values.get("id"),
             metadata=values.get("metadata"),
             encoded_text=values.get("encoded_text"),
+            image=None if values.get("image") is None else PageImage.from_json(values["image"]),
         )
-    except InvalidDocumentError as error:
+    except ValueError as error:  # also of a reference to a page image
         raise InvalidDocumentError(f"Line {number}: {error}") from None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from late_interaction.cli.commands.documents import delete, export, get, list_sources
 from late_interaction.cli.commands.indexing import index
 from late_interaction.cli.commands.maintenance import compact, demo, info, verify
-from late_interaction.cli.commands.searching import explain, search
+from late_interaction.cli.commands.searching import explain, rerank, search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "index": index,
     "search": search,
+    "rerank": rerank,
     "explain": explain,
     "list": list_sources,
     "get": get,

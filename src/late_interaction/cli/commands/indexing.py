@@ -1,4 +1,4 @@
-"""The command `index`: bring an index up to date with files."""
+"""The command `index`: bring an index up to date with files and JSON lines."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from late_interaction import Index
+from late_interaction.cli.indexing import Run, noun_of, show_changes, show_plan, show_roots
 from late_interaction.cli.options import Quiet
-from late_interaction.cli.output import show, show_skipped
+from late_interaction.cli.sources import sorted_out
 from late_interaction.encoders.minilm_package import MINILM
 from late_interaction.errors import IndexNotFoundError
 from late_interaction.index_encoder import as_encoder, modalities
-from late_interaction.ingestion import update
-from late_interaction.ingestion.roots import Roots, is_folder, real_path
-from late_interaction.readers import expected_documents, read_paths
-from late_interaction.readers.folders import check_paths, find_files
+from late_interaction.ingestion.roots import Roots
+from late_interaction.readers.folders import check_paths
 from late_interaction.readers.kinds import suffixes_of
 from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from late_interaction.ingestion import Changes
-
 __all__ = ["index"]
 
 
 def index(
     paths: Annotated[
-        list[Path],
-        typer.Argument(help="Files and folders: .txt .md .rst .html .pdf .png .jpg .tif .webp", metavar="PATH..."),
+        list[str],
+        typer.Argument(
+            help="Files and folders: .txt .md .rst .html .ipynb .csv .pdf .png .jpg .tif .webp; or .jsonl files; or - "
+            "for JSON lines from standard input.",
+            metavar="PATH",
+        ),
     ],
     directory: Annotated[Path, typer.Option("--index", help="Directory of the index.", metavar="DIR")],
     encoder: Annotated[
@@ -49,6 +50,29 @@ def index(
         str | None,
         typer.Option(help="For a new index: language of stems in lexical search, or none. [default: english]"),
     ] = None,
+    glob: Annotated[
+        list[str] | None,
+        typer.Option(help="In folders, read only files that match this pattern, as in .gitignore.", metavar="PATTERN"),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Do not read files and folders that match this pattern.", metavar="PATTERN"),
+    ] = None,
+    no_gitignore: Annotated[bool, typer.Option("--no-gitignore", help="Also read what git ignores.")] = False,  # noqa: FBT002
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of files of text. [default: utf-8]", metavar="NAME")
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(help="Metadata by file: JSON, or CSV with a column `source`.", metavar="FILE"),
+    ] = None,
+    password: Annotated[str | None, typer.Option(help="Password of encrypted PDFs.", metavar="TEXT")] = None,
+    pages: Annotated[
+        str | None, typer.Option(help="Read only these pages of PDFs and TIFFs, such as 1-3,7.", metavar="RANGES")
+    ] = None,
+    fold_equal_pages: Annotated[  # noqa: FBT002
+        bool, typer.Option("--fold-equal-pages", help="Index page images of a file that look equal once.")
+    ] = False,
     keep_images: Annotated[bool, typer.Option("--keep-images", help="Store thumbnails of page images.")] = False,  # noqa: FBT002
     allow_empty: Annotated[  # noqa: FBT002
         bool, typer.Option("--allow-empty", help="Delete all passages of a PATH that no longer has files.")
@@ -67,84 +91,46 @@ def index(
     The encoder determines what is indexed: text (including the text of PDF pages), page images (PDF pages and image
     files), or both. The index remembers the folder that each file was read from. Passages of a removed file are
     deleted if the file was read from that folder and was below a PATH. A PATH that no longer has files is an error, and
-    a folder that is now empty is skipped, because an unmounted disk looks the same; see --allow-empty.
+    a folder that is now empty is skipped, because an unmounted disk looks the same; see --allow-empty. Passages of a
+    file that exists and is left out, by --exclude for example, are kept.
 
-    An interrupted run keeps what it has indexed; the same command goes on from there.
+    JSON lines are documents, such as {"id": "a", "text": "...", "metadata": {"year": 2020}}, as `export` writes them. A
+    document with a known id replaces it; none is deleted.
+
+    An interrupted run keeps what it has indexed, and the same command goes on from there.
     """
     if dry_run and moved:
         raise typer.BadParameter("cannot be combined with --root.", param_hint="--dry-run")
-    skipped: set[Path] = set()
-
-    def report(path: Path, reason: str) -> None:
-        skipped.add(path)
-        show_skipped(path, reason)
-
-    check_paths(paths)  # reports a mistyped path before the index is opened
+    files, streams = sorted_out(paths)
+    check_paths(files)  # reports a mistyped path before the index is opened
+    options = {
+        "glob": glob or None,
+        "exclude": exclude or (),
+        "gitignore": not no_gitignore,
+        "encoding": encoding,
+        "metadata": metadata,
+        "passwords": password,
+        "pages": pages,
+        "fold_equal_pages": fold_equal_pages,
+        "keep_images": keep_images,
+    }
     settings: dict[str, Any] = {"bits": "default" if bits is None else bits, "pooling": pooling, "dim": dim}
     settings["language"] = {None: "default", "none": None}.get(language, language)
-    with _opened(directory, encoder, settings, paths, moved or (), dry_run=dry_run) as opened:
+    with _opened(directory, encoder, settings, files, moved or (), dry_run=dry_run) as opened:
         for where in moved or ():
             Roots(opened.engine).move(where)
         known = {root.number for root in Roots(opened.engine)}
-        places = [real_path(path) for path in paths]
+        run = Run(opened, progress=not quiet, dry_run=dry_run)
         with _what_is_kept(opened):
-            changes = update(
-                opened,
-                read_paths(places, modalities=opened.modalities, keep_images=keep_images, on_skip=report),
-                roots=places,
-                keep=skipped,
-                allow_empty=allow_empty,
-                progress=not quiet,
-                expected={} if quiet else expected_documents(_files(places, opened.modalities)),
-                dry_run=dry_run,
-                on_skip=report,
-            )
+            if files:
+                run.read_files(files, options, allow_empty=allow_empty)
+            for stream in streams:
+                run.read_stream(stream)
         if dry_run:
-            _show_plan(changes, len(skipped))
+            show_plan(run)
         elif not quiet:
-            _show_changes(opened, changes, len(skipped))
-            _show_roots(opened, known)
-
-
-def _show_changes(index: Index, changes: Changes, skipped: int) -> None:
-    noun = _noun(index)
-    show(
-        f"{counted(changes.added, noun)} added or replaced, {changes.unchanged:,} unchanged, {changes.deleted:,} "
-        f"deleted; {counted(skipped, 'file')} skipped. The index contains {counted(len(index), 'document')}."
-    )
-    if changes.updated:
-        show(f"Metadata or page image paths of {counted(changes.updated, noun)} updated.")
-    if changes.unknown_root:
-        show(
-            f"{counted(changes.unknown_root, noun)} indexed by an earlier release, which did not record the folder. "
-            "This command never deletes them."
-        )
-
-
-def _show_plan(changes: Changes, skipped: int) -> None:
-    for verb, sources in (("encode", changes.added_by_source), ("delete", changes.deleted_by_source)):
-        for source, number in sources.items():
-            show(f"{verb} {number:,}  {source}")
-    show(
-        f"Dry run: {changes.added:,} to encode, {changes.unchanged + changes.updated:,} unchanged, "
-        f"{changes.deleted:,} to delete; {counted(skipped, 'file')} skipped. Nothing was written."
-    )
-
-
-def _show_roots(index: Index, known: set[int]) -> None:
-    for root in Roots(index.engine):
-        if root.label and root.number not in known:
-            show(f"Files in {root.path} are named {root.name_of(root.path / 'PATH')}.")
-        if not is_folder(root.path):
-            show(f"The indexed folder {root.path} does not exist. If it has moved, pass its location with --root.")
-
-
-def _noun(index: Index) -> str:
-    return "page" if index.modalities == ("image",) else "passage"
-
-
-def _files(places: list[Path], reads: tuple[str, ...]) -> Iterator[Path]:
-    return find_files(places, suffixes_of(reads), lambda *_: None)  # the reader reports folders it cannot list
+            show_changes(run)
+            show_roots(run, known)
 
 
 @contextmanager
@@ -156,7 +142,7 @@ def _what_is_kept(index: Index) -> Iterator[None]:
         number = len(index)
         verb = "is" if number == 1 else "are"
         raise KeyboardInterrupt(
-            f"Interrupted. {counted(number, _noun(index))} {verb} kept. Run the same command again to go on."
+            f"Interrupted. {counted(number, noun_of(index))} {verb} kept. Run the same command again to go on."
         ) from None
 
 

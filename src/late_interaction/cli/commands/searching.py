@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from late_interaction import Index
+from late_interaction import Document, Index
 from late_interaction.cli.options import AsJson, IndexDirectory, ModeName, Where, checked_mode, parsed_where
 from late_interaction.cli.output import console, note, show, show_json, show_json_line
 from late_interaction.cli.page_files import save_page
 from late_interaction.cli.printable import printable
 from late_interaction.cli.rows import hit_row
-from late_interaction.cli.stdin import stdin_lines
+from late_interaction.cli.stdin import STDIN, stdin_lines
 from late_interaction.cli.terminal import show_explanation, show_hit
 from late_interaction.errors import ImageUnavailableError, InvalidRequestError
 from late_interaction.images.pictures import to_jpeg
+from late_interaction.index_encoder import as_encoder
+from late_interaction.readers import read_jsonl
+from late_interaction.retrieval.reranking import rerank as rerank_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +31,8 @@ if TYPE_CHECKING:
     from late_interaction.documents import Hit
     from late_interaction.index import Mode
 
-__all__ = ["explain", "search"]
+__all__ = ["explain", "rerank", "search"]
 
-_STDIN = "-"
 _QUERY_BATCH = 64  # queries of standard input that are encoded together
 
 Query = Annotated[str, typer.Argument(help="The query.")]
@@ -76,9 +78,9 @@ def search(
                 files = {} if save_pages is None else _saved(hits, save_pages)
                 if as_json:
                     rows = [_row(hit, files, with_images=with_images) for hit in hits]
-                    show_json_line({"query": asked, "hits": rows}) if query == _STDIN else show_json(rows)
+                    show_json_line({"query": asked, "hits": rows}) if query == STDIN else show_json(rows)
                     continue
-                if query == _STDIN:
+                if query == STDIN:
                     console.print(Text(f"{printable(asked, one_line=True)}", "bold"))
                 _show_hits(opened, asked, hits, modes)
                 for path in files.values():
@@ -108,8 +110,53 @@ def explain(
             show_explanation(console, explanation)
 
 
+def rerank(
+    query: Query,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--index", help="Use the stored vectors of documents that this index has.", metavar="DIR"),
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Without an index: name or path of the encoder.", metavar="NAME")
+    ] = None,
+    k: Annotated[int | None, typer.Option("-k", help="Number of hits. [default: all]", min=1)] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="The lines are ids of documents in the index.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Rank texts from standard input for a query, best first.
+
+    Each line is a text, or a document as JSON, such as {"id": "a", "text": "..."}; with --ids, the id of a document in
+    the index. Blank lines are left out.
+    """
+    if (directory is None) == (encoder is None):
+        raise typer.BadParameter("Give either --index or --encoder.", param_hint="--index, --encoder")
+    if ids and directory is None:
+        raise typer.BadParameter("needs --index.", param_hint="--ids")
+    lines = [line for line in stdin_lines() if line.strip()]
+    if directory is None:
+        hits = rerank_documents(query, _documents(lines), encoder=as_encoder(encoder), k=k)
+    else:
+        with Index.open(directory, read_only=True) as opened:
+            candidates: dict[str, Any] = {"ids": lines} if ids else {"documents": _documents(lines)}
+            hits = opened.rerank(query, k=k, **candidates)
+    if as_json:
+        show_json([hit_row(hit) for hit in hits])
+        return
+    for hit in hits:
+        show_hit(console, hit)
+    if not hits:
+        show("No hits.")
+
+
+def _documents(lines: list[str]) -> list[Document]:
+    """Return the documents that lines stand for: JSON objects if the first line is one, else texts."""
+    if lines and lines[0].lstrip().startswith("{"):
+        return list(read_jsonl(lines))
+    return [Document(line) for line in lines]
+
+
 def _batches(query: str) -> Iterator[list[str]]:
-    if query != _STDIN:
+    if query != STDIN:
         yield [query]
         return
     lines = stdin_lines()

@@ -1,0 +1,70 @@
+"""Add a stream of documents with ids of their own in many commits, so that an interrupted run can be resumed."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from late_interaction.errors import DuplicateIdError
+from late_interaction.ingestion.progress import Progress
+from late_interaction.ingestion.updating import COMMIT_PASSAGES, Changes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from late_interaction.documents import Document
+    from late_interaction.index import Index
+
+__all__ = ["add_stream"]
+
+
+def add_stream(
+    index: Index,
+    documents: Iterable[Document],
+    *,
+    name: str,
+    progress: bool = False,
+    expected: int | None = None,
+    dry_run: bool = False,
+) -> Changes:
+    """Add documents that the index does not hold, and replace those that have changed. Nothing is deleted.
+
+    Every few hundred documents are committed.
+
+    Args:
+        index: The index.
+        documents: The documents.
+        name: The name of the stream, for `Changes.added_by_source`.
+        progress: Show a progress bar.
+        expected: About how many documents there are, for the time left on the progress bar.
+        dry_run: Write nothing, and return what would change.
+
+    Raises:
+        DuplicateIdError: Two documents have the same id. Those before it were added.
+    """
+    added = unchanged = 0
+    stream = _unique(documents)
+    unit = "pages" if index.modalities == ("image",) else "documents"
+    with Progress({name: expected} if expected else {}, unit, is_shown=progress) as bar:
+        while batch := list(islice(stream, COMMIT_PASSAGES)):
+            held = {document.id: document for document in index.get([document.id for document in batch])}
+            changed = [document for document in batch if held.get(document.id) != document]
+            for _ in batch:
+                bar.read(name)
+            if changed and not dry_run:
+                index.add(changed)
+            bar.done(len(batch))
+            added += len(changed)
+            unchanged += len(batch) - len(changed)
+    return Changes(added, unchanged, 0, added_by_source={name: added} if added else {})
+
+
+def _unique(documents: Iterable[Document]) -> Iterator[Document]:
+    """Yield the documents. Equal documents without an id of their own are yielded once."""
+    seen: dict[str, bool] = {}
+    for document in documents:
+        if document.id not in seen:
+            seen[document.id] = document.has_content_id
+            yield document
+        elif not (seen[document.id] and document.has_content_id):
+            raise DuplicateIdError(f"The id {document.id!r} occurs twice. The documents before it were added.")

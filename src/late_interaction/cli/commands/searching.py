@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from late_interaction import Document, Index
+from late_interaction import Index
 from late_interaction.cli.options import AsJson, IndexDirectory, ModeName, Where, checked_mode, parsed_where
 from late_interaction.cli.output import console, note, show, show_json, show_json_line
 from late_interaction.cli.page_files import save_page
@@ -17,6 +17,7 @@ from late_interaction.cli.printable import printable
 from late_interaction.cli.rows import hit_row
 from late_interaction.cli.stdin import STDIN, stdin_lines
 from late_interaction.cli.terminal import show_explanation, show_hit
+from late_interaction.documents import Document
 from late_interaction.errors import ImageUnavailableError, InvalidRequestError
 from late_interaction.images.pictures import to_jpeg
 from late_interaction.index_encoder import as_encoder

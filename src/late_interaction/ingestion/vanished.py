@@ -34,7 +34,8 @@ class Reading:
     """
 
     places: frozenset[Path]
-    _ends: dict[tuple[str, bool], int] = field(default_factory=dict)  # by name, and whether a page image
+    # The ranges of numbers, each with its end, by name, and whether a page image.
+    _ranges: dict[tuple[str, bool], list[tuple[int, int]]] = field(default_factory=dict)
     _paths: dict[str, Path] = field(default_factory=dict)  # by name
     _roots: set[int] = field(default_factory=set)
 
@@ -42,8 +43,11 @@ class Reading:
         """Record that a passage was read."""
         name, number = passage.document.metadata["source"], passage.document.metadata["passage"]
         kind = name, passage.document.image is not None
-        # The highest number, not the count: a damaged page in between may be missing.
-        self._ends[kind] = max(number + 1, self._ends.get(kind, 0))
+        ranges = self._ranges.setdefault(kind, [])
+        if ranges and ranges[-1][1] == number:
+            ranges[-1] = (ranges[-1][0], number + 1)
+        else:
+            ranges.append((number, number + 1))
         self._paths[name] = passage.path
         self._roots.add(passage.root)
 
@@ -66,10 +70,11 @@ class Reading:
 
         Args:
             document: The stored passage.
-            is_kept: The file was only partly read, so passages beyond the last one read are kept.
+            is_kept: The file was only partly read, so passages that were not read are kept.
         """
-        end = self._ends.get((document.metadata["source"], document.image is not None))
-        return end is None or (document.metadata["passage"] >= end and not is_kept)
+        ranges = self._ranges.get((document.metadata["source"], document.image is not None))
+        number = document.metadata["passage"]
+        return ranges is None or not (is_kept or any(start <= number < end for start, end in ranges))
 
 
 def find_stale(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 from rich.text import Text
+from tqdm import tqdm
 from typer.core import TyperGroup
 
 from late_interaction.cli.printable import printable, to_json
@@ -64,7 +65,7 @@ def show(line: str) -> None:
 
 def note(line: str) -> None:
     """Print one line to standard error: what is worth knowing and is not a result."""
-    errors.print(Text(printable(line, one_line=True)), soft_wrap=True)
+    _print_error(Text(printable(line, one_line=True)))
 
 
 def show_skipped(path: Path, reason: str) -> None:
@@ -96,7 +97,7 @@ def _errors_shown() -> Iterator[None]:
         raise
     except (LateInteractionError, OSError) as error:
         message = Text.assemble(("Error: ", "bold red"), printable(str(error), one_line=True))
-        errors.print(message, soft_wrap=True)
+        _print_error(message)
         raise typer.Exit(1) from None
     except KeyboardInterrupt as interrupt:
         note(str(interrupt) or "Interrupted.")
@@ -128,4 +129,9 @@ def _log_shown() -> Iterator[None]:
 
 class _Shown(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        errors.print(Text(printable(self.format(record))), soft_wrap=True)
+        _print_error(Text(printable(self.format(record))))
+
+
+def _print_error(text: Text) -> None:
+    with tqdm.external_write_mode(file=sys.stderr):  # above a progress bar, not in it
+        errors.print(text, soft_wrap=True)

@@ -34,7 +34,12 @@ def list_sources(
     ids: Annotated[bool, typer.Option("--ids", help="List the id of each document, one per line.")] = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
-    """List the sources of an index (the files that were indexed) with the number of documents of each."""
+    """List the sources of an index, or its ids.
+
+    Sources are the files that were indexed. With each comes its number of documents.
+
+    Example: late-interaction list my-docs --where '{"year": 2020}'
+    """
     filtered = parsed_where(where)
     with Index.open(directory, read_only=True) as opened:
         if ids:
@@ -57,10 +62,15 @@ def list_sources(
 
 def get(
     directory: IndexDirectory,
-    ids: Annotated[list[str], typer.Argument(help="Ids of documents.", metavar="ID...")],
+    ids: Annotated[list[str], typer.Argument(help="Ids of documents.", metavar="ID")],
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
-    """Show documents by their ids, in this order. The exit status is 1 if the index does not contain one of them."""
+    """Show documents by their ids.
+
+    The exit status is 1 if the index does not contain one of them.
+
+    Example: late-interaction get my-docs "README.md#0" "README.md#1"
+    """
     with Index.open(directory, read_only=True) as opened:
         found = opened.get(ids)
         if as_json:
@@ -78,10 +88,12 @@ def export(
     ] = None,
     where: Where = None,
 ) -> None:
-    """Write the documents as JSON lines to standard output, in the form that `index` reads.
+    """Write documents as JSON lines, which `index` reads.
 
     Each line is {"id": ..., "text": ..., "metadata": {...}}, with "encoded_text" if the encoder reads another text, and
     with "image" for a page: a reference to its file. Vectors are not exported.
+
+    Example: late-interaction export my-docs | gzip > my-docs.jsonl.gz
     """
     with Index.open(directory, read_only=True) as opened:
         documents = opened.scan(where=parsed_where(where))
@@ -93,7 +105,7 @@ def export(
 
 def delete(
     directory: IndexDirectory,
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of documents.", metavar="[ID]...")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of documents.", metavar="ID")] = None,
     sources: Annotated[
         list[str] | None,
         typer.Option("--source", help="Delete the documents of this source, as `list` shows it.", metavar="SOURCE"),
@@ -102,9 +114,11 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,  # noqa: FBT002
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many documents would be deleted.")] = False,  # noqa: FBT002
 ) -> None:
-    """Delete documents by their ids, by their source, or by a filter. Asks before deleting by source or filter.
+    """Delete documents by id, source or filter.
 
-    A file that still exists is added again when `index` reads it the next time.
+    Asks before deleting by source or filter. A file that still exists is added again when `index` reads it.
+
+    Example: late-interaction delete my-docs --source docs/old.md
     """
     if [bool(ids), bool(sources), where is not None].count(True) != 1:
         raise typer.BadParameter("Give either ids, or --source, or --where.", param_hint="ID, --source, --where")

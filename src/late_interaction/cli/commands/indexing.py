@@ -68,7 +68,7 @@ def index(
     ] = None,
     password: Annotated[str | None, typer.Option(help="Password of encrypted PDFs.", metavar="TEXT")] = None,
     pages: Annotated[
-        str | None, typer.Option(help="Read only these pages of PDFs and TIFFs, such as 1-3,7.", metavar="RANGES")
+        str | None, typer.Option(help="Index only these pages of PDFs and TIFFs, such as 1-3,7.", metavar="RANGES")
     ] = None,
     fold_equal_pages: Annotated[  # noqa: FBT002
         bool, typer.Option("--fold-equal-pages", help="Index page images of a file that look equal once.")
@@ -86,7 +86,11 @@ def index(
     ] = False,
     quiet: Quiet = False,  # noqa: FBT002
 ) -> None:
-    """Index files, or update an index from them. Only new and changed passages are encoded.
+    """Index files, or update an index from them.
+
+    Only new and changed passages are encoded.
+
+    Example: late-interaction index README.md docs --index my-docs
 
     The encoder determines what is indexed: text (including the text of PDF pages), page images (PDF pages and image
     files), or both. The index remembers the folder that each file was read from. Passages of a removed file are

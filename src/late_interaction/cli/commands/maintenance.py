@@ -15,14 +15,20 @@ __all__ = ["compact", "demo", "info", "verify"]
 
 
 def demo() -> None:
-    """Index the Python language reference offline and ask it questions through LangChain and LlamaIndex."""
+    """Ask the Python language reference questions, offline.
+
+    Indexes it in a temporary folder and searches it through LangChain and LlamaIndex.
+    """
     from late_interaction.cli.demo import run
 
     run(console)
 
 
 def info(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """Show size and settings of an index."""
+    """Show size and settings of an index.
+
+    Example: late-interaction info my-docs
+    """
     with Index.open(directory, read_only=True) as opened:
         values = opened.info()
         if as_json:
@@ -37,7 +43,10 @@ def info(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: F
 
 
 def verify(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """Check everything stored in an index against its checksums. The exit status is 1 if there are problems."""
+    """Check an index against its checksums.
+
+    The exit status is 1 if there are problems.
+    """
     with Index.open(directory, read_only=True) as opened:
         found = opened.verify()
         if as_json:
@@ -50,7 +59,10 @@ def verify(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa:
 
 
 def compact(directory: IndexDirectory) -> None:
-    """Reclaim the space of deleted documents, compress uncompressed segments, and merge all segments into one."""
+    """Compress an index and reclaim the space of deletions.
+
+    Compresses uncompressed segments and merges all segments into one.
+    """
     with Index.open(directory) as opened:
         before = opened.info()["vector_bytes"]
         opened.compact()

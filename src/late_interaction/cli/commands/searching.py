@@ -36,12 +36,14 @@ __all__ = ["explain", "rerank", "search"]
 
 _QUERY_BATCH = 64  # queries of standard input that are encoded together
 
-Query = Annotated[str, typer.Argument(help="The query.")]
+Query = Annotated[str, typer.Argument(help="The query.", metavar="QUERY")]
 
 
 def search(
     directory: IndexDirectory,
-    query: Annotated[str, typer.Argument(help="The query; - reads queries from standard input, one per line.")],
+    query: Annotated[
+        str, typer.Argument(help="The query; - reads queries from standard input, one per line.", metavar="QUERY")
+    ],
     k: Annotated[int, typer.Option("-k", help="Number of hits.", min=1)] = 5,
     where: Where = None,
     mode: ModeName = "late",
@@ -60,6 +62,8 @@ def search(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Search an index.
+
+    Example: late-interaction search my-docs "how do I install it" -k 3
 
     With --json, the result is a list of hits; for queries from standard input, one line for each query:
     {"query": ..., "hits": [...]}. A page whose image cannot be loaded is shown without it.
@@ -99,7 +103,12 @@ def explain(
     ] = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
-    """Show which words of a document, or which patches of a page, each query word matches."""
+    """Show what each query word matches in a document.
+
+    Of a text, the most similar words; of a page, the most similar patches.
+
+    Example: late-interaction explain my-pages "revenue" "report.pdf#page=3" --heatmap why.png
+    """
     with Index.open(directory, read_only=True) as opened:
         explanation = opened.explain(query, document)
         if heatmap is not None:
@@ -128,6 +137,8 @@ def rerank(
 
     Each line is a text, or a document as JSON, such as {"id": "a", "text": "..."}; with --ids, the id of a document in
     the index. Blank lines are left out.
+
+    Example: grep -rh revenue docs | late-interaction rerank "revenue by region" --encoder minilm -k 5
     """
     if (directory is None) == (encoder is None):
         raise typer.BadParameter("Give either --index or --encoder.", param_hint="--index, --encoder")

@@ -7,11 +7,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from late_interaction import Document, Index
 from late_interaction.cli import app
-from tests.fakes import ColourEncoder
+from tests.fakes import ColourEncoder, ShortEncoder
 from tests.pdfs import Page, text, write_pdf
 from tests.pictures import write_picture
 from tests.test_cli import call, fail, load_with, succeed
@@ -150,6 +151,38 @@ class TestJsonLines:
         done = run("all.jsonl", "--dry-run")
         assert "encode 1  all.jsonl\nDry run: 1 to encode, 3 unchanged, 0 to delete" in done.stdout
         assert tree("my-index") == before
+
+
+class TestLengths:
+    @pytest.fixture
+    def loaded(self, folder, monkeypatch):  # noqa: F811
+        """The options with which encoders are loaded."""
+        options = []
+
+        class Short(ShortEncoder):
+            source, revision = "minilm", None
+
+        def load(name, **given):
+            options.append((name, given))
+            return Short()
+
+        load_with(monkeypatch, load)
+        return options
+
+    def test_reach_the_encoder(self, loaded):
+        run("docs", "--query-length", "64", "--document-length", "300")
+        assert loaded == [("minilm", {"query_length": 64, "document_length": 300})]
+        loaded.clear()
+        run("docs", "--document-length", "300")
+        assert loaded == [("minilm", {"document_length": 300})]
+
+    def test_what_is_truncated_is_said_once_in_one_line(self, loaded):
+        rows = [{"id": str(number), "text": "word " * 50} for number in range(600)]
+        write_lines("all.jsonl", rows)
+        said = run("all.jsonl", "--quiet").stderr
+        assert said.startswith("600 documents are longer than the encoder reads")
+        assert said.count("longer than") == 1
+        assert ".py" not in said
 
 
 def test_options_of_a_dry_run_and_a_moved_root_exclude_each_other(folder):  # noqa: F811

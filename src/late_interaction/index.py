@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from late_interaction.collection import Collection
@@ -135,7 +136,12 @@ class Index(Collection):
         return None if self._encoder.record is None else self._encoder.record.fingerprint
 
     def add(
-        self, documents: Iterable[Document | str], *, replacing: Where | None = None, progress: bool = False
+        self,
+        documents: Iterable[Document | str],
+        *,
+        replacing: Where | None = None,
+        truncate: bool = True,
+        progress: bool = False,
     ) -> list[str]:
         """Add documents; one of an id the index holds replaces it.
 
@@ -146,16 +152,20 @@ class Index(Collection):
             documents: Documents, or plain strings.
             replacing: Delete the stored documents that pass this filter in the same commit, for example all passages
                 of a source that is added anew.
+            truncate: Truncate texts that are longer than the encoder reads, with one `TruncationWarning`; `info`
+                counts them. With False they are an error that names the documents, and nothing is added.
             progress: Show a progress bar.
 
         Returns:
             Their ids, in order. Equal documents without an id of their own are one document, named twice.
 
         Raises:
-            InvalidDocumentError: Something that is neither a document nor a string.
+            InvalidDocumentError: Something that is neither a document nor a string, or a text that is too long.
             DuplicateIdError: Two different documents of the same id.
         """
-        return add_documents(self._engine, self.encoder, documents, replacing=replacing, progress=progress)
+        return add_documents(
+            self._engine, self.encoder, documents, replacing=replacing, truncate=truncate, progress=progress
+        )
 
     def search(
         self,
@@ -168,6 +178,7 @@ class Index(Collection):
         min_relevance: float | None = None,
         diversity: float | None = None,
         diversity_pool: int | None = None,
+        truncate: bool = True,
         profile: bool = False,
     ) -> list[Hit]:
         """Return the k best documents for a query, best first; exactly k if k pass the filter (modes but lexical).
@@ -183,6 +194,8 @@ class Index(Collection):
             diversity: Choose hits that are unlike each other, by maximal marginal relevance: 0 counts relevance alone,
                 1 difference alone.
             diversity_pool: The number of best documents among which they are chosen; None for 4 k, at least 20.
+            truncate: Truncate a query that is longer than the encoder reads, with a `TruncationWarning`; with False it
+                is an error.
             profile: Write to standard error how many milliseconds each stage took.
 
         Raises:
@@ -197,6 +210,7 @@ class Index(Collection):
             "min_relevance": min_relevance,
             "diversity": diversity,
             "diversity_pool": diversity_pool,
+            "truncate": truncate,
         }
         with printed_profile() if profile else nullcontext():
             return self.search_many([query], k, **options)[0]
@@ -218,6 +232,7 @@ class Index(Collection):
         documents: Sequence[Document | str] | None = None,
         k: int | None = None,
         store: bool = False,
+        truncate: bool = True,
     ) -> list[Hit]:
         """Order candidates of another retriever by MaxSim, best first.
 
@@ -230,12 +245,16 @@ class Index(Collection):
             k: The number of hits; None for all.
             store: Add those of the documents that the index does not hold, so that they are encoded once. One with a
                 known id but another text replaces the stored document.
+            truncate: Truncate texts that are longer than the encoder reads, with a `TruncationWarning`; with False they
+                are an error.
 
         Raises:
             UnknownIdError: The index does not hold one of the ids.
         """
-        add = self.add if store else None
-        return Hits(rerank_candidates(self._engine, self._encoder.load, query, ids, documents, k=k, add=add))
+        add = partial(self.add, truncate=truncate) if store else None
+        return Hits(
+            rerank_candidates(self._engine, self._encoder.load, query, ids, documents, k=k, add=add, truncate=truncate)
+        )
 
     def explain(self, query: str, id: str) -> Explanation | PageExplanation:  # noqa: A002  # the name users know
         """Return which words of a stored document, or which patches of a page, each query word matches.

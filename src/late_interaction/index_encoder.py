@@ -91,14 +91,18 @@ class IndexEncoder:
         return info
 
 
-def as_encoder(encoder: object) -> Encoder:
+def as_encoder(encoder: object, **options: Any) -> Encoder:
     """Return the encoder, loaded if it is given by what `load_encoder` takes.
+
+    Args:
+        encoder: An encoder, or its name or path.
+        options: Other arguments of `load_encoder`, for a name or path.
 
     Raises:
         InvalidRequestError: It is neither.
     """
     if isinstance(encoder, (str, os.PathLike)):
-        return shared_encoder(encoder)
+        return shared_encoder(encoder, **options)
     if not isinstance(encoder, Encoder):
         raise InvalidRequestError(
             f"{type(encoder).__name__} is not an encoder: it needs dim, fingerprint, encode_queries and "
@@ -192,12 +196,7 @@ def _remembered(record: EncoderRecord | None) -> Encoder:
             f"folder of that name. Pass the one you mean: {_call(record)}."
         )
     try:
-        return shared_encoder(
-            source,
-            revision=record.revision,
-            local_files_only=True,
-            image_tokens_only=record.options.get("image_tokens_only", False),
-        )
+        return shared_encoder(source, **record.load_options)
     except UnsupportedCheckpointError as error:
         reason = "is not in the local cache and is not downloaded without your consent"
         if not is_hub_name(source):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,11 +119,14 @@ def _log_shown() -> Iterator[None]:
     """Show log messages and warnings, including those of libraries, in the same way as errors."""
     root = logging.getLogger()
     handler = _Shown(logging.WARNING)
+    format_warning = warnings.formatwarning
     root.addHandler(handler)
     logging.captureWarnings(True)
+    warnings.formatwarning = lambda message, *_, **__: str(message)  # without the line of the source
     try:
         yield
     finally:
+        warnings.formatwarning = format_warning
         logging.captureWarnings(False)
         root.removeHandler(handler)
 

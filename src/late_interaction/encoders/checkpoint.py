@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["SETTINGS_FILES", "Checkpoint", "LoadOptions", "cache_folder", "cached_folder", "resolve"]
 
 
+class Lengths(TypedDict):
+    """How many tokens are read of a query and of a document; None for the checkpoint's own numbers."""
+
+    query_length: int | None
+    document_length: int | None
+
+
 class LoadOptions(TypedDict, total=False):
     """The keyword arguments of `load_encoder`; the attributes of `Checkpoint` explain them."""
 
@@ -26,6 +33,8 @@ class LoadOptions(TypedDict, total=False):
     trust_remote_code: bool
     local_files_only: bool
     image_tokens_only: bool
+    query_length: int | None
+    document_length: int | None
 
 
 SETTINGS_FILES = ("config.json", "modules.json")
@@ -44,6 +53,8 @@ class Checkpoint:
         trust_remote_code: Whether Python code of the checkpoint may run.
         local_files_only: Whether the network must not be used.
         image_tokens_only: Whether to keep only the vectors of image patches.
+        query_length: Tokens that are read of a query; None for the checkpoint's own number.
+        document_length: Tokens that are read of a document; None for the checkpoint's own number.
     """
 
     name: str
@@ -53,6 +64,13 @@ class Checkpoint:
     trust_remote_code: bool = False
     local_files_only: bool = False
     image_tokens_only: bool = False
+    query_length: int | None = None
+    document_length: int | None = None
+
+    @property
+    def lengths(self) -> Lengths:
+        """Return the lengths as keyword arguments of `TextEncoder`."""
+        return {"query_length": self.query_length, "document_length": self.document_length}
 
     @property
     def source(self) -> str | None:
@@ -116,6 +134,18 @@ class Checkpoint:
         """
         if self.image_tokens_only:
             raise InvalidRequestError(f"image_tokens_only is for models of page images; {self.name} reads none.")
+
+    def refuse_lengths(self) -> None:
+        """Refuse the lengths of text.
+
+        Raises:
+            InvalidRequestError: One is set.
+        """
+        if given := [name for name, length in self.lengths.items() if length is not None]:
+            raise InvalidRequestError(
+                f"{' and '.join(given)} cannot be set for {self.name}, which reads page images as documents and each "
+                "query whole."
+            )
 
 
 def resolve(name_or_path: str | os.PathLike[str], **options: Unpack[LoadOptions]) -> Checkpoint:

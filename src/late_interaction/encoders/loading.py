@@ -34,6 +34,8 @@ def load_encoder(
     trust_remote_code: bool = False,
     local_files_only: bool = False,
     image_tokens_only: bool = False,
+    query_length: int | None = None,
+    document_length: int | None = None,
 ) -> LoadedEncoder:
     """Load a late-interaction encoder of text or of page images.
 
@@ -48,12 +50,17 @@ def load_encoder(
             again at the next open.
         local_files_only: Do not use the network. For a folder it is never used.
         image_tokens_only: For models of page images: keep the vectors of patches alone, without those of the prompt.
+        query_length: Read this many tokens of a query, markers included; None for what the checkpoint says. What is
+            longer is truncated, with a `TruncationWarning`. An index remembers it.
+        document_length: Read this many tokens of a text document; None for what the checkpoint says. An index
+            remembers it, and refuses an encoder with another.
 
     Raises:
         UnsupportedCheckpointError: The checkpoint does not exist, is damaged, has no trained token vectors, is in an
             unknown format, or asks for something that is not safe.
         OptionalDependencyError: ``"minilm"`` without its package, a page-image model without Pillow.
-        InvalidRequestError: ``image_tokens_only`` for a model that reads no images.
+        InvalidRequestError: ``image_tokens_only`` for a model that reads no images, a length for a model that reads
+            images alone, or more tokens than the model has positions for.
 
     Example:
         >>> encoder = load_encoder("minilm")
@@ -68,6 +75,8 @@ def load_encoder(
             trust_remote_code=trust_remote_code,
             local_files_only=local_files_only,
             image_tokens_only=image_tokens_only,
+            query_length=query_length,
+            document_length=document_length,
         )
     )
 

@@ -132,6 +132,10 @@ class ColVisionEncoder(ImageReader):
             raise InvalidRequestError(self._no_text)
         return []
 
+    def truncated(self, texts: list[str], task: Task) -> list[int]:
+        """Return nothing: a query is read whole, whatever its length."""
+        return []
+
     def token_spans(self, text: str, task: Task) -> list[Span | None]:
         """Return the span of each vector of a query, in order; None for the prompt and query augmentation.
 

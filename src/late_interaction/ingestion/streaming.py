@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from late_interaction.errors import DuplicateIdError
 from late_interaction.ingestion.progress import Progress
-from late_interaction.ingestion.updating import COMMIT_PASSAGES, Changes
+from late_interaction.ingestion.updating import COMMIT_PASSAGES, Changes, is_encoded_alike
+from late_interaction.retrieval.encoding import encode_documents
+from late_interaction.retrieval.truncation import Truncation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +31,7 @@ def add_stream(
 ) -> Changes:
     """Add documents that the index does not hold, and replace those that have changed. Nothing is deleted.
 
-    Every few hundred documents are committed.
+    What is stored already is not encoded again. Every few hundred documents are committed.
 
     Args:
         index: The index.
@@ -42,21 +44,32 @@ def add_stream(
     Raises:
         DuplicateIdError: Two documents have the same id. Those before it were added.
     """
-    added = unchanged = 0
+    added = updated = unchanged = 0
     stream = _unique(documents)
+    truncation = Truncation()
     unit = "pages" if index.modalities == ("image",) else "documents"
     with Progress({name: expected} if expected else {}, unit, is_shown=progress) as bar:
         while batch := list(islice(stream, COMMIT_PASSAGES)):
             held = {document.id: document for document in index.get([document.id for document in batch])}
-            changed = [document for document in batch if held.get(document.id) != document]
-            for _ in batch:
+            changed: list[Document] = []
+            updates: list[Document] = []  # of what is not encoded
+            for document in batch:
                 bar.read(name)
+                stored = held.get(document.id)
+                if stored is None or not is_encoded_alike(document, stored):
+                    changed.append(document)
+                elif document != stored:
+                    updates.append(document)
+            bar.done(len(batch) - len(changed))
+            if updates and not dry_run:
+                index.engine.update_documents(updates, None)
             if changed and not dry_run:
-                index.add(changed)
-            bar.done(len(batch))
+                index.engine.upsert(encode_documents(index.encoder, changed, bar.done, truncation=truncation))
             added += len(changed)
-            unchanged += len(batch) - len(changed)
-    return Changes(added, unchanged, 0, added_by_source={name: added} if added else {})
+            updated += len(updates)
+            unchanged += len(batch) - len(changed) - len(updates)
+    truncation.warn()
+    return Changes(added, unchanged, 0, updated, added_by_source={name: added} if added else {})
 
 
 def _unique(documents: Iterable[Document]) -> Iterator[Document]:

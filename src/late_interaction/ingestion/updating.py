@@ -14,6 +14,7 @@ from late_interaction.ingestion.progress import Progress
 from late_interaction.ingestion.roots import Roots, real_path
 from late_interaction.ingestion.vanished import Reading, find_stale
 from late_interaction.retrieval.encoding import encode_documents, refusal
+from late_interaction.retrieval.truncation import Truncation
 
 if TYPE_CHECKING:
     import os
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from late_interaction.engines import Record
     from late_interaction.index import Index
 
-__all__ = ["COMMIT_PASSAGES", "Changes", "update"]
+__all__ = ["COMMIT_PASSAGES", "Changes", "is_encoded_alike", "update"]
 
 COMMIT_PASSAGES = 512  # in one commit; after a crash, the next run encodes at most this many again
 _PAGE_COST = 16  # in passages: encoding a page image takes at least as long as this many
@@ -111,6 +112,7 @@ def update(
     known = Roots(index.engine, dry_run=dry_run)
     known.follow()
     naming = Naming(known, roots)
+    truncation = Truncation()
     reading = Reading(places=frozenset(map(real_path, roots)))
     unchanged = updated = 0
     added: Counter[str] = Counter()
@@ -124,10 +126,11 @@ def update(
             bar.done(len(batch) - len(sorted_out.changed))
             if sorted_out.has_writes and not dry_run:
                 known.record()
-                sorted_out.write(index, bar.done)
+                sorted_out.write(index, truncation, bar.done)
             added.update(_source(passage.document) for passage in sorted_out.changed.values())
             updated += len(sorted_out.updated)
             unchanged += sorted_out.unchanged + len(sorted_out.adopted)
+    truncation.warn()
     kept = frozenset(map(real_path, keep))
     stale = find_stale(index.engine, known, reading, kept, allow_empty=allow_empty, on_skip=on_skip)
     deleted = Counter(source for ids in _in_groups(stale) for source in map(_source, index.get(ids)))
@@ -150,18 +153,18 @@ class _SortedOut:
     def has_writes(self) -> bool:
         return bool(self.changed or self.updated or self.adopted)
 
-    def write(self, index: Index, report: Callable[[int], object]) -> None:
+    def write(self, index: Index, truncation: Truncation, report: Callable[[int], object]) -> None:
         for root in {passage.root for passage in (*self.updated, *self.adopted)}:
             index.engine.update_documents([passage.document for passage in self.updated if passage.root == root], root)
             adopted = [passage.document.id for passage in self.adopted if passage.root == root]
             if adopted:
                 index.engine.set_root(adopted, root)
         if self.changed:
-            index.engine.upsert(self._encoded(index, report))
+            index.engine.upsert(self._encoded(index, truncation, report))
 
-    def _encoded(self, index: Index, report: Callable[[int], object]) -> Iterator[Record]:
+    def _encoded(self, index: Index, truncation: Truncation, report: Callable[[int], object]) -> Iterator[Record]:
         documents = [passage.document for passage in self.changed.values()]
-        for record in encode_documents(index.encoder, documents, report):
+        for record in encode_documents(index.encoder, documents, report, truncation=truncation):
             yield replace(record, root=self.changed[record.document.id].root)
 
 
@@ -181,7 +184,7 @@ def _sort_out(index: Index, batch: list[Passage], skip: Callable[[Path, str], No
                 passage.given,
                 f"the index contains a document {stored.id!r} that was not read from this file; it was not replaced",
             )
-        elif stored is not None and _is_encoded_alike(document, stored):
+        elif stored is not None and is_encoded_alike(document, stored):
             document = _with_kept_image(document, stored)
             if document != stored:
                 updated.append(replace(passage, document=document))
@@ -196,7 +199,7 @@ def _sort_out(index: Index, batch: list[Passage], skip: Callable[[Path, str], No
     return _SortedOut(changed, updated, adopted, unchanged)
 
 
-def _is_encoded_alike(document: Document, stored: Document) -> bool:
+def is_encoded_alike(document: Document, stored: Document) -> bool:
     """Return whether the stored vectors are valid for the document."""
     if document.image is not None and stored.image is not None:
         return (document.image.digest, document.image.page) == (stored.image.digest, stored.image.page)

@@ -9,7 +9,7 @@ from langchain_core.documents import Document as LangChainDocument
 from langchain_core.vectorstores import VectorStore
 
 from late_interaction.adapters.arguments import as_index, check_known, takes_images
-from late_interaction.adapters.documents import as_documents, column
+from late_interaction.adapters.documents import as_documents, at_position, column
 from late_interaction.adapters.event_loop import async_search, async_write
 from late_interaction.adapters.results import diversity_options, search
 from late_interaction.errors import InvalidRequestError
@@ -104,7 +104,11 @@ class LateInteractionVectorStore(VectorStore):
             raise InvalidRequestError("add_documents takes a list of documents: pass `[document]`.")
         rows = zip(documents, column("ids", kwargs.get("ids"), len(documents)), strict=False)
         as_image = takes_images(self.index)
-        return self.index.add([from_langchain(document, id=given, as_image=as_image) for document, given in rows])
+        found = []
+        for position, (document, given) in enumerate(rows):
+            with at_position(position, given or document.id):
+                found.append(from_langchain(document, id=given, as_image=as_image))
+        return self.index.add(found)
 
     def delete(self, ids: list[str] | None = None, *, where: Where | None = None, **kwargs: Any) -> bool:
         """Delete by ids or by filter. Unknown ids are not an error.

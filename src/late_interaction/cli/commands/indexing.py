@@ -46,6 +46,12 @@ def index(
     ] = None,
     pooling: Annotated[int | None, typer.Option(help="For a new index: number of tokens pooled into a vector.")] = None,
     dim: Annotated[int | None, typer.Option(help="For a new index: number of leading dimensions to keep.")] = None,
+    query_length: Annotated[
+        int | None, typer.Option(help="For a new index: number of tokens read of a query.", min=1)
+    ] = None,
+    document_length: Annotated[
+        int | None, typer.Option(help="For a new index: number of tokens read of a passage.", min=1)
+    ] = None,
     language: Annotated[
         str | None,
         typer.Option(help="For a new index: language of stems in lexical search, or none. [default: english]"),
@@ -120,7 +126,9 @@ def index(
     }
     settings: dict[str, Any] = {"bits": "default" if bits is None else bits, "pooling": pooling, "dim": dim}
     settings["language"] = {None: "default", "none": None}.get(language, language)
-    with _opened(directory, encoder, settings, files, moved or (), dry_run=dry_run) as opened:
+    given = {"query_length": query_length, "document_length": document_length}
+    lengths = {name: length for name, length in given.items() if length is not None}
+    with _opened(directory, encoder, lengths, settings, files, moved or (), dry_run=dry_run) as opened:
         for where in moved or ():
             Roots(opened.engine).move(where)
         known = {root.number for root in Roots(opened.engine)}
@@ -154,6 +162,7 @@ def _what_is_kept(index: Index) -> Iterator[None]:
 def _opened(
     directory: Path,
     encoder: str | None,
+    lengths: dict[str, int],
     settings: dict[str, Any],
     paths: list[Path],
     moved: Sequence[str],
@@ -166,7 +175,7 @@ def _opened(
     except IndexNotFoundError:
         if moved:
             raise
-        loaded = as_encoder(MINILM if encoder is None else encoder)
+        loaded = as_encoder(MINILM if encoder is None else encoder, **lengths)
         check_paths(paths, suffixes_of(modalities(loaded)))  # before an index is created that cannot read these files
         if dry_run:
             with TemporaryDirectory() as folder, Index.open(folder, encoder=loaded, **settings) as opened:
@@ -175,8 +184,10 @@ def _opened(
             with Index.open(directory, encoder=loaded, **settings) as opened:
                 yield opened
         return
-    if encoder is not None:
+    if encoder is not None or lengths:
+        name = opened.encoder_name if encoder is None else encoder
         opened.close()
-        opened = Index.open(directory, encoder=encoder, read_only=dry_run, **settings)
+        again = None if name is None else as_encoder(name, **lengths)  # None: the index does not name its encoder
+        opened = Index.open(directory, encoder=again, read_only=dry_run, **settings)
     with opened:
         yield opened

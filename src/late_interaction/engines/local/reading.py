@@ -192,7 +192,12 @@ class Reading(Engine):
         """Return documents together with their token vectors, by id; unknown ids are left out."""
         with self.one_state(short=True):
             documents, vectors, roots = self.get(ids), self.vectors(ids), self.roots_of(ids)
-        return {found.id: Record(found, vectors[found.id], roots[found.id]) for found in documents}
+            with self._states.reading() as (reader, _):
+                truncated = reader.truncated(ids)
+        return {
+            found.id: Record(found, vectors[found.id], roots[found.id], truncated=found.id in truncated)
+            for found in documents
+        }
 
     def scan(
         self, *, where: Where | None = None, root: int | None = None, fields: Iterable[FieldName] | None = None
@@ -239,6 +244,7 @@ class Reading(Engine):
                 "documents": reader.count(),
                 "tokens": sum(entry.tokens for entry in entries),
                 "deleted_documents": len(reader.tombstones()),
+                "truncated_documents": reader.count_truncated(),
                 "dim": self._dim,
                 "bits": self._bits,
                 "language": self._language,

@@ -95,6 +95,16 @@ class ShortEncoder(WordEncoder):
         return [vectors[: self.document_length] for vectors in super().encode_documents(texts)]
 
 
+class PlainEncoder(WordEncoder):
+    """A `WordEncoder` that can be pickled: its mutex stays here."""
+
+    def __getstate__(self):
+        return {"dim": self.dim, "name": self.name}
+
+    def __setstate__(self, state):
+        self.__init__(**state)
+
+
 @cache
 def _vector(name, dim, word):
     drawn = np.frombuffer(hashlib.shake_256(f"{name}\0{word}".encode()).digest(2 * dim), "<u2")

@@ -13,7 +13,7 @@ from late_interaction.explanations.stored import explain_many, explain_stored
 from late_interaction.index_encoder import IndexEncoder
 from late_interaction.indexing import add_documents
 from late_interaction.notebook import index_html
-from late_interaction.opening import open_index
+from late_interaction.opening import open_index, reopen, reopening
 from late_interaction.profiling import printed_profile
 from late_interaction.retrieval.modes import search_many
 from late_interaction.retrieval.request import Mode, SearchRequest
@@ -45,6 +45,10 @@ class Index(Collection):
 
     **Durability.** Every write is one transaction, durable once it has returned (`Capabilities` says what an engine
     other than the local one promises).
+
+    **Copies.** A pickled index is its path: where it arrives, it is opened with ``read_only=True``. An encoder that was
+    loaded by name is loaded by name there; one of your own is pickled too. A copy, by `copy.copy` or `copy.deepcopy`,
+    is another opening of the same directory.
 
     Args:
         engine: Where documents and vectors are kept.
@@ -86,8 +90,13 @@ class Index(Collection):
         ``bits``, ``pooling``, ``dim`` and ``language`` are chosen when an index is created and cannot be changed:
         leave them out next time.
 
+        An index that this process has open with the same settings may be opened again, for example by a cell of a
+        notebook that is run twice. Both objects use the same files, and each is closed on its own. One that nothing
+        refers to counts as closed.
+
         Args:
-            path: The directory.
+            path: The directory. ``~`` and ``~user`` are home directories. A name that begins as an address, such as
+                ``http:``, is refused: for a directory of this name, write ``./http:``.
             encoder: An `Encoder`, or what `load_encoder` takes. The index remembers it: leave it out next time, unless
                 it is an object of your own.
             bits: 1, 2, 4 (the default) or 8 for each dimension of a stored vector, or None to keep float16.
@@ -100,7 +109,7 @@ class Index(Collection):
 
         Raises:
             IndexNotFoundError: The directory has no index, and there is no encoder to create one for.
-            IndexLockedError: Another writer has the index open.
+            IndexLockedError: Another process writes the index, or this one with another ``device``.
             IncompatibleEncoderError: The index was built with another encoder.
             InvalidRequestError: A setting is invalid, or differs from the index's.
             CorruptIndexError: The files are damaged.
@@ -287,3 +296,14 @@ class Index(Collection):
             return index_html(type(self).__name__, self.info())
         except LateInteractionError:  # closed or damaged: notebooks then show the repr
             return None
+
+    def __deepcopy__(self, memo: object) -> Index:
+        location, settings = reopening(self._engine)
+        return reopen(type(self), location, self._encoder.given, settings, read_only=self._engine.read_only)
+
+    def __copy__(self) -> Index:
+        return self.__deepcopy__(None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        location, settings = reopening(self._engine)
+        return partial(reopen, read_only=True), (type(self), location, self._encoder.given, settings)

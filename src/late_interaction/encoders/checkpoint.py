@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from late_interaction.encoders.minilm_package import MINILM, minilm_folder
+from late_interaction.encoders.near_names import near_name
 from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def resolve(name_or_path: str | os.PathLike[str], **options: Unpack[LoadOptions]
         options["local_files_only"] = True  # its settings may name models of the hub, for which the caller did not ask
         return Checkpoint(name, name, **options)
     if isinstance(name_or_path, os.PathLike) or str(name_or_path).startswith((".", "/", "~", os.sep)):
-        raise UnsupportedCheckpointError(f"There is no folder {path}.")
+        raise UnsupportedCheckpointError(f"There is no folder {path}.{near_name(str(name_or_path))}")
     name = str(name_or_path)
     if not options.get("local_files_only"):
         return Checkpoint(name, name, **options)
@@ -175,8 +176,8 @@ def resolve(name_or_path: str | os.PathLike[str], **options: Unpack[LoadOptions]
     folder = cached_folder(name, options.get("revision"))
     if folder is None:
         raise UnsupportedCheckpointError(
-            f"{name} is not in the local cache, and the network must not be used. Check the name. The model that needs "
-            "no network is 'minilm'."
+            f"{name} is not in the local cache, and the network must not be used.{near_name(name)} The encoder that "
+            "needs no network is 'minilm'."
         )
     return Checkpoint(name, str(folder), **options)
 
@@ -195,7 +196,7 @@ def cached_folder(name: str, revision: str | None) -> Path | None:
             path = try_to_load_from_cache(name, filename, cache_folder(), revision)
         except HFValidationError as error:
             raise UnsupportedCheckpointError(
-                f"{name!r} is neither a folder nor a valid name on the hub: {error}"
+                f"{name!r} is neither a folder nor a valid name on the hub.{near_name(name)} ({error})"
             ) from None
         if isinstance(path, str):
             return Path(path).parent

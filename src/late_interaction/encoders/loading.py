@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from late_interaction.encoders.checkpoint import resolve
 from late_interaction.encoders.families import find_family
 from late_interaction.encoders.loading_log import loading_log, missing_weights
+from late_interaction.encoders.reachable import reachable
 from late_interaction.encoders.untrusted import check_config, check_files
 from late_interaction.errors import LateInteractionError, UnsupportedCheckpointError
 
@@ -56,8 +57,8 @@ def load_encoder(
             remembers it, and refuses an encoder with another.
 
     Raises:
-        UnsupportedCheckpointError: The checkpoint does not exist, is damaged, has no trained token vectors, is in an
-            unknown format, or asks for something that is not safe.
+        UnsupportedCheckpointError: The checkpoint does not exist or cannot be reached, is damaged, has no trained
+            token vectors, is in an unknown format, or asks for something that is not safe.
         OptionalDependencyError: ``"minilm"`` without its package, a page-image model without Pillow.
         InvalidRequestError: ``image_tokens_only`` for a model that reads no images, a length for a model that reads
             images alone, or more tokens than the model has positions for.
@@ -84,6 +85,7 @@ def load_encoder(
 def load_checkpoint(checkpoint: Checkpoint) -> LoadedEncoder:
     """Load the encoder of a resolved checkpoint, after its files were checked; raise as `load_encoder` does."""
     try:
+        checkpoint = reachable(checkpoint)
         if Path(checkpoint.place).is_dir():
             check_files(Path(checkpoint.place))
         family = find_family(checkpoint)

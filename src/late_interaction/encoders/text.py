@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.encoders.batching import batches
+from late_interaction.encoders.by_name import NamedEncoder
 from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, probe
 from late_interaction.encoders.lengths import max_tokens, set_lengths
 from late_interaction.encoders.strings import checked, spans
@@ -31,7 +32,7 @@ _BATCH_TOKENS = 8192
 _SPECIAL_TOKENS = 8  # more than a tokenizer adds at both ends, with the prefix of the first word
 
 
-class TextEncoder:
+class TextEncoder(NamedEncoder):
     """Encodes text with a `sentence_transformers.MultiVectorEncoder`.
 
     `load_encoder` creates one from a name. Construct one yourself to use a model that is already loaded.

@@ -88,6 +88,10 @@ class ShortEncoder(WordEncoder):
         length = self.query_length if task == "query" else self.document_length
         return [position for position, text in enumerate(texts) if len(_WORD.findall(text)) > length]
 
+    def token_spans(self, text, task):
+        length = self.query_length if task == "query" else self.document_length
+        return super().token_spans(text, task)[:length]
+
     def encode_queries(self, texts):
         return [vectors[: self.query_length] for vectors in super().encode_queries(texts)]
 

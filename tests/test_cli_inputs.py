@@ -180,7 +180,7 @@ class TestLengths:
         rows = [{"id": str(number), "text": "word " * 50} for number in range(600)]
         write_lines("all.jsonl", rows)
         said = run("all.jsonl", "--quiet").stderr
-        assert said.startswith("600 documents are longer than the encoder reads")
+        assert said.startswith("Warning: 600 documents are longer than the encoder reads")
         assert said.count("longer than") == 1
         assert ".py" not in said
 

@@ -201,6 +201,11 @@ def _remembered(record: EncoderRecord | None) -> Encoder:
         )
     try:
         return shared_encoder(source, **record.load_options)
+    except InvalidRequestError as error:  # options that this model cannot have
+        raise CorruptIndexError(
+            f"The setting 'encoder' of the index is damaged: {error} If you know the encoder, pass it: "
+            "Index.open(path, encoder=…)."
+        ) from None
     except UnsupportedCheckpointError as error:
         reason = "is not in the local cache and is not downloaded without your consent"
         if not is_hub_name(source):

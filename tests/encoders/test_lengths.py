@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pytest
 
 from late_interaction import Index, load_encoder
 from late_interaction.encoders import has_limits
 from late_interaction.encoders.record import EncoderRecord
-from late_interaction.errors import IncompatibleEncoderError, InvalidRequestError, TruncationWarning
+from late_interaction.engines.local.catalog.settings import CHECKSUM, settings_checksum
+from late_interaction.errors import (
+    CorruptIndexError,
+    IncompatibleEncoderError,
+    InvalidRequestError,
+    TruncationWarning,
+)
 from tests.encoders.conftest import encode
 
 WORDS = "quick brown fox jumps over the lazy dog and runs home "
@@ -141,6 +150,29 @@ class TestIndexes:
             assert index.search("red apples")[0].relevance > 0.9
         with Index.open(tmp_path / "index") as index:
             assert index.encoder.query_length == 512
+
+    def test_longer_queries_with_query_expansion_are_compatible(self, tmp_path, pylate_checkpoint):
+        with Index.open(tmp_path / "index", encoder=load_encoder(pylate_checkpoint)) as index:
+            index.add(["red apples"])
+        with Index.open(tmp_path / "index", encoder=load_encoder(pylate_checkpoint, query_length=60)) as index:
+            assert index.encoder.query_length == 60
+            assert len(index.search("red apples")) == 1
+        with Index.open(tmp_path / "index") as index:
+            assert index.encoder.query_length == 32
+
+    def test_a_record_with_a_length_that_the_model_cannot_have(self, tmp_path, minilm):
+        path = tmp_path / "index"
+        with Index.open(path, encoder=load_encoder("minilm", document_length=20)):
+            pass
+        with closing(sqlite3.connect(path / "catalog.sqlite")) as connection, connection:
+            rows = connection.execute("SELECT key, value FROM settings").fetchall()
+            changed = [
+                (key, value.replace('"document_length": 20}', '"document_length": 4000}')) for key, value in rows
+            ]
+            changed = [(key, str(settings_checksum(changed)) if key == CHECKSUM else value) for key, value in changed]
+            connection.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", changed)
+        with Index.open(path) as index, pytest.raises(CorruptIndexError, match="at most 512 for minilm, got 4000"):
+            index.search("red apples")
 
     @pytest.mark.parametrize(
         "options",

@@ -171,3 +171,27 @@ def test_an_update_of_files_warns_once(tmp_path, index):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         update(index, read_paths([folder]), roots=[folder])  # nothing is encoded
+
+
+def test_the_frameworks_warn_once(index):
+    from langchain_core.documents import Document as LangChainDocument
+    from llama_index.core.schema import TextNode
+
+    from late_interaction.langchain import LateInteractionReranker, LateInteractionRetriever, LateInteractionVectorStore
+    from late_interaction.llama_index import LateInteractionIndex
+
+    store, llama = LateInteractionVectorStore(index=index), LateInteractionIndex(index=index)
+    rows = [LangChainDocument(LONG, id="chain"), LangChainDocument(f"{LONG} eight", id="other")]
+    calls = {
+        "'chain'": lambda: store.add_documents(rows),
+        "'node'": lambda: llama.insert_nodes([TextNode(text=LONG, id_="node")]),
+        "1 query": lambda: store.similarity_search(LONG_QUERY),
+        "1 query is": lambda: LateInteractionRetriever(index=index, explain=True).invoke(LONG_QUERY),
+        "query is longer": lambda: llama.as_retriever().retrieve(LONG_QUERY),
+        "2 documents": lambda: LateInteractionReranker(encoder=ShortEncoder()).compress_documents(rows, "one"),
+    }
+    for message, call in calls.items():
+        with pytest.warns(TruncationWarning, match=message) as caught:
+            call()
+        assert len(caught) == 1, message
+    assert index.info()["truncated_documents"] == 3

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from typer.core import TyperGroup
 
 from late_interaction.cli.printable import printable, to_json
-from late_interaction.errors import LateInteractionError
+from late_interaction.errors import LateInteractionError, TruncationWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,16 +119,25 @@ def _log_shown() -> Iterator[None]:
     """Show log messages and warnings, including those of libraries, in the same way as errors."""
     root = logging.getLogger()
     handler = _Shown(logging.WARNING)
-    format_warning = warnings.formatwarning
     root.addHandler(handler)
     logging.captureWarnings(True)
-    warnings.formatwarning = lambda message, *_, **__: str(message)  # without the line of the source
+    formatted = warnings.formatwarning
+    warnings.formatwarning = _without_place
     try:
         yield
     finally:
-        warnings.formatwarning = format_warning
+        warnings.formatwarning = formatted
         logging.captureWarnings(False)
         root.removeHandler(handler)
+
+
+def _without_place(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Format a warning: one about the user's texts without the line of code that gave it."""
+    if issubclass(category, TruncationWarning):
+        return f"Warning: {message}"
+    return f"{filename}:{lineno}: {category.__name__}: {message}"
 
 
 class _Shown(logging.Handler):

@@ -88,7 +88,8 @@ def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[s
 def _settings(fingerprint: Mapping[str, Any], ignored: frozenset[str]) -> dict[str, Any]:
     """Return the values to compare, with one key for each setting of each module and of the image processor."""
     settings = {key: value for key, value in fingerprint.items() if key not in ignored}
-    if isinstance(expansion := settings.get("query_expansion"), dict):  # how long a query may be is not compared
+    expansion = settings.get("query_expansion")
+    if ignored >= _QUERY_LIMITS and isinstance(expansion, dict):  # its strategy is what happens to longer queries
         settings["query_expansion"] = {key: value for key, value in expansion.items() if key != "strategy"}
     modules = settings.get("modules")
     if isinstance(modules, list) and all(isinstance(module, dict) for module in modules):

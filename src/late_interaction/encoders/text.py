@@ -13,7 +13,7 @@ from late_interaction.encoders.batching import batches
 from late_interaction.encoders.by_name import NamedEncoder
 from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, probe
 from late_interaction.encoders.lengths import max_tokens, set_lengths
-from late_interaction.encoders.strings import checked, spans
+from late_interaction.encoders.strings import checked, fits_in_bytes, spans
 from late_interaction.encoders.turns import FairLock
 from late_interaction.errors import UnsupportedCheckpointError
 from late_interaction.forking import openmp_is_used
@@ -136,10 +136,10 @@ class TextEncoder(NamedEncoder):
         """
         read = [self._read(text) for text in texts]
         limit = max_tokens(self._model, task)
-        [nothing], _ = self._inputs([""], task)
-        surely_read = limit - len(nothing) - _SPECIAL_TOKENS  # characters of ASCII, of which a token has at least one
-        if all(text.isascii() and len(text) <= surely_read for text in read):
-            return []
+        [around], _ = self._inputs([""], task)
+        surely_read = limit - len(around.encode()) - _SPECIAL_TOKENS
+        if all(fits_in_bytes(text, surely_read) for text in read):
+            return []  # a token has at least one byte
         counts = self._counts(read, task)
         self._counted = task, read, counts
         return [position for position, count in enumerate(counts) if count > limit]
@@ -212,6 +212,7 @@ class TextEncoder(NamedEncoder):
         shortest = expansion["length"] if expansion else 0
         longest = max_tokens(self._model, task)
         counted = self._counted  # read once, because another thread may replace it
+        self._counted = None
         counts = counted[2] if counted is not None and counted[:2] == (task, texts) else self._counts(texts, task)
         return [max(min(count, longest), shortest) for count in counts]
 

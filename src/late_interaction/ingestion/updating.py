@@ -10,6 +10,7 @@ from tqdm import tqdm
 from late_interaction.documents import Document
 from late_interaction.engines.records import LEGACY_ROOT
 from late_interaction.errors import InvalidRequestError
+from late_interaction.ingestion.moved import Moved, is_encoded_alike
 from late_interaction.ingestion.naming import Naming, Passage
 from late_interaction.ingestion.roots import Roots, real_path
 from late_interaction.ingestion.vanished import Reading, find_stale
@@ -37,7 +38,7 @@ class Changes:
         added: Encoded, because they are new or have changed.
         unchanged: Already stored.
         deleted: Deleted, because their files were removed or have become shorter.
-        updated: Stored with new metadata or a new page image path, and not encoded again.
+        updated: Stored with a new id, new metadata or a new page image path, and not encoded again.
         unknown_root: Stored by an earlier release, which did not record their folder. `update` never deletes them.
     """
 
@@ -64,7 +65,8 @@ def update(
     metadata ``source`` begin with this name, so they depend neither on the current folder nor on how the path is
     written. Only documents that were read from a root are replaced or deleted, never documents added in other ways.
 
-    Passages that are already stored are not encoded again. Every few hundred passages, or few dozen page images, are
+    Passages that are already stored are not encoded again, also under another id: if their file was renamed, or if
+    passages before them were added or removed. Every few hundred passages, or few dozen page images, are
     committed, so an interrupted run can be resumed.
 
     Args:
@@ -88,18 +90,19 @@ def update(
             something must be skipped, and there is no ``on_skip``.
     """
     known = Roots(index.engine)
-    known.follow()
+    known.follow(list(map(real_path, roots)))
     naming = Naming(known, roots)
     reading = Reading(places=frozenset(map(real_path, roots)))
+    moved = Moved(index, known, reading, lambda: frozenset(map(real_path, keep)))
     added = unchanged = updated = 0
     with tqdm(desc="Indexing", unit=" passages", disable=not progress) as bar:
         for batch in _batches(naming.named(documents)):
-            sorted_out = _sort_out(index, batch, on_skip or _refuse)
+            sorted_out = _sort_out(index, batch, moved, on_skip or _refuse)
             if sorted_out.has_writes:
                 known.record()
             sorted_out.write(index)
             added += len(sorted_out.changed)
-            updated += len(sorted_out.updated)
+            updated += len(sorted_out.updated) + len(sorted_out.stored_ids)
             unchanged += sorted_out.unchanged + len(sorted_out.adopted)
             for passage in batch:
                 reading.note(passage)
@@ -117,12 +120,14 @@ class _SortedOut:
 
     changed: dict[str, Passage]  # by id: must be encoded
     updated: list[Passage]  # only fields changed that are not encoded
+    renamed: list[Passage]  # stored with another id
+    stored_ids: dict[str, str]  # the ids of these in the index, by their new ids
     adopted: list[Passage]  # unchanged, but stored without a root by an earlier release
     unchanged: int
 
     @property
     def has_writes(self) -> bool:
-        return bool(self.changed or self.updated or self.adopted)
+        return bool(self.changed or self.updated or self.renamed or self.adopted)
 
     def write(self, index: Index) -> None:
         for root in {passage.root for passage in (*self.updated, *self.adopted)}:
@@ -132,13 +137,23 @@ class _SortedOut:
                 index.engine.set_root(adopted, root)
         if self.changed:
             index.engine.upsert(self._encoded(index))
+        else:
+            self._rename(index)
 
     def _encoded(self, index: Index) -> Iterator[Record]:
         for record in encode_documents(index.encoder, [passage.document for passage in self.changed.values()]):
             yield replace(record, root=self.changed[record.document.id].root)
+        # Not before all are encoded: some replace passages that are renamed, which would be missing meanwhile.
+        self._rename(index)
+
+    def _rename(self, index: Index) -> None:
+        for root in {passage.root for passage in self.renamed}:
+            documents = [passage.document for passage in self.renamed if passage.root == root]
+            stored_ids = {document.id: self.stored_ids[document.id] for document in documents}
+            index.engine.update_documents(documents, root, stored_ids=stored_ids)
 
 
-def _sort_out(index: Index, batch: list[Passage], skip: Callable[[Path, str], None]) -> _SortedOut:
+def _sort_out(index: Index, batch: list[Passage], moved: Moved, skip: Callable[[Path, str], None]) -> _SortedOut:
     ids = [passage.document.id for passage in batch]
     with index.engine.one_state():
         held = {document.id: document for document in index.get(ids)}
@@ -154,7 +169,7 @@ def _sort_out(index: Index, batch: list[Passage], skip: Callable[[Path, str], No
                 passage.given,
                 f"the index contains a document {stored.id!r} that was not read from this file; it was not replaced",
             )
-        elif stored is not None and _is_encoded_alike(document, stored):
+        elif stored is not None and is_encoded_alike(document, stored):
             document = _with_kept_image(document, stored)
             if document != stored:
                 updated.append(replace(passage, document=document))
@@ -166,14 +181,13 @@ def _sort_out(index: Index, batch: list[Passage], skip: Callable[[Path, str], No
             skip(passage.given, f"{document.id}: {reason}")
         else:
             changed[document.id] = passage
-    return _SortedOut(changed, updated, adopted, unchanged)
-
-
-def _is_encoded_alike(document: Document, stored: Document) -> bool:
-    """Return whether the stored vectors are valid for the document."""
-    if document.image is not None and stored.image is not None:
-        return (document.image.digest, document.image.page) == (stored.image.digest, stored.image.page)
-    return document.image is stored.image is None and document.text_to_encode == stored.text_to_encode
+    renamed: list[Passage] = []
+    stored_ids: dict[str, str] = {}
+    for document_id, stored in (moved.find(batch, changed, held) if changed else {}).items():
+        passage = changed.pop(document_id)
+        renamed.append(replace(passage, document=_with_kept_image(passage.document, stored)))
+        stored_ids[document_id] = stored.id
+    return _SortedOut(changed, updated, renamed, stored_ids, adopted, unchanged)
 
 
 def _with_kept_image(document: Document, stored: Document) -> Document:

@@ -124,6 +124,28 @@ class TestGit:
         assert sources(["."]) == ["a.md", "b.md"]
 
 
+class TestHostileRules:
+    @pytest.fixture(autouse=True)
+    def work(self):
+        write("a.md", f"{'a' * 200}.md")
+        Path(".git").mkdir()
+
+    @pytest.mark.parametrize("pattern", ["*a" * 30 + "*b", "**/a/" * 30 + "b", "[" + "a-" * 999, "\\", "!", "\ud800"])
+    def test_patterns(self, pattern, caplog):
+        Path(".gitignore").write_bytes(f"{pattern}\na.md\n".encode(errors="surrogatepass"))
+        assert sources(["."]) == [f"{'a' * 200}.md"]
+        assert len([message for message in caplog.messages if "very many wildcards" in message]) == ("*" in pattern)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+    def test_a_pipe_is_not_opened(self):
+        os.mkfifo(".gitignore")
+        assert len(sources(["."])) == 2
+
+    def test_a_folder_of_that_name(self):
+        write(".gitignore/x.md")
+        assert len(sources(["."])) == 2
+
+
 class TestUnread:
     def test_kinds_that_are_not_read_are_told_once(self, caplog):
         write("top/a.md", "top/b.docx", "top/c/b.DOCX", "top/d.png", "top/e.py", "top/Makefile", "top/.hidden.docx")

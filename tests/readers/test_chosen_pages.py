@@ -34,7 +34,14 @@ def pages(*paths, **options):
 class TestRanges:
     @pytest.mark.parametrize(
         ("ranges", "expected"),
-        [("2", [2]), ("1-2,4", [1, 2, 4]), ("3-", [3, 4]), ("-2", [1, 2]), (" 4 , 1 - 1,1-2 ", [1, 2, 4]), ("4-99", [4])],
+        [
+            ("2", [2]),
+            ("1-2,4", [1, 2, 4]),
+            ("3-", [3, 4]),
+            ("-2", [1, 2]),
+            (" 4 , 1 - 1,1-2 ", [1, 2, 4]),
+            ("4-99", [4]),
+        ],
     )
     @pytest.mark.parametrize("modality", ["image", "text"])
     def test_of_a_pdf(self, ranges, expected, modality):
@@ -60,7 +67,7 @@ class TestRanges:
         assert pages("a.pdf", pages="3-4,9-", on_skip=lambda _, reason: skipped.append(reason)) == []
         assert skipped == ["it has 2 pages, so none of the pages 3-4,9-"]
 
-    @pytest.mark.parametrize("ranges", ["", "0", "0-2", "3-2", "a", "1;2", "1,,2", "-", "1-2-3", "1 2", 3, ["1"], {"a": 1}])
+    @pytest.mark.parametrize("ranges", ["", "0", "0-2", "3-2", "a", "1;2", "1,,2", "-", "1-2-3", "1 2", 3, {"a": 1}])
     def test_that_are_malformed(self, ranges):
         with pytest.raises(InvalidRequestError, match="pages must be"):
             read_paths([], pages=ranges)

@@ -40,6 +40,7 @@ class Run:
         self.changes = Changes(0, 0, 0)
         self.skipped: set[Path] = set()
         self.unselected: set[Path] = set()
+        self._keep: set[Path] = set()
         self._progress = progress
         self._dry_run = dry_run
 
@@ -56,13 +57,12 @@ class Run:
         selection = Selection(options["glob"], options["exclude"], gitignore=options["gitignore"])
         documents = read_paths(places, modalities=reads, on_skip=self._skip, **options)
         files = list(find_files(places, suffixes_of(reads), lambda *_: None, selection))  # read_paths reports
-        keep: set[Path] = set()
         expected = expected_documents(files, password=options["passwords"], pages=options["pages"])
         self.changes += update(
             self.index,
-            self._until_read(documents, places, files, keep),
+            self._until_read(documents, places, files),
             roots=places,
-            keep=keep,
+            keep=self._keep,
             allow_empty=allow_empty,
             progress=self._progress,
             expected=expected if self._progress else {},
@@ -81,16 +81,15 @@ class Run:
             dry_run=self._dry_run,
         )
 
-    def _until_read(
-        self, documents: Iterator[Document], places: list[Path], files: list[Path], keep: set[Path]
-    ) -> Iterator[Document]:
-        """Yield the documents; afterwards, collect the files whose passages `update` must keep."""
+    def _until_read(self, documents: Iterator[Document], places: list[Path], files: list[Path]) -> Iterator[Document]:
+        """Yield the documents; then let `update` keep the passages of files that were left out."""
         yield from documents
         self.unselected = unselected_files(self.index, places, files)
-        keep |= self.skipped | self.unselected
+        self._keep |= self.unselected
 
     def _skip(self, path: Path, reason: str) -> None:
         self.skipped.add(path)
+        self._keep.add(path)
         show_skipped(path, reason)
 
 

@@ -6,8 +6,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import DuplicateIdError
+from late_interaction.ingestion.moved import is_encoded_alike
 from late_interaction.ingestion.progress import Progress
-from late_interaction.ingestion.updating import COMMIT_PASSAGES, Changes, is_encoded_alike
+from late_interaction.ingestion.updating import COMMIT_PASSAGES, Changes
 from late_interaction.retrieval.encoding import encode_documents
 from late_interaction.retrieval.truncation import Truncation
 

@@ -26,7 +26,7 @@ def unselected_files(index: Index, places: Collection[Path], selected: Collectio
     chosen = set(map(real_path, selected))
     found: set[Path] = set()
     roots = Roots(index.engine, dry_run=True)
-    roots.follow()
+    roots.follow(places)
     for root in roots:
         names = {
             fields.metadata.get("source")

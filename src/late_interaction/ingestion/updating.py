@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from late_interaction.documents import Document
 from late_interaction.engines.records import LEGACY_ROOT
 from late_interaction.errors import InvalidRequestError
+from late_interaction.ingestion.moved import Moved, is_encoded_alike
 from late_interaction.ingestion.naming import Naming, Passage
 from late_interaction.ingestion.progress import Progress
 from late_interaction.ingestion.roots import Roots, real_path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from late_interaction.engines import Record
     from late_interaction.index import Index
 
-__all__ = ["COMMIT_PASSAGES", "Changes", "is_encoded_alike", "update"]
+__all__ = ["COMMIT_PASSAGES", "Changes", "update"]
 
 COMMIT_PASSAGES = 512  # in one commit; after a crash, the next run encodes at most this many again
 _PAGE_COST = 16  # in passages: encoding a page image takes at least as long as this many
@@ -38,7 +39,7 @@ class Changes:
         added: Encoded, because they are new or have changed.
         unchanged: Already stored.
         deleted: Deleted, because their files were removed or have become shorter.
-        updated: Stored with new metadata or a new page image path, and not encoded again.
+        updated: Stored with a new id, new metadata or a new page image path, and not encoded again.
         unknown_root: Stored by an earlier release, which did not record their folder. `update` never deletes them.
         added_by_source: The number of those added, by file name.
         deleted_by_source: The number of those deleted, by file name.
@@ -83,7 +84,8 @@ def update(
     metadata ``source`` begin with this name, so they depend neither on the current folder nor on how the path is
     written. Only documents that were read from a root are replaced or deleted, never documents added in other ways.
 
-    Passages that are already stored are not encoded again. Every few hundred passages, or few dozen page images, are
+    Passages that are already stored are not encoded again, also under another id: if their file was renamed, or if
+    passages before them were added or removed. Every few hundred passages, or few dozen page images, are
     committed, so an interrupted run can be resumed.
 
     Args:
@@ -110,29 +112,35 @@ def update(
             something must be skipped, and there is no ``on_skip``.
     """
     known = Roots(index.engine, dry_run=dry_run)
-    known.follow()
+    known.follow(list(map(real_path, roots)))
     naming = Naming(known, roots)
     truncation = Truncation()
     reading = Reading(places=frozenset(map(real_path, roots)))
+    moved = Moved(index, known, reading, lambda: frozenset(map(real_path, keep)))
     unchanged = updated = 0
     added: Counter[str] = Counter()
+    renamed: set[str] = set()  # by a dry run: passages that would have another id now
     unit = "pages" if index.modalities == ("image",) else "passages"
     with Progress(expected or {}, unit, is_shown=progress) as bar:
         for batch in _batches(naming.named(documents)):
             for passage in batch:
-                reading.note(passage)
                 bar.read(passage.given.as_posix())
-            sorted_out = _sort_out(index, batch, on_skip or _refuse)
+            sorted_out = _sort_out(index, batch, moved, on_skip or _refuse)
             bar.done(len(batch) - len(sorted_out.changed))
             if sorted_out.has_writes and not dry_run:
                 known.record()
                 sorted_out.write(index, truncation, bar.done)
             added.update(_source(passage.document) for passage in sorted_out.changed.values())
-            updated += len(sorted_out.updated)
+            updated += len(sorted_out.updated) + len(sorted_out.stored_ids)
             unchanged += sorted_out.unchanged + len(sorted_out.adopted)
+            if dry_run:
+                renamed.update(sorted_out.stored_ids.values())
+            for passage in batch:
+                reading.note(passage)
     truncation.warn()
     kept = frozenset(map(real_path, keep))
-    stale = find_stale(index.engine, known, reading, kept, allow_empty=allow_empty, on_skip=on_skip)
+    found = find_stale(index.engine, known, reading, kept, allow_empty=allow_empty, on_skip=on_skip)
+    stale = [document_id for document_id in found if document_id not in renamed]
     deleted = Counter(source for ids in _in_groups(stale) for source in map(_source, index.get(ids)))
     if stale and not dry_run:
         index.delete(stale)
@@ -146,12 +154,14 @@ class _SortedOut:
 
     changed: dict[str, Passage]  # by id: must be encoded
     updated: list[Passage]  # only fields changed that are not encoded
+    renamed: list[Passage]  # stored with another id
+    stored_ids: dict[str, str]  # the ids of these in the index, by their new ids
     adopted: list[Passage]  # unchanged, but stored without a root by an earlier release
     unchanged: int
 
     @property
     def has_writes(self) -> bool:
-        return bool(self.changed or self.updated or self.adopted)
+        return bool(self.changed or self.updated or self.renamed or self.adopted)
 
     def write(self, index: Index, truncation: Truncation, report: Callable[[int], object]) -> None:
         for root in {passage.root for passage in (*self.updated, *self.adopted)}:
@@ -161,14 +171,24 @@ class _SortedOut:
                 index.engine.set_root(adopted, root)
         if self.changed:
             index.engine.upsert(self._encoded(index, truncation, report))
+        else:
+            self._rename(index)
 
     def _encoded(self, index: Index, truncation: Truncation, report: Callable[[int], object]) -> Iterator[Record]:
         documents = [passage.document for passage in self.changed.values()]
         for record in encode_documents(index.encoder, documents, report, truncation=truncation):
             yield replace(record, root=self.changed[record.document.id].root)
+        # Not before all are encoded: some replace passages that are renamed, which would be missing meanwhile.
+        self._rename(index)
+
+    def _rename(self, index: Index) -> None:
+        for root in {passage.root for passage in self.renamed}:
+            documents = [passage.document for passage in self.renamed if passage.root == root]
+            stored_ids = {document.id: self.stored_ids[document.id] for document in documents}
+            index.engine.update_documents(documents, root, stored_ids=stored_ids)
 
 
-def _sort_out(index: Index, batch: list[Passage], skip: Callable[[Path, str], None]) -> _SortedOut:
+def _sort_out(index: Index, batch: list[Passage], moved: Moved, skip: Callable[[Path, str], None]) -> _SortedOut:
     ids = [passage.document.id for passage in batch]
     with index.engine.one_state():
         held = {document.id: document for document in index.get(ids)}
@@ -196,14 +216,13 @@ def _sort_out(index: Index, batch: list[Passage], skip: Callable[[Path, str], No
             skip(passage.given, f"{document.id}: {reason}")
         else:
             changed[document.id] = passage
-    return _SortedOut(changed, updated, adopted, unchanged)
-
-
-def is_encoded_alike(document: Document, stored: Document) -> bool:
-    """Return whether the stored vectors are valid for the document."""
-    if document.image is not None and stored.image is not None:
-        return (document.image.digest, document.image.page) == (stored.image.digest, stored.image.page)
-    return document.image is stored.image is None and document.text_to_encode == stored.text_to_encode
+    renamed: list[Passage] = []
+    stored_ids: dict[str, str] = {}
+    for document_id, stored in (moved.find(batch, changed, held) if changed else {}).items():
+        passage = changed.pop(document_id)
+        renamed.append(replace(passage, document=_with_kept_image(passage.document, stored)))
+        stored_ids[document_id] = stored.id
+    return _SortedOut(changed, updated, renamed, stored_ids, adopted, unchanged)
 
 
 def _with_kept_image(document: Document, stored: Document) -> Document:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from late_interaction.ingestion.naming import Passage
     from late_interaction.ingestion.roots import Root, Roots
 
-__all__ = ["Reading", "find_stale"]
+__all__ = ["Reading", "find_stale", "is_empty", "is_in"]
 
 _ALLOW = "if the files were removed on purpose, pass --allow-empty (allow_empty=True)"
 
@@ -107,9 +107,9 @@ def find_stale(
                 continue
             path = root.path_of(name)
             if reading.has(name):
-                if reading.is_beyond(document, is_kept=_is_in(path, kept)):
+                if reading.is_beyond(document, is_kept=is_in(path, kept)):
                     stale.append(document.id)
-            elif _is_in(path, reading.places) and not _is_in(path, kept):
+            elif is_in(path, reading.places) and not is_in(path, kept):
                 lost[path].append(document.id)
         if lost and not allow_empty and not is_folder(root.path):
             raise InvalidRequestError(
@@ -144,7 +144,7 @@ def _leave_out_empty_folders(
     empty: dict[Path, list[Path]] = defaultdict(list)
     for path in vanished:
         folder = next((parent for parent in path.parents if is_folder(parent)), None)
-        if folder is not None and _is_in(folder, places) and _is_empty(folder):
+        if folder is not None and is_in(folder, places) and is_empty(folder):
             empty[folder].append(path)
     for folder, paths in empty.items():
         passages = _count({path: vanished.pop(path) for path in paths})
@@ -152,7 +152,7 @@ def _leave_out_empty_folders(
         skip(folder, f"{reason}; if the folder is no longer needed, remove it; {_ALLOW}")
 
 
-def _is_empty(folder: Path) -> bool:
+def is_empty(folder: Path) -> bool:
     """Return whether a folder has no files except hidden ones, which are not read."""
     try:
         return all(name.startswith(".") for name in os.listdir(folder))  # noqa: PTH208  # only names are needed
@@ -160,7 +160,8 @@ def _is_empty(folder: Path) -> bool:
         return False
 
 
-def _is_in(path: Path, places: Collection[Path]) -> bool:
+def is_in(path: Path, places: Collection[Path]) -> bool:
+    """Return whether a path is one of the places or below one."""
     return path in places or any(parent in places for parent in path.parents)
 
 

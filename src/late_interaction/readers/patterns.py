@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["Ignored", "Selection"]
 
 _GIT = ".git"
-_MAX_RULES_BYTES = 1 << 20  # of a file of rules; a larger one is not one
+_MAX_RULES_BYTES = 1 << 18  # of a file of rules; what comes later is not read
+_STARS = re.compile(r"\*+")
+_MAX_STARS = 3  # in one name of a pattern: matching takes time in proportion to this power of the length of the name
+_MAX_DEEP = 2  # of "**" in a pattern, in proportion to the depth of the path
+_logger = logging.getLogger(__name__)
 
 
 class Selection:
@@ -116,16 +123,30 @@ def _spec_of(patterns: str | Iterable[str], argument: str) -> GitIgnoreSpec:
 
 
 def _rules_in(path: Path) -> GitIgnoreSpec:
-    """Return the rules in a file; none if it does not exist. Lines that git would not accept are left out."""
+    """Return the rules in a file; none if it does not exist. Lines that git would not accept are left out.
+
+    So are patterns that take very long to match with a name made for that: the file may come from a stranger.
+    """
     try:
+        if not stat.S_ISREG(path.lstat().st_mode):  # as git does not follow a link; and reading a pipe may never end
+            return GitIgnoreSpec.from_lines([])
         with path.open("rb") as file:
             lines = file.read(_MAX_RULES_BYTES).decode(errors="replace").splitlines()
     except OSError:
         return GitIgnoreSpec.from_lines([])
+    bounded = [line for line in lines if line.startswith("#") or _is_bounded(line)]
+    if len(bounded) < len(lines):
+        _logger.warning("%s: %d patterns with very many wildcards are not applied.", path, len(lines) - len(bounded))
     try:
-        return GitIgnoreSpec.from_lines(lines)
+        return GitIgnoreSpec.from_lines(bounded)
     except ValueError:
-        return GitIgnoreSpec.from_lines(filter(_is_valid, lines))
+        return GitIgnoreSpec.from_lines(filter(_is_valid, bounded))
+
+
+def _is_bounded(line: str) -> bool:
+    names = line.split("/")
+    deep = sum("**" in name for name in names)
+    return deep <= _MAX_DEEP and all(len(_STARS.findall(name)) <= _MAX_STARS for name in names)
 
 
 def _is_valid(line: str) -> bool:

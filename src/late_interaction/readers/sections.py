@@ -66,10 +66,12 @@ def _without_hyphenation(elements: Iterable[Heading | Block], hyphenation: Hyphe
         if isinstance(element, Heading):
             yield replace(element, text=without_soft_hyphens(element.text))
             continue
-        # The lines of code stay as they are.
-        text = element.text.replace("\u00ad", "") if element.verbatim else hyphenation.undone(element.text)
+        if element.verbatim or element.header:  # the lines of code and tables stay as they are
+            text, header = (part.replace("\u00ad", "") for part in (element.text, element.header))
+        else:
+            text, header = hyphenation.undone(element.text), ""
         if text.strip():
-            yield replace(element, text=text)
+            yield replace(element, text=text, header=header)
 
 
 def _sections(elements: Iterable[Heading | Block]) -> list[Section]:

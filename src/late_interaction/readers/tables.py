@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_table_file"]
 
+_MAX_HEADER_CHARS = 1 << 16  # in which the delimiter is looked for
 _DELIMITERS = ",;\t|"
 
 
@@ -44,7 +45,7 @@ def _rows(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """Yield each row that is not blank, as its number from 1 below the header and its cells, one a line."""
     try:
         with path.open(encoding=encoding, newline="") as file:
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(file.readline())
+            delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(file.readline(_MAX_HEADER_CHARS))
             file.seek(0)
             rows = csv.reader(file, delimiter=delimiter)
             columns = [" ".join(name.split()) for name in next(rows, [])]

@@ -111,6 +111,15 @@ class TestDryRun:
         )
         assert tree("my-index") == before
 
+    def test_of_a_renamed_file(self, indexed, encoder):  # noqa: F811
+        Path("docs/rivers.md").rename("docs/streams.md")
+        done = succeed("index", "docs", "--index", "my-index", "--dry-run")
+        assert "Dry run: 0 to encode, 4 unchanged, 0 to delete" in done.stdout
+        done = succeed("index", "docs", "--index", "my-index")
+        assert "0 passages added or replaced, 2 unchanged, 0 deleted" in done.stdout
+        assert "of 2 passages updated" in done.stdout
+        assert encoder.encoded == []
+
 
 SLOW = """
 import signal, sys, time

@@ -107,7 +107,7 @@ def show_changes(run: Run) -> None:
         f"The index contains {counted(len(run.index), 'document')}."
     )
     if changes.updated:
-        show(f"Metadata or page image paths of {counted(changes.updated, noun)} updated.")
+        show(f"Names, metadata or page image paths of {counted(changes.updated, noun)} updated.")
     _show_unselected(run)
     if changes.unknown_root:
         show(

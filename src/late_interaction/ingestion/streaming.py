@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from late_interaction.errors import DuplicateIdError
 from late_interaction.ingestion.moved import is_encoded_alike
 from late_interaction.ingestion.progress import Progress
-from late_interaction.ingestion.updating import COMMIT_PASSAGES, Changes
+from late_interaction.ingestion.updating import Changes
 from late_interaction.retrieval.encoding import encode_documents
 from late_interaction.retrieval.truncation import Truncation
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from late_interaction.index import Index
 
 __all__ = ["add_stream"]
+
+_COMMIT_DOCUMENTS = 512  # in one commit; after an interruption, the next run encodes at most this many again
 
 
 def add_stream(
@@ -50,7 +52,7 @@ def add_stream(
     truncation = Truncation()
     unit = "pages" if index.modalities == ("image",) else "documents"
     with Progress({name: expected} if expected else {}, unit, is_shown=progress) as bar:
-        while batch := list(islice(stream, COMMIT_PASSAGES)):
+        while batch := list(islice(stream, _COMMIT_DOCUMENTS)):
             held = {document.id: document for document in index.get([document.id for document in batch])}
             changed: list[Document] = []
             updates: list[Document] = []  # of what is not encoded

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from late_interaction.engines import Record
     from late_interaction.index import Index
 
-__all__ = ["COMMIT_PASSAGES", "Changes", "update"]
+__all__ = ["Changes", "update"]
 
-COMMIT_PASSAGES = 512  # in one commit; after a crash, the next run encodes at most this many again
+_COMMIT_PASSAGES = 512  # in one commit; after a crash, the next run encodes at most this many again
 _PAGE_COST = 16  # in passages: encoding a page image takes at least as long as this many
 
 
@@ -245,8 +245,8 @@ def _source(document: Document) -> str:
 
 
 def _in_groups(ids: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), COMMIT_PASSAGES):
-        yield ids[start : start + COMMIT_PASSAGES]
+    for start in range(0, len(ids), _COMMIT_PASSAGES):
+        yield ids[start : start + _COMMIT_PASSAGES]
 
 
 def _refuse(path: Path, reason: str) -> None:
@@ -259,7 +259,7 @@ def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
     for passage in passages:
         batch.append(passage)
         cost += 1 if passage.document.image is None else _PAGE_COST
-        if cost >= COMMIT_PASSAGES:
+        if cost >= _COMMIT_PASSAGES:
             yield batch
             batch, cost = [], 0
     if batch:

@@ -8,17 +8,20 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, overload
 
 from late_interaction.errors import ImageUnavailableError, InvalidDocumentError
 from late_interaction.images import PageImage
 from late_interaction.images.pictures import to_jpeg
+from late_interaction.notebook import beginning, hits_html
 from late_interaction.validation import MAX_METADATA_DEPTH, check_id, check_string, plain_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Document", "DocumentFields", "FieldName", "Hit", "check_metadata"]
+__all__ = ["Document", "DocumentFields", "FieldName", "Hit", "Hits", "check_metadata"]
+
+_SHOWN_CHARACTERS = 80  # of a text or of metadata, in a terminal
 
 FieldName: TypeAlias = Literal["text", "encoded_text", "metadata", "image"]
 
@@ -135,6 +138,9 @@ class Document:
             image=self.image,
         )
 
+    def __repr__(self) -> str:
+        return f"Document({_shown(self)})"
+
     @property
     def text_to_encode(self) -> str:
         """The text for the encoder and for lexical search."""
@@ -236,6 +242,38 @@ class Hit:
             ImageUnavailableError: As for `image_base64`.
         """
         return f"data:image/jpeg;base64,{self.image_base64()}"
+
+    def __repr__(self) -> str:
+        return f"Hit(score={self.score:.4f}, relevance={self.relevance:.4f}, {_shown(self.document)})"
+
+    def _repr_html_(self) -> str:
+        return hits_html([self])
+
+
+class Hits(list[Hit]):
+    """The hits of one query, best first: a list that notebooks show as a table."""
+
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> Hit: ...
+
+    @overload
+    def __getitem__(self, key: slice, /) -> Hits: ...
+
+    def __getitem__(self, key: SupportsIndex | slice, /) -> Hit | Hits:
+        return Hits(super().__getitem__(key)) if isinstance(key, slice) else super().__getitem__(key)
+
+    def _repr_html_(self) -> str:
+        return hits_html(self)
+
+
+def _shown(document: Document) -> str:
+    """Return the fields of a document for a terminal, on one line and shortened."""
+    fields = {"id": repr(document.id), "text": repr(beginning(document.text, _SHOWN_CHARACTERS))}
+    if document.metadata:
+        fields["metadata"] = beginning(repr(document.metadata), _SHOWN_CHARACTERS)
+    if document.image is not None:
+        fields["image"] = f"page {document.image.page} of {document.image.path!r}"
+    return ", ".join(f"{name}={value}" for name, value in fields.items())
 
 
 def check_metadata(metadata: object) -> dict[str, Any]:

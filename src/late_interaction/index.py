@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from late_interaction.collection import Collection
+from late_interaction.documents import Hits
+from late_interaction.errors import LateInteractionError
 from late_interaction.explanations.stored import explain_many, explain_stored
 from late_interaction.index_encoder import IndexEncoder
 from late_interaction.indexing import add_documents
+from late_interaction.notebook import index_html
 from late_interaction.opening import open_index, reopen, reopening
 from late_interaction.profiling import printed_profile
 from late_interaction.retrieval.modes import search_many
@@ -252,7 +255,7 @@ class Index(Collection):
     ) -> list[list[Hit]]:
         """Return the hits of several queries; texts are encoded together. The options are those of `search`."""
         request = SearchRequest.of(self._engine, k, **options)
-        return search_many(self._engine, self._encoder.load, request, queries)
+        return [Hits(hits) for hits in search_many(self._engine, self._encoder.load, request, queries)]
 
     def warm_up(self) -> None:
         """Load the model and the compiled kernels now, before the first user's query. For servers, after forking."""
@@ -286,8 +289,8 @@ class Index(Collection):
             UnknownIdError: The index does not hold one of the ids.
         """
         add = partial(self.add, truncate=truncate) if store else None
-        return rerank_candidates(
-            self._engine, self._encoder.load, query, ids, documents, k=k, add=add, truncate=truncate
+        return Hits(
+            rerank_candidates(self._engine, self._encoder.load, query, ids, documents, k=k, add=add, truncate=truncate)
         )
 
     def explain(self, query: str, id: str) -> Explanation | PageExplanation:  # noqa: A002  # the name users know
@@ -317,6 +320,12 @@ class Index(Collection):
     def info(self) -> dict[str, Any]:
         """Return size, layout, settings and encoder of the index, as JSON values."""
         return {**self._engine.info(), "encoder": self._encoder.info()}
+
+    def _repr_html_(self) -> str | None:
+        try:
+            return index_html(type(self).__name__, self.info())
+        except LateInteractionError:  # closed or damaged: notebooks then show the repr
+            return None
 
     def __deepcopy__(self, memo: object) -> Index:
         location, settings = reopening(self._engine)

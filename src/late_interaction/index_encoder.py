@@ -100,16 +100,20 @@ class IndexEncoder:
         return info
 
 
-def as_encoder(encoder: object) -> Encoder:
+def as_encoder(encoder: object, **options: Any) -> Encoder:
     """Return the encoder, loaded if it is given by what `load_encoder` takes.
 
     A `sentence_transformers.MultiVectorEncoder` becomes a `TextEncoder` or `TextImageEncoder`.
+
+    Args:
+        encoder: An encoder, or its name or path.
+        options: Other arguments of `load_encoder`, for a name or path.
 
     Raises:
         InvalidRequestError: It is none of these.
     """
     if isinstance(encoder, (str, os.PathLike)):
-        return shared_encoder(encoder)
+        return shared_encoder(encoder, **options)
     if isinstance(encoder, Encoder):
         return encoder
     classes = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in type(encoder).__mro__}

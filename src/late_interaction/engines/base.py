@@ -311,10 +311,18 @@ class Engine(ABC):
         """Note that stored documents were read from this root."""
         raise unsupported(self, "sources")
 
-    def update_documents(self, documents: Iterable[Document], root: int | None) -> int:
+    def update_documents(
+        self, documents: Iterable[Document], root: int | None, *, stored_ids: Mapping[str, str] | None = None
+    ) -> int:
         """Replace text, metadata and page image of stored documents, keep their vectors, and return their number.
 
         For documents of which nothing that is encoded has changed. They are noted as read from this root.
+
+        Args:
+            documents: The documents, each id once.
+            root: The root.
+            stored_ids: The stored ids of documents that get another one, by the new id. Each stored id occurs once. A
+                stored document with a new id is deleted, unless it gets another id itself.
 
         Raises:
             UnknownIdError: The engine holds no document of an id. Nothing is changed.

@@ -164,6 +164,9 @@ class PageExplanation:
             "</div></figure>"
         )
 
+    def __repr__(self) -> str:
+        return f"PageExplanation({self.query!r}, {self.document.id!r}, score={self.score:.4f}, spans={self.spans!r})"
+
     def _repr_html_(self) -> str:
         return self.to_html()
 

@@ -129,6 +129,9 @@ class Explanation:
         self.boxes()
         return []
 
+    def __repr__(self) -> str:
+        return f"Explanation({self.query!r}, {self.document.id!r}, score={self.score:.4f}, spans={self.spans!r})"
+
     def _repr_html_(self) -> str:
         return self.to_html()
 

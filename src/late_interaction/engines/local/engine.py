@@ -188,17 +188,31 @@ class LocalEngine(Reading):
         ids = check_ids(ids)
         self._commit(lambda writer: writer.set_root(ids, root))
 
-    def update_documents(self, documents: Iterable[Document], root: int | None) -> int:
+    def update_documents(
+        self, documents: Iterable[Document], root: int | None, *, stored_ids: Mapping[str, str] | None = None
+    ) -> int:
         """Replace the text, metadata and page image of stored documents, and keep their vectors; return their number.
 
         For documents of which nothing changed that is encoded. Record that they were read from this root.
+
+        Args:
+            documents: The documents, each id once.
+            root: The root.
+            stored_ids: The stored ids of documents that get another one, by the new id. Each stored id occurs once. A
+                stored document with a new id is deleted, unless it gets another id itself.
 
         Raises:
             UnknownIdError: The index holds no document of an id. Nothing is changed.
         """
         # Rows are made before the transaction begins: a thumbnail may have to be rendered.
         rows = [(DocumentRow.of(document, root), list(field_rows(document.metadata))) for document in documents]
-        return self._commit(lambda writer: writer.update_documents(rows)) if rows else 0
+        renamed = dict(stored_ids or {})
+        if not renamed.keys() <= {row.id for row, _ in rows}:
+            raise InvalidRequestError("stored_ids has the id of a document that is not given.")
+        updated = self._commit(lambda writer: writer.update_documents(rows, renamed)) if rows else 0
+        if renamed:
+            self._tidy()  # documents may have been deleted
+        return updated
 
     def upsert(self, records: Iterable[Record], *, replacing: Where | None = None) -> list[str]:
         """Add records, replacing those of the same id; return the ids, in order.

@@ -222,12 +222,20 @@ class Writer(Reader):
                 changed += 1
         return changed
 
-    def update_documents(self, rows: Iterable[tuple[DocumentRow, list[FieldRow]]]) -> int:
+    def update_documents(
+        self, rows: Iterable[tuple[DocumentRow, list[FieldRow]]], stored_ids: Mapping[str, str]
+    ) -> int:
         """Replace documents and the values that filters find, and keep their vectors; return the number of documents.
+
+        Args:
+            rows: The documents and their values.
+            stored_ids: The stored ids of documents that get another one, by the new id. Stored documents that have a
+                new id, and do not get another one, are deleted.
 
         Raises:
             UnknownIdError: The index has no document with one of the ids.
         """
+        self._rename(stored_ids)
         execute = self._connection.execute
         updated = 0
         for new, fields in rows:
@@ -278,6 +286,19 @@ class Writer(Reader):
         self._connection.execute("DELETE FROM fields WHERE document = ?", (number,))
         self._connection.executemany(
             "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)", [(*field, number) for field in fields]
+        )
+
+    def _rename(self, stored_ids: Mapping[str, str]) -> None:
+        """Give stored documents new ids, which may be those of each other. `update_documents` renews the checksums."""
+        # In two steps, because ids are unique at any time. No document has an id with the new name of a directory.
+        passing = new_name()
+        moves = [(stored, f"{passing}/{number}", new) for number, (new, stored) in enumerate(stored_ids.items())]
+        for stored, between, _ in moves:
+            if not self._connection.execute("UPDATE documents SET id = ? WHERE id = ?", (between, stored)).rowcount:
+                raise UnknownIdError(f"The index has no document {stored!r}.")
+        self.delete_ids(new for _, _, new in moves)
+        self._connection.executemany(
+            "UPDATE documents SET id = ? WHERE id = ?", [(new, between) for _, between, new in moves]
         )
 
     def delete_ids(self, ids: Iterable[str]) -> int:

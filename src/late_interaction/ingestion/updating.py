@@ -66,8 +66,8 @@ def update(
     written. Only documents that were read from a root are replaced or deleted, never documents added in other ways.
 
     Passages that are already stored are not encoded again. They get new ids if their file was moved from one of the
-    places in ``roots`` (a page image from anywhere), or if passages before them were added or removed. Every few hundred passages, or few dozen page images, are
-    committed, so an interrupted run can be resumed.
+    places in ``roots`` (a page image from anywhere), or if passages before them were added or removed. Every few
+    hundred passages, or few dozen page images, are committed, so an interrupted run can be resumed.
 
     Args:
         index: The index.

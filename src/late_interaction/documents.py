@@ -33,7 +33,10 @@ class Document:
         id: The id. By default, a hash of the content (text, image, encoded text and metadata), so that adding the same
             document again replaces it.
         metadata: A dict of JSON values. Filters refer to nested values by dotted paths. Keys that begin with ``_`` are
-            stored but cannot be filtered.
+            stored but cannot be filtered. Other values are stored as what stands for them in JSON, and filters take
+            the same values: dates and times as ISO 8601 text (with a time zone, converted to UTC, so that they sort),
+            a `timedelta` as seconds, a `Decimal` as the nearest number, a `UUID` or `Path` as text, an enum as its
+            value, numpy scalars and arrays as numbers and lists. Anything else is an error.
         encoded_text: The text for the encoder and for lexical search, if it differs from ``text``; for example the
             passage with its title.
 
@@ -61,22 +64,27 @@ class Document:
         metadata: Mapping[str, Any] | None = None,
         encoded_text: str | None = None,
     ) -> None:
-        page = None if image is None else _as_page_image(image)
-        if text is None:
-            if page is None:
-                raise InvalidDocumentError("A document needs a text, an image, or both.")
-            text = ""
-        check_string(text, "text")
-        if encoded_text is not None:
-            check_string(encoded_text, "encoded_text")
-        metadata = {} if metadata is None else metadata
-        if not isinstance(metadata, Mapping):
-            raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
-        metadata = plain_json(dict(metadata), "metadata", max_depth=MAX_METADATA_DEPTH)
+        if id is not None:
+            check_id(id)
+        try:
+            page = None if image is None else _as_page_image(image)
+            if text is None:
+                if page is None:
+                    raise InvalidDocumentError("A document needs a text, an image, or both.")
+                text = ""
+            check_string(text, "text")
+            if encoded_text is not None:
+                check_string(encoded_text, "encoded_text")
+            metadata = {} if metadata is None else metadata
+            if not isinstance(metadata, Mapping):
+                raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
+            metadata = plain_json(dict(metadata), "metadata", max_depth=MAX_METADATA_DEPTH)
+        except InvalidDocumentError as error:
+            if id is None:
+                raise
+            raise InvalidDocumentError(f"The document {id!r:.200}: {error}") from None
         if id is None:
             id = _content_hash(text, encoded_text, metadata, page)  # noqa: A001
-        else:
-            check_id(id)
         self._set(text, id, metadata, encoded_text, page)
 
     @classmethod

@@ -7,11 +7,14 @@ import math
 import operator
 import reprlib
 import unicodedata
+from collections.abc import Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeGuard
 
 import numpy as np
 
 from late_interaction.errors import InvalidDocumentError, InvalidRequestError, InvalidVectorsError
+from late_interaction.json_values import json_value, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +40,7 @@ __all__ = [
 MAX_METADATA_DEPTH = 16
 """Levels of nested metadata; filters index each level, so an index keeps deep metadata many times."""
 
+_PLAIN_TYPES = frozenset((type(None), bool, int, float, str, dict, list, tuple))
 _MAX_STORED_DEPTH = 64  # levels of metadata that earlier releases stored
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -203,7 +207,9 @@ def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32
 
 
 def plain_json(value: Any, name: str, depth: int = 0, *, max_depth: int = _MAX_STORED_DEPTH) -> Any:
-    """Return a copy of a JSON value, made of plain dicts, lists, strings, numbers, booleans and None.
+    """Return a copy of a value as JSON has it, made of plain dicts, lists, strings, numbers, booleans and None.
+
+    Dates, decimals, enums, numpy scalars and others become what stands for them; see `json_value`.
 
     Raises:
         InvalidDocumentError: JSON or the catalog cannot hold it; the message names the place inside ``name``.
@@ -212,11 +218,13 @@ def plain_json(value: Any, name: str, depth: int = 0, *, max_depth: int = _MAX_S
         raise InvalidDocumentError(
             f"{name:.200} is nested more than {max_depth} levels deep. Flatten it, or use a string."
         )
+    if type(value) not in _PLAIN_TYPES:
+        value = json_value(value, name)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         check_string(value, name)
-        return str(value)
+        return str.__str__(value)
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise InvalidDocumentError(f"{name} is an integer beyond 64 bits. Use a string.")
@@ -225,18 +233,19 @@ def plain_json(value: Any, name: str, depth: int = 0, *, max_depth: int = _MAX_S
         if not math.isfinite(value):
             raise InvalidDocumentError(f"{name} is {value}, which JSON cannot hold. Use None.")
         return float(value)
-    if isinstance(value, dict):
-        for key in value:
-            check_string(key, f"{name}: the key {key!r}")
+    if isinstance(value, (dict, Mapping)):  # dict first, which is faster
         return {
-            str(key): plain_json(item, f"{name}[{key!r}]", depth + 1, max_depth=max_depth)
+            _key(key, name): plain_json(item, f"{name}[{key!r}]", depth + 1, max_depth=max_depth)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
         return [
             plain_json(item, f"{name}[{place}]", depth + 1, max_depth=max_depth) for place, item in enumerate(value)
         ]
-    raise InvalidDocumentError(
-        f"{name} is a {type(value).__name__}, which JSON cannot hold. "
-        "Use strings, numbers, booleans, None, lists and dicts."
-    )
+    raise InvalidDocumentError(f"{name} {refusal(value)}")
+
+
+def _key(key: object, name: str) -> str:
+    given = key.value if isinstance(key, Enum) else key
+    check_string(given, f"{name}: the key {key!r}")
+    return str.__str__(given)

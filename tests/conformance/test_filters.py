@@ -235,6 +235,7 @@ def test_an_operator_that_is_not_declared_is_refused_by_every_call(engine):
         "$nin": {"a": {"$nin": [1, 2]}},
         "$contains": {"a": {"$contains": "x"}},
         "$exists": {"a": {"$exists": True}},
+        "$text": {"$text": {"$contains": "x"}},
         "$and": {"a": 1, "b": 1},
         "$or": {"$or": [{"a": 1}, {"b": 1}]},
         "$not": {"$not": {"a": {"$contains": "x"}}},

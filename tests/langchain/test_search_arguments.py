@@ -40,6 +40,20 @@ class TestStore:
         assert set(await searches("river", k=4, filter=CITIES)) == {"paris", "berlin"}
         assert await searches("river", filter=lambda document: document.metadata.get("length", 0) > 6500) == ["nile"]
 
+    async def test_conditions_on_the_text(self, searches):
+        assert set(await searches("river", where_document={"$contains": "capital"})) == {"paris", "berlin"}
+        assert set(await searches("river", filter={"$text": {"$contains": "capital"}})) == {"paris", "berlin"}
+        both = {"$and": [{"$contains": "river"}, {"$not_contains": "africa"}]}
+        assert await searches("river", where_document=both) == ["amazon"]
+        either = {"$or": [{"$contains": "africa"}, {"$contains": "capital"}]}
+        assert set(await searches("river", where_document=either)) == {"nile", "paris", "berlin"}
+        assert set(await searches("river", where_document=either, filter=CITIES)) == {"paris", "berlin"}
+        function = {"where_document": either, "filter": lambda document: document.id < "p"}
+        assert set(await searches("river", **function)) == {"berlin", "nile"}
+        for bad in ({"$regex": "r.*"}, {"$and": "river"}, "river", {}):
+            with pytest.raises(InvalidFilterError):
+                await searches("river", where_document=bad)
+
     async def test_offset(self, searches, filled):
         ranked = [hit.id for hit in filled.index.search("the nile is a river", 4)]
         assert await searches("the nile is a river", k=2, offset=1) == ranked[1:3]

@@ -7,6 +7,7 @@ import datetime
 import json
 
 import pytest
+from langchain_core.documents import Document
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.runnables import RunnableLambda
 from langchain_core.structured_query import Comparator, Comparison, Operation, Operator, StructuredQuery
@@ -16,6 +17,7 @@ from late_interaction.filters import matches, parse
 from late_interaction.langchain import LateInteractionTranslator
 
 CITY = Comparison(Comparator.EQ, "kind", "city")
+NOON = datetime.datetime(2026, 1, 31, 12)  # noqa: DTZ001
 LONG = Comparison(Comparator.GT, "length", 6500)
 
 
@@ -36,9 +38,14 @@ class TestTranslator:
             (Comparator.CONTAIN, "cit", {"$contains": "cit"}),
             (Comparator.IN, ["city", "town"], {"$in": ["city", "town"]}),
             (Comparator.NIN, ["city"], {"$nin": ["city"]}),
-            (Comparator.GT, {"type": "date", "date": "2026-01-31"}, {"$gt": "2026-01-31"}),
-            (Comparator.EQ, {"type": "datetime", "datetime": "2026-01-31T12:00:00"}, {"$eq": "2026-01-31T12:00:00"}),
-            (Comparator.IN, [{"type": "date", "date": "2026-01-31"}], {"$in": ["2026-01-31"]}),
+            (Comparator.GT, {"type": "date", "date": "2026-1-31"}, {"$gt": datetime.date(2026, 1, 31)}),
+            (Comparator.IN, [{"type": "date", "date": "2026-01-31"}], {"$in": [datetime.date(2026, 1, 31)]}),
+            (Comparator.EQ, {"type": "datetime", "datetime": "2026-01-31T12:00:00"}, {"$eq": NOON}),
+            (
+                Comparator.EQ,
+                {"type": "datetime", "datetime": "2026-01-31T14:00:00+0200"},
+                {"$eq": NOON.replace(tzinfo=datetime.timezone.utc)},
+            ),
         ],
     )
     def test_comparisons(self, comparator, value, condition):
@@ -118,11 +125,12 @@ class TestRetriever:
             ({"query": "rivers", "filter": 'gte("measured", 2026-01-31)'}, {"amazon"}),
         ],
     )
-    async def test_from_what_a_model_writes(self, filled, answer, expected):
+    async def test_from_what_a_model_writes(self, filled, facts, answer, expected):
         pytest.importorskip("lark")
         retrievers = pytest.importorskip("langchain_classic.retrievers")
-        filled.index.update(["nile"], metadata={"measured": datetime.date(2026, 1, 30)})
-        filled.index.update(["amazon"], metadata={"measured": datetime.date(2026, 1, 31)})
+        for document, day in zip(facts, (30, 31), strict=False):
+            metadata = {**document.metadata, "measured": datetime.date(2026, 1, day)}
+            filled.update_document(document.id, Document(document.page_content, metadata=metadata))
         retriever = retrievers.SelfQueryRetriever.from_llm(
             FakeListChatModel(responses=[f"```json\n{json.dumps(answer)}\n```"]),
             filled,

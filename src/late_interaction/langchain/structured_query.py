@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.structured_query import Comparator, Comparison, Operation, Operator, StructuredQuery, Visitor
@@ -21,7 +22,7 @@ __all__ = ["LateInteractionTranslator"]
 class LateInteractionTranslator(Visitor):
     """Translates LangChain's structured queries to filters: the ``structured_query_translator`` of its retriever.
 
-    Dates are compared as strings in ISO 8601, as they are stored.
+    Dates that the model writes are compared with stored dates (see `Document`).
 
     Args:
         filter: A filter that every query must pass too, for example that of a tenant. ``filter`` of the retriever's
@@ -83,6 +84,16 @@ def _value(value: Any) -> Any:
     """Return an operand; a date is ``{"type": "date", "date": "2026-01-31"}`` in LangChain's language."""
     if isinstance(value, list):
         return [_value(each) for each in value]
-    if isinstance(value, Mapping) and value.get("type") in ("date", "datetime"):
-        return value[value["type"]]
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    if kind == "date":
+        return datetime.strptime(value["date"], "%Y-%m-%d").date()  # noqa: DTZ007  # a date has no zone
+    if kind == "datetime":
+        return _time(value["datetime"])
     return value
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007  # it has none

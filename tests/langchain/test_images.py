@@ -65,3 +65,37 @@ class TestAdding:
     def test_an_encoder_that_reads_text_alone(self, store, files):
         with pytest.raises(UnsupportedError, match="reads text alone"):
             store.add_images([files["red"]])
+
+
+@pytest.mark.skip(reason="Index.search does not take images yet")
+class TestAsking:
+    @pytest.fixture
+    def filled(self, images, files):
+        images.add_images(files.values(), [{"n": 1}, {"n": 2}, {"n": 3}], ids=files)
+        return images
+
+    @pytest.mark.parametrize("given", [str, lambda path: path, Image.open], ids=["str", "Path", "PIL"])
+    async def test_the_most_like_image_comes_first(self, filled, files, given):
+        for name, path in files.items():
+            found = filled.similarity_search_by_image(given(path), k=1)
+            assert [document.id for document in found] == [name]
+            assert await filled.asimilarity_search_by_image(given(path), k=1) == found
+
+    async def test_relevances(self, filled, files):
+        hits = filled.index.search(Image.open(files["red"]), 3)
+        found = filled.similarity_search_by_image_with_relevance_score(files["red"], k=3)
+        assert [(document.id, score) for document, score in found] == [(hit.id, hit.relevance) for hit in hits]
+        assert found[0][1] == pytest.approx(1, abs=1e-3)
+        assert await filled.asimilarity_search_by_image_with_relevance_score(files["red"], k=3) == found
+
+    def test_arguments_of_a_search(self, filled, files):
+        found = filled.similarity_search_by_image(files["red"], filter={"n": {"$gt": 1}})
+        assert {document.id for document in found} == {"green", "blue"}
+        assert [document.id for document in filled.similarity_search_by_image(files["red"], score_threshold=0.99)] == [
+            "red"
+        ]
+        assert len(filled.similarity_search_by_image(files["red"], k=3, offset=1)) == 2
+        with pytest.raises(InvalidRequestError, match="similarity_search_by_image has no argument 'namespace'"):
+            filled.similarity_search_by_image(files["red"], namespace="a")
+        with pytest.raises(InvalidRequestError):
+            filled.similarity_search_by_image(files["red"], mode="lexical")

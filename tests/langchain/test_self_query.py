@@ -17,7 +17,7 @@ from late_interaction.filters import matches, parse
 from late_interaction.langchain import LateInteractionTranslator
 
 CITY = Comparison(Comparator.EQ, "kind", "city")
-NOON = datetime.datetime(2026, 1, 31, 12)  # noqa: DTZ001
+NOON = datetime.datetime(2026, 1, 31, 12)
 LONG = Comparison(Comparator.GT, "length", 6500)
 
 

@@ -86,7 +86,7 @@ def _value(value: Any) -> Any:
         return [_value(each) for each in value]
     kind = value.get("type") if isinstance(value, Mapping) else None
     if kind == "date":
-        return datetime.strptime(value["date"], "%Y-%m-%d").date()  # noqa: DTZ007  # a date has no zone
+        return datetime.strptime(value["date"], "%Y-%m-%d").date()  # a date has no zone
     if kind == "datetime":
         return _time(value["datetime"])
     return value
@@ -96,4 +96,4 @@ def _time(text: str) -> datetime:
     try:
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
     except ValueError:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007  # it has none
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S")  # it has none

@@ -69,8 +69,8 @@ class LateInteractionVectorStore(StoreSearch):
         texts: list[str],
         embedding: Any = None,
         metadatas: list[dict[str, Any]] | None = None,
-        *,
         ids: list[str] | None = None,
+        *,
         index: IndexOrPath | None = None,
         encoder: EncoderOrName | None = None,
         **kwargs: Any,
@@ -109,7 +109,6 @@ class LateInteractionVectorStore(StoreSearch):
         self,
         texts: Iterable[str],
         metadatas: list[dict[str, Any]] | None = None,
-        *,
         ids: list[str] | None = None,
         **kwargs: Any,
     ) -> list[str]:

@@ -35,6 +35,7 @@ __all__ = [
     "is_id",
     "is_invisible",
     "plain_json",
+    "valid_unicode",
 ]
 
 MAX_METADATA_DEPTH = 16
@@ -58,8 +59,11 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
         >>> "Unknown mode 'lexcial'." + did_you_mean("lexcial", ["late", "lexical", "hybrid"])
         "Unknown mode 'lexcial'. Did you mean 'lexical'?"
     """
-    near = difflib.get_close_matches(given, list(known), n=1) if isinstance(given, str) else []
-    return f" Did you mean {near[0]!r}?" if near else ""
+    if not isinstance(given, str):
+        return ""
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(given.lower(), names, n=1)
+    return f" Did you mean {names[near[0]]!r}?" if near else ""
 
 
 def check_string(value: object, name: str) -> None:
@@ -71,7 +75,20 @@ def check_string(value: object, name: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise InvalidDocumentError(f"{name} cannot be stored: it is not valid Unicode ({error.reason}).") from None
+        raise InvalidDocumentError(
+            f"{name} cannot be stored: it is not valid Unicode ({error.reason}, at character {error.start}). "
+            "Replace these characters, for example with text.encode('utf-8', 'replace').decode()."
+        ) from None
+
+
+def valid_unicode(text: str) -> str:
+    r"""Return the text with halves of surrogate pairs joined, and with U+FFFD for each half that stands alone.
+
+    Example:
+        >>> valid_unicode("\ud83d\ude00 \ud835 x") == "\U0001f600 \ufffd x"
+        True
+    """
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def is_invisible(text: str) -> bool:
@@ -176,10 +193,16 @@ def check_query(query: object) -> str:
     """Return a query.
 
     Raises:
-        InvalidRequestError: It is not a string.
+        InvalidRequestError: It is not a string that UTF-8 can hold.
     """
     if not isinstance(query, str):
         raise InvalidRequestError(f"A query must be a string, not {type(query).__name__}.")
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            f"The query is not valid Unicode ({error.reason}, at character {error.start}). Replace these characters."
+        ) from None
     return query
 
 

@@ -9,7 +9,7 @@ from langchain_core.documents import Document as LangChainDocument
 from langchain_core.embeddings import Embeddings
 
 from late_interaction.adapters.arguments import as_index, check_known, takes_images
-from late_interaction.adapters.documents import as_documents, column
+from late_interaction.adapters.documents import as_documents, at_position, column
 from late_interaction.adapters.event_loop import async_search, async_write
 from late_interaction.adapters.pages import image_documents
 from late_interaction.adapters.results import scan

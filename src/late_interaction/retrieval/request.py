@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, get_args
 from late_interaction.engines.base import require
 from late_interaction.errors import InvalidRequestError
 from late_interaction.filters import parse
-from late_interaction.validation import check_fraction, check_ids, check_k
+from late_interaction.validation import check_fraction, check_ids, check_k, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,7 +80,8 @@ class SearchRequest:
             UnsupportedError: The engine lacks what the mode or diversity needs.
         """
         if mode not in get_args(Mode):
-            raise InvalidRequestError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}.")
+            hint = did_you_mean(mode, get_args(Mode))
+            raise InvalidRequestError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}.{hint}")
         k = depth = check_k(k)
         if mode != "late":
             require(engine, "lexical")

@@ -8,7 +8,7 @@ from late_interaction.documents import Document, Hit
 from late_interaction.engines.background import MAX_DOCUMENT_TOKENS, Background, sampling_step
 from late_interaction.errors import InvalidRequestError, UnknownIdError
 from late_interaction.retrieval.encoding import encode_documents, is_blank
-from late_interaction.retrieval.identity import as_document, has_same_content
+from late_interaction.retrieval.identity import as_candidate, as_document, has_same_content
 from late_interaction.retrieval.queries import query_vectors
 from late_interaction.retrieval.scores import LateRelevance
 from late_interaction.validation import check_ids, check_k, check_vectors
@@ -76,7 +76,8 @@ def rerank_candidates(
     vectors = query_vectors(encoder, [query])[0]
     if ids is not None:
         return _rank_stored(engine, vectors, check_ids(ids))[:k]
-    given = [as_document(document) for document in documents or ()]
+    convert = as_candidate if add is None else as_document
+    given = [convert(document, position) for position, document in enumerate(documents or ())]
     if add is not None:
         add(_not_stored(engine, given))
     held, scores = _stored_scores(engine, vectors, [document.id for document in given])

@@ -272,11 +272,21 @@ class Reader:
         if where is not None or candidates is not None:
             condition, parameters = self.condition(where)
             if candidates is not None:
-                condition += " AND documents.id IN (SELECT value FROM json_each(?))"
-                parameters = [*parameters, json.dumps(list(candidates))]
+                # Rows, because json_each cuts a string at NUL.
+                condition += " AND documents.row IN (SELECT value FROM json_each(?))"
+                parameters = [*parameters, json.dumps(self._row_numbers(candidates))]
             restriction = condition, parameters
         rows = best_rows(self._connection, self.tokenizer, query, k, self._version, restriction)
         return [Match(document_id, float(score), version=tuple(version)) for document_id, score, *version in rows]
+
+    def _row_numbers(self, ids: Iterable[str]) -> list[int]:
+        """Return the row of each of these documents, in any order, without unknown ones."""
+        remaining = iter(dict.fromkeys(ids))
+        numbers: list[int] = []
+        while chunk := list(islice(remaining, _CHUNK_IDS)):
+            select = f"SELECT row FROM documents WHERE id IN ({', '.join('?' * len(chunk))})"
+            numbers += (number for (number,) in self._connection.execute(select, chunk))
+        return numbers
 
     def highest_word_score(self, query: str) -> float:
         """Return what the BM25 score of a document approaches in which every word of a query occurs many times."""

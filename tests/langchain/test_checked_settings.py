@@ -20,15 +20,15 @@ BAD = [
 
 
 @pytest.mark.parametrize(("bad", "error"), BAD)
-def test_retriever(index, bad, error):
+def test_retriever(shared, bad, error):
     with pytest.raises(error):
-        LateInteractionRetriever(index=index, **bad)
+        LateInteractionRetriever(index=shared.index, **bad)
 
 
 @pytest.mark.parametrize("bad", [{"score_threshold": 1.5}, {"score_threshold": -1}, {"mode": "dense"}, {"k": "many"}])
-def test_values_of_the_wrong_kind(index, bad):
+def test_values_of_the_wrong_kind(shared, bad):
     with pytest.raises(ValidationError, match=next(iter(bad))):
-        LateInteractionRetriever(index=index, **bad)
+        LateInteractionRetriever(index=shared.index, **bad)
 
 
 @pytest.mark.parametrize(
@@ -43,24 +43,24 @@ def test_values_of_the_wrong_kind(index, bad):
     ],
 )
 @pytest.mark.parametrize("search_type", ["similarity", "similarity_score_threshold", "mmr"])
-def test_retriever_of_a_store(store, search_type, bad, error):
+def test_retriever_of_a_store(shared, search_type, bad, error):
     search = {"score_threshold": 0.5, **bad} if search_type == "similarity_score_threshold" else bad
     with pytest.raises(error):
-        store.as_retriever(search_type=search_type, search_kwargs=search)
+        shared.as_retriever(search_type=search_type, search_kwargs=search)
 
 
 @pytest.mark.parametrize("bad", [{"lambda_mult": 2}, {"lambda_mult": "half"}, {"fetch_k": 0}])
-def test_mmr(store, bad):
+def test_mmr(shared, bad):
     name = next(iter(bad))
     with pytest.raises(InvalidRequestError, match=name):
-        store.as_retriever(search_type="mmr", search_kwargs=bad)
+        shared.as_retriever(search_type="mmr", search_kwargs=bad)
     with pytest.raises(InvalidRequestError, match=name):
-        store.max_marginal_relevance_search("river", **bad)
+        shared.max_marginal_relevance_search("river", **bad)
 
 
-def test_search_kwargs_are_left_as_they_are(store):
+def test_search_kwargs_are_left_as_they_are(shared):
     search = {"k": 3, "fetch_k": 9, "lambda_mult": 0.5, "filter": {"kind": "city"}}
-    assert store.as_retriever(search_type="mmr", search_kwargs=search).search_kwargs == search
+    assert shared.as_retriever(search_type="mmr", search_kwargs=search).search_kwargs == search
 
 
 @pytest.mark.parametrize("settings", [{"mode": "lexical"}, {"mode": "hybrid"}, {"explain": True}])

@@ -38,20 +38,20 @@ class TestGet:
             ({"ids": ["berlin", "nile", "paris"], "limit": 1, "offset": 1}, ["nile"]),
         ],
     )
-    async def test_what_passes_in_order(self, filled, given, expected):
-        assert ids(filled.get(**given)) == ids(await filled.aget(**given)) == expected
+    async def test_what_passes_in_order(self, shared, given, expected):
+        assert ids(shared.get(**given)) == ids(await shared.aget(**given)) == expected
 
-    def test_whole_documents(self, filled, facts):
-        assert filled.get() == facts
+    def test_whole_documents(self, shared, facts):
+        assert shared.get() == facts
 
-    def test_wrong_arguments(self, filled):
+    def test_wrong_arguments(self, shared):
         with pytest.raises(InvalidRequestError, match="two names"):
-            filled.get(where={"kind": "city"}, filter={"kind": "city"})
+            shared.get(where={"kind": "city"}, filter={"kind": "city"})
         for bad in ({"limit": -1}, {"offset": -1}, {"limit": "many"}):
             with pytest.raises(InvalidRequestError, match=next(iter(bad))):
-                filled.get(**bad)
+                shared.get(**bad)
         with pytest.raises(InvalidFilterError):
-            filled.get(where={"kind": {"$like": "c"}})
+            shared.get(where={"kind": {"$like": "c"}})
 
 
 class TestUpdate:
@@ -80,6 +80,9 @@ class TestUpdate:
             filled.update_documents(["nile", "elbe"], [Document("changed"), Document("the elbe")])
         with pytest.raises(InvalidRequestError, match="ids has 1 entries for 2"):
             filled.update_documents(["nile"], [Document("changed"), Document("changed, too")])
+        for wrong in ((["nile"], facts[0]), ("nile", facts), (["nile"], "changed")):
+            with pytest.raises(InvalidRequestError, match="list"):
+                filled.update_documents(*wrong)
         with pytest.raises(DuplicateIdError):
             filled.update_documents(["nile", "nile"], [Document("changed"), Document("changed, too")])
         assert filled.get() == facts
@@ -96,7 +99,7 @@ class TestDelete:
         [{"filter": {"kind": "city"}, "where": {"kind": "city"}}, {"ids": ["nile"], "filter": {"kind": "city"}}],
     )
     async def test_what_contradicts_deletes_nothing(self, filled, given):
-        with pytest.raises(InvalidRequestError):
+        with pytest.raises(InvalidRequestError, match="filter"):
             filled.delete(**given)
         with pytest.raises(InvalidRequestError):
             await filled.adelete(**given)

@@ -22,9 +22,9 @@ def ids(found):
         "max_marginal_relevance_search",
     ]
 )
-def searches(request, filled):
+def searches(request, shared):
     """A search, and its asynchronous twin, of which the ids of the documents found are returned."""
-    plain, twin = getattr(filled, request.param), getattr(filled, f"a{request.param}")
+    plain, twin = getattr(shared, request.param), getattr(shared, f"a{request.param}")
     kept = {"lambda_mult": 1.0} if request.param.startswith("max") else {}
 
     async def search(query, **given):
@@ -54,8 +54,8 @@ class TestStore:
             with pytest.raises(InvalidFilterError):
                 await searches("river", where_document=bad)
 
-    async def test_offset(self, searches, filled):
-        ranked = [hit.id for hit in filled.index.search("the nile is a river", 4)]
+    async def test_offset(self, searches, shared):
+        ranked = [hit.id for hit in shared.index.search("the nile is a river", 4)]
         assert await searches("the nile is a river", k=2, offset=1) == ranked[1:3]
         assert await searches("the nile is a river", k=2, offset=3) == ranked[3:]
         assert await searches("the nile is a river", k=2, offset=9) == []
@@ -64,51 +64,51 @@ class TestStore:
             await searches("river", offset=-1)
 
     @pytest.mark.parametrize("mode", ["late", "lexical", "hybrid"])
-    async def test_score_threshold(self, searches, filled, mode):
+    async def test_score_threshold(self, searches, shared, mode):
         query, given = "the nile is a river", {"mode": mode}
-        relevances = sorted((hit.relevance for hit in filled.index.search(query, 4, mode=mode)), reverse=True)
+        relevances = sorted((hit.relevance for hit in shared.index.search(query, 4, mode=mode)), reverse=True)
         for threshold in (0.0, relevances[1], 1.0):
-            expected = [hit.id for hit in filled.index.search(query, 4, min_relevance=threshold, mode=mode)]
+            expected = [hit.id for hit in shared.index.search(query, 4, min_relevance=threshold, mode=mode)]
             assert await searches(query, score_threshold=threshold, **given) == expected
-        with pytest.raises(InvalidRequestError, match="between 0 and 1"):
+        with pytest.raises(InvalidRequestError, match=r"score_threshold must be a number between 0 and 1"):
             await searches(query, score_threshold=2)
 
-    async def test_threshold_and_offset(self, searches, filled):
-        passing = [hit.id for hit in filled.index.search("the nile is a river", 4, min_relevance=0.3)]
+    async def test_threshold_and_offset(self, searches, shared):
+        passing = [hit.id for hit in shared.index.search("the nile is a river", 4, min_relevance=0.3)]
         assert await searches("the nile is a river", score_threshold=0.3, offset=1) == passing[1:]
 
-    async def test_by_position_as_in_other_stores(self, filled):
-        assert set(ids(filled.similarity_search("river", 4, CITIES))) == {"paris", "berlin"}
-        assert set(ids(filled.max_marginal_relevance_search("river", 4, 9, 0.5, CITIES))) == {"paris", "berlin"}
+    async def test_by_position_as_in_other_stores(self, shared):
+        assert set(ids(shared.similarity_search("river", 4, CITIES))) == {"paris", "berlin"}
+        assert set(ids(shared.max_marginal_relevance_search("river", 4, 9, 0.5, CITIES))) == {"paris", "berlin"}
 
 
 class TestRetrieverOfAStore:
-    async def test_every_argument_of_its_search(self, filled):
+    async def test_every_argument_of_its_search(self, shared):
         given = {"k": 2, "filter": CITIES, "mode": "hybrid", "score_threshold": 0.0, "offset": 1}
-        expected = ids(filled.similarity_search("capital of germany", **given))
+        expected = ids(shared.similarity_search("capital of germany", **given))
         assert len(expected) == 1
-        assert ids(filled.as_retriever(search_kwargs=given).invoke("capital of germany")) == expected
-        assert ids(filled.as_retriever().invoke("capital of germany", **given)) == expected
-        assert ids(await filled.as_retriever().ainvoke("capital of germany", **given)) == expected
+        assert ids(shared.as_retriever(search_kwargs=given).invoke("capital of germany")) == expected
+        assert ids(shared.as_retriever().invoke("capital of germany", **given)) == expected
+        assert ids(await shared.as_retriever().ainvoke("capital of germany", **given)) == expected
 
-    def test_a_threshold_of_mmr(self, filled):
+    def test_a_threshold_of_mmr(self, shared):
         search = {"k": 4, "score_threshold": 0.999, "fetch_k": 9, "lambda_mult": 0.5}
-        retriever = filled.as_retriever(search_type="mmr", search_kwargs=search)
+        retriever = shared.as_retriever(search_type="mmr", search_kwargs=search)
         assert ids(retriever.invoke("the nile is a river in africa")) == ["nile"]
 
 
 class TestRetriever:
-    def test_filter_is_what_where_was(self, filled):
+    def test_filter_is_what_where_was(self, shared):
         for name in ("filter", "where"):
-            retriever = LateInteractionRetriever(index=filled.index, **{name: CITIES})
+            retriever = LateInteractionRetriever(index=shared.index, **{name: CITIES})
             assert retriever.filter == CITIES
             assert set(ids(retriever.invoke("river"))) == {"paris", "berlin"}
         with pytest.raises(ValueError, match="two names of one argument"):
-            LateInteractionRetriever(index=filled.index, where=CITIES, filter=CITIES)
+            LateInteractionRetriever(index=shared.index, where=CITIES, filter=CITIES)
 
-    def test_a_function(self, filled):
+    def test_a_function(self, shared):
         retriever = LateInteractionRetriever(
-            index=filled.index, filter=lambda document: "nile" in document.page_content
+            index=shared.index, filter=lambda document: "nile" in document.page_content
         )
         assert ids(retriever.invoke("capital")) == ["nile"]
         assert [ids(found) for found in retriever.batch(["capital", "river"])] == [["nile"], ["nile"]]
@@ -124,24 +124,24 @@ class TestRetriever:
             {"filter": lambda document: document.id == "amazon"},
         ],
     )
-    async def test_of_one_call(self, filled, given):
+    async def test_of_one_call(self, shared, given):
         """As if the retriever had been made with them; its own settings stay."""
         query = "berlin is the capital of germany"
-        retriever = LateInteractionRetriever(index=filled.index)
-        before, expected = retriever.invoke(query), LateInteractionRetriever(index=filled.index, **given).invoke(query)
+        retriever = LateInteractionRetriever(index=shared.index)
+        before, expected = retriever.invoke(query), LateInteractionRetriever(index=shared.index, **given).invoke(query)
         assert expected != before
         assert retriever.invoke(query, **given) == await retriever.ainvoke(query, **given) == expected
         assert retriever.batch([query], **given) == await retriever.abatch([query], **given) == [expected]
         assert retriever.bind(**given).invoke(query) == expected
         assert retriever.invoke(query) == before
 
-    def test_what_is_added_to_the_metadata_by_one_call(self, filled):
-        (found,) = LateInteractionRetriever(index=filled.index).invoke("nile", k=1, include_scores=True, explain=True)
-        assert found.metadata["relevance_score"] == filled.index.search("nile", 1)[0].relevance
+    def test_what_is_added_to_the_metadata_by_one_call(self, shared):
+        (found,) = LateInteractionRetriever(index=shared.index).invoke("nile", k=1, include_scores=True, explain=True)
+        assert found.metadata["relevance_score"] == shared.index.search("nile", 1)[0].relevance
         assert [match["query_word"] for match in found.metadata["match_spans"]] == ["nile"]
 
-    async def test_a_setting_of_one_call_that_is_wrong(self, filled):
-        retriever = LateInteractionRetriever(index=filled.index)
+    async def test_a_setting_of_one_call_that_is_wrong(self, shared):
+        retriever = LateInteractionRetriever(index=shared.index)
         for given, error in (({"mode": "dense"}, InvalidRequestError), ({"filter": ["kind"]}, InvalidFilterError)):
             with pytest.raises(error):
                 retriever.invoke("river", **given)

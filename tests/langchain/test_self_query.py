@@ -83,13 +83,13 @@ class TestRetriever:
     """LangChain's own retriever, with a model that answers as given."""
 
     @pytest.fixture
-    def ask(self, filled):
+    def ask(self, shared):
         """Return the ids of the documents found, when the model writes a query and a filter."""
         retrievers = pytest.importorskip("langchain_classic.retrievers")
 
         def found(query, directive=None, limit=None, translator=None, **settings):
             retriever = retrievers.SelfQueryRetriever(
-                vectorstore=filled,
+                vectorstore=shared,
                 query_constructor=RunnableLambda(lambda _: StructuredQuery(query, directive, limit)),
                 structured_query_translator=translator or LateInteractionTranslator(),
                 **settings,

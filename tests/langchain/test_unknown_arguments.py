@@ -101,8 +101,10 @@ def test_arguments_of_another_search_are_refused_by_name(filled):
 
 
 def test_arguments_of_the_search_given_to_as_retriever(filled):
-    with pytest.raises(InvalidRequestError, match=r"as_retriever has no argument 'k'.*search_kwargs"):
+    with pytest.raises(InvalidRequestError, match=r"as_retriever has no argument 'k'.*search_kwargs=\{'k': 3\}"):
         filled.as_retriever(k=3)
+    with pytest.raises(InvalidRequestError, match="Did you mean 'search_kwargs'"):
+        filled.as_retriever(search_kwarg={"k": 3})
 
 
 @pytest.mark.parametrize("given", [{"filters": {"kind": "city"}}, {"top_k": 3}])
@@ -122,6 +124,8 @@ def test_strings_where_documents_are_expected(store):
     for wrong in (["a string"], [StoredDocument("one of ours")], [None]):
         with pytest.raises(InvalidDocumentError, match=r"Document of langchain_core .*add_texts"):
             store.add_documents(wrong)
+        with pytest.raises(InvalidDocumentError, match=r"documents\[1\]: A Document of langchain_core"):
+            store.add_documents([Document("right"), *wrong])
         with pytest.raises(InvalidDocumentError, match="langchain_core"):
             LateInteractionReranker(index=store.index).compress_documents(wrong, "query")
     with pytest.raises(InvalidRequestError, match=r"pass `\["):

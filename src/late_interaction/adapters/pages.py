@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.adapters.documents import column
+from late_interaction.adapters.documents import at_position, column
 from late_interaction.documents import Document
 from late_interaction.errors import (
     ImageUnavailableError,
@@ -94,7 +94,11 @@ def image_documents(
         raise UnsupportedError("The encoder of this index reads text alone, not images.")
     given = list(images)
     rows = zip(given, column("metadatas", metadatas, len(given)), column("ids", ids, len(given)), strict=False)
-    return [Document(image=image, metadata=metadata, id=name) for image, metadata, name in rows]
+    documents = []
+    for position, (image, metadata, name) in enumerate(rows):
+        with at_position(position, name):
+            documents.append(Document(image=image, metadata=metadata, id=name))
+    return documents
 
 
 def problem_with(image: PageImage) -> str | None:

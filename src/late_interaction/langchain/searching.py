@@ -11,16 +11,17 @@ from late_interaction.adapters.arguments import check_known
 from late_interaction.errors import InvalidRequestError
 from late_interaction.filters import AllOf, parse
 from late_interaction.langchain.documents import to_langchain
+from late_interaction.validation import check_fraction
 
 if TYPE_CHECKING:
     from late_interaction.documents import Document
     from late_interaction.filters import Where
 
-__all__ = ["StoreFilter", "one_filter", "restriction", "search_options"]
+__all__ = ["SEARCH_ARGUMENTS", "StoreFilter", "one_filter", "restriction", "search_options"]
 
 StoreFilter: TypeAlias = Mapping[str, Any] | Callable[[LangChainDocument], bool]
 
-_ARGUMENTS = ("filter", "where_document", "mode", "score_threshold", "offset")
+SEARCH_ARGUMENTS = ("k", "filter", "where_document", "mode", "score_threshold", "offset")
 
 
 def search_options(given: Mapping[str, Any], method: str) -> dict[str, Any]:
@@ -38,12 +39,12 @@ def search_options(given: Mapping[str, Any], method: str) -> dict[str, Any]:
             raise InvalidRequestError(
                 f"{method} has no argument {name!r}: max_marginal_relevance_search has, and search_type='mmr'."
             )
-    check_known(given, (*_ARGUMENTS, "k"), method)
-    offset = given.get("offset")
+    check_known(given, SEARCH_ARGUMENTS, method)
+    offset, threshold = given.get("offset"), given.get("score_threshold")
     return {
         **restriction(given.get("filter"), given.get("where_document")),
         "mode": given.get("mode", "late"),
-        "min_relevance": given.get("score_threshold"),
+        "min_relevance": None if threshold is None else check_fraction(threshold, "score_threshold"),
         "offset": 0 if offset is None else offset,
     }
 

@@ -12,10 +12,10 @@ from late_interaction.adapters.arguments import check_known
 from late_interaction.adapters.event_loop import async_search
 from late_interaction.adapters.pages import as_image_query
 from late_interaction.adapters.results import check_search, diversity_options, search_many
-from late_interaction.errors import UnsupportedError
+from late_interaction.errors import InvalidRequestError, UnsupportedError
 from late_interaction.index import Index, Mode
 from late_interaction.langchain.documents import to_langchain
-from late_interaction.langchain.searching import StoreFilter, search_options
+from late_interaction.langchain.searching import SEARCH_ARGUMENTS, StoreFilter, search_options
 
 if TYPE_CHECKING:
     from late_interaction.documents import Hit
@@ -145,6 +145,11 @@ class StoreSearch(VectorStore):
             **kwargs: ``search_kwargs``, the arguments of the search; ``search_type``: ``similarity``,
                 ``similarity_score_threshold`` or ``mmr``; ``tags``, ``metadata`` and ``name`` for traces.
         """
+        for name in kwargs:
+            if name in SEARCH_ARGUMENTS:
+                raise InvalidRequestError(
+                    f"as_retriever has no argument {name!r}. Pass search_kwargs={{{name!r}: {kwargs[name]!r}}}."
+                )
         check_known(kwargs, set(VectorStoreRetriever.model_fields) - {"vectorstore"}, "as_retriever")
         retriever = super().as_retriever(**kwargs)
         self._check(retriever.search_type, dict(retriever.search_kwargs))

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["LateInteractionVectorStore"]
 
 # `langchain_core.indexing.index` passes batch_size. Memory is bounded and a call is one commit without it.
-# `TimeWeightedVectorStoreRetriever` passes current_time, which it has written to the metadata already.
-_NEEDLESS = ("batch_size", "current_time")
+_NEEDLESS = ("batch_size",)
 
 
 class LateInteractionVectorStore(StoreSearch):
@@ -132,10 +131,9 @@ class LateInteractionVectorStore(StoreSearch):
         The id of a document is that of ``ids=``, or its own, or a hash of the content. Other arguments are those of
         `add_texts`.
         """
-        check_known(kwargs, (*_NEEDLESS, "ids"), "add_documents")
-        if isinstance(documents, (LangChainDocument, str)):
-            raise InvalidRequestError("add_documents takes a list of documents: pass `[document]`.")
-        return self.index.add(self._converted(list(documents), ids))
+        # `TimeWeightedVectorStoreRetriever` passes current_time, which it has written to the metadata already.
+        check_known(kwargs.keys() - {"current_time"}, (*_NEEDLESS, "ids"), "add_documents")
+        return self.index.add(self._converted(documents, ids))
 
     def add_images(
         self,
@@ -161,7 +159,7 @@ class LateInteractionVectorStore(StoreSearch):
         Raises:
             UnknownIdError: The store does not hold one of the ids. Nothing is changed.
         """
-        replaced = self._converted(list(documents), ids)
+        replaced = self._converted(documents, ids)
         held = {document.id for document in self.index.get([document.id for document in replaced])}
         missing = next((document.id for document in replaced if document.id not in held), None)
         if missing is not None:
@@ -181,7 +179,10 @@ class LateInteractionVectorStore(StoreSearch):
         happens to be None must not. For that there is ``store.index.clear()``. ``where`` is another name of ``filter``.
         """
         check_known(kwargs, ("ids", "filter"), "delete")
-        self.index.delete(ids, where=one_filter(filter, where))
+        chosen = one_filter(filter, where)
+        if (ids is None) == (chosen is None):
+            raise InvalidRequestError("delete takes either ids or filter. `store.index.clear()` deletes everything.")
+        self.index.delete(ids, where=chosen)
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[LangChainDocument]:
@@ -222,10 +223,17 @@ class LateInteractionVectorStore(StoreSearch):
     aupdate_documents = async_write(update_documents)
     aupdate_document = async_write(update_document)
 
-    def _converted(self, documents: list[LangChainDocument], ids: Sequence[str] | None) -> list[Document]:
-        rows = zip(documents, column("ids", ids, len(documents)), strict=False)
+    def _converted(self, documents: Iterable[LangChainDocument], ids: Sequence[str] | None) -> list[Document]:
+        if isinstance(documents, (LangChainDocument, str)):
+            raise InvalidRequestError("A list of documents is needed: pass `[document]`.")
+        given = list(documents)
         as_image = takes_images(self.index)
-        return [from_langchain(document, id=given, as_image=as_image) for document, given in rows]
+        converted = []
+        for position, (document, name) in enumerate(zip(given, column("ids", ids, len(given)), strict=False)):
+            own = document.id if isinstance(document, LangChainDocument) else None
+            with at_position(position, name or own):
+                converted.append(from_langchain(document, id=name, as_image=as_image))
+        return converted
 
 
 def _check_encoder(encoder: object) -> None:

@@ -37,6 +37,9 @@ class IndexEncoder:
         engine: The engine of the index.
         encoder: An `Encoder`, or what `load_encoder` takes; None for the one that the index remembers.
 
+    Attributes:
+        given: The encoder given; None for the one that the index remembers.
+
     Raises:
         IncompatibleEncoderError: The index was built with another encoder.
     """
@@ -45,6 +48,7 @@ class IndexEncoder:
         self._engine = engine
         self._record: EncoderRecord | None = None
         self._encoder = None if encoder is None else _accepted(engine, as_encoder(encoder))
+        self.given = self._encoder
         self._make_mutex()
         renew_in_child(self._make_mutex)
 
@@ -192,12 +196,7 @@ def _remembered(record: EncoderRecord | None) -> Encoder:
             f"folder of that name. Pass the one you mean: {_call(record)}."
         )
     try:
-        return shared_encoder(
-            source,
-            revision=record.revision,
-            local_files_only=True,
-            image_tokens_only=record.options.get("image_tokens_only", False),
-        )
+        return shared_encoder(source, **record.load_options)
     except UnsupportedCheckpointError as error:
         reason = "is not in the local cache and is not downloaded without your consent"
         if not is_hub_name(source):

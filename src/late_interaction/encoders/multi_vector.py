@@ -66,9 +66,11 @@ def load(checkpoint: Checkpoint) -> TextEncoder:
     source, revision = checkpoint.source, checkpoint.revision
     if model.supports("image"):
         tokens_only = checkpoint.image_tokens_only
-        return TextImageEncoder(model, source=source, revision=revision, image_tokens_only=tokens_only)
+        return TextImageEncoder(
+            model, source=source, revision=revision, image_tokens_only=tokens_only, **checkpoint.lengths
+        )
     checkpoint.refuse_image_options()
-    return TextEncoder(model, source=source, revision=revision)
+    return TextEncoder(model, source=source, revision=revision, **checkpoint.lengths)
 
 
 def _load_model(checkpoint: Checkpoint) -> MultiVectorEncoder:

@@ -177,6 +177,11 @@ class Engine(ABC):
         """The directory of the index on this machine; None for an engine that is not in one."""
         return None
 
+    @property
+    def reopening(self) -> tuple[str, dict[str, Any]] | None:
+        """Location and settings with which `open_engine` opens it again, also in another process; None if it cannot."""
+        return None
+
     def info(self) -> dict[str, Any]:
         """Return size, layout and settings, as JSON values; ``engine``, ``documents`` and ``dim`` in every engine."""
         return {"engine": type(self).__name__, "documents": self.count(), "dim": self.dim}

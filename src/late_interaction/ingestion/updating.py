@@ -14,6 +14,7 @@ from late_interaction.ingestion.naming import Naming, Passage
 from late_interaction.ingestion.roots import Roots, real_path
 from late_interaction.ingestion.vanished import Reading, find_stale
 from late_interaction.retrieval.encoding import encode_documents, refusal
+from late_interaction.retrieval.truncation import Truncation
 
 if TYPE_CHECKING:
     import os
@@ -90,6 +91,7 @@ def update(
     known = Roots(index.engine)
     known.follow()
     naming = Naming(known, roots)
+    truncation = Truncation()
     reading = Reading(places=frozenset(map(real_path, roots)))
     added = unchanged = updated = 0
     with tqdm(desc="Indexing", unit=" passages", disable=not progress) as bar:
@@ -97,13 +99,14 @@ def update(
             sorted_out = _sort_out(index, batch, on_skip or _refuse)
             if sorted_out.has_writes:
                 known.record()
-            sorted_out.write(index)
+            sorted_out.write(index, truncation)
             added += len(sorted_out.changed)
             updated += len(sorted_out.updated)
             unchanged += sorted_out.unchanged + len(sorted_out.adopted)
             for passage in batch:
                 reading.note(passage)
             bar.update(len(batch))
+    truncation.warn()
     kept = frozenset(map(real_path, keep))
     stale = find_stale(index.engine, known, reading, kept, allow_empty=allow_empty, on_skip=on_skip)
     deleted = index.delete(stale) if stale else 0
@@ -124,17 +127,18 @@ class _SortedOut:
     def has_writes(self) -> bool:
         return bool(self.changed or self.updated or self.adopted)
 
-    def write(self, index: Index) -> None:
+    def write(self, index: Index, truncation: Truncation) -> None:
         for root in {passage.root for passage in (*self.updated, *self.adopted)}:
             index.engine.update_documents([passage.document for passage in self.updated if passage.root == root], root)
             adopted = [passage.document.id for passage in self.adopted if passage.root == root]
             if adopted:
                 index.engine.set_root(adopted, root)
         if self.changed:
-            index.engine.upsert(self._encoded(index))
+            index.engine.upsert(self._encoded(index, truncation))
 
-    def _encoded(self, index: Index) -> Iterator[Record]:
-        for record in encode_documents(index.encoder, [passage.document for passage in self.changed.values()]):
+    def _encoded(self, index: Index, truncation: Truncation) -> Iterator[Record]:
+        documents = [passage.document for passage in self.changed.values()]
+        for record in encode_documents(index.encoder, documents, truncation=truncation):
             yield replace(record, root=self.changed[record.document.id].root)
 
 

@@ -10,7 +10,7 @@ from llama_index.core.ingestion import run_transformations
 from llama_index.core.schema import BaseNode, IndexNode
 from llama_index.core.storage.docstore.types import RefDocInfo
 
-from late_interaction.adapters.arguments import as_index, takes_images
+from late_interaction.adapters.arguments import as_store, takes_images
 from late_interaction.adapters.event_loop import async_write
 from late_interaction.adapters.sources import delete_source, replace_sources
 from late_interaction.index import Index
@@ -34,6 +34,9 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
     The nodes live in the index and nowhere else, not in the docstore of the storage context. Open an existing index
     with ``LateInteractionIndex(index=path)``; fill one with `from_documents`.
 
+    A path that this process has open already, with the same settings, is shared: a notebook cell may run twice. A
+    pickled index is its path, opened for reading where it arrives.
+
     **Thread safety.** Any thread may call. Async writes run in asyncio's own threads.
 
     **Limits.** Objects inside nodes that are not nodes, such as query engines, are kept in memory and not stored.
@@ -43,6 +46,7 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         nodes: Nodes to add.
         index: The index, or the path of one, which is opened for writing.
         encoder: For a path: the encoder of a new index.
+        read_only: For a path: open it for reading. Any number of processes may read beside the one that writes.
         **kwargs: Passed to LlamaIndex's `BaseIndex`.
 
     Example:
@@ -64,9 +68,10 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         *,
         index: IndexOrPath,
         encoder: EncoderOrName | None = None,
+        read_only: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.index = as_index(index, encoder=encoder)
+        self.index = as_store(index, encoder=encoder, read_only=read_only)
         super().__init__(nodes=list(nodes or []), **kwargs)
         # Or LlamaIndex would persist what this is not: an index without nodes, which it loads as one of another class.
         self._storage_context.index_store.delete_index_struct(self.index_id)

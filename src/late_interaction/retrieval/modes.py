@@ -18,6 +18,7 @@ from late_interaction.retrieval.encoding import is_blank
 from late_interaction.retrieval.fusion import reciprocal_rank_fusion
 from late_interaction.retrieval.queries import query_vectors
 from late_interaction.retrieval.scores import LateRelevance, fused_relevance, lexical_relevance
+from late_interaction.retrieval.truncation import Truncation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -58,9 +59,16 @@ def search_many(
     asked = [query for query in queries if not is_blank(query)]
     encoder = None if request.mode == "lexical" else load_encoder()
     with stage("encode"):
-        vectors = [None] * len(asked) if encoder is None else query_vectors(encoder, asked)
+        vectors = [None] * len(asked) if encoder is None else _encoded(encoder, request, asked)
     found = iter(_side_by_side(engine, request, asked, vectors))
     return [[] if is_blank(query) else next(found) for query in queries]
+
+
+def _encoded(encoder: Encoder, request: SearchRequest, queries: list[str]) -> list[NDArray[np.float32]]:
+    truncation = Truncation(allowed=request.truncate)
+    truncation.queries(encoder, queries)
+    truncation.warn()
+    return query_vectors(encoder, queries)
 
 
 def _side_by_side(

@@ -11,6 +11,7 @@ from late_interaction.retrieval.encoding import encode_documents, is_blank
 from late_interaction.retrieval.identity import as_candidate, as_document, has_same_content
 from late_interaction.retrieval.queries import query_vectors
 from late_interaction.retrieval.scores import LateRelevance
+from late_interaction.retrieval.truncation import Truncation
 from late_interaction.validation import check_ids, check_k, check_vectors
 
 if TYPE_CHECKING:
@@ -40,7 +41,12 @@ def rerank(query: str, documents: Sequence[Document], *, encoder: Encoder, k: in
         k = check_k(k)
     if is_blank(query) or not documents:
         return []
-    return _rank(query_vectors(encoder, [query])[0], documents, encoder=encoder, known={}, null=None)[:k]
+    truncation = Truncation()
+    truncation.queries(encoder, [query])
+    vectors = query_vectors(encoder, [query])[0]
+    hits = _rank(vectors, documents, encoder=encoder, known={}, null=None, truncation=truncation)
+    truncation.warn()
+    return hits[:k]
 
 
 def rerank_candidates(
@@ -52,6 +58,7 @@ def rerank_candidates(
     *,
     k: int | None,
     add: Callable[[list[Document]], object] | None,
+    truncate: bool = True,
 ) -> list[Hit]:
     """Order stored or given documents by MaxSim, best first. See `Index.rerank`.
 
@@ -63,6 +70,7 @@ def rerank_candidates(
         documents: Given documents, instead of ids.
         k: The number of hits; None for all.
         add: Called with the documents that are not stored, before they are ranked; None to store none.
+        truncate: Whether texts that are longer than the encoder reads are truncated; else they are an error.
     """
     if (ids is None) == (documents is None):
         raise InvalidRequestError("rerank takes either ids or documents.")
@@ -73,8 +81,11 @@ def rerank_candidates(
     if is_blank(query) or not (ids or documents):
         return []
     encoder = load_encoder()
+    truncation = Truncation(allowed=truncate)
+    truncation.queries(encoder, [query])
     vectors = query_vectors(encoder, [query])[0]
     if ids is not None:
+        truncation.warn()
         return _rank_stored(engine, vectors, check_ids(ids))[:k]
     convert = as_candidate if add is None else as_document
     given = [convert(document, position) for position, document in enumerate(documents or ())]
@@ -89,7 +100,9 @@ def rerank_candidates(
     null = engine.null_score(vectors)
     if null is None and known:
         null = 0.0  # as in a search of this index
-    return _rank(vectors, given, encoder=encoder, known=known, null=null)[:k]
+    hits = _rank(vectors, given, encoder=encoder, known=known, null=null, truncation=truncation)
+    truncation.warn()
+    return hits[:k]
 
 
 def _rank_stored(engine: Engine, vectors: NDArray[np.float32], ids: list[str]) -> list[Hit]:
@@ -137,6 +150,7 @@ def _rank(
     encoder: Encoder,
     known: Mapping[int, float],
     null: float | None,
+    truncation: Truncation,
 ) -> list[Hit]:
     """Return hits of documents by MaxSim, best first.
 
@@ -146,13 +160,14 @@ def _rank(
         encoder: What encodes the documents whose score is not known.
         known: Scores by position, which are taken as they are.
         null: The MaxSim that an unrelated document gets; None to take it from the documents that are encoded.
+        truncation: Notes those that are longer than the encoder reads.
     """
     fresh = [document for position, document in enumerate(documents) if position not in known]
     step = sampling_step(len(fresh))
     sample = []
     scores = dict(known)
     remaining = (position for position in range(len(documents)) if position not in known)
-    for number, record in enumerate(encode_documents(encoder, fresh)):
+    for number, record in enumerate(encode_documents(encoder, fresh, truncation=truncation)):
         encoded = check_vectors(record.vectors, encoder.dim, f"The encoder's vectors of {record.document.id!r}")
         scores[next(remaining)] = float((vectors @ encoded.T).max(axis=1).sum()) if len(encoded) else 0.0
         if null is None and number % step == 0:

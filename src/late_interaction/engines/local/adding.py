@@ -39,7 +39,7 @@ def add_records(
             for record in records:
                 transactions.check_process()  # the iterable may fork: the child shares the open files
                 vectors = check_vectors(record.vectors, dim, f"Vectors of {record.document.id!r}")
-                incoming.append(record.document, record.root)
+                incoming.append(record)
                 files.append_documents([len(vectors)], vectors=vectors)
             transactions.check_process()
             entry = files.finish_segment() if incoming.ids else None

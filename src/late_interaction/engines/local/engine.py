@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from late_interaction.engines.local.adding import add_records
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows
-from late_interaction.engines.local.catalog.settings import check_dim
+from late_interaction.engines.local.catalog.settings import check_choices, check_dim
 from late_interaction.engines.local.copying import check_target, copy_folders, reserved
 from late_interaction.engines.local.maintenance import Maintenance
-from late_interaction.engines.local.opening import has_index, look_around, open_directory, resolve_root
-from late_interaction.engines.local.quantization.codecs import BITS
+from late_interaction.engines.local.opening import (
+    has_index,
+    look_around,
+    open_beside,
+    open_directory,
+    resolve_root,
+)
 from late_interaction.engines.local.reading import Reading
 from late_interaction.engines.local.search.device import Device
+from late_interaction.engines.local.sharing import Sharing, check_settings, opening, shared, without_links
 from late_interaction.engines.local.transactions import Transactions
 from late_interaction.errors import (
+    IndexClosedError,
     InvalidRequestError,
-    InvalidVectorsError,
     ReadOnlyIndexError,
 )
 from late_interaction.filters import check_restricting, parse
 from late_interaction.validation import check_ids
-from late_interaction.words import DEFAULT_LANGUAGE, check_language
+from late_interaction.words import DEFAULT_LANGUAGE
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from typing_extensions import Unpack
 
     from late_interaction.documents import Document
     from late_interaction.engines.local.catalog.writer import Writer
     from late_interaction.engines.local.opening import Opened
+    from late_interaction.engines.local.sharing import OpenSettings
     from late_interaction.engines.records import Record
     from late_interaction.filters import Where
 
@@ -58,11 +69,16 @@ class LocalEngine(Reading):
         >>> engine.close()
     """
 
-    def __init__(self, opened: Opened, device: Device | None) -> None:
-        super().__init__(opened, device)
+    def __init__(self, opened: Opened, device: Device | None, sharing: Sharing | None = None) -> None:
+        super().__init__(opened, device, None if sharing is None else sharing.engine._states.snapshots)
+        self._sharing = sharing
+        self._is_closed = False
+        self._is_reader = opened.lock is None if sharing is None else sharing.engine.read_only
         self._transactions: Transactions | None = None
         self._maintenance: Maintenance | None = None
-        if opened.lock is not None:
+        if sharing is not None:
+            self._transactions, self._maintenance = sharing.engine._transactions, sharing.engine._maintenance
+        elif opened.lock is not None:
             self._transactions = Transactions(opened.location, opened.catalog, opened.lock)
             self._maintenance = Maintenance(opened.catalog, self._transactions, self._states)
 
@@ -99,10 +115,7 @@ class LocalEngine(Reading):
             CorruptIndexError: The files are damaged.
             StorageError: The directory cannot be read or written.
         """
-        if bits not in (None, "default") and (type(bits) is not int or bits not in BITS):
-            raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, got {bits!r}.")
-        if language != "default":
-            check_language(language)
+        check_choices(bits, language)
         exists = has_index(path)
         if dim is not None:
             check_dim(dim, compressed=not exists and bits is not None)
@@ -116,28 +129,45 @@ class LocalEngine(Reading):
         )
         try:
             engine = cls(opened, on_device)
-            if dim is not None and dim != engine.dim:
-                raise InvalidVectorsError(
-                    f"The index at {engine.path} holds vectors of dimension {engine.dim}, not {dim}."
-                )
-            if bits not in ("default", engine.bits):
-                raise InvalidRequestError(
-                    f"The index at {engine.path} was created with bits={engine.bits}, not {bits}."
-                )
-            if language not in ("default", engine.language):
-                raise InvalidRequestError(
-                    f"The index at {engine.path} was created with language={engine.language!r}, not {language!r}."
-                )
+            check_settings(engine, {"dim": dim, "bits": bits, "language": language})
             look_around(opened, engine._states, engine._transactions, engine._maintenance)
         except BaseException:
             opened.close()
             raise
         return engine
 
+    @classmethod
+    def open_shared(cls, path: str | os.PathLike[str], **settings: Unpack[OpenSettings]) -> LocalEngine:
+        """Open the index as `open` does, but share files and the writer lock with other openings in this process.
+
+        Each opening is closed on its own, and the files and the lock are released with the last. Openings for writing
+        and for reading do not share, nor do those with different devices. Arguments and errors are those of `open`.
+        """
+        check_choices(settings.get("bits", "default"), settings.get("language", "default"))
+        with opening():
+            sharing = shared(path, settings)
+            if sharing is None:
+                first = cls.open(without_links(path), **settings)
+                sharing = Sharing(first, first._opened, settings)
+            opened = open_beside(path, sharing.opened)
+            try:
+                engine = cls(opened, sharing.engine._device, sharing)
+                check_settings(engine, settings)
+            except BaseException:
+                opened.close()
+                raise
+            sharing.openings.add(engine)
+        return engine
+
     @property
     def read_only(self) -> bool:
         """Whether writing is refused: also in a process that was forked from the writer."""
-        return self._transactions is None or self._transactions.is_inherited
+        transactions = self._transactions  # read once: another thread may close the index
+        return self._is_reader or (transactions is not None and transactions.is_inherited)
+
+    def hold(self) -> AbstractContextManager[Any]:
+        """Return a mutex: inside its ``with`` block, no other thread commits."""
+        return nullcontext() if self._transactions is None else self._transactions.hold()
 
     def record_encoder(self, record: Mapping[str, Any]) -> None:
         """Store, as JSON, which encoder made the vectors, unless a record is stored already, which stays."""
@@ -254,15 +284,21 @@ class LocalEngine(Reading):
             self._opened.catalog.copy(target)
 
     def close(self) -> None:
-        """Release files and locks. Closing twice is no error."""
-        if self._transactions is None:
+        """Release files and locks; of a shared engine with its last opening. Closing twice is no error."""
+        self._is_closed = True
+        sharing = self._sharing
+        if sharing is not None:
             self._opened.close()
-        else:
-            with self._transactions.hold():
+            sharing.close(self)
+            # Another opening may now be garbage-collected, and the lock with it.
+            self._sharing = self._transactions = self._maintenance = None
+            return
+        with self.hold():
+            if self._transactions is not None:
                 if self._maintenance is not None and not self.read_only:
                     self._maintenance.close()
                 self._transactions.close()
-                self._opened.close()
+            self._opened.close()
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -285,9 +321,13 @@ class LocalEngine(Reading):
             self._maintenance.tidy()
 
     def _writable(self) -> Transactions:
-        if self._transactions is None:
+        transactions = self._transactions
+        if self._is_reader:
             raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
         if self._states.pinned is not None:
             raise InvalidRequestError("Nothing can be written inside one_state().")
-        self._transactions.check()
-        return self._transactions
+        if transactions is None or (self._is_closed and not transactions.is_inherited):
+            raise IndexClosedError("The index is closed. Open it again.")
+        transactions.check()
+        self._opened.location.check()  # of a shared engine, each opening has its own path
+        return transactions

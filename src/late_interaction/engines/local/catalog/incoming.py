@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from late_interaction.documents import Document
     from late_interaction.engines.local.catalog.document_rows import FieldRow
+    from late_interaction.engines.records import Record
     from late_interaction.words import Tokenizer
 
 __all__ = ["Incoming", "IncomingRow"]
@@ -31,14 +31,19 @@ _LENGTH_BYTES = 8
 
 
 class IncomingRow(NamedTuple):
-    """A document to add: its row, the values in its metadata as filters find them, and its words.
+    """A document to add.
 
-    Words are None in an index whose words are those of an older format.
+    Attributes:
+        document: Its row.
+        fields: The values in its metadata, as filters find them.
+        words: Its words; None in an index whose words are those of an older format.
+        truncated: See `Record`.
     """
 
     document: DocumentRow
     fields: list[FieldRow]
     words: DocumentWords | None
+    truncated: bool
 
 
 class Incoming:
@@ -70,18 +75,20 @@ class Incoming:
         if self._file is not None:
             self._file.close()
 
-    def append(self, document: Document, root: int | None) -> None:
-        """Append a document that was read from this root.
+    def append(self, record: Record) -> None:
+        """Append a document, without its vectors.
 
         Raises:
             DuplicateIdError: Another document has the same id.
             StorageError: The temporary file cannot be written.
         """
+        document = record.document
         if document.id in self._ids:
             raise DuplicateIdError(f"The id {document.id!r} occurs twice in one call. Nothing was added.")
         self._ids[document.id] = None
         words = () if self._tokenizer is None else words_of(document.text_to_encode, self._tokenizer)
-        row = marshal.dumps((tuple(DocumentRow.of(document, root)), list(field_rows(document.metadata)), tuple(words)))
+        columns, fields = tuple(DocumentRow.of(document, record.root)), list(field_rows(document.metadata))
+        row = marshal.dumps((columns, fields, tuple(words), record.truncated))
         self._buffer += len(row).to_bytes(_LENGTH_BYTES, "little") + row
         if len(self._buffer) > _MAX_BUFFER_BYTES:
             self._spill()
@@ -94,8 +101,8 @@ class Incoming:
             sources.insert(0, BufferedReader(self._file))
         for source in sources:
             while length := source.read(_LENGTH_BYTES):
-                row, fields, words = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # see above
-                yield IncomingRow(DocumentRow(*row), fields, DocumentWords(*words) if words else None)
+                row, fields, words, truncated = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # see above
+                yield IncomingRow(DocumentRow(*row), fields, DocumentWords(*words) if words else None, truncated)
 
     def _spill(self) -> None:
         with disk_errors(self._root):

@@ -156,6 +156,8 @@ class Writer(Reader):
                 "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)",
                 ((*field, row) for row, _, _, fields in numbered for field in fields),
             )
+            truncated = [(at,) for at, row in enumerate(chunk, number) if row.truncated]
+            self._connection.executemany("INSERT INTO truncated VALUES (?)", truncated)
             self._add_words(enumerate((row.words or row.document.text_to_encode for row in chunk), number))
             number += len(chunk)
             position += len(chunk)

@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from late_interaction.engines.local.storage.regular_files import open_regular
-from late_interaction.errors import StorageError
+from late_interaction.errors import LateInteractionError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -165,7 +165,7 @@ def disk_errors(what: Path | str) -> Iterator[None]:
     """Convert errors of the operating system into `StorageError`."""
     try:
         yield
-    except StorageError:
+    except LateInteractionError:  # some are errors of the operating system too
         raise
     except OSError as error:
         raise storage_error(what, error.strerror or error) from error

@@ -17,7 +17,7 @@ from late_interaction.validation import MAX_METADATA_DEPTH, check_id, check_stri
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Document", "DocumentFields", "FieldName", "Hit"]
+__all__ = ["Document", "DocumentFields", "FieldName", "Hit", "check_metadata"]
 
 FieldName: TypeAlias = Literal["text", "encoded_text", "metadata", "image"]
 
@@ -75,10 +75,7 @@ class Document:
             check_string(text, "text")
             if encoded_text is not None:
                 check_string(encoded_text, "encoded_text")
-            metadata = {} if metadata is None else metadata
-            if not isinstance(metadata, Mapping):
-                raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
-            metadata = plain_json(dict(metadata), "metadata", max_depth=MAX_METADATA_DEPTH)
+            metadata = check_metadata({} if metadata is None else metadata)
         except InvalidDocumentError as error:
             if id is None:
                 raise
@@ -127,10 +124,25 @@ class Document:
         # Leaves out the metadata, which is an unhashable dict. Equal documents have equal ids and texts.
         return hash((self.id, self.text))
 
+    def with_metadata(self, metadata: Mapping[str, Any]) -> Document:
+        """Return this document with these keys in its metadata besides its other ones. The id stays."""
+        return Document.restored(
+            self.text,
+            id=self.id,
+            metadata={**self.metadata, **check_metadata(metadata)},
+            encoded_text=self.encoded_text,
+            image=self.image,
+        )
+
     @property
     def text_to_encode(self) -> str:
         """The text for the encoder and for lexical search."""
         return self.text if self.encoded_text is None else self.encoded_text
+
+    @property
+    def encoded_content(self) -> tuple[str | int | None, ...]:
+        """What token vectors are made of, whatever the metadata: the encoded text, or the page. For comparisons."""
+        return (self.text_to_encode,) if self.image is None else (self.image.digest, self.image.page)
 
     @property
     def has_content_id(self) -> bool:
@@ -206,6 +218,18 @@ class Hit:
     def metadata(self) -> Mapping[str, Any]:
         """The document's metadata."""
         return self.document.metadata
+
+
+def check_metadata(metadata: object) -> dict[str, Any]:
+    """Return the metadata as a dict of JSON values.
+
+    Raises:
+        InvalidDocumentError: It is not a dict, or has a value that cannot be stored.
+    """
+    if not isinstance(metadata, Mapping):
+        raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
+    checked: dict[str, Any] = plain_json(dict(metadata), "metadata", max_depth=MAX_METADATA_DEPTH)
+    return checked
 
 
 def _as_page_image(image: object) -> PageImage:

@@ -158,7 +158,7 @@ def _sort_out(index: Index, batch: list[Passage], skip: Callable[[Path, str], No
                 passage.given,
                 f"the index contains a document {stored.id!r} that was not read from this file; it was not replaced",
             )
-        elif stored is not None and _is_encoded_alike(document, stored):
+        elif stored is not None and document.encoded_content == stored.encoded_content:
             document = _with_kept_image(document, stored)
             if document != stored:
                 updated.append(replace(passage, document=document))
@@ -171,13 +171,6 @@ def _sort_out(index: Index, batch: list[Passage], skip: Callable[[Path, str], No
         else:
             changed[document.id] = passage
     return _SortedOut(changed, updated, adopted, unchanged)
-
-
-def _is_encoded_alike(document: Document, stored: Document) -> bool:
-    """Return whether the stored vectors are valid for the document."""
-    if document.image is not None and stored.image is not None:
-        return (document.image.digest, document.image.page) == (stored.image.digest, stored.image.page)
-    return document.image is stored.image is None and document.text_to_encode == stored.text_to_encode
 
 
 def _with_kept_image(document: Document, stored: Document) -> Document:

@@ -63,11 +63,10 @@ class TestAdding:
         assert len(images.index) == 0
 
     def test_an_encoder_that_reads_text_alone(self, store, files):
-        with pytest.raises(UnsupportedError, match="reads text alone"):
+        with pytest.raises(UnsupportedError, match="no encoder that reads images"):
             store.add_images([files["red"]])
 
 
-@pytest.mark.skip(reason="Index.search does not take images yet")
 class TestAsking:
     @pytest.fixture
     def filled(self, images, files):
@@ -99,3 +98,8 @@ class TestAsking:
             filled.similarity_search_by_image(files["red"], namespace="a")
         with pytest.raises(InvalidRequestError):
             filled.similarity_search_by_image(files["red"], mode="lexical")
+
+
+def test_asking_an_encoder_that_reads_text_alone(store, files):
+    with pytest.raises(LateInteractionError, match="encodes text only"):
+        store.similarity_search_by_image(files["red"])

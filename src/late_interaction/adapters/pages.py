@@ -91,7 +91,7 @@ def image_documents(
     if isinstance(images, (str, os.PathLike)):
         raise InvalidRequestError("A list of images is needed: pass `[path]`.")
     if "image" not in index.modalities:
-        raise UnsupportedError("The encoder of this index reads text alone, not images.")
+        raise UnsupportedError("This index has no encoder that reads images, so none can be added.")
     given = list(images)
     rows = zip(given, column("metadatas", metadatas, len(given)), column("ids", ids, len(given)), strict=False)
     documents = []

@@ -41,7 +41,10 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         (late_interaction.engines, ["Capabilities", "Engine", "LocalEngine", "Match", "Record", "Verification"]),
         (
             late_interaction.langchain,
-            ["LateInteractionReranker", "LateInteractionRetriever", "LateInteractionVectorStore", "image_block"],
+            [
+                *("LateInteractionReranker", "LateInteractionRetriever", "LateInteractionTranslator"),
+                *("LateInteractionVectorStore", "image_block"),
+            ],
         ),
         (
             late_interaction.llama_index,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_METADATA_DEPTH",
+    "check_count",
     "check_fraction",
     "check_id",
     "check_ids",
@@ -146,6 +147,21 @@ def check_ids(ids: Iterable[str]) -> list[str]:
     for document_id in ids:
         check_id(document_id)
     return ids
+
+
+def check_count(count: SupportsIndex, name: str) -> int:
+    """Return a number of documents that may be 0 as an int.
+
+    Raises:
+        InvalidRequestError: It is not an integer, or negative.
+    """
+    try:
+        number = -1 if isinstance(count, bool) else operator.index(count)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**31:
+        raise InvalidRequestError(f"{name} must be an integer from 0 on, got {reprlib.repr(count)}.")
+    return number
 
 
 def check_k(k: SupportsIndex, name: str = "k") -> int:

@@ -124,10 +124,12 @@ def column(name: str, values: Sequence[Any] | None, length: int) -> Iterable[Any
     """Return one value for each of ``length`` documents; None for each without values.
 
     Raises:
-        InvalidRequestError: There are more or fewer.
+        InvalidRequestError: There are more or fewer, or they are one string.
     """
     if values is None:
         return repeat(None, length)
+    if isinstance(values, str):
+        raise InvalidRequestError(f"{name} must be a list, one entry for each document, got {values!r}.")
     if len(values) != length:
         raise InvalidRequestError(f"{name} has {len(values)} entries for {length} documents.")
     return values

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from late_interaction.engines.base import require
 from late_interaction.errors import InvalidRequestError
+from late_interaction.retrieval.request import SearchRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from late_interaction.index import Index
     from late_interaction.retrieval.request import SearchOptions
 
-__all__ = ["MATCH_SPANS", "RELEVANCE_SCORE", "RETRIEVAL_SCORE", "Found", "diversity_options", "search", "search_many"]
+__all__ = ["MATCH_SPANS", "RELEVANCE_SCORE", "RETRIEVAL_SCORE", "Found", "check_search", "diversity_options", "search", "search_many"]
 
 RELEVANCE_SCORE = "relevance_score"
 """The metadata key for the relevance of a hit, in [0, 1]."""
@@ -56,6 +58,19 @@ def search_many(
     """
     found = index.search_many(queries, k, **options)
     return [_explained(index, query, hits, explain=explain) for query, hits in zip(queries, found, strict=True)]
+
+
+def check_search(index: Index, k: int, *, explain: bool = False, **options: Unpack[SearchOptions]) -> None:
+    """Check the arguments of `search_many` without searching.
+
+    Raises:
+        InvalidRequestError: An argument is out of range.
+        InvalidFilterError: The filter is malformed.
+        UnsupportedError: The engine lacks what one of them needs.
+    """
+    SearchRequest.of(index.engine, k, **options)
+    if explain:
+        require(index.engine, "vectors")
 
 
 def _explained(index: Index, query: str, hits: list[Hit], *, explain: bool) -> list[Found]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
 from late_interaction.adapters.filters import all_of
+from late_interaction.documents import Document
 from late_interaction.errors import InvalidRequestError, UnsupportedError
 from late_interaction.llama_index.filters import to_filter
 from late_interaction.llama_index.nodes import REF_DOC_ID
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from late_interaction.filters import Filter, Where
     from late_interaction.index import Mode
 
-__all__ = ["QUERY_SETTINGS", "restriction", "search_arguments", "text_of"]
+__all__ = ["QUERY_SETTINGS", "query_of", "restriction", "search_arguments"]
 
 QUERY_SETTINGS = ("where", "mmr_threshold", "mmr_prefetch_k")
 """What `LateInteractionVectorStore.query` takes besides the query: the ``vector_store_kwargs`` of a retriever."""
@@ -37,19 +39,20 @@ _BALANCED, _LEXICAL, _LATE = 0.5, 0, 1  # what ``alpha`` may be in the mode hybr
 _MMR_THRESHOLD = 0.5  # LlamaIndex's own default
 
 
-def text_of(bundle: QueryBundle) -> str:
-    """Return the text to search for.
+def query_of(bundle: QueryBundle) -> Any:
+    """Return what to search for: a text, token vectors, or a document with an image.
 
-    It is ``custom_embedding_strs`` where there are any, such as the hypothetical answers of `HyDEQueryTransform`,
-    joined to one text: as MaxSim is a sum over the tokens of a query, all of them count. The ``embedding`` of a bundle
-    is one vector of the same text, which another retriever may have put there, so it is not used.
+    The text is ``custom_embedding_strs`` where there are any, such as the hypothetical answers of HyDE, joined: MaxSim
+    is a sum over the tokens of a query, so all of them count. An ``embedding`` of (tokens, dim) is searched for itself.
+    One vector for the whole text, which another retriever may have put there, cannot be compared, and is not used.
 
     Raises:
-        InvalidRequestError: The bundle has an embedding and no text.
+        InvalidRequestError: The bundle has one vector and no text.
     """
     text = "\n".join(bundle.custom_embedding_strs or [bundle.query_str])
-    _refuse_embedding_alone(text, bundle.embedding)
-    return text
+    if bundle.image_path is not None:
+        return Document(text, image=bundle.image_path)
+    return _text_or_vectors(text, bundle.embedding)
 
 
 def restriction(
@@ -83,10 +86,8 @@ def search_arguments(query: VectorStoreQuery, settings: dict[str, Any]) -> dict[
     for name in ("output_fields", "embedding_field"):
         if getattr(query, name) is not None:
             raise UnsupportedError(f"{name}= cannot be used: nodes come back whole, and there is one field.")
-    text = query.query_str or ""
-    _refuse_embedding_alone(text, query.query_embedding)
     return {
-        "query": text,
+        "query": _text_or_vectors(query.query_str or "", query.query_embedding),
         "where": restriction(settings.get("where"), query.filters, query.doc_ids),
         "candidates": query.node_ids or None,
         **_ranking(query, mode),
@@ -132,8 +133,14 @@ def _diversity(query: VectorStoreQuery, mode: VectorStoreQueryMode, settings: di
     return {"diversity": 1 - threshold, "diversity_pool": pool if pool is None else check_k(pool, "mmr_prefetch_k")}
 
 
-def _refuse_embedding_alone(text: str, embedding: Sequence[float] | None) -> None:
-    if embedding and not text:
+def _text_or_vectors(text: str, embedding: Sequence[Any] | None) -> Any:
+    if embedding is None or not len(embedding):
+        return text
+    if np.ndim(embedding[0]):
+        return np.asarray(embedding, np.float32)
+    if not text:
         raise InvalidRequestError(
-            "The query has an embedding and no text. One vector for a whole text cannot be compared: give query_str."
+            "The query has one vector and no text. A late-interaction query has one vector for each token: give "
+            "query_str, or an embedding of (tokens, dim)."
         )
+    return text

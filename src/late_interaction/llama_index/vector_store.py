@@ -130,7 +130,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         """
         if fs is not None:
             raise UnsupportedError("fs= cannot be used: an index is copied to the local disk.")
-        self.index.copy(persist_path)
+        self.index.copy(persist_path, replace=True)
 
     @property
     def client(self) -> Index:

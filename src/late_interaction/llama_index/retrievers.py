@@ -13,7 +13,7 @@ from late_interaction.adapters.results import MATCH_SPANS, Found, check_search, 
 from late_interaction.errors import InvalidRequestError
 from late_interaction.llama_index.nodes import to_node, with_hidden
 from late_interaction.llama_index.queries import query_of, restriction
-from late_interaction.validation import check_k
+from late_interaction.validation import check_ids, check_k
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -97,8 +97,8 @@ class LateInteractionRetriever(BaseRetriever):
         self.similarity_top_k = similarity_top_k
         self.where = where
         self.filters = filters
-        self.node_ids = node_ids
-        self.doc_ids = doc_ids
+        self.node_ids = None if node_ids is None else check_ids(node_ids)
+        self.doc_ids = None if doc_ids is None else check_ids(doc_ids)
         self.mode = mode
         self.explain = explain
         check_search(self.index, check_k(similarity_top_k, "similarity_top_k"), **self._options())

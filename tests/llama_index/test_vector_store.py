@@ -181,7 +181,7 @@ def test_arguments_that_nobody_knows(store, facts, index):
         lambda: LateInteractionVectorStore(index=index, collection="x"),
         lambda: store.persist("x", fs=object()),
     ):
-        with pytest.raises(LateInteractionError, match="namespace|filters|where|collection|fs="):
+        with pytest.raises(LateInteractionError, match=r"namespace|filters|where|collection|fs="):
             call()
     assert len(index) == 4
 

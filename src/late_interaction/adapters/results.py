@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from late_interaction.index import Index
     from late_interaction.retrieval.request import SearchOptions
 
-__all__ = ["MATCH_SPANS", "RELEVANCE_SCORE", "RETRIEVAL_SCORE", "Found", "check_search", "diversity_options", "search", "search_many"]
+__all__ = [
+    "MATCH_SPANS",
+    "RELEVANCE_SCORE",
+    "RETRIEVAL_SCORE",
+    "Found",
+    "check_search",
+    "diversity_options",
+    "search",
+    "search_many",
+]
 
 RELEVANCE_SCORE = "relevance_score"
 """The metadata key for the relevance of a hit, in [0, 1]."""

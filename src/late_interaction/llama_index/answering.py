@@ -83,22 +83,36 @@ def chat_engine(
         of_engine = _names_of(RetrieverQueryEngine.from_args) - {"retriever", "llm", "multimodal"}
         check_settings(given, {*RETRIEVER_SETTINGS, *of_chat, *of_engine, "multimodal"}, method)
         engine = query_engine(index, model, multimodal, _only(given, {*RETRIEVER_SETTINGS, *of_engine}))
-        made: BaseChatEngine = kind.from_defaults(query_engine=engine, llm=model, **_only(given, of_chat))
-        return made
+        return CondenseQuestionChatEngine.from_defaults(query_engine=engine, llm=model, **_only(given, of_chat))
+    return _context_chat_engine(index, kind, model, _shows_images(index, model, multimodal), given, method)
+
+
+def _context_chat_engine(
+    index: LateInteractionIndex, kind: Any, model: LLM, shows: bool, given: dict[str, Any], method: str
+) -> BaseChatEngine:
+    """Return a chat engine that puts what is found into the context of the model.
+
+    Args:
+        index: The index.
+        kind: The class of LlamaIndex for texts.
+        model: The model.
+        shows: Use the class for images in its place.
+        given: The arguments.
+        method: The name of the method, for errors.
+    """
     of_text = _names_of(kind.from_defaults)
-    named = "llm"
-    if _shows_images(index, model, multimodal):
+    if shows:
         kind = getattr(core_chat_engines, _WITH_IMAGES[kind], None)
         if kind is None:
             raise _too_old()
-        named = "multi_modal_llm"
     of_chat = _names_of(kind.from_defaults) - {"retriever", "llm", "multi_modal_llm"}
     for name in given:
         if name in of_text and name not in of_chat:
             raise InvalidRequestError(f"{name}= has no effect where pages are shown as images. Pass multimodal=False.")
     check_settings(given, {*RETRIEVER_SETTINGS, *of_chat, "multimodal"}, method)
+    settings = {"multi_modal_llm" if shows else "llm": model, **_only(given, of_chat)}
     retriever = index.as_retriever(**_only(given, RETRIEVER_SETTINGS))
-    made = kind.from_defaults(retriever=retriever, **{named: model}, **_only(given, of_chat))
+    made: BaseChatEngine = kind.from_defaults(retriever=retriever, **settings)
     return made
 
 

@@ -13,7 +13,6 @@ from late_interaction.adapters.arguments import as_index, check_known
 from late_interaction.adapters.event_loop import async_write
 from late_interaction.adapters.sources import delete_source, replace_sources
 from late_interaction.errors import InvalidRequestError
-from late_interaction.index import Index
 from late_interaction.llama_index.answering import chat_engine, query_engine
 from late_interaction.llama_index.loading import LateInteractionStruct, open_existing, register
 from late_interaction.llama_index.nodes import REF_DOC_ID, from_nodes, written_node
@@ -149,7 +148,7 @@ class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
         """
         return query_engine(self, llm, multimodal, kwargs)
 
-    def as_chat_engine(  # type: ignore[override]  # the mode may be a string, as everywhere in LlamaIndex's examples
+    def as_chat_engine(
         self, chat_mode: str = "best", llm: LLMType | None = None, *, multimodal: bool | None = None, **kwargs: Any
     ) -> BaseChatEngine:
         """Return LlamaIndex's chat engine of a mode over this index.
@@ -219,14 +218,15 @@ class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
         of_changed = update_kwargs.get("update_kwargs", {})
         check_known(of_changed, ("insert_kwargs", "delete_kwargs"), "update_kwargs")
         with self._callback_manager.as_trace("refresh_ref_docs"):
-            known = {document.id_: self._hash_of(document.id_) for document in documents}
-            refreshed = [known[document.id_] != document.hash for document in documents]
             latest = {document.id_: document for document in documents}
-            new = [document for name, document in latest.items() if known[name] is None]
-            changed = [document for name, document in latest.items() if known[name] not in (None, document.hash)]
-            self._replace(
-                (new, update_kwargs.get("insert_kwargs", {})), (changed, of_changed.get("insert_kwargs", {}))
-            )
+            stored = {name: self._hash_of(name) for name in latest}
+            known, refreshed = dict(stored), []
+            for document in documents:
+                refreshed.append(known[document.id_] != document.hash)
+                known[document.id_] = document.hash
+            new = [document for name, document in latest.items() if stored[name] is None]
+            changed = [document for name, document in latest.items() if stored[name] not in (None, document.hash)]
+            self._replace((new, update_kwargs.get("insert_kwargs", {})), (changed, of_changed.get("insert_kwargs", {})))
         return refreshed
 
     ainsert_nodes = async_write(insert_nodes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
+from late_interaction.adapters.arguments import takes_images
 from late_interaction.adapters.filters import all_of
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidRequestError, UnsupportedError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery
 
     from late_interaction.filters import Filter, Where
-    from late_interaction.index import Mode
+    from late_interaction.index import Index, Mode
 
 __all__ = ["QUERY_SETTINGS", "query_of", "restriction", "search_arguments"]
 
@@ -39,25 +40,24 @@ _BALANCED, _LEXICAL, _LATE = 0.5, 0, 1  # what ``alpha`` may be in the mode hybr
 _MMR_THRESHOLD = 0.5  # LlamaIndex's own default
 
 
-def query_of(bundle: QueryBundle) -> Any:
+def query_of(bundle: QueryBundle, index: Index) -> Any:
     """Return what to search for: a text, token vectors, or a document with an image.
 
     The text is ``custom_embedding_strs`` where there are any, such as the hypothetical answers of HyDE, joined: MaxSim
     is a sum over the tokens of a query, so all of them count. An ``embedding`` of (tokens, dim) is searched for itself.
-    One vector for the whole text, which another retriever may have put there, cannot be compared, and is not used.
+    What cannot be compared is meant for other retrievers of the same bundle, and not used: one vector for the whole
+    text, and an image where the encoder reads text alone.
 
     Raises:
-        InvalidRequestError: The bundle has one vector and no text.
+        InvalidRequestError: The bundle has nothing that can be compared.
     """
     text = "\n".join(bundle.custom_embedding_strs or [bundle.query_str])
-    if bundle.image_path is not None:
+    if bundle.image_path is not None and takes_images(index):
         return Document(text, image=bundle.image_path)
     return _text_or_vectors(text, bundle.embedding)
 
 
-def restriction(
-    where: Where | None, filters: MetadataFilters | None, doc_ids: Sequence[str] | None
-) -> Filter | None:
+def restriction(where: Where | None, filters: MetadataFilters | None, doc_ids: Sequence[str] | None) -> Filter | None:
     """Return one filter for the restrictions of a search, or None. Only nodes that pass all of them are found.
 
     Raises:

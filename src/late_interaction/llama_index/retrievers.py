@@ -108,7 +108,8 @@ class LateInteractionRetriever(BaseRetriever):
         return {"where": where, "candidates": self.node_ids, "mode": self.mode, "explain": self.explain}
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        [found] = search_many(self.index, [query_of(query_bundle)], self.similarity_top_k, **self._options())
+        query = query_of(query_bundle, self.index)
+        [found] = search_many(self.index, [query], self.similarity_top_k, **self._options())
         return [self._node(each) for each in found]
 
     _aretrieve = async_search(_retrieve)

@@ -153,9 +153,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         check_known(delete_kwargs, (), "delete")
         delete_source(self.client, REF_DOC_ID, ref_doc_id)
 
-    def get_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
-    ) -> list[BaseNode]:
+    def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
         """Return the nodes of these ids, in this order, that pass the filters; without both, all nodes.
 
         Unknown ids are left out.

@@ -105,7 +105,7 @@ def _exchange(place: Path, new: Path, old: Path) -> None:
             old.rename(place)
         raise
     sync_directory(place.parent)
-    names = [name for parent in (SEGMENTS, CODEBOOKS) for name in os.listdir(old / parent) if is_name(name)]
+    names = [name for parent in (SEGMENTS, CODEBOOKS) for name in _names_in(old / parent) if is_name(name)]
     _remove(old, names)
     remove_directory(old, (COPIED_COMMIT, f"{CATALOG}-wal", f"{CATALOG}-shm"))
 
@@ -120,12 +120,16 @@ def _is_earlier_copy(target: Path, commit: int) -> bool:
         target: The directory.
         commit: The number of the last commit of the index.
     """
-    names = set(os.listdir(target))
+    names = _names_in(target)
     if CATALOG not in names or COPIED_COMMIT not in names or not names <= _OF_A_COPY:
         return False
     with open_regular(target / COPIED_COMMIT) as file:
         digits = file.read(32)
     return digits.isdigit() and 0 <= commit - int(digits) < _COMMITS_OF_AN_INDEX
+
+
+def _names_in(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
 
 
 def _note_commit(target: Path, commit: int) -> None:
@@ -180,7 +184,14 @@ def copy_folders(folders: Iterable[ColumnFolder], target: Path) -> None:
 
 
 def _remove(target: Path, names: Iterable[str]) -> None:
-    for name in (COPIED_COMMIT, CATALOG, f"{CATALOG}.new", f"{CATALOG}.new-journal", f"{CATALOG}.new-wal", f"{CATALOG}.new-shm"):
+    for name in (
+        COPIED_COMMIT,
+        CATALOG,
+        f"{CATALOG}.new",
+        f"{CATALOG}.new-journal",
+        f"{CATALOG}.new-wal",
+        f"{CATALOG}.new-shm",
+    ):
         (target / name).unlink(missing_ok=True)
     for parent in (SEGMENTS, CODEBOOKS):
         for name in names:

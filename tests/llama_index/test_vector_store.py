@@ -49,6 +49,10 @@ class TestNodes:
         assert store.get_nodes(filters=CITIES) == facts[2:]
         assert store.get_nodes(["berlin", "nile"], CITIES) == [facts[3]]
         assert store.get_nodes([]) == []
+        assert store.get_nodes(limit=1) == facts[:1]
+        assert store.get_nodes(["paris", "nile"], limit=1) == [facts[2]]
+        with pytest.raises(InvalidRequestError, match="limit"):
+            store.get_nodes(limit=0)
 
     def test_one_id_replaces(self, store):
         store.add([TextNode(text="the white nile", id_="nile")])
@@ -178,11 +182,13 @@ def test_arguments_that_nobody_knows(store, facts, index):
         lambda: store.add(facts, namespace="a"),
         lambda: store.delete("x", filters=CITIES),
         lambda: store.delete_nodes(["nile"], where={}),
-        lambda: LateInteractionVectorStore(index=index, collection="x"),
         lambda: store.persist("x", fs=object()),
     ):
-        with pytest.raises(LateInteractionError, match=r"namespace|filters|where|collection|fs="):
+        with pytest.raises(LateInteractionError, match=r"namespace|filters|where|fs="):
             call()
+    for name in ("collection", "stores_text"):
+        with pytest.raises(TypeError, match=name):
+            LateInteractionVectorStore(index=index, **{name: True})
     assert len(index) == 4
 
 

@@ -14,7 +14,7 @@ from llama_index.core import (
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SentenceSplitter
-from llama_index.core.schema import TextNode
+from llama_index.core.schema import ImageNode, TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
@@ -110,6 +110,17 @@ class TestVectorStoreIndex:
         with pytest.raises(InvalidRequestError, match="Did you mean 'where'"):
             retriever.retrieve("river")
 
+    def test_what_its_class_says_of_image_nodes(self, theirs, store, index, capsys):
+        """LlamaIndex asks its store for no others, once it has inserted one; and drops those without any text."""
+        theirs.insert_nodes([ImageNode(text="a painting of the nile", id_="painting")])
+        assert ids(theirs.as_retriever(similarity_top_k=9).retrieve("nile")) == ["painting"]
+        anew = VectorStoreIndex.from_vector_store(store, embed_model=store.embed_model)
+        assert len(anew.as_retriever(similarity_top_k=9).retrieve("nile")) == 5
+        context = StorageContext.from_defaults(vector_store=store)
+        VectorStoreIndex([ImageNode(id_="bare")], storage_context=context, embed_model=store.embed_model)
+        assert "missing content" in capsys.readouterr().out
+        assert len(index) == 5
+
     def test_kept_and_loaded_by_the_storage_context(self, theirs, store, index, tmp_path, word_encoder):
         for text in ("the elbe", "the rhine"):  # twice into the same place
             theirs.insert_nodes([TextNode(text=text, id_="new")])
@@ -199,8 +210,6 @@ class TestIngestionPipeline:
 
 def test_pages(tmp_path, colour_encoder, report):
     """Found by their image; their nodes have metadata, so LlamaIndex keeps them."""
-    from llama_index.core.schema import ImageNode
-
     from late_interaction.readers import read_paths
 
     with Index.open(tmp_path / "pages", encoder=colour_encoder) as index:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,11 @@ from late_interaction.llama_index.filters import to_filter
 from late_interaction.llama_index.no_embedding import NoEmbedding
 from late_interaction.llama_index.nodes import REF_DOC_ID, from_nodes, to_node
 from late_interaction.llama_index.queries import QUERY_SETTINGS, search_arguments
+from late_interaction.validation import check_k
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     from late_interaction.adapters.arguments import EncoderOrName, IndexOrPath
     from late_interaction.documents import Document
@@ -64,7 +67,6 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         index: An `Index`, or the path of one, which is opened for writing.
         encoder: For a path: the encoder of a new index.
         read_only: For a path: open it for reading.
-        **kwargs: Passed to LlamaIndex's `BasePydanticVectorStore`.
 
     Example:
         >>> from llama_index.core import StorageContext, VectorStoreIndex
@@ -79,15 +81,12 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         >>> store.index.close()
     """
 
-    stores_text: bool = True
-    is_embedding_query: bool = False
+    stores_text: bool = Field(default=True, exclude=True)
+    is_embedding_query: bool = Field(default=False, exclude=True)
     index: Any = Field(description="An index, or the path of one.")
     read_only: bool = Field(default=False, description="Open a path for reading.")
 
-    def __init__(
-        self, *, index: IndexOrPath, encoder: EncoderOrName | None = None, read_only: bool = False, **kwargs: Any
-    ) -> None:
-        check_known(kwargs, ("stores_text", "is_embedding_query", "class_name"), type(self).__name__)
+    def __init__(self, *, index: IndexOrPath, encoder: EncoderOrName | None = None, read_only: bool = False) -> None:
         opened = as_index(index, read_only=read_only, encoder=encoder)
         super().__init__(index=opened, read_only=read_only)  # type: ignore[call-arg]  # its fields
 
@@ -153,12 +152,18 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         check_known(delete_kwargs, (), "delete")
         delete_source(self.client, REF_DOC_ID, ref_doc_id)
 
-    def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
+    def get_nodes(
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        limit: int | None = None,
+    ) -> list[BaseNode]:
         """Return the nodes of these ids, in this order, that pass the filters; without both, all nodes.
 
-        Unknown ids are left out.
+        Unknown ids are left out. With ``limit``, at most this many are returned.
         """
-        return [to_node(document) for document in self._chosen(node_ids, filters)]
+        stop = None if limit is None else check_k(limit, "limit")
+        return [to_node(document) for document in islice(self._chosen(node_ids, filters), stop)]
 
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
@@ -209,10 +214,10 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
     adelete_nodes = async_write(delete_nodes)
     aclear = async_write(clear)
 
-    def _chosen(self, node_ids: list[str] | None, filters: MetadataFilters | None) -> list[Document]:
+    def _chosen(self, node_ids: list[str] | None, filters: MetadataFilters | None) -> Iterable[Document]:
         clause = None if filters is None else to_filter(filters)
         if node_ids is None:
-            return list(self.client.scan(where=clause))
+            return self.client.scan(where=clause)
         with self.client.one_state():
             found = self.client.get(node_ids)
             if clause is None:

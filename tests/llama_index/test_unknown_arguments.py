@@ -34,23 +34,28 @@ def waiting(call):
     return lambda *args, **kwargs: asyncio.run(call(*args, **kwargs))
 
 
-@pytest.mark.parametrize(("given", "message"), MISSPELT)
-class TestRetrieval:
-    def test_retriever(self, filled, given, message):
-        for make in (filled.as_retriever, lambda **given: LateInteractionRetriever(index=filled.index, **given)):
-            with pytest.raises(InvalidRequestError, match=message):
-                make(**given)
+def assert_refused(make, message, **given):
+    with pytest.raises(InvalidRequestError, match=message):
+        make(**given)
 
-    def test_query_engine(self, filled, given, message):
-        with pytest.raises(InvalidRequestError, match=message):
-            filled.as_query_engine(llm=MockLLM(), **given)
 
-    @pytest.mark.parametrize("mode", ["best", "context", "condense_plus_context", "condense_question", "simple"])
-    def test_chat_engine(self, filled, given, message, mode):
-        if mode == "simple" and "Did you mean" in message:
-            message = next(iter(given))  # it retrieves nothing, so it has no such argument
-        with pytest.raises(InvalidRequestError, match=message):
-            filled.as_chat_engine(chat_mode=mode, llm=MockLLM(), **given)
+def test_retriever(filled):
+    for given, message in MISSPELT:
+        assert_refused(filled.as_retriever, message, **given)
+        assert_refused(LateInteractionRetriever, message, index=filled.index, **given)
+
+
+def test_query_engine(filled):
+    for given, message in MISSPELT:
+        assert_refused(filled.as_query_engine, message, llm=MockLLM(), **given)
+
+
+def test_chat_engines(filled):
+    for mode in ("best", "context", "condense_plus_context", "condense_question", "simple"):
+        for given, message in MISSPELT:
+            # A mode that retrieves nothing has no such argument to suggest.
+            expected = next(iter(given)) if mode == "simple" and "Did you mean" in message else message
+            assert_refused(filled.as_chat_engine, expected, chat_mode=mode, llm=MockLLM(), **given)
 
 
 def test_the_arguments_of_the_engines_pass(filled):
@@ -77,9 +82,8 @@ def test_an_argument_of_another_chat_mode(filled):
         filled.as_chat_engine(chat_mode="contxt", llm=MockLLM())
 
 
-@pytest.mark.parametrize(
-    ("settings", "error"),
-    [
+def test_settings_are_checked_when_a_retriever_is_made(filled):
+    for settings, error in (
         ({"similarity_top_k": 0}, "similarity_top_k"),
         ({"similarity_top_k": "3"}, "similarity_top_k"),
         ({"mode": "dense"}, "mode"),
@@ -87,11 +91,9 @@ def test_an_argument_of_another_chat_mode(filled):
         ({"filters": MetadataFilters(filters=[MetadataFilter(key="a", operator="in", value=3)])}, "takes a list"),
         ({"node_ids": "nile"}, "list"),
         ({"doc_ids": "nile"}, "list"),
-    ],
-)
-def test_settings_are_checked_when_a_retriever_is_made(filled, settings, error):
-    with pytest.raises((InvalidRequestError, InvalidFilterError), match=error):
-        filled.as_retriever(**settings)
+    ):
+        with pytest.raises((InvalidRequestError, InvalidFilterError), match=error):
+            filled.as_retriever(**settings)
 
 
 class TestWriting:

@@ -138,9 +138,8 @@ class TestQuery:
         assert asked(store, "river", 9, doc_ids=["book"]).ids == ["a"]
         assert asked(store, "river", 9, doc_ids=[]).ids == []
 
-    @pytest.mark.parametrize(
-        ("fields", "message"),
-        [
+    def test_what_the_index_does_not_have_is_refused_by_name(self, store):
+        for fields, message in (
             ({"mode": "svm"}, "'svm'"),
             ({"mode": "semantic_hybrid"}, "semantic_hybrid"),
             ({"mode": "hybrid", "alpha": 0.3}, "alpha=0.3"),
@@ -151,15 +150,12 @@ class TestQuery:
             ({"mmr_threshold": 0.5}, "mmr_threshold"),
             ({"output_fields": ["x"]}, "output_fields"),
             ({"embedding_field": "x"}, "embedding_field"),
-        ],
-    )
-    def test_what_the_index_does_not_have_is_refused_by_name(self, store, fields, message):
-        with pytest.raises(UnsupportedError, match=message):
-            asked(store, **fields)
+        ):
+            with pytest.raises(UnsupportedError, match=message):
+                asked(store, **fields)
 
-    @pytest.mark.parametrize(
-        ("fields", "message"),
-        [
+    def test_values_out_of_range(self, store):
+        for fields, message in (
             ({"k": 0}, "similarity_top_k"),
             ({"mode": "hybrid", "hybrid_top_k": 0}, "hybrid_top_k"),
             ({"mode": "mmr", "mmr_threshold": 2}, "mmr_threshold"),
@@ -167,11 +163,9 @@ class TestQuery:
             ({"settings": {"filter": {}}}, "'filter'"),
             ({"settings": {"wher": {}}}, "Did you mean 'where'"),
             ({"text": None, "query_embedding": [0.1, 0.2]}, "query_str"),
-        ],
-    )
-    def test_values_out_of_range(self, store, fields, message):
-        with pytest.raises(InvalidRequestError, match=message):
-            asked(store, **fields)
+        ):
+            with pytest.raises(InvalidRequestError, match=message):
+                asked(store, **fields)
 
     def test_a_single_vector_of_the_same_text_changes_nothing(self, store):
         assert asked(store, query_embedding=[0.1, 0.2]).ids == asked(store).ids

@@ -45,7 +45,12 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         ),
         (
             late_interaction.llama_index,
-            ["LateInteractionIndex", "LateInteractionRerank", "LateInteractionRetriever"],
+            [
+                "LateInteractionIndex",
+                "LateInteractionRerank",
+                "LateInteractionRetriever",
+                "LateInteractionVectorStore",
+            ],
         ),
         (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PatchMatch"]),
         (late_interaction.images, ["PageImage"]),

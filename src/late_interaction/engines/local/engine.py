@@ -252,9 +252,10 @@ class LocalEngine(Reading):
         target = resolve_root(path)
         if replace and target.exists() and target.samefile(self._root):
             return
+        if not replace:
+            check_target(self._root, target)
         with transactions.hold(), self._states.reading() as (_, snapshot):
-            earlier = snapshot.generation if replace else None
-            replaces = check_target(self._root, target, may_be_earlier_copy=earlier)
+            replaces = replace and check_target(self._root, target, may_be_earlier_copy=snapshot.generation)
             with copied_to(target, snapshot, replaces=replaces) as directory:
                 copy_folders(snapshot.folders, directory)
                 self._opened.catalog.copy(directory)

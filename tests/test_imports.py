@@ -48,7 +48,12 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         ),
         (
             late_interaction.llama_index,
-            ["LateInteractionIndex", "LateInteractionRerank", "LateInteractionRetriever"],
+            [
+                "LateInteractionIndex",
+                "LateInteractionRerank",
+                "LateInteractionRetriever",
+                "LateInteractionVectorStore",
+            ],
         ),
         (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PageRegion", "PatchMatch"]),
         (late_interaction.images, ["PageImage"]),

@@ -288,8 +288,8 @@ class Engine(ABC):
         """Reclaim the space of deleted documents and merge what was added in small pieces."""
         raise unsupported(self, "compact")
 
-    def copy(self, path: str | os.PathLike[str]) -> None:
-        """Write a copy into another directory."""
+    def copy(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
+        """Write a copy into another directory; with ``replace``, in the place of an earlier copy."""
         raise unsupported(self, "copy")
 
     # Capability "sources".

@@ -15,10 +15,11 @@ from llama_index.core.schema import BaseNode, ImageDocument, ImageNode, IndexNod
 from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
+from late_interaction.adapters.arguments import takes_images
 from late_interaction.adapters.documents import as_candidate
 from late_interaction.adapters.pages import IMAGE_ERROR, page_image, problem_with
 from late_interaction.documents import Document
-from late_interaction.errors import InvalidDocumentError
+from late_interaction.errors import InvalidDocumentError, InvalidRequestError
 from late_interaction.images.reference import PAGE_IMAGE, to_metadata
 from late_interaction.llama_index.pages import PageNode
 from late_interaction.validation import is_invisible, plain_json
@@ -28,12 +29,34 @@ if TYPE_CHECKING:
 
     from late_interaction.images import PageImage
 
-__all__ = ["REF_DOC_ID", "from_node", "to_node", "with_hidden", "written_node"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from late_interaction.index import Index
+
+__all__ = ["REF_DOC_ID", "from_node", "from_nodes", "to_node", "with_hidden", "written_node"]
 
 REF_DOC_ID = "ref_doc_id"
 _CONTENT, _TYPE = "_node_content", "_node_type"  # the names LlamaIndex's own stores use
 _GENERAL: dict[str, type[BaseNode]] = {kind.class_name(): kind for kind in (Node, LlamaDocument, ImageDocument)}
 _ADDED = {REF_DOC_ID, _CONTENT, _TYPE}
+
+
+def from_nodes(nodes: Iterable[BaseNode], index: Index) -> list[Document]:
+    """Return the documents that stand for nodes in an index.
+
+    Raises:
+        InvalidRequestError: Something else than a list of nodes is given.
+        InvalidDocumentError: A node cannot be stored; see `from_node`.
+    """
+    if isinstance(nodes, (BaseNode, str)):
+        raise InvalidRequestError("A list of nodes is needed: pass `[node]`.")
+    nodes = list(nodes)
+    for node in nodes:
+        if not isinstance(node, BaseNode):
+            raise InvalidRequestError(f"Only nodes can be added, such as `TextNode(text=…)`, not {node!r:.80}.")
+    as_image = takes_images(index)
+    return [from_node(node, as_image=as_image) for node in nodes]
 
 
 def from_node(node: BaseNode, *, as_image: bool = False, keep_metadata: bool = True) -> Document:

@@ -11,7 +11,7 @@ from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRan
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from late_interaction.adapters.arguments import encoder_name, source_of
+from late_interaction.adapters.arguments import check_known, encoder_name, source_of
 from late_interaction.adapters.rerank import opened, ranked, sharing_encoder
 from late_interaction.adapters.results import RETRIEVAL_SCORE
 from late_interaction.errors import InvalidRequestError
@@ -68,6 +68,7 @@ class LateInteractionRerank(PickledWhole, BaseNodePostprocessor):
         store: bool = False,
         **kwargs: Any,
     ) -> None:
+        check_known(kwargs, type(self).model_fields, type(self).__name__)
         fields = opened(index=index, encoder=encoder, store=store)
         super().__init__(**fields, store=store, **kwargs)  # type: ignore[call-arg]  # its fields
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from late_interaction.engines.local.adding import Target, add_records
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows
 from late_interaction.engines.local.catalog.settings import check_choices, check_dim
-from late_interaction.engines.local.copying import check_target, copy_folders, reserved
+from late_interaction.engines.local.copying import check_target, copied_to, copy_folders
 from late_interaction.engines.local.maintenance import Maintenance
 from late_interaction.engines.local.opening import (
     has_index,
@@ -309,20 +309,27 @@ class LocalEngine(Reading):
         if self._maintenance is not None:
             self._maintenance.compact()
 
-    def copy(self, path: str | os.PathLike[str]) -> None:
+    def copy(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
         """Write a copy into another directory. Writers wait. A crash leaves a complete copy, or one that is not opened.
+
+        With ``replace``, an earlier copy may be there, or the index itself; see `Index.copy`.
 
         Raises:
             InvalidRequestError: The directory has something in it, or is inside this one.
-            IndexLockedError: Another copy is being written there.
+            IndexLockedError: Another copy is being written there, or the one there is open for writing.
             StorageError: Writing failed; what was written is removed.
         """
         transactions = self._writable()
         target = resolve_root(path)
-        check_target(self._root, target)
-        with transactions.hold(), self._states.reading() as (_, snapshot), reserved(target, snapshot.names):
-            copy_folders(snapshot.folders, target)
-            self._opened.catalog.copy(target)
+        if replace and target.exists() and target.samefile(self._root):
+            return
+        if not replace:
+            check_target(self._root, target)
+        with transactions.hold(), self._states.reading() as (_, snapshot):
+            replaces = replace and check_target(self._root, target, may_be_earlier_copy=snapshot.generation)
+            with copied_to(target, snapshot, replaces=replaces) as directory:
+                copy_folders(snapshot.folders, directory)
+                self._opened.catalog.copy(directory)
 
     def close(self) -> None:
         """Release files and locks; of a shared engine with its last opening. Closing twice is no error."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
+from late_interaction.documents import check_metadata
 from late_interaction.engines.base import require
-from late_interaction.validation import is_id
+from late_interaction.validation import check_ids, is_id
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -71,6 +72,17 @@ class Collection:
     def one_state(self) -> AbstractContextManager[None]:
         """Return a context manager inside which reads of this thread use one snapshot, if the engine has snapshots."""
         return self._engine.one_state()
+
+    def update(self, ids: Iterable[str], *, metadata: Mapping[str, Any]) -> int:
+        """Set these keys in the metadata of documents, keep their other keys, and return how many documents there were.
+
+        Nothing is encoded, and ids stay. Unknown ids are skipped.
+
+        Raises:
+            InvalidDocumentError: The metadata are not a dict of JSON values.
+            UnsupportedError: The engine cannot change metadata without new vectors.
+        """
+        return self._engine.update_metadata(check_ids(ids), check_metadata(metadata))
 
     def delete(self, ids: Iterable[str] | None = None, *, where: Where | None = None) -> int:
         """Delete documents by ids or by filter and return how many there were. Unknown ids are skipped.

@@ -18,7 +18,7 @@ from late_interaction.validation import MAX_METADATA_DEPTH, check_id, check_stri
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Document", "DocumentFields", "FieldName", "Hit", "Hits"]
+__all__ = ["Document", "DocumentFields", "FieldName", "Hit", "Hits", "check_metadata"]
 
 _SHOWN_CHARACTERS = 80  # of a text or of metadata, in a terminal
 
@@ -78,10 +78,7 @@ class Document:
             check_string(text, "text")
             if encoded_text is not None:
                 check_string(encoded_text, "encoded_text")
-            metadata = {} if metadata is None else metadata
-            if not isinstance(metadata, Mapping):
-                raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
-            metadata = plain_json(dict(metadata), "metadata", max_depth=MAX_METADATA_DEPTH)
+            metadata = check_metadata({} if metadata is None else metadata)
         except InvalidDocumentError as error:
             if id is None:
                 raise
@@ -133,10 +130,25 @@ class Document:
     def __repr__(self) -> str:
         return f"Document({_shown(self)})"
 
+    def with_metadata(self, metadata: Mapping[str, Any]) -> Document:
+        """Return this document with these keys in its metadata besides its other ones. The id stays."""
+        return Document.restored(
+            self.text,
+            id=self.id,
+            metadata={**self.metadata, **check_metadata(metadata)},
+            encoded_text=self.encoded_text,
+            image=self.image,
+        )
+
     @property
     def text_to_encode(self) -> str:
         """The text for the encoder and for lexical search."""
         return self.text if self.encoded_text is None else self.encoded_text
+
+    @property
+    def encoded_content(self) -> tuple[str | int | None, ...]:
+        """What token vectors are made of, whatever the metadata: the encoded text, or the page. For comparisons."""
+        return (self.text_to_encode,) if self.image is None else (self.image.digest, self.image.page)
 
     @property
     def has_content_id(self) -> bool:
@@ -244,6 +256,18 @@ def _shown(document: Document) -> str:
     if document.image is not None:
         fields["image"] = f"page {document.image.page} of {document.image.path!r}"
     return ", ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def check_metadata(metadata: object) -> dict[str, Any]:
+    """Return the metadata as a dict of JSON values.
+
+    Raises:
+        InvalidDocumentError: It is not a dict, or has a value that cannot be stored.
+    """
+    if not isinstance(metadata, Mapping):
+        raise InvalidDocumentError(f"metadata must be a dict, not {type(metadata).__name__}.")
+    checked: dict[str, Any] = plain_json(dict(metadata), "metadata", max_depth=MAX_METADATA_DEPTH)
+    return checked
 
 
 def _as_page_image(image: object) -> PageImage:

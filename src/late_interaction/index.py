@@ -6,6 +6,8 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from late_interaction.collection import Collection
 from late_interaction.documents import Hits
 from late_interaction.errors import LateInteractionError
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import ArrayLike
     from typing_extensions import Unpack
 
     from late_interaction.documents import Document, Hit
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from late_interaction.engines import Engine
     from late_interaction.explanations import Explanation, PageExplanation
     from late_interaction.filters import Where
+    from late_interaction.retrieval.queries import QueryLike
     from late_interaction.retrieval.request import SearchOptions
 
 __all__ = ["Index", "Mode"]
@@ -52,8 +56,7 @@ class Index(Collection):
 
     Args:
         engine: Where documents and vectors are kept.
-        encoder: An `Encoder`, or what `load_encoder` takes. None uses the one the index remembers, loaded when it is
-            first needed.
+        encoder: As for `open`. None uses the one the index remembers, loaded when it is first needed.
 
     Raises:
         IncompatibleEncoderError: The index was built with another encoder.
@@ -85,7 +88,7 @@ class Index(Collection):
         device: str | None = None,
         read_only: bool = False,
     ) -> Index:
-        """Open the index in a directory; with an encoder, create it if there is none.
+        """Open the index in a directory; with an encoder, or with ``dim``, create it if there is none.
 
         ``bits``, ``pooling``, ``dim`` and ``language`` are chosen when an index is created and cannot be changed:
         leave them out next time.
@@ -97,18 +100,20 @@ class Index(Collection):
         Args:
             path: The directory. ``~`` and ``~user`` are home directories. A name that begins as an address, such as
                 ``http:``, is refused: for a directory of this name, write ``./http:``.
-            encoder: An `Encoder`, or what `load_encoder` takes. The index remembers it: leave it out next time, unless
-                it is an object of your own.
+            encoder: An `Encoder`, a `sentence_transformers.MultiVectorEncoder`, or what `load_encoder` takes. The index
+                remembers it: leave it out next time, unless it is an object of your own.
             bits: 1, 2, 4 (the default) or 8 for each dimension of a stored vector, or None to keep float16.
             pooling: Keep one vector for this many tokens of a document (see `ReducedEncoder`).
-            dim: Keep this many leading dimensions of each vector, for encoders trained for it.
+            dim: Keep this many leading dimensions of each vector, for encoders trained for it. Without an encoder, the
+                dimension of vectors of your own (see `add`); such an index remembers the first encoder that it is
+                opened with for writing, which must be the one of its vectors.
             language: Language of the words of lexical search, for example ``german``, which are reduced to stems;
                 ``english`` by default, None for no stems. Words of every language are found as they are written.
             device: Score on this device of torch, for example ``cuda``; None for the processor.
             read_only: Only read. Any number of readers may share an index with the one writer.
 
         Raises:
-            IndexNotFoundError: The directory has no index, and there is no encoder to create one for.
+            IndexNotFoundError: The directory has no index, and there is neither an encoder nor ``dim``.
             IndexLockedError: Another process writes the index, or this one with another ``device``.
             IncompatibleEncoderError: The index was built with another encoder.
             InvalidRequestError: A setting is invalid, or differs from the index's.
@@ -122,8 +127,8 @@ class Index(Collection):
         """The encoder; the one the index remembers is loaded at first use.
 
         Raises:
-            MissingEncoderError: The index remembers none, or one that is not on this machine; nothing is downloaded
-                without ``encoder=`` of the caller.
+            MissingEncoderError: The index has none, or one that is not on this machine; nothing is downloaded without
+                ``encoder=`` of the caller.
             CorruptIndexError: What the index remembers is damaged.
             IncompatibleEncoderError: What is found under the remembered name has changed.
         """
@@ -148,6 +153,7 @@ class Index(Collection):
         self,
         documents: Iterable[Document | str],
         *,
+        vectors: Iterable[ArrayLike] | None = None,
         replacing: Where | None = None,
         truncate: bool = True,
         progress: bool = False,
@@ -157,8 +163,14 @@ class Index(Collection):
         All or nothing: if this raises, nothing was added. Takes any iterable and keeps a bounded part in memory. Other
         threads search and write meanwhile, and the iterable itself may.
 
+        A document is not encoded again if the index holds one of the same id with the same text to encode, or the same
+        page: its text, metadata and image reference are replaced, and the stored vectors are kept.
+
         Args:
             documents: Documents, or plain strings.
+            vectors: Token vectors of your own, for each document an array of shape (tokens, dim), of NumPy or torch, or
+                a list of lists; also one array of shape (documents, tokens, dim). No encoder is needed. They are stored
+                as given, not normalized: MaxSim is a sum of dot products, so longer vectors count more.
             replacing: Delete the stored documents that pass this filter in the same commit, for example all passages
                 of a source that is added anew.
             truncate: Truncate texts that are longer than the encoder reads, with one `TruncationWarning`; `info`
@@ -170,15 +182,24 @@ class Index(Collection):
 
         Raises:
             InvalidDocumentError: Something that is neither a document nor a string, or a text that is too long.
+            InvalidVectorsError: More or fewer arrays than documents, another shape or dimension, NaN or infinity.
             DuplicateIdError: Two different documents of the same id.
+            MissingEncoderError: The index has no encoder, and there are no ``vectors``.
         """
         return add_documents(
-            self._engine, self.encoder, documents, replacing=replacing, truncate=truncate, progress=progress
+            self._engine,
+            self._encoder.load,
+            documents,
+            has_encoder=self._encoder.exists,
+            vectors=vectors,
+            replacing=replacing,
+            truncate=truncate,
+            progress=progress,
         )
 
     def search(
         self,
-        query: str,
+        query: QueryLike,
         k: int = 10,
         *,
         where: Where | None = None,
@@ -193,11 +214,14 @@ class Index(Collection):
         """Return the k best documents for a query, best first; exactly k if k pass the filter (modes but lexical).
 
         Args:
-            query: The query. A blank query returns no hits.
+            query: A string; token vectors of your own, (tokens, dim), of NumPy or torch; a PIL image, where the encoder
+                reads pages; or a `Document` with a text, an image or both, whose vectors are then searched together.
+                A blank query returns no hits.
             k: The number of hits.
             where: Only documents that pass; see `late_interaction.filters`.
             candidates: Only documents of these ids, for example another retriever's hits; unknown ids are left out.
             mode: ``late`` ranks by MaxSim; ``lexical`` by BM25 over words; ``hybrid`` fuses both by reciprocal rank.
+                The last two need a query with a text.
             min_relevance: Only hits of at least this `Hit.relevance`, between 0 and 1; of ``hybrid``, only documents
                 that have it in mode ``late``. With 0.5, most queries that nothing in the index answers have no hits.
             diversity: Choose hits that are unlike each other, by maximal marginal relevance: 0 counts relevance alone,
@@ -209,7 +233,9 @@ class Index(Collection):
 
         Raises:
             InvalidRequestError: An argument is out of range.
+            InvalidVectorsError: Query vectors of another shape or dimension, NaN or infinity.
             InvalidFilterError: The filter is malformed.
+            MissingEncoderError: The index has no encoder, and the query is not token vectors.
             UnsupportedError: The engine has no lexical search, for example.
         """
         options: SearchOptions = {
@@ -224,18 +250,20 @@ class Index(Collection):
         with printed_profile() if profile else nullcontext():
             return self.search_many([query], k, **options)[0]
 
-    def search_many(self, queries: Sequence[str], k: int = 10, **options: Unpack[SearchOptions]) -> list[list[Hit]]:
-        """Return the hits of several queries, which are encoded together; the options are those of `search`."""
+    def search_many(
+        self, queries: Iterable[QueryLike], k: int = 10, **options: Unpack[SearchOptions]
+    ) -> list[list[Hit]]:
+        """Return the hits of several queries; texts are encoded together. The options are those of `search`."""
         request = SearchRequest.of(self._engine, k, **options)
         return [Hits(hits) for hits in search_many(self._engine, self._encoder.load, request, queries)]
 
     def warm_up(self) -> None:
         """Load the model and the compiled kernels now, before the first user's query. For servers, after forking."""
-        self.search("warm up", 1)
+        self.search("warm up" if self._encoder.exists else np.eye(1, self._engine.dim), 1)
 
     def rerank(
         self,
-        query: str,
+        query: QueryLike,
         *,
         ids: Sequence[str] | None = None,
         documents: Sequence[Document | str] | None = None,
@@ -248,7 +276,7 @@ class Index(Collection):
         Only the query is encoded, and those documents whose id and text, or image, the index does not hold.
 
         Args:
-            query: The query. A blank query ranks nothing.
+            query: The query, in any form that `search` takes. A blank query ranks nothing.
             ids: Documents of the index.
             documents: Documents, stored or not; the hits carry them as given.
             k: The number of hits; None for all.

@@ -12,7 +12,7 @@ from late_interaction.encoders import Encoder, ReducedEncoder
 from late_interaction.encoders.fingerprint import differences
 from late_interaction.encoders.protocol import reads_images, reads_text
 from late_interaction.encoders.record import EncoderRecord, InvalidRecordError, is_hub_name
-from late_interaction.encoders.sharing import shared_encoder
+from late_interaction.encoders.sharing import shared_encoder, shared_wrapper
 from late_interaction.errors import (
     CorruptIndexError,
     IncompatibleEncoderError,
@@ -66,6 +66,11 @@ class IndexEncoder:
             self._record = read_record(self._engine)
         return self._record
 
+    @property
+    def exists(self) -> bool:
+        """Whether an encoder was given, or the index remembers one. Nothing is loaded."""
+        return self._encoder is not None or self.record is not None
+
     def load(self) -> Encoder:
         """Return the encoder.
 
@@ -98,22 +103,31 @@ class IndexEncoder:
 def as_encoder(encoder: object, **options: Any) -> Encoder:
     """Return the encoder, loaded if it is given by what `load_encoder` takes.
 
+    A `sentence_transformers.MultiVectorEncoder` becomes a `TextEncoder` or `TextImageEncoder`.
+
     Args:
         encoder: An encoder, or its name or path.
         options: Other arguments of `load_encoder`, for a name or path.
 
     Raises:
-        InvalidRequestError: It is neither.
+        InvalidRequestError: It is none of these.
     """
     if isinstance(encoder, (str, os.PathLike)):
         return shared_encoder(encoder, **options)
-    if not isinstance(encoder, Encoder):
-        raise InvalidRequestError(
-            f"{type(encoder).__name__} is not an encoder: it needs dim, fingerprint, encode_queries and "
-            "encode_documents. A sentence_transformers.MultiVectorEncoder goes into "
-            "late_interaction.encoders.TextEncoder(model)."
-        )
-    return encoder
+    if isinstance(encoder, Encoder):
+        return encoder
+    classes = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in type(encoder).__mro__}
+    if "sentence_transformers.MultiVectorEncoder" in classes:  # by its name: importing the class would import torch
+        return shared_wrapper(encoder)
+    advice = ""
+    if "pylate.ColBERT" in classes:
+        advice = " Of a model of PyLate, pass the name or folder of its checkpoint, or vectors: add(…, vectors=[…])."
+    elif "sentence_transformers.SentenceTransformer" in classes:
+        advice = " A SentenceTransformer makes one vector of a text; a MultiVectorEncoder makes one of each token."
+    raise InvalidRequestError(
+        f"{type(encoder).__name__} is not an encoder: it needs dim, fingerprint, encode_queries and encode_documents."
+        f"{advice} Pass a name for load_encoder, a sentence_transformers.MultiVectorEncoder, or an Encoder."
+    )
 
 
 def _accepted(engine: Engine, encoder: Encoder) -> Encoder:
@@ -183,7 +197,13 @@ def _remembered(record: EncoderRecord | None) -> Encoder:
         MissingEncoderError: It remembers none, or one that is not on this machine.
         CorruptIndexError: The record names something that an index may not load.
     """
-    if record is None or record.source is None:
+    if record is None:
+        raise MissingEncoderError(
+            "This index has no encoder, so texts and images cannot be encoded. Pass token vectors of your own: "
+            "add(documents, vectors=[…]) and search(vectors). Search texts by their words: mode='lexical'. Or open "
+            "the index with the encoder of its vectors: Index.open(path, encoder=…)."
+        )
+    if record.source is None:
         raise MissingEncoderError(
             "This index was built with an encoder that it cannot load: a custom one, or one that runs code of its "
             "checkpoint. Pass it: Index.open(path, encoder=…)."

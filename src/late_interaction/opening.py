@@ -30,7 +30,9 @@ def open_index(
     dim: int | None,
     read_only: bool,
 ) -> _Index:
-    """Open the engine of an index, created if there is none and an encoder is given; close it if anything fails.
+    """Open the engine of an index; close it if anything fails.
+
+    It is created if there is none, and an encoder or a dimension is given.
 
     Args:
         make: Makes the index, from ``engine=`` and ``encoder=``.
@@ -38,18 +40,22 @@ def open_index(
         encoder: As for `Index.open`.
         engine_settings: Keyword arguments of the engine's ``open``.
         pooling: Vectors of a document that become one.
-        dim: Leading dimensions that are kept.
+        dim: Leading dimensions that are kept; without an encoder, the dimension of a new index.
         read_only: Only read.
     """
     try:
         engine = open_engine(location, read_only=read_only, **engine_settings)
     except IndexNotFoundError:
-        if encoder is None or read_only:
+        if read_only or (encoder is None and dim is None):
             raise
-        encoder = as_encoder(encoder)
-        fingerprint_of(encoder)  # an encoder that cannot be used is an error before there is an index
-        encoder = reduced(encoder, pooling, dim)
-        engine = open_engine(location, dim=encoder.dim, read_only=False, **engine_settings)
+        if encoder is None:
+            _refuse_pooling(pooling)
+        else:
+            encoder = as_encoder(encoder)
+            fingerprint_of(encoder)  # an encoder that cannot be used is an error before there is an index
+            encoder = reduced(encoder, pooling, dim)
+            dim = encoder.dim
+        engine = open_engine(location, dim=dim, read_only=False, **engine_settings)
     try:
         if encoder is not None and engine.encoder_record is None:
             encoder = reduced(as_encoder(encoder), pooling, dim)
@@ -95,9 +101,14 @@ def _check_settings(engine: Engine, *, pooling: int | None, dim: int | None, has
         return
     record = read_record(engine)
     if record is None and not has_encoder:
-        raise InvalidRequestError(f"The index has no encoder yet: pass pooling={pooling!r} together with encoder=.")
+        _refuse_pooling(pooling)
     made_with = 1 if record is None or record.reduction is None else record.reduction["pooling"]
     if record is not None and pooling != made_with:
         raise InvalidRequestError(
             f"The index was created with pooling={made_with}, which cannot be changed (got pooling={pooling!r})."
         )
+
+
+def _refuse_pooling(pooling: int | None) -> None:
+    if pooling is not None:
+        raise InvalidRequestError(f"The index has no encoder yet: pass pooling={pooling!r} together with encoder=.")

@@ -6,6 +6,7 @@ import difflib
 import math
 import operator
 import reprlib
+import sys
 import unicodedata
 from collections.abc import Mapping
 from enum import Enum
@@ -191,15 +192,22 @@ def check_query(query: object) -> str:
 
 
 def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32]:
-    """Return the vectors as a float32 array of shape (tokens, dim).
+    """Return the vectors as a float32 array of shape (tokens, dim). No tokens may also be an empty list.
+
+    Args:
+        vectors: An array, a tensor of torch on any device, or a list of lists.
+        dim: The dimension.
+        what: What they are, for errors.
 
     Raises:
         InvalidVectorsError: Another shape or dimension, not numbers, or NaN or infinity (also as float16).
     """
     try:
-        given = np.asarray(vectors)
-    except (TypeError, ValueError) as error:
+        given = np.asarray(_without_torch(vectors))
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: of torch, for tensors without values
         raise InvalidVectorsError(f"{what}: not an array of numbers ({error}).") from None
+    if given.shape == (0,):
+        given = np.empty((0, dim), np.float32)
     if given.dtype.kind not in "fiu":
         raise InvalidVectorsError(f"{what}: not an array of real numbers, but of {given.dtype}.")
     with np.errstate(over="ignore"):  # what is too great for float32 becomes infinity, which is refused below
@@ -211,6 +219,18 @@ def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32
     if array.size and not float(np.abs(array).max()) <= _FLOAT16_MAX:  # "not <=" also catches NaN
         raise InvalidVectorsError(f"{what}: holds NaN, infinity or a value beyond float16 (±{_FLOAT16_MAX:.0f}).")
     return array
+
+
+def _without_torch(vectors: Any) -> Any:
+    """Return tensors of torch as arrays: of any device, with or without gradient, also of bfloat16."""
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)  # torch is loaded if there are tensors
+    if tensor is None:
+        return vectors
+    if isinstance(vectors, tensor):
+        return (vectors.float() if vectors.is_floating_point() else vectors).numpy(force=True)
+    if isinstance(vectors, (list, tuple)) and any(isinstance(vector, tensor) for vector in vectors):
+        return [_without_torch(vector) for vector in vectors]
+    return vectors
 
 
 def plain_json(value: Any, name: str, depth: int = 0, *, max_depth: int = _MAX_STORED_DEPTH) -> Any:

@@ -185,6 +185,29 @@ class History(RuleBasedStateMachine):
             self.add_random(first, count, seed)
             first += count // 2
 
+    @rule(names=st.lists(IDS, max_size=5, unique=True), n=st.integers(0, 4), batch=BATCHES)
+    def add_with_other_metadata(self, names, n, batch):
+        """The same texts, between others: their vectors stay, bit by bit."""
+        same = [self.with_metadata(self.model[name], {"n": n}) for name in names if name in self.model]
+        batch = [*same, *(document for document in batch if document.id not in names)]
+        before = self.index.engine.vectors([document.id for document in same])
+        assert self.index.add(iter(batch)) == [document.id for document in batch]
+        self.put(batch)
+        after = self.index.engine.vectors(list(before))
+        compressed = self.index.info()["centroids"] > 0  # by this call, perhaps
+        assert compressed or all((before[name] == after[name]).all() for name in before)
+
+    @rule(names=st.lists(st.one_of(IDS, st.just("unknown")), max_size=5), n=st.integers(0, 4))
+    def update_metadata(self, names, n):
+        found = set(names) & set(self.model)
+        assert self.index.update(names, metadata={"n": n, "tags": [n]}) == len(found)
+        for name in found:  # in its place
+            self.model[name] = self.with_metadata(self.model[name], {**self.model[name].metadata, "n": n, "tags": [n]})
+
+    @staticmethod
+    def with_metadata(document, metadata):
+        return Document(document.text, id=document.id, metadata=metadata, encoded_text=document.encoded_text)
+
     def add_random(self, first, count, seed):
         draw = random.Random(seed)
         texts = [" ".join(draw.choices(VOCABULARY, k=draw.randint(0, 7))) or "?!" for _ in range(count)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["SETTINGS_FILES", "Checkpoint", "LoadOptions", "cache_folder", "cached_folder", "resolve"]
 
 
-class Lengths(TypedDict):
+class Lengths(TypedDict, total=False):
     """How many tokens are read of a query and of a document; None for the checkpoint's own numbers."""
 
     query_length: int | None

@@ -12,10 +12,11 @@ from late_interaction.encoders.videos import without_videos
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
+    from typing_extensions import Unpack
 
-    from late_interaction.encoders.checkpoint import Checkpoint
+    from late_interaction.encoders.checkpoint import Checkpoint, Lengths
 
-__all__ = ["check", "is_native", "is_pylate", "is_stanford", "load", "module_types"]
+__all__ = ["check", "is_native", "is_pylate", "is_stanford", "load", "module_types", "wrap"]
 
 
 def is_stanford(checkpoint: Checkpoint) -> bool:
@@ -63,14 +64,29 @@ def load(checkpoint: Checkpoint) -> TextEncoder:
         InvalidRequestError: ``image_tokens_only`` for a model that reads no images.
     """
     model = _load_model(checkpoint)
-    source, revision = checkpoint.source, checkpoint.revision
+    if not model.supports("image"):
+        checkpoint.refuse_image_options()
+    return wrap(
+        model,
+        source=checkpoint.source,
+        revision=checkpoint.revision,
+        image_tokens_only=checkpoint.image_tokens_only,
+        **checkpoint.lengths,
+    )
+
+
+def wrap(
+    model: MultiVectorEncoder,
+    *,
+    source: str | None = None,
+    revision: str | None = None,
+    image_tokens_only: bool = False,
+    **lengths: Unpack[Lengths],
+) -> TextEncoder:
+    """Return the encoder of a model, which reads images too if the model does. See `TextImageEncoder`."""
     if model.supports("image"):
-        tokens_only = checkpoint.image_tokens_only
-        return TextImageEncoder(
-            model, source=source, revision=revision, image_tokens_only=tokens_only, **checkpoint.lengths
-        )
-    checkpoint.refuse_image_options()
-    return TextEncoder(model, source=source, revision=revision, **checkpoint.lengths)
+        return TextImageEncoder(model, source=source, revision=revision, image_tokens_only=image_tokens_only, **lengths)
+    return TextEncoder(model, source=source, revision=revision, **lengths)
 
 
 def _load_model(checkpoint: Checkpoint) -> MultiVectorEncoder:

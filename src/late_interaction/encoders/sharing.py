@@ -1,11 +1,11 @@
-"""`shared_encoder`: one loaded encoder per checkpoint in a process."""
+"""One encoder per checkpoint in a process, and one per model that a caller has loaded."""
 
 from __future__ import annotations
 
 import stat
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from late_interaction.encoders.checkpoint import SETTINGS_FILES, cached_folder, resolve
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     _Identity: TypeAlias = tuple[str, int, int, int, int]
     _Key: TypeAlias = tuple[Checkpoint, frozenset[_Identity]]
 
-__all__ = ["shared_encoder"]
+__all__ = ["shared_encoder", "shared_wrapper"]
 
 # Each access is one operation on a dict, so a fork may come at any time.
 _encoders: WeakValueDictionary[_Key, LoadedEncoder] = WeakValueDictionary()
+_wrappers: WeakValueDictionary[int, LoadedEncoder] = WeakValueDictionary()
+"""By the id of the model."""
 
 
 class _Loading:
@@ -67,6 +69,20 @@ def shared_encoder(name_or_path: str | os.PathLike[str], **options: Unpack[LoadO
             if not Path(checkpoint.place).is_dir():
                 key = _key(checkpoint)  # the files may have just been downloaded
             _encoders[key] = found
+        return found
+
+
+def shared_wrapper(model: Any) -> LoadedEncoder:
+    """Return the encoder of a `sentence_transformers.MultiVectorEncoder`, the same for all callers while it is in use.
+
+    Two would have two mutexes, and nothing else may use the model at the same time.
+    """
+    from late_interaction.encoders.multi_vector import wrap
+
+    with _loading.mutex:
+        found = _wrappers.get(id(model))  # the wrapper keeps the model, so no other model has this id
+        if found is None:
+            found = _wrappers[id(model)] = wrap(model)
         return found
 
 

@@ -12,13 +12,14 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, overload
 
 from late_interaction.engines.background import null_score_without_vectors, read_background
-from late_interaction.engines.capabilities import Capabilities, Capability
+from late_interaction.engines.capabilities import Capabilities, Capability, require, unsupported
+from late_interaction.engines.metadata import with_metadata
 from late_interaction.errors import InvalidFilterError, UnsupportedError
 from late_interaction.filters import operators_of, parse
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -167,6 +168,21 @@ class Engine(ABC):
 
     # Defaults that an engine overrides where it knows better.
 
+    def update_metadata(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
+        """Set these keys in the metadata of documents, keep their other keys, and return the number of documents.
+
+        Unknown ids are skipped. Text, image, vectors and root stay. This default reads each document with its vectors
+        and replaces it; a change that another thread makes to it meanwhile is lost.
+
+        Raises:
+            UnsupportedError: The engine has neither a method of its own nor the capability ``vectors``.
+        """
+        if not self.capabilities.vectors:
+            raise UnsupportedError(
+                f"{type(self).__name__} cannot change metadata alone. Add the documents again, with the new metadata."
+            )
+        return len(self.upsert(with_metadata(self, ids, metadata)))
+
     @property
     def read_only(self) -> bool:
         """Whether writing is refused."""
@@ -313,27 +329,21 @@ class Engine(ABC):
         """
         raise unsupported(self, "sources")
 
+    # Capability "keeps_vectors".
 
-_NAMES: dict[Capability, str] = {
-    "lexical": "search by words, so mode must be 'late'",
-    "vectors": "return stored token vectors, which explanations and diversity need",
-    "verify": "check what it stores",
-    "compact": "be compacted",
-    "copy": "be copied into a directory",
-    "sources": "remember which folder a document was read from, so only documents can be added, not files",
-}
+    def upsert_keeping(
+        self,
+        records: Iterable[Record | Document],
+        encode: Callable[[list[Document]], Iterable[Record]],
+        *,
+        replacing: Where | None = None,
+    ) -> list[str]:
+        """Upsert, where a document without vectors keeps those that are stored under its id. See `upsert`.
 
-
-def unsupported(engine: Engine, capability: Capability) -> UnsupportedError:
-    """Return the error for a capability that an engine does not have."""
-    return UnsupportedError(f"{type(engine).__name__} cannot {_NAMES[capability]}.")
-
-
-def require(engine: Engine, capability: Capability) -> None:
-    """Raise unless the engine has the capability, before anything is encoded or read.
-
-    Raises:
-        UnsupportedError: It does not.
-    """
-    if not getattr(engine.capabilities, capability):
-        raise unsupported(engine, capability)
+        Args:
+            records: Records, and documents whose `Document.encoded_content` is that of the stored document.
+            encode: Called at the end with those of them for which that is no longer true, because others have deleted
+                or replaced the stored document meanwhile; returns their records, in order.
+            replacing: As in `upsert`. What it deletes keeps its vectors where ``records`` has the document.
+        """
+        raise unsupported(self, "keeps_vectors")

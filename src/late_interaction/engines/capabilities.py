@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from late_interaction.errors import UnsupportedError
 from late_interaction.filters import OPERATORS
 
-__all__ = ["Capabilities", "Capability"]
+if TYPE_CHECKING:
+    from late_interaction.engines.base import Engine
 
-Capability: TypeAlias = Literal["lexical", "vectors", "verify", "compact", "copy", "sources"]
+__all__ = ["Capabilities", "Capability", "require", "unsupported"]
+
+Capability: TypeAlias = Literal["lexical", "vectors", "verify", "compact", "copy", "sources", "keeps_vectors"]
 """The capabilities that stand for methods of `Engine`."""
 
 
@@ -29,6 +33,7 @@ class Capabilities:
         compact: `Engine.compact`.
         copy: `Engine.copy`.
         sources: `Engine.roots` and the other methods that remember which folder a document was read from.
+        keeps_vectors: `Engine.upsert_keeping`: a document is replaced without its vectors being read or written.
         max_candidates: The greatest ``k``, and the most ids in ``candidates``, that one search takes; None for any.
         filter_operators: The operators of the ``where`` language that `Engine.search` and the others understand.
         remote: Calls wait for another machine, so many threads may usefully call at once.
@@ -43,6 +48,33 @@ class Capabilities:
     compact: bool = False
     copy: bool = False
     sources: bool = False
+    keeps_vectors: bool = False
     max_candidates: int | None = None
     filter_operators: frozenset[str] = OPERATORS
     remote: bool = False
+
+
+_NAMES: dict[Capability, str] = {
+    "lexical": "search by words, so mode must be 'late'",
+    "vectors": "return stored token vectors, which explanations and diversity need",
+    "verify": "check what it stores",
+    "compact": "be compacted",
+    "copy": "be copied into a directory",
+    "sources": "remember which folder a document was read from, so only documents can be added, not files",
+    "keeps_vectors": "store a document again without its vectors",
+}
+
+
+def unsupported(engine: Engine, capability: Capability) -> UnsupportedError:
+    """Return the error for a capability that an engine does not have."""
+    return UnsupportedError(f"{type(engine).__name__} cannot {_NAMES[capability]}.")
+
+
+def require(engine: Engine, capability: Capability) -> None:
+    """Raise unless the engine has the capability, before anything is encoded or read.
+
+    Raises:
+        UnsupportedError: It does not.
+    """
+    if not getattr(engine.capabilities, capability):
+        raise unsupported(engine, capability)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     _Content: TypeAlias = tuple[str, int] | str
 
-__all__ = ["Moved", "is_encoded_alike"]
+__all__ = ["Moved"]
 
 _BATCH = 512
 
@@ -70,7 +70,7 @@ class Moved:
         return {
             new: stored[old]
             for new, old in taken.items()
-            if old in stored and is_encoded_alike(changed[new].document, stored[old])
+            if old in stored and changed[new].document.encoded_content == stored[old].encoded_content
         }
 
     def _by_root(self, candidates: list[Document]) -> defaultdict[int, dict[_Content, list[str]]]:
@@ -128,13 +128,6 @@ class Moved:
             return True
         folder = next(parent for parent in path.parents if is_folder(parent))
         return is_page and not is_empty(folder)  # a disk that is not mounted looks like an empty folder
-
-
-def is_encoded_alike(document: Document, stored: Document) -> bool:
-    """Return whether the stored vectors are valid for the document."""
-    if document.image is not None and stored.image is not None:
-        return (document.image.digest, document.image.page) == (stored.image.digest, stored.image.page)
-    return document.image is stored.image is None and document.text_to_encode == stored.text_to_encode
 
 
 def _content(document: Document) -> _Content:

@@ -6,7 +6,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import DuplicateIdError
-from late_interaction.ingestion.moved import is_encoded_alike
 from late_interaction.ingestion.progress import Progress
 from late_interaction.ingestion.updating import Changes
 from late_interaction.retrieval.encoding import encode_documents
@@ -59,7 +58,7 @@ def add_stream(
             for document in batch:
                 bar.read(name)
                 stored = held.get(document.id)
-                if stored is None or not is_encoded_alike(document, stored):
+                if stored is None or document.encoded_content != stored.encoded_content:
                     changed.append(document)
                 elif document != stored:
                     updates.append(document)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from late_interaction.documents import Document
 from late_interaction.engines.records import LEGACY_ROOT
 from late_interaction.errors import InvalidRequestError
-from late_interaction.ingestion.moved import Moved, is_encoded_alike
+from late_interaction.ingestion.moved import Moved
 from late_interaction.ingestion.naming import Naming, Passage
 from late_interaction.ingestion.progress import Progress
 from late_interaction.ingestion.roots import Roots, real_path
@@ -204,7 +204,7 @@ def _sort_out(index: Index, batch: list[Passage], moved: Moved, skip: Callable[[
                 passage.given,
                 f"the index contains a document {stored.id!r} that was not read from this file; it was not replaced",
             )
-        elif stored is not None and is_encoded_alike(document, stored):
+        elif stored is not None and document.encoded_content == stored.encoded_content:
             document = _with_kept_image(document, stored)
             if document != stored:
                 updated.append(replace(passage, document=document))

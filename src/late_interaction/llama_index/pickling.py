@@ -12,8 +12,8 @@ __all__ = ["PickledWhole"]
 class PickledWhole(BaseModel):
     """A base of components, named before LlamaIndex's own.
 
-    LlamaIndex's `BaseComponent` deletes what cannot be pickled from the pickle and from the object itself. Here, that is
-    an error, and the object is not changed.
+    LlamaIndex's `BaseComponent` deletes what cannot be pickled from the pickle and from the object itself. Here, that
+    is an error, and the object is not changed.
     """
 
     def __getstate__(self) -> dict[Any, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from late_interaction.documents import Document
 from late_interaction.errors import DuplicateIdError, InvalidDocumentError
@@ -11,7 +11,9 @@ from late_interaction.validation import valid_unicode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["as_candidate", "as_document", "has_same_content", "unique_documents"]
+__all__ = ["as_candidate", "as_document", "has_same_content", "unique_documents", "unique_pairs"]
+
+_Vectors = TypeVar("_Vectors")
 
 
 def as_document(document: object, position: int) -> Document:
@@ -64,12 +66,19 @@ def unique_documents(documents: Iterable[Document | str], ids: list[str]) -> Ite
     Raises:
         DuplicateIdError: Two different documents have the same id.
     """
+    return (document for document, _ in unique_pairs(((document, None) for document in documents), ids))
+
+
+def unique_pairs(
+    pairs: Iterable[tuple[Document | str, _Vectors]], ids: list[str]
+) -> Iterator[tuple[Document, _Vectors]]:
+    """Yield documents with what belongs to each, as `unique_documents`; of equal documents the first."""
     seen: dict[str, bool] = {}
-    for position, given in enumerate(documents):
+    for position, (given, vectors) in enumerate(pairs):
         document = as_document(given, position)
         ids.append(document.id)
         if document.id not in seen:
             seen[document.id] = document.has_content_id
-            yield document
+            yield document, vectors
         elif not (seen[document.id] and document.has_content_id):
             raise DuplicateIdError(f"The id {document.id!r} is given twice in one call. Nothing was added.")

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
-from late_interaction.documents import Hit
+from late_interaction.documents import Document, Hit
 from late_interaction.engines.records import Match
 from late_interaction.errors import InvalidRequestError
 from late_interaction.profiling import stage
 from late_interaction.retrieval.diversity import diverse
-from late_interaction.retrieval.encoding import is_blank
 from late_interaction.retrieval.fusion import reciprocal_rank_fusion
-from late_interaction.retrieval.queries import query_vectors
+from late_interaction.retrieval.queries import Query, encode
 from late_interaction.retrieval.scores import LateRelevance, fused_relevance, lexical_relevance
 from late_interaction.retrieval.truncation import Truncation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from late_interaction.encoders.protocol import Encoder
     from late_interaction.engines.base import Engine
+    from late_interaction.retrieval.queries import QueryLike
     from late_interaction.retrieval.request import SearchRequest
 
 __all__ = ["search_many"]
@@ -44,31 +45,35 @@ class Ranked(NamedTuple):
 
 
 def search_many(
-    engine: Engine, load_encoder: Callable[[], Encoder], request: SearchRequest, queries: Sequence[str]
+    engine: Engine, load_encoder: Callable[[], Encoder], request: SearchRequest, queries: Iterable[QueryLike]
 ) -> list[list[Hit]]:
     """Return the hits of each query; they are encoded together and searched at the same time.
 
     Args:
         engine: The engine.
-        load_encoder: Returns the encoder; not called where the mode needs none.
+        load_encoder: Returns the encoder; not called where the mode or the queries need none.
         request: What to search for.
-        queries: The queries. A blank one has no hits.
+        queries: The queries, in any form (see `queries.Query`). A blank one has no hits.
     """
-    if isinstance(queries, str):
+    if isinstance(queries, (str, Document)) or not isinstance(queries, Iterable):
         raise InvalidRequestError("search_many takes a list of queries; for one query there is search.")
-    asked = [query for query in queries if not is_blank(query)]
-    encoder = None if request.mode == "lexical" else load_encoder()
+    parsed = [Query.of(query, engine.dim) for query in queries]
+    asked = [query for query in parsed if not query.is_blank]
+    for query in asked:
+        query.check_mode(request.mode)
     with stage("encode"):
-        vectors = [None] * len(asked) if encoder is None else _encoded(encoder, request, asked)
-    found = iter(_side_by_side(engine, request, asked, vectors))
-    return [[] if is_blank(query) else next(found) for query in queries]
+        vectors = [None] * len(asked) if request.mode == "lexical" else _encoded(request, asked, load_encoder)
+    found = iter(_side_by_side(engine, request, [query.text or "" for query in asked], vectors))
+    return [[] if query.is_blank else next(found) for query in parsed]
 
 
-def _encoded(encoder: Encoder, request: SearchRequest, queries: list[str]) -> list[NDArray[np.float32]]:
+def _encoded(
+    request: SearchRequest, queries: list[Query], load_encoder: Callable[[], Encoder]
+) -> list[NDArray[np.float32]]:
     truncation = Truncation(allowed=request.truncate)
-    truncation.queries(encoder, queries)
+    vectors = encode(queries, load_encoder, truncation)
     truncation.warn()
-    return query_vectors(encoder, queries)
+    return vectors
 
 
 def _side_by_side(
@@ -89,7 +94,7 @@ def _search(engine: Engine, request: SearchRequest, query: str, query_vectors: N
     Args:
         engine: The engine.
         request: What to search for.
-        query: The query.
+        query: The words of the query; not used in the mode ``late``.
         query_vectors: (query tokens, dim); None in the mode ``lexical``, which needs none.
     """
     with engine.one_state(short=True):

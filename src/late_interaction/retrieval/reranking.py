@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from late_interaction.documents import Document, Hit
 from late_interaction.engines.background import MAX_DOCUMENT_TOKENS, Background, sampling_step
 from late_interaction.errors import InvalidRequestError, UnknownIdError
-from late_interaction.retrieval.encoding import encode_documents, is_blank
+from late_interaction.retrieval.encoding import encode_documents
 from late_interaction.retrieval.identity import as_candidate, as_document, has_same_content
-from late_interaction.retrieval.queries import query_vectors
+from late_interaction.retrieval.queries import Query, encode
 from late_interaction.retrieval.scores import LateRelevance
 from late_interaction.retrieval.truncation import Truncation
 from late_interaction.validation import check_ids, check_k, check_vectors
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.protocol import Encoder
     from late_interaction.engines.base import Engine
+    from late_interaction.retrieval.queries import QueryLike
 
 __all__ = ["rerank", "rerank_candidates"]
 
 
-def rerank(query: str, documents: Sequence[Document], *, encoder: Encoder, k: int | None = None) -> list[Hit]:
+def rerank(query: QueryLike, documents: Sequence[Document], *, encoder: Encoder, k: int | None = None) -> list[Hit]:
     """Order documents by MaxSim, best first, encoding all of them. `Index.rerank` encodes only those it does not hold.
 
     Relevance 0 is what the median of these documents gets.
@@ -39,12 +40,12 @@ def rerank(query: str, documents: Sequence[Document], *, encoder: Encoder, k: in
     """
     if k is not None:
         k = check_k(k)
-    if is_blank(query) or not documents:
+    asked = Query.of(query, encoder.dim)
+    if asked.is_blank or not documents:
         return []
     truncation = Truncation()
-    truncation.queries(encoder, [query])
-    vectors = query_vectors(encoder, [query])[0]
-    hits = _rank(vectors, documents, encoder=encoder, known={}, null=None, truncation=truncation)
+    (vectors,) = encode([asked], lambda: encoder, truncation)
+    hits = _rank(vectors, documents, load_encoder=lambda: encoder, known={}, null=None, truncation=truncation)
     truncation.warn()
     return hits[:k]
 
@@ -52,7 +53,7 @@ def rerank(query: str, documents: Sequence[Document], *, encoder: Encoder, k: in
 def rerank_candidates(
     engine: Engine,
     load_encoder: Callable[[], Encoder],
-    query: str,
+    query: QueryLike,
     ids: Sequence[str] | None,
     documents: Sequence[Document | str] | None,
     *,
@@ -64,8 +65,8 @@ def rerank_candidates(
 
     Args:
         engine: Holds stored documents.
-        load_encoder: Returns the encoder.
-        query: The query.
+        load_encoder: Returns the encoder; not called where the query has vectors and all documents are stored.
+        query: The query, in any form (see `queries.Query`).
         ids: Of stored documents.
         documents: Given documents, instead of ids.
         k: The number of hits; None for all.
@@ -78,12 +79,11 @@ def rerank_candidates(
         raise InvalidRequestError("rerank takes a list: pass `[document]`.")
     if k is not None:
         k = check_k(k)
-    if is_blank(query) or not (ids or documents):
+    asked = Query.of(query, engine.dim)
+    if asked.is_blank or not (ids or documents):
         return []
-    encoder = load_encoder()
     truncation = Truncation(allowed=truncate)
-    truncation.queries(encoder, [query])
-    vectors = query_vectors(encoder, [query])[0]
+    (vectors,) = encode([asked], load_encoder, truncation)
     if ids is not None:
         truncation.warn()
         return _rank_stored(engine, vectors, check_ids(ids))[:k]
@@ -100,7 +100,7 @@ def rerank_candidates(
     null = engine.null_score(vectors)
     if null is None and known:
         null = 0.0  # as in a search of this index
-    hits = _rank(vectors, given, encoder=encoder, known=known, null=null, truncation=truncation)
+    hits = _rank(vectors, given, load_encoder=load_encoder, known=known, null=null, truncation=truncation)
     truncation.warn()
     return hits[:k]
 
@@ -147,7 +147,7 @@ def _rank(
     vectors: NDArray[np.float32],
     documents: Sequence[Document],
     *,
-    encoder: Encoder,
+    load_encoder: Callable[[], Encoder],
     known: Mapping[int, float],
     null: float | None,
     truncation: Truncation,
@@ -157,23 +157,25 @@ def _rank(
     Args:
         vectors: (query tokens, dim).
         documents: The documents.
-        encoder: What encodes the documents whose score is not known.
+        load_encoder: Returns what encodes the documents whose score is not known.
         known: Scores by position, which are taken as they are.
         null: The MaxSim that an unrelated document gets; None to take it from the documents that are encoded.
         truncation: Notes those that are longer than the encoder reads.
     """
     fresh = [document for position, document in enumerate(documents) if position not in known]
+    dim = vectors.shape[1]
     step = sampling_step(len(fresh))
     sample = []
     scores = dict(known)
     remaining = (position for position in range(len(documents)) if position not in known)
-    for number, record in enumerate(encode_documents(encoder, fresh, truncation=truncation)):
-        encoded = check_vectors(record.vectors, encoder.dim, f"The encoder's vectors of {record.document.id!r}")
+    encoded_records = encode_documents(load_encoder(), fresh, truncation=truncation) if fresh else ()
+    for number, record in enumerate(encoded_records):
+        encoded = check_vectors(record.vectors, dim, f"The encoder's vectors of {record.document.id!r}")
         scores[next(remaining)] = float((vectors @ encoded.T).max(axis=1).sum()) if len(encoded) else 0.0
         if null is None and number % step == 0:
             sample.append(encoded[:MAX_DOCUMENT_TOKENS].copy())  # a part of an array would keep all of it
     if null is None:
-        null = Background.of(sample, encoder.dim).null_score(vectors)
+        null = Background.of(sample, dim).null_score(vectors)
     relevance = LateRelevance.of(vectors, null)
     hits = [Hit(document, scores[position], relevance(scores[position])) for position, document in enumerate(documents)]
     return sorted(hits, key=lambda hit: -hit.score)

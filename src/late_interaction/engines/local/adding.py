@@ -2,54 +2,127 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from late_interaction.documents import Document
 from late_interaction.engines.local.catalog.incoming import Incoming
+from late_interaction.engines.local.catalog.writer import Kept
 from late_interaction.engines.local.storage.segment import SegmentWriter
 from late_interaction.validation import check_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from late_interaction.engines.local.catalog.writer import Writer
+    from late_interaction.engines.local.storage.names import Taken
+    from late_interaction.engines.local.storage.segment import SegmentEntry
     from late_interaction.engines.local.transactions import Transactions
     from late_interaction.engines.records import Record
     from late_interaction.filters import Where
     from late_interaction.words import Tokenizer
 
-__all__ = ["add_records"]
+__all__ = ["Target", "add_records"]
+
+
+class Target(NamedTuple):
+    """Where records are added.
+
+    Attributes:
+        root: The directory of the index.
+        dim: Dimension of the token vectors.
+        transactions: Its write transactions.
+        names: Names for new segments.
+        tokenizer: Splits texts into words; None in an index whose words are those of an older format.
+    """
+
+    root: Path
+    dim: int
+    transactions: Transactions
+    names: Taken
+    tokenizer: Tokenizer | None
+
+
+class _VectorsLostError(Exception):
+    """Documents that keep the stored vectors were deleted or replaced since they were compared.
+
+    Attributes:
+        documents: The documents.
+    """
+
+    def __init__(self, documents: list[Document]) -> None:
+        super().__init__(documents)
+        self.documents = documents
 
 
 def add_records(
-    root: Path,
-    dim: int,
-    transactions: Transactions,
-    name: str,
-    records: Iterable[Record],
+    target: Target,
+    records: Iterable[Record | Document],
+    encode: Callable[[list[Document]], Iterable[Record]],
     replacing: Where | None,
-    tokenizer: Tokenizer | None,
-) -> list[str]:
-    """Write records into a new segment of this name and commit them; return the ids, in order.
+) -> tuple[list[str], set[str]]:
+    """Write records into new segments and commit them; return the ids, in order, and the names of the segments.
 
-    Without any record there is no segment. See `LocalEngine.upsert`.
+    Without vectors there is no segment. See `LocalEngine.upsert_keeping`.
     """
-    with Incoming(root, tokenizer) as incoming:
-        with SegmentWriter(root, name, dim) as files:
-            for record in records:
-                transactions.check_process()  # the iterable may fork: the child shares the open files
-                vectors = check_vectors(record.vectors, dim, f"Vectors of {record.document.id!r}")
-                incoming.append(record)
-                files.append_documents([len(vectors)], vectors=vectors)
-            transactions.check_process()
-            entry = files.finish_segment() if incoming.ids else None
+    with Incoming(target.root, target.tokenizer) as incoming:
+        entry = _write(target, records, incoming)
+        encoded: list[tuple[SegmentEntry, dict[str, bool]]] = []  # documents whose vectors were lost meanwhile
 
         def change(writer: Writer) -> None:
+            kept = _kept(writer, incoming, {one for _, truncated in encoded for one in truncated})
+            for segment, truncated in encoded:
+                number = writer.add_segment(segment)
+                kept |= {one: Kept((number, at), truncated[one]) for at, one in enumerate(truncated)}
             if replacing is not None:
                 writer.delete_where(replacing)
-            if entry is not None:
-                writer.add(incoming, entry)
+            writer.add(incoming, entry, kept)
 
-        if entry is not None or replacing is not None:
-            transactions.commit(change)
-        return incoming.ids
+        while incoming.ids or replacing is not None:
+            try:
+                target.transactions.commit(change)
+                break
+            except _VectorsLostError as lost:
+                documents = lost.documents
+            with Incoming(target.root, None) as again:
+                segment = _write(target, encode(documents), again)
+                if segment is not None:
+                    encoded.append((segment, {row.document.id: row.truncated for row in again}))
+        names = {segment.name for segment in (entry, *(segment for segment, _ in encoded)) if segment is not None}
+        return incoming.ids, names
+
+
+def _write(target: Target, records: Iterable[Record | Document], incoming: Incoming) -> SegmentEntry | None:
+    """Hold the documents of records, and write their vectors into a new segment; None if no record has vectors."""
+    check_process = target.transactions.check_process
+    has_vectors = False
+    with SegmentWriter(target.root, target.names.take(), target.dim) as files:
+        for record in records:
+            check_process()  # the iterable may fork: the child shares the open files
+            if isinstance(record, Document):
+                incoming.append(record, None, keeps_vectors=True)
+                continue
+            vectors = check_vectors(record.vectors, target.dim, f"Vectors of {record.document.id!r}")
+            incoming.append(record.document, record.root, truncated=record.truncated)
+            files.append_documents([len(vectors)], vectors=vectors)
+            has_vectors = True
+        check_process()
+        return files.finish_segment() if has_vectors else None
+
+
+def _kept(writer: Writer, incoming: Incoming, encoded: set[str]) -> dict[str, Kept]:
+    """Return the stored vectors that documents keep, by id, but for those that were encoded since.
+
+    Raises:
+        _VectorsLostError: A stored document has meanwhile other content, or is gone.
+    """
+    found: dict[str, Kept] = {}
+    lost: list[Document] = []
+    for document, kept in writer.kept(one for one in incoming.kept() if one.id not in encoded):
+        if kept is None:
+            lost.append(document)
+        else:
+            found[document.id] = kept
+    if lost:
+        raise _VectorsLostError(lost)
+    return found

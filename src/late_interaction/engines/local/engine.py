@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from late_interaction.engines.local.adding import add_records
+from late_interaction.engines.local.adding import Target, add_records
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows
 from late_interaction.engines.local.catalog.settings import check_choices, check_dim
 from late_interaction.engines.local.copying import check_target, copy_folders, reserved
@@ -20,6 +20,7 @@ from late_interaction.engines.local.opening import (
 from late_interaction.engines.local.reading import Reading
 from late_interaction.engines.local.search.device import Device
 from late_interaction.engines.local.sharing import Sharing, check_settings, opening, shared, without_links
+from late_interaction.engines.local.storage.names import Taken
 from late_interaction.engines.local.transactions import Transactions
 from late_interaction.errors import (
     IndexClosedError,
@@ -228,21 +229,47 @@ class LocalEngine(Reading):
             InvalidVectorsError: Vectors of another shape or dimension, or NaN or infinity.
             DuplicateIdError: Two records have the same id.
         """
+        return self.upsert_keeping(records, lambda _: (), replacing=replacing)
+
+    def upsert_keeping(
+        self,
+        records: Iterable[Record | Document],
+        encode: Callable[[list[Document]], Iterable[Record]],
+        *,
+        replacing: Where | None = None,
+    ) -> list[str]:
+        """Upsert, where a document without vectors keeps those that are stored under its id, byte for byte.
+
+        All or nothing, as `upsert`. In `scan`, such a document comes last, as every one that was replaced.
+
+        Args:
+            records: Records, and documents whose `Document.encoded_content` is that of the stored document.
+            encode: Called, outside of any transaction, with those of them that others have deleted or replaced by
+                other content before the commit; returns their records, in order.
+            replacing: As in `upsert`. What it deletes keeps its vectors where ``records`` has the document.
+        """
         transactions = self._writable()
         if replacing is not None:
             parse(replacing)  # a bad filter is an error before anything is encoded
         with self._opened.catalog.reading() as reader:
             tokenizer = reader.tokenizer
-        name = transactions.names.take()
+        names = Taken(transactions.names)
+        used: set[str] = set()
         try:
-            ids = add_records(self._root, self._dim, transactions, name, records, replacing, tokenizer)
-        except BaseException:
-            self._discard(name)
-            raise
-        if not ids:
-            self._discard(name)
+            ids, used = add_records(
+                Target(self._root, self._dim, transactions, names, tokenizer), records, encode, replacing
+            )
+        finally:
+            for name in names.taken:
+                if name not in used:
+                    self._discard(name)
         self._tidy()
         return ids
+
+    def update_metadata(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
+        """Set these keys in the metadata of documents, in one transaction; return the number of documents."""
+        ids = check_ids(ids)
+        return self._commit(lambda writer: writer.update_metadata(ids, metadata))
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
         """Delete by ids or by filter and return the number of deleted documents. Unknown ids are skipped.

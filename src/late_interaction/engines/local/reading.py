@@ -65,6 +65,7 @@ class Reading(Engine):
             compact=True,
             copy=True,
             sources=True,
+            keeps_vectors=True,
         )
 
     @property

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from late_interaction.documents import Document
     from late_interaction.engines.local.catalog.document_rows import FieldRow
-    from late_interaction.engines.records import Record
     from late_interaction.words import Tokenizer
 
 __all__ = ["Incoming", "IncomingRow"]
@@ -38,16 +38,18 @@ class IncomingRow(NamedTuple):
         fields: The values in its metadata, as filters find them.
         words: Its words; None in an index whose words are those of an older format.
         truncated: See `Record`.
+        keeps_vectors: It has no vectors of its own, but those of the stored document.
     """
 
     document: DocumentRow
     fields: list[FieldRow]
     words: DocumentWords | None
     truncated: bool
+    keeps_vectors: bool
 
 
 class Incoming:
-    """The documents to add, in the order of their vectors in the new segment.
+    """The documents to add, in order. Those with vectors have them in the new segment in the same order.
 
     Args:
         root: The directory of the index, in which a temporary file holds the rows if there are many.
@@ -60,6 +62,7 @@ class Incoming:
         self._buffer = bytearray()
         self._file: FileIO | None = None  # unbuffered: a forked child has nothing to write a second time
         self._ids: dict[str, None] = {}
+        self._has_kept = False
 
     @property
     def ids(self) -> list[str]:
@@ -75,20 +78,22 @@ class Incoming:
         if self._file is not None:
             self._file.close()
 
-    def append(self, record: Record) -> None:
-        """Append a document, without its vectors.
+    def append(
+        self, document: Document, root: int | None, *, truncated: bool = False, keeps_vectors: bool = False
+    ) -> None:
+        """Append a document that was read from this root. See `IncomingRow` for the other arguments.
 
         Raises:
             DuplicateIdError: Another document has the same id.
             StorageError: The temporary file cannot be written.
         """
-        document = record.document
         if document.id in self._ids:
             raise DuplicateIdError(f"The id {document.id!r} occurs twice in one call. Nothing was added.")
         self._ids[document.id] = None
+        self._has_kept = self._has_kept or keeps_vectors
         words = () if self._tokenizer is None else words_of(document.text_to_encode, self._tokenizer)
-        columns, fields = tuple(DocumentRow.of(document, record.root)), list(field_rows(document.metadata))
-        row = marshal.dumps((columns, fields, tuple(words), record.truncated))
+        columns, fields = tuple(DocumentRow.of(document, root)), list(field_rows(document.metadata))
+        row = marshal.dumps((columns, fields, tuple(words), truncated, keeps_vectors))
         self._buffer += len(row).to_bytes(_LENGTH_BYTES, "little") + row
         if len(self._buffer) > _MAX_BUFFER_BYTES:
             self._spill()
@@ -101,8 +106,13 @@ class Incoming:
             sources.insert(0, BufferedReader(self._file))
         for source in sources:
             while length := source.read(_LENGTH_BYTES):
-                row, fields, words, truncated = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # see above
-                yield IncomingRow(DocumentRow(*row), fields, DocumentWords(*words) if words else None, truncated)
+                values = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # see above
+                row, fields, words, *flags = values
+                yield IncomingRow(DocumentRow(*row), fields, DocumentWords(*words) if words else None, *flags)
+
+    def kept(self) -> Iterator[Document]:
+        """Yield the documents that keep the stored vectors."""
+        return (row.document.document() for row in (self if self._has_kept else ()) if row.keeps_vectors)
 
     def _spill(self) -> None:
         with disk_errors(self._root):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from late_interaction.engines.local.catalog.document_rows import DocumentRow
+from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows
 from late_interaction.engines.local.catalog.reader import Place, Reader
 from late_interaction.engines.local.catalog.schema import create_words
 from late_interaction.engines.local.catalog.settings import CHECKSUM, settings_checksum
@@ -17,8 +17,9 @@ from late_interaction.errors import CorruptIndexError, UnknownIdError
 from late_interaction.words import tokenizer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from late_interaction.documents import Document
     from late_interaction.engines.local.catalog.document_rows import FieldRow
     from late_interaction.engines.local.catalog.incoming import IncomingRow
     from late_interaction.engines.local.catalog.stored_words import DocumentWords
@@ -40,6 +41,18 @@ _IMAGE_COLUMN = DocumentRow._fields.index("image")
 
 _DOCUMENT_COLUMNS = "row, segment, position, id, text, encoded_text, metadata, root, checksum"
 _DOCUMENT_VALUES = f"({', '.join('?' * len(_DOCUMENT_COLUMNS.split(', ')))})"
+
+
+class Kept(NamedTuple):
+    """Stored vectors that a document keeps.
+
+    Attributes:
+        place: Where they are.
+        truncated: See `Record`.
+    """
+
+    place: Place
+    truncated: bool
 
 
 @dataclass(frozen=True)
@@ -130,9 +143,27 @@ class Writer(Reader):
         """Record names of directories that were in use and may be removed."""
         self._connection.executemany("INSERT OR REPLACE INTO spare_names VALUES (?, 1)", [(name,) for name in names])
 
-    def add(self, incoming: Iterable[IncomingRow], entry: SegmentEntry) -> None:
-        """Add documents, in the order of their vectors in a new segment. They replace those with the same ids."""
-        segment = self.add_segment(entry)
+    def kept(self, documents: Iterable[Document]) -> Iterator[tuple[Document, Kept | None]]:
+        """Yield each document with its stored vectors; None if the stored document is gone or has other content."""
+        remaining = iter(documents)
+        while chunk := list(islice(remaining, _CHUNK_DOCUMENTS)):
+            truncated = self.truncated(document.id for document in chunk)
+            stored = {row.id: row.document() for _, row in self._rows(document.id for document in chunk)}
+            for new in chunk:
+                old = stored.get(new.id)
+                is_same = old is not None and old.encoded_content == new.encoded_content
+                place = self.place_of(new.id) if is_same else None
+                yield new, None if place is None else Kept(place, new.id in truncated)
+
+    def add(self, incoming: Iterable[IncomingRow], entry: SegmentEntry | None, kept: Mapping[str, Kept]) -> None:
+        """Add documents. They replace those with the same ids.
+
+        Args:
+            incoming: The documents.
+            entry: A new segment with their vectors, in order; None if all are in ``kept``.
+            kept: Vectors that are stored already, by id.
+        """
+        segment = None if entry is None else self.add_segment(entry)
         rows = iter(incoming)
         number = self._connection.execute("SELECT coalesce(max(row), 0) FROM documents").fetchone()[0] + 1
         if number > _MAX_ROW:
@@ -142,11 +173,22 @@ class Writer(Reader):
         position = 0
         while chunk := list(islice(rows, _CHUNK_DOCUMENTS)):
             self.delete_ids(row.document.id for row in chunk)
-            numbered = [(number + at, position + at, *row[:2]) for at, row in enumerate(chunk)]
+            numbered = []
+            for row, (document, fields, *_) in enumerate(chunk, number):
+                if document.id in kept:
+                    place: tuple[int | None, int] = kept[document.id].place
+                else:
+                    place = segment, position
+                    position += 1
+                numbered.append((row, place, document, fields))
             values = ", ".join([_DOCUMENT_VALUES] * len(chunk))
             self._connection.execute(
                 f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) VALUES {values}",
-                [value for row, at, document, _ in numbered for value in (row, segment, at, *document[:_IMAGE_COLUMN])],
+                [value for row, place, document, _ in numbered for value in (row, *place, *document[:_IMAGE_COLUMN])],
+            )
+            self._connection.executemany(  # of the documents that were deleted above, or by a filter before
+                "DELETE FROM tombstones WHERE segment = ? AND position = ?",
+                [kept[row.document.id].place for row in chunk if row.document.id in kept],
             )
             self._connection.executemany(
                 "INSERT INTO images VALUES (?, ?, ?)",
@@ -156,11 +198,12 @@ class Writer(Reader):
                 "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)",
                 ((*field, row) for row, _, _, fields in numbered for field in fields),
             )
-            truncated = [(at,) for at, row in enumerate(chunk, number) if row.truncated]
-            self._connection.executemany("INSERT INTO truncated VALUES (?)", truncated)
+            truncated = [kept.get(row.document.id, row).truncated for row in chunk]
+            self._connection.executemany(
+                "INSERT INTO truncated VALUES (?)", ((at,) for at, is_one in enumerate(truncated, number) if is_one)
+            )
             self._add_words(enumerate((row.words or row.document.text_to_encode for row in chunk), number))
             number += len(chunk)
-            position += len(chunk)
 
     def set_root(self, ids: Iterable[str], root: int | None) -> int:
         """Record the root that documents were read from; return the number of documents found.
@@ -218,10 +261,7 @@ class Writer(Reader):
             execute("DELETE FROM images WHERE document = ?", (row,))
             if new.image is not None:
                 execute("INSERT INTO images VALUES (?, ?, ?)", (row, new.image, new.thumbnail))
-            execute("DELETE FROM fields WHERE document = ?", (row,))
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)", [(*field, row) for field in fields]
-            )
+            self._set_fields(row, fields)
             updated += 1
         return updated
 
@@ -236,6 +276,31 @@ class Writer(Reader):
         self.delete_ids(new for _, _, new in moves)
         self._connection.executemany(
             "UPDATE documents SET id = ? WHERE id = ?", [(new, between) for _, between, new in moves]
+        )
+
+    def update_metadata(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
+        """Set these keys in the metadata of documents; return the number of documents found.
+
+        Raises:
+            CorruptIndexError: A document is damaged. A new checksum would conceal that.
+        """
+        remaining, updated = iter(dict.fromkeys(ids)), 0
+        while chunk := list(islice(remaining, _CHUNK_DOCUMENTS)):
+            for (number, _), row in list(self._rows(chunk)):
+                new = DocumentRow.of(row.document().with_metadata(metadata), row.root)
+                self._connection.execute(
+                    "UPDATE documents SET metadata = ?, checksum = ? WHERE row = ?",
+                    (new.metadata, new.checksum, number),
+                )
+                self._set_fields(number, field_rows(new.document().metadata))
+                updated += 1
+        return updated
+
+    def _set_fields(self, number: int, fields: Iterable[FieldRow]) -> None:
+        """Replace the values that filters find in the document of this row."""
+        self._connection.execute("DELETE FROM fields WHERE document = ?", (number,))
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)", [(*field, number) for field in fields]
         )
 
     def delete_ids(self, ids: Iterable[str]) -> int:

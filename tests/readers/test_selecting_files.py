@@ -10,8 +10,11 @@ from types import MappingProxyType
 
 import pytest
 
-from late_interaction.errors import InvalidRequestError
+from late_interaction import Index
+from late_interaction.errors import InvalidDocumentError, InvalidRequestError
+from late_interaction.ingestion import update
 from late_interaction.readers import read_paths
+from tests.fakes import WordEncoder
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +41,9 @@ class TestPatterns:
             ({"glob": "**/*.md"}, ["docs/a.md", "docs/drafts/c.md"]),
             ({"glob": "/*.md"}, ["docs/a.md"]),
             ({"glob": ["drafts/**", "*.txt"]}, ["docs/b.txt", "docs/drafts/c.md"]),
-            ({"glob": "*.pdf"}, []),
             ({"exclude": "drafts/**"}, ["docs/a.md", "docs/b.txt"]),
             ({"exclude": "drafts/"}, ["docs/a.md", "docs/b.txt"]),
+            ({"exclude": "docs"}, ["docs/a.md", "docs/b.txt", "docs/drafts/c.md"]),
             ({"exclude": ["*.md", "!a.md"]}, ["docs/a.md", "docs/b.txt"]),
             ({"glob": "*.md", "exclude": ["drafts"]}, ["docs/a.md"]),
         ],
@@ -54,6 +57,30 @@ class TestPatterns:
         write("a.md", "b.txt")
         assert sources(["a.md", "b.txt"], glob="*.md") == ["a.md", "b.txt"]
         assert sources(["a.md", "b.txt"], exclude="b.*") == ["a.md"]
+
+    @pytest.mark.parametrize(
+        ("options", "cause"),
+        [
+            ({"glob": "*.mdx"}, "glob"),
+            ({"exclude": "*"}, "exclude"),
+            ({"glob": "b*", "exclude": "*.txt"}, "glob and exclude"),
+        ],
+    )
+    def test_a_folder_of_which_nothing_is_left_is_reported(self, options, cause):
+        write("docs/a.md", "docs/b.txt", "other/b.md", "none/x.py")
+        skipped = []
+        sources(["docs", "none"], **options, on_skip=lambda *args: skipped.append(args))
+        assert skipped == [(Path("docs"), f"everything in it is left out by {cause}")]
+        with pytest.raises(InvalidDocumentError, match="docs cannot be read: everything in it is left out"):
+            sources(["docs"], **options)
+
+    def test_a_wrong_pattern_empties_no_index(self):
+        write("docs/a.md", content="Text.")
+        with Index.open("index", encoder=WordEncoder()) as index:
+            for glob in ("*.md", "*.mdx"):
+                skipped = set()
+                documents = read_paths(["docs"], glob=glob, on_skip=lambda path, _, skipped=skipped: skipped.add(path))
+                assert update(index, documents, roots=["docs"], keep=skipped).deleted == 0
 
     @pytest.mark.parametrize("options", [{"glob": ""}, {"glob": [""]}, {"exclude": [3]}, {"exclude": "!"}])
     def test_that_are_invalid_are_refused_at_once(self, options):

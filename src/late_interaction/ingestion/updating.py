@@ -84,9 +84,9 @@ def update(
     metadata ``source`` begin with this name, so they depend neither on the current folder nor on how the path is
     written. Only documents that were read from a root are replaced or deleted, never documents added in other ways.
 
-    Passages that are already stored are not encoded again, also under another id: if their file was renamed, or if
-    passages before them were added or removed. Every few hundred passages, or few dozen page images, are
-    committed, so an interrupted run can be resumed.
+    Passages that are already stored are not encoded again. They get new ids if their file was moved from one of the
+    places in ``roots`` (a page image from anywhere), or if passages before them were added or removed. Every few
+    hundred passages, or few dozen page images, are committed, so an interrupted run can be resumed.
 
     Args:
         index: The index.

@@ -100,6 +100,20 @@ class _Walk:
     unread: Unread
 
     def files(self, root: Path) -> Iterator[Path]:
+        """Yield the files at and below a path. Report a folder of which all is left out: a pattern may be wrong."""
+        causes: dict[str, None] = {}  # of what was left out
+        found = False
+        for path, cause in self._files(root):
+            if cause is None:
+                found = True
+                yield path
+            elif path.suffix.lower() in self.suffixes or _is_folder(path):
+                causes[cause] = None
+        if causes and not found and _is_folder(root):
+            self.report(root, f"everything in it is left out by {' and '.join(causes)}")
+
+    def _files(self, root: Path) -> Iterator[tuple[Path, str | None]]:
+        """Yield each file to read, with None, and each file or folder that is left out, with what leaves it out."""
         # A stack instead of recursion, for trees deeper than Python's recursion limit. With each path, the stack has
         # the resolved folders that contain the links followed on the way to it, and the rules of git that apply to it.
         around = Ignored.around(root) if self.selection.gitignore and _is_folder(root) else Ignored()
@@ -107,13 +121,17 @@ class _Walk:
         while stack:
             path, jumps, ignored = stack.pop()
             is_folder = _is_folder(path)
-            if self.selection.excludes(path, root, is_folder=is_folder):
-                continue
-            if path != root and ignored.covers(path.name, is_folder=is_folder):
+            is_place = is_folder and path == root
+            if not is_place and self.selection.excludes(path, root, is_folder=is_folder):
+                yield path, "exclude"
+            elif path != root and ignored.covers(path.name, is_folder=is_folder):
                 self.unread.add_ignored()
+                yield path, ".gitignore"
             elif not is_folder:
-                if self._is_wanted(path, root):
-                    yield path
+                if not self.selection.includes(path, root):
+                    yield path, "glob"
+                elif not _is_special(path) and self._is_kind(path):
+                    yield path, None
             else:
                 if path != root and path.is_symlink():
                     target = path.resolve()
@@ -122,9 +140,7 @@ class _Walk:
                         continue  # the link leads back to a folder that is being walked
                 stack += [(path / name, jumps, inner) for name, inner in self._names(path, ignored)]
 
-    def _is_wanted(self, path: Path, root: Path) -> bool:
-        if not self.selection.includes(path, root) or _is_special(path):
-            return False
+    def _is_kind(self, path: Path) -> bool:
         if path.suffix.lower() in self.suffixes:
             return True
         if path.exists():

@@ -69,7 +69,7 @@ def read_paths(
             ``docs/**/*.md``. Patterns are as in ``.gitignore``, relative to the folder in ``paths``.
         exclude: Do not read files and folders that match this pattern, or one of these.
         gitignore: Do not read what git ignores, in folders inside a work tree of git. A path in ``paths`` is read in
-            any case.
+            any case. A folder of which ``glob``, ``exclude`` and git leave nothing is skipped, see ``on_skip``.
         encoding: The encoding of text, for example ``cp1252``. By default UTF-8, with or without a byte order mark.
         metadata: Metadata of all passages of a file: a dict such as ``{"a.md": {"year": 2020}}``, or the path of a JSON
             file of the same, or of a CSV file with a column ``source`` and a column for each key. Its numbers become

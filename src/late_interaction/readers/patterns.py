@@ -51,7 +51,7 @@ class Selection:
         return self._included is None or path == folder or self._included.match_file(_name(path, folder))
 
     def excludes(self, path: Path, folder: Path, *, is_folder: bool) -> bool:
-        """Return whether a pattern excludes a file or folder at or below a path that is read."""
+        """Return whether a pattern excludes a file or folder below a path that is read, or a file that is the path."""
         name = _name(path, folder)
         return self._excluded.match_file(f"{name}/" if is_folder else name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -219,7 +220,8 @@ class TestIndex:
         assert "encoder" in fail("index", "docs", "--index", "my-index")
 
     def test_index_that_is_being_written(self, indexed, encoder):
-        with Index.open("my-index", encoder=encoder):
+        with Path("my-index/writer.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # as another process does
             assert "open for writing" in fail("index", "docs", "--index", "my-index")
             assert len(search("Nile", "-k", "2")) == 2  # reading goes on
 

@@ -31,7 +31,10 @@ def test_the_table_is_the_formula():
         assert megabytes == pytest.approx(token * TOKENS * 1000 / 1e6, abs=0.051)
 
 
-@pytest.mark.parametrize(("dim", "bits"), [(48, 4), (128, 1), (128, 8), (384, 2), (128, None)])
+@pytest.mark.parametrize(
+    ("dim", "bits"),
+    [(128, 1), (128, None), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(48, 4), (128, 8), (384, 2)])],
+)
 def test_a_real_index_has_that_size(tmp_path, dim, bits):
     passages = 20
     drawn = np.random.default_rng(0).standard_normal((passages, TOKENS, dim)).astype(np.float32)
@@ -46,6 +49,7 @@ def test_a_real_index_has_that_size(tmp_path, dim, bits):
     assert info["vector_bytes"] / passages / 1000 == pytest.approx(TABLE[dim, bits], rel=0.06)
 
 
+@pytest.mark.slow
 def test_the_catalog(tmp_path):
     engine = LocalEngine.open(tmp_path / "index", dim=4, bits=4)
     documents = language_reference()

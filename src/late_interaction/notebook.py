@@ -72,13 +72,13 @@ def index_html(title: str, info: Mapping[str, Any]) -> str:
         title: What is above the table.
         info: The values of `late_interaction.Index.info`.
     """
-    encoder = info.get("encoder") or {}
+    encoder = info.get("encoder")
     sizes = [info[name] for name in ("vector_bytes", "catalog_bytes") if name in info]
     shown = {
         "path": info.get("path"),
         "documents": f"{info['documents']:,}",
         "token vectors": f"{info['tokens']:,}" if "tokens" in info else None,
-        "encoder": encoder.get("source") or "custom",
+        "encoder": "none" if encoder is None else encoder.get("source") or "custom",
         "dimension": info["dim"],
         "bits per dimension": (info["bits"] or "16 (not compressed)") if "bits" in info else None,
         "size": f"{sum(sizes) / 1e6:,.1f} MB" if sizes else None,

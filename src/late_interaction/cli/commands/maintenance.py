@@ -34,9 +34,10 @@ def info(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: F
         if as_json:
             show_json(values)
             return
-        encoder = (values.pop("encoder") or {}).get("source") or "custom"
+        encoder = values.pop("encoder")
+        name = "none" if encoder is None else encoder.get("source") or "custom"
         table = Table(show_header=False, box=None)
-        for key, value in {**values, "encoder": encoder}.items():
+        for key, value in {**values, "encoder": name}.items():
             shown = f"{value:,}" if isinstance(value, int) else str(value)
             table.add_row(Text(key.replace("_", " ")), Text(printable(shown, one_line=True)))
         console.print(table)

@@ -17,7 +17,7 @@ from late_interaction.errors import InvalidDocumentError, InvalidVectorsError
 from late_interaction.retrieval.encoding import encode_documents
 from late_interaction.retrieval.identity import unique_documents, unique_pairs
 from late_interaction.retrieval.truncation import Truncation
-from late_interaction.validation import check_vectors, is_invisible
+from late_interaction.validation import check_given_vectors, is_invisible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -104,7 +104,7 @@ def _encode(
 def _given(dim: int, pairs: Iterable[tuple[Document, Any]], report: Callable[[int], object]) -> Iterator[Record]:
     """Yield the records of documents with vectors of the caller."""
     for document, vectors in pairs:
-        yield Record(document, check_vectors(vectors, dim, f"Vectors of {document.id!r}"))
+        yield Record(document, check_given_vectors(vectors, dim, f"Vectors of {document.id!r}"))
         report(1)
 
 

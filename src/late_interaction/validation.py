@@ -26,6 +26,7 @@ __all__ = [
     "MAX_METADATA_DEPTH",
     "check_count",
     "check_fraction",
+    "check_given_vectors",
     "check_id",
     "check_ids",
     "check_k",
@@ -208,7 +209,7 @@ def check_query(query: object) -> str:
 
 
 def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32]:
-    """Return the vectors as a float32 array of shape (tokens, dim). No tokens may also be an empty list.
+    """Return the vectors as a float32 array of shape (tokens, dim).
 
     Args:
         vectors: An array, a tensor of torch on any device, or a list of lists.
@@ -222,8 +223,6 @@ def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32
         given = np.asarray(_without_torch(vectors))
     except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: of torch, for tensors without values
         raise InvalidVectorsError(f"{what}: not an array of numbers ({error}).") from None
-    if given.shape == (0,):
-        given = np.empty((0, dim), np.float32)
     if given.dtype.kind not in "fiu":
         raise InvalidVectorsError(f"{what}: not an array of real numbers, but of {given.dtype}.")
     with np.errstate(over="ignore"):  # what is too great for float32 becomes infinity, which is refused below
@@ -235,6 +234,12 @@ def check_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32
     if array.size and not float(np.abs(array).max()) <= _FLOAT16_MAX:  # "not <=" also catches NaN
         raise InvalidVectorsError(f"{what}: holds NaN, infinity or a value beyond float16 (±{_FLOAT16_MAX:.0f}).")
     return array
+
+
+def check_given_vectors(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32]:
+    """Return vectors of a user as `check_vectors` does; of lists of lists, an empty one has no tokens."""
+    is_empty = isinstance(vectors, (list, tuple)) and not vectors
+    return check_vectors(np.empty((0, dim), np.float32) if is_empty else vectors, dim, what)
 
 
 def _without_torch(vectors: Any) -> Any:

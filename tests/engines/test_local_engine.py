@@ -222,7 +222,7 @@ def test_k_must_be_a_positive_integer(engine, k):
         np.ones((1, DIM, DIM)),
         np.ones((2, DIM + 1)),
         np.ones((2, DIM - 1)),
-        [[]],
+        [],
         3,
         "text",
         None,

@@ -13,7 +13,7 @@ from late_interaction.encoders import ReducedEncoder, reads_images
 from late_interaction.encoders.images import as_rgb
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
 from late_interaction.retrieval.recent_queries import query_vectors
-from late_interaction.validation import check_vectors, is_invisible
+from late_interaction.validation import check_given_vectors, check_vectors, is_invisible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ class Query:
         if pillow is not None and isinstance(query, pillow.Image):
             return cls(image=query)
         if _is_array(query):
-            return cls(vectors=check_vectors(query, dim, "Query vectors"))
+            return cls(vectors=check_given_vectors(query, dim, "Query vectors"))
         several = " For several queries there is search_many." if isinstance(query, (list, tuple)) else ""
         raise InvalidRequestError(
             f"A query must be a string, a PIL image, a Document or an array of token vectors, (tokens, {dim}), not "

@@ -19,7 +19,6 @@ from late_interaction.cli.stdin import STDIN, stdin_lines
 from late_interaction.cli.terminal import show_explanation, show_hit
 from late_interaction.documents import Document
 from late_interaction.errors import ImageUnavailableError, InvalidRequestError
-from late_interaction.images.pictures import to_jpeg
 from late_interaction.index_encoder import as_encoder
 from late_interaction.readers import read_jsonl
 from late_interaction.retrieval.reranking import rerank as rerank_documents
@@ -204,7 +203,7 @@ def _row(hit: Hit, files: dict[str, Path], *, with_images: bool) -> dict[str, An
         row["page_file"] = str(files[hit.id])
     if with_images and hit.document.image is not None:
         try:
-            row["image"] = f"data:image/jpeg;base64,{to_jpeg(hit.document.load_image())}"
+            row["image"] = hit.image_url()
         except ImageUnavailableError as error:
             note(f"The page image of {hit.id!r} is left out: {error}")
     return row

@@ -57,7 +57,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         ),
         (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PageRegion", "PatchMatch"]),
         (late_interaction.images, ["PageImage"]),
-        (late_interaction.readers, ["read_paths", "split_document", "split_text"]),
+        (late_interaction.readers, ["read_jsonl", "read_paths", "split_document", "split_text"]),
     ],
 )
 def test_exports_are_deliberate(module, names):

@@ -130,9 +130,7 @@ class TestGit:
 
     def test_it_is_counted(self, work, caplog):
         sources([work], exclude="sub")
-        assert caplog.messages == [
-            "Files in the given folders that are not read: 6 files and folders that .gitignore excludes."
-        ]
+        assert caplog.messages == ["Files in the given folders that are not read: 6 ignored by git."]
 
     def test_a_path_that_is_named_is_read(self, work):
         assert sources(["work/build"]) == ["work/build/x.md"]

@@ -50,6 +50,6 @@ class Unread:
             more = ", …" if len(self._other) > _MAX_OTHER_KINDS else ""
             reasons.append(f"{self._other.total()} of other kinds ({', '.join(kinds)}{more})")
         if self._ignored:
-            reasons.append(f"{self._ignored} files and folders that .gitignore excludes")
+            reasons.append(f"{self._ignored} ignored by git")
         if reasons:
             _logger.warning("Files in the given folders that are not read: %s.", ", ".join(reasons))

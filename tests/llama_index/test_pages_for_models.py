@@ -17,7 +17,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms import CustomLLM
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.query_engine import RetrieverQueryEngine
-from llama_index.core.schema import MetadataMode, TextNode
+from llama_index.core.schema import MetadataMode, QueryBundle, TextNode
 from PIL import Image
 
 from late_interaction import Index
@@ -207,6 +207,14 @@ class TestWithoutImages:
         assert "cannot be shown" in block.text
         scan.as_query_engine(llm=model, similarity_top_k=1).query("blue")
         assert model.images() == []
+
+
+def test_a_query_with_an_image(scan, tmp_path):
+    """It finds pages that look like it."""
+    Image.new("RGB", (64, 64), (0, 0, 255)).save(tmp_path / "blue.png")
+    bundle = QueryBundle("", image_path=str(tmp_path / "blue.png"))
+    [found] = scan.as_retriever(similarity_top_k=1).retrieve(bundle)
+    assert found.node.metadata["page"] == 2
 
 
 def test_a_core_that_cannot_show_images(scan, model, monkeypatch):

@@ -158,5 +158,6 @@ class TestQueryBundle:
 
     def test_token_vectors_are_not_ignored(self, filled, word_encoder):
         vectors = word_encoder.encode_queries(["african nile"])[0]
-        asked = query_of(QueryBundle("paris", embedding=vectors.tolist()), filled.index)
-        assert np.array_equal(asked, vectors)
+        bundle = QueryBundle("paris", embedding=vectors.tolist())
+        assert np.array_equal(query_of(bundle, filled.index), vectors)
+        assert filled.as_retriever(similarity_top_k=1).retrieve(bundle)[0].node.node_id == "nile"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 
 import pytest
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
@@ -167,6 +168,10 @@ class TestQuery:
             with pytest.raises(InvalidRequestError, match=message):
                 asked(store, **fields)
 
+    def test_token_vectors(self, store, word_encoder):
+        [vectors] = word_encoder.encode_queries(["african nile"])
+        assert asked(store, None, 1, query_embedding=vectors.tolist()).ids == ["nile"]
+
     def test_a_single_vector_of_the_same_text_changes_nothing(self, store):
         assert asked(store, query_embedding=[0.1, 0.2]).ids == asked(store).ids
 
@@ -217,6 +222,14 @@ class TestAsync:
 
 
 class TestSettings:
+    def test_pickled_as_its_path(self, tmp_path, facts, minilm):
+        store = LateInteractionVectorStore(index=tmp_path / "kept", encoder=minilm)
+        store.add(facts)
+        again = pickle.loads(pickle.dumps(store))
+        assert asked(again).ids == asked(store).ids
+        again.client.close()
+        store.client.close()
+
     def test_as_a_dict(self, store, word_encoder, tmp_path):
         saved = store.to_dict()
         assert saved["index"] == str(tmp_path / "index")

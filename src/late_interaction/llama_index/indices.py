@@ -103,7 +103,7 @@ class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
         the new ones. So give documents ids (``id_=``) if you will index them again. If this raises or is interrupted,
         nothing has changed.
         """
-        check_settings(kwargs, (*_OF_BASE_INDEX, "index", "encoder"), "from_documents")
+        check_settings(kwargs, (*_OF_BASE_INDEX, "index", "encoder", "read_only"), "from_documents")
         return super().from_documents(documents, replaced_sources=[document.id_ for document in documents], **kwargs)
 
     @classmethod

@@ -25,13 +25,11 @@ from late_interaction.llama_index.pages import PageNode
 from late_interaction.validation import is_invisible, plain_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from llama_index.core.schema import RelatedNodeType
 
     from late_interaction.images import PageImage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from late_interaction.index import Index
 
 __all__ = ["REF_DOC_ID", "from_node", "from_nodes", "to_node", "with_hidden", "written_node"]

@@ -19,13 +19,14 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
-from late_interaction.adapters.arguments import as_index, check_known
+from late_interaction.adapters.arguments import as_store, check_known
 from late_interaction.adapters.event_loop import async_search, async_write
 from late_interaction.adapters.sources import delete_source
 from late_interaction.errors import InvalidRequestError, UnsupportedError
 from late_interaction.llama_index.filters import to_filter
 from late_interaction.llama_index.no_embedding import NoEmbedding
 from late_interaction.llama_index.nodes import REF_DOC_ID, from_nodes, to_node
+from late_interaction.llama_index.pickling import PickledWhole
 from late_interaction.llama_index.queries import QUERY_SETTINGS, search_arguments
 from late_interaction.validation import check_k
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["LateInteractionVectorStore"]
 
 
-class LateInteractionVectorStore(BasePydanticVectorStore):
+class LateInteractionVectorStore(PickledWhole, BasePydanticVectorStore):
     """Nodes in an `Index`, behind LlamaIndex's interface of vector stores.
 
     For code that is written for one: `VectorStoreIndex`, `StorageContext`, `IngestionPipeline`. `LateInteractionIndex`
@@ -87,7 +88,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
     read_only: bool = Field(default=False, description="Open a path for reading.")
 
     def __init__(self, *, index: IndexOrPath, encoder: EncoderOrName | None = None, read_only: bool = False) -> None:
-        opened = as_index(index, read_only=read_only, encoder=encoder)
+        opened = as_store(index, read_only=read_only, encoder=encoder)
         super().__init__(index=opened, read_only=read_only)  # type: ignore[call-arg]  # its fields
 
     @field_serializer("index")

@@ -16,7 +16,7 @@ PRINTED = {
         "['Paris is the capital of France.']",
         "['The Elbe flows into the North Sea.']",
         "['Berlin is the capital of Germany.']",
-    ]
+    ],
 }
 
 

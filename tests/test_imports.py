@@ -34,8 +34,9 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         (
             late_interaction.encoders,
             [
-                *("Box", "ColVisionEncoder", "Encoder", "PageEncoder", "ReducedEncoder", "SpanEncoder", "TextEncoder"),
-                *("TextImageEncoder", "has_spans", "load_encoder", "reads_images", "reads_text"),
+                *("Box", "ColVisionEncoder", "Encoder", "LimitedEncoder", "PageEncoder", "ReducedEncoder"),
+                *("SpanEncoder", "TextEncoder", "TextImageEncoder", "has_limits", "has_spans", "load_encoder"),
+                *("reads_images", "reads_text"),
             ],
         ),
         (late_interaction.engines, ["Capabilities", "Engine", "LocalEngine", "Match", "Record", "Verification"]),
@@ -57,7 +58,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         ),
         (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PageRegion", "PatchMatch"]),
         (late_interaction.images, ["PageImage"]),
-        (late_interaction.readers, ["read_jsonl", "read_paths", "split_document", "split_text"]),
+        (late_interaction.readers, ["expected_documents", "read_jsonl", "read_paths", "split_document", "split_text"]),
     ],
 )
 def test_exports_are_deliberate(module, names):

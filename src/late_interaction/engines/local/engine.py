@@ -185,7 +185,7 @@ class LocalEngine(Reading):
             InvalidVectorsError: Vectors of another shape or dimension, or NaN or infinity.
             DuplicateIdError: Two records have the same id.
         """
-        return self.upsert_keeping(records, lambda _: (), replacing=replacing)
+        return self._upsert(records, None, replacing)
 
     def upsert_keeping(
         self,
@@ -204,23 +204,7 @@ class LocalEngine(Reading):
                 other content before the commit; returns their records, in order.
             replacing: As in `upsert`. What it deletes keeps its vectors where ``records`` has the document.
         """
-        transactions = self._writable()
-        if replacing is not None:
-            parse(replacing)  # a bad filter is an error before anything is encoded
-        with self._opened.catalog.reading() as reader:
-            tokenizer = reader.tokenizer
-        names = Taken(transactions.names)
-        used: set[str] = set()
-        try:
-            ids, used = add_records(
-                Target(self._root, self._dim, transactions, names, tokenizer), records, encode, replacing
-            )
-        finally:
-            for name in names.taken:
-                if name not in used:
-                    self._discard(name)
-        self._tidy()
-        return ids
+        return self._upsert(records, encode, replacing)
 
     def update_metadata(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
         """Set these keys in the metadata of documents, in one transaction; return the number of documents."""
@@ -299,6 +283,30 @@ class LocalEngine(Reading):
 
     def __repr__(self) -> str:
         return f"LocalEngine({str(self._root)!r}, dim={self._dim}, read_only={self.read_only})"
+
+    def _upsert(
+        self,
+        records: Iterable[Record | Document],
+        encode: Callable[[list[Document]], Iterable[Record]] | None,
+        replacing: Where | None,
+    ) -> list[str]:
+        transactions = self._writable()
+        if replacing is not None:
+            parse(replacing)  # a bad filter is an error before anything is encoded
+        with self._opened.catalog.reading() as reader:
+            tokenizer = reader.tokenizer
+        names = Taken(transactions.names)
+        used: set[str] = set()
+        try:
+            ids, used = add_records(
+                Target(self._root, self._dim, transactions, names, tokenizer), records, encode, replacing
+            )
+        finally:
+            for name in names.taken:
+                if name not in used:
+                    self._discard(name)
+        self._tidy()
+        return ids
 
     def _commit(self, change: Callable[[Writer], _Result]) -> _Result:
         return self._writable().commit(change)

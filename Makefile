@@ -17,7 +17,7 @@ demo: .venv/installed  ## index the Python language reference and query it throu
 	$(BIN)/late-interaction demo
 
 test: lint types  ## all checks that CI runs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: .venv/developed  ## long tests only
 	$(BIN)/python -m pytest -m slow

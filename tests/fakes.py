@@ -71,6 +71,44 @@ class WordEncoder:
         return np.array(vectors, np.float32).reshape(len(vectors), self.dim)
 
 
+class ShortEncoder(WordEncoder):
+    """Reads the first words of a text, and can tell which texts are longer.
+
+    Args:
+        query_length: Words that are read of a query.
+        document_length: Words that are read of a document.
+    """
+
+    def __init__(self, query_length=4, document_length=6, **kwargs):
+        super().__init__(**kwargs)
+        self.query_length = query_length
+        self.document_length = document_length
+
+    def truncated(self, texts, task):
+        length = self.query_length if task == "query" else self.document_length
+        return [position for position, text in enumerate(texts) if len(_WORD.findall(text)) > length]
+
+    def token_spans(self, text, task):
+        length = self.query_length if task == "query" else self.document_length
+        return super().token_spans(text, task)[:length]
+
+    def encode_queries(self, texts):
+        return [vectors[: self.query_length] for vectors in super().encode_queries(texts)]
+
+    def encode_documents(self, texts):
+        return [vectors[: self.document_length] for vectors in super().encode_documents(texts)]
+
+
+class PlainEncoder(WordEncoder):
+    """A `WordEncoder` that can be pickled: its mutex stays here."""
+
+    def __getstate__(self):
+        return {"dim": self.dim, "name": self.name}
+
+    def __setstate__(self, state):
+        self.__init__(**state)
+
+
 @cache
 def _vector(name, dim, word):
     drawn = np.frombuffer(hashlib.shake_256(f"{name}\0{word}".encode()).digest(2 * dim), "<u2")

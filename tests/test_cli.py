@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -137,7 +138,7 @@ class TestIndex:
         page = indexed / "docs/rivers.md"
         page.write_text(page.read_text("utf-8").replace("Victoria", "Tana"), "utf-8")
         done = succeed("index", "docs", "--index", "my-index")
-        assert "1 passages added or replaced, 3 unchanged, 0 deleted" in done.stdout
+        assert "1 passage added or replaced, 3 unchanged, 0 deleted" in done.stdout
         assert len(encoder.encoded) == 1
         assert "Tana" in encoder.encoded[0]
         assert search("Victoria", "--mode", "lexical") == []
@@ -171,7 +172,7 @@ class TestIndex:
     def test_a_file_that_cannot_be_read_any_more_keeps_its_passages(self, indexed):
         (indexed / "docs/rivers.md").write_bytes(b"\xff\xfe\x00binary")
         done = succeed("index", "docs", "--index", "my-index")
-        assert "0 deleted; 1 files skipped" in done.stdout
+        assert "0 deleted; 1 file skipped" in done.stdout
         assert len(search("Victoria", "--mode", "lexical")) == 1
 
     def test_a_folder_that_cannot_be_read_any_more_keeps_its_passages(self, indexed, monkeypatch):
@@ -198,7 +199,7 @@ class TestIndex:
         assert "Skipped docs/broken.txt: " in done.stderr
         assert "broken.txt" not in done.stdout
         assert "4 passages added" in done.stdout
-        assert "1 files skipped" in done.stdout
+        assert "1 file skipped" in done.stdout
 
     def test_missing_path(self, folder, encoder):
         assert "nowhere does not exist" in fail("index", "docs", "nowhere", "--index", "my-index")
@@ -219,7 +220,8 @@ class TestIndex:
         assert "encoder" in fail("index", "docs", "--index", "my-index")
 
     def test_index_that_is_being_written(self, indexed, encoder):
-        with Index.open("my-index", encoder=encoder):
+        with Path("my-index/writer.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # as another process does
             assert "open for writing" in fail("index", "docs", "--index", "my-index")
             assert len(search("Nile", "-k", "2")) == 2  # reading goes on
 

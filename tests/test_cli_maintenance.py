@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 from pathlib import Path
@@ -231,7 +232,9 @@ class TestCompact:
         assert tree("my-index/segments") == before
 
     def test_index_that_is_being_written(self, folder):
-        with Index.open("my-index", encoder=WordEncoder()):
+        Index.open("my-index", encoder=WordEncoder()).close()
+        with Path("my-index/writer.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # as another process does
             assert "open for writing" in fail("compact", "my-index")
 
     def test_no_index(self, folder):

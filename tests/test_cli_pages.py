@@ -60,11 +60,11 @@ def test_pages_and_images_from_a_folder(folder, report, checkpoint):
     (folder / "broken.pdf").write_bytes(b"%PDF-1.4 and no more")
     done = run("index", ".", "--index", "my-index", "--encoder", checkpoint)
     assert done.exit_code == 0, done.stderr
-    assert "4 passages added" in done.stdout
-    assert "1 files skipped" in done.stdout
+    assert "4 pages added" in done.stdout
+    assert "1 file skipped" in done.stdout
     assert "Skipped broken.pdf: it is not a PDF, or is damaged" in done.stderr
     done = run("index", ".", "--index", "my-index")
-    assert "0 passages added or replaced, 4 unchanged, 0 deleted" in done.stdout
+    assert "0 pages added or replaced, 4 unchanged, 0 deleted" in done.stdout
 
     hits = json.loads(run("search", "my-index", "rain", "--json", "-k", "4").stdout)
     assert {hit["id"] for hit in hits} == {"red.png#page=1", *(f"report.pdf#page={page}" for page in (1, 2, 3))}
@@ -113,15 +113,15 @@ def test_what_the_model_refuses_is_skipped(folder, checkpoint):
     write_pdf(folder / "a.pdf", [Page(text("before")), Page(size=(14400, 20)), Page(text("after"))])
     done = run("index", "rule.png", "a.pdf", "--index", "my-index", "--encoder", checkpoint)
     assert done.exit_code == 0, done.stderr
-    assert "2 passages added" in done.stdout
+    assert "2 pages added" in done.stdout
     assert "Skipped rule.png: rule.png#page=1: The model cannot encode an image" in done.stderr
     assert "Skipped a.pdf: a.pdf#page=2" in done.stderr
-    assert "0 passages added or replaced, 2 unchanged, 0 deleted" in run("index", ".", "--index", "my-index").stdout
+    assert "0 pages added or replaced, 2 unchanged, 0 deleted" in run("index", ".", "--index", "my-index").stdout
 
 
 def test_thumbnails_stay_when_they_are_not_asked_for_again(folder, report, checkpoint):
     run("index", report, "--index", "my-index", "--encoder", checkpoint, "--keep-images")
-    assert "0 passages added or replaced, 3 unchanged" in run("index", report, "--index", "my-index").stdout
+    assert "0 pages added or replaced, 3 unchanged" in run("index", report, "--index", "my-index").stdout
     with Index.open("my-index", read_only=True) as index:
         assert all(page.image.has_thumbnail for page in index.scan())
 
@@ -169,7 +169,7 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(folder, checkpoint, page
     before = held(folder)  # it may have committed once more
     assert 0 < before < pages
     output, errors = indexing(pdf, checkpoint).communicate(timeout=900)
-    assert f"{pages - before} passages added or replaced, {before} unchanged, 0 deleted" in output, errors
+    assert f"{pages - before} pages added or replaced, {before} unchanged, 0 deleted" in output, errors
     with Index.open("my-index", read_only=True) as index:
         assert [page.metadata["page"] for page in index.scan()] == list(range(1, pages + 1))
         assert index.verify().problems == ()
@@ -185,7 +185,7 @@ def test_a_thousand_pages_in_bounded_memory(folder):
     for pages in (1, 1000):
         process = indexing(long_pdf(folder / f"{pages}.pdf", pages), checkpoint)
         output, errors = process.communicate()
-        assert f"{pages} passages added" in output, errors
+        assert f"{pages} pages added" in output, errors
         peaks[pages] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # of the largest child so far
     sys.stdout.write(f"peak of 1 page {peaks[1] / _MIB:,.0f} MiB, of 1,000 {peaks[1000] / _MIB:,.0f} MiB\n")
     assert peaks[1000] - peaks[1] < 1024 * _MIB

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime
 import enum
 import math
 import pickle
@@ -169,14 +168,10 @@ REFUSED = {
     "infinity": {"metadata": {"a": math.inf}},
     "minus infinity, nested": {"metadata": {"a": [{"b": -math.inf}]}},
     "numpy nan": {"metadata": {"a": np.float64("nan")}},
-    "datetime": {"metadata": {"a": datetime.datetime(2020, 1, 1)}},
-    "date in a list": {"metadata": {"a": [datetime.date(2020, 1, 1)]}},
     "set": {"metadata": {"a": {1}}},
     "bytes": {"metadata": {"a": b"x"}},
     "object": {"metadata": {"a": object()}},
-    "numpy integer": {"metadata": {"a": np.int64(1)}},
-    "numpy bool": {"metadata": {"a": np.bool_(True)}},
-    "array": {"metadata": {"a": np.zeros(2)}},
+    "complex": {"metadata": {"a": 1j}},
     "number as key": {"metadata": {1: "a"}},
     "None as key": {"metadata": {None: "a"}},
     "number as nested key": {"metadata": {"a": [{1: 2}]}},
@@ -207,8 +202,8 @@ def test_what_cannot_be_stored_is_refused(name):
 def test_the_message_names_the_place():
     with pytest.raises(InvalidDocumentError, match=r"metadata\['a'\]\[1\]\['b'\] is nan"):
         Document("text", metadata={"a": [0, {"b": math.nan}]})
-    with pytest.raises(InvalidDocumentError, match=r"metadata\['when'\] is a datetime"):
-        Document("text", metadata={"when": datetime.datetime(2020, 1, 1)})
+    with pytest.raises(InvalidDocumentError, match=r"metadata\['raw'\] is a bytes"):
+        Document("text", metadata={"raw": b"x"})
     with pytest.raises(InvalidDocumentError, match="key 3"):
         Document("text", metadata={3: 1})
 

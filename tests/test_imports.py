@@ -41,15 +41,23 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         (late_interaction.engines, ["Capabilities", "Engine", "LocalEngine", "Match", "Record", "Verification"]),
         (
             late_interaction.langchain,
-            ["LateInteractionReranker", "LateInteractionRetriever", "LateInteractionVectorStore", "image_block"],
+            [
+                *("LateInteractionReranker", "LateInteractionRetriever", "LateInteractionTranslator"),
+                *("LateInteractionVectorStore", "image_block"),
+            ],
         ),
         (
             late_interaction.llama_index,
-            ["LateInteractionIndex", "LateInteractionRerank", "LateInteractionRetriever"],
+            [
+                "LateInteractionIndex",
+                "LateInteractionRerank",
+                "LateInteractionRetriever",
+                "LateInteractionVectorStore",
+            ],
         ),
-        (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PatchMatch"]),
+        (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PageRegion", "PatchMatch"]),
         (late_interaction.images, ["PageImage"]),
-        (late_interaction.readers, ["read_paths", "split_document", "split_text"]),
+        (late_interaction.readers, ["read_jsonl", "read_paths", "split_document", "split_text"]),
     ],
 )
 def test_exports_are_deliberate(module, names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -28,7 +29,10 @@ def outputs_of(notebook, source):
 
 
 def test_quickstart_shows_hits_and_highlights_in_both_frameworks(quickstart):
-    assert outputs_of(quickstart, 'most often?", k=2')[0].startswith("etna ")
+    assert re.search(r"<th[^>]*>documents</th><td[^>]*>5</td>", outputs_of(quickstart, "index.add(")[1])
+    plain, table = outputs_of(quickstart, 'most often?", k=2')
+    assert plain.startswith("[Hit(score=")
+    assert re.findall("<b>(.*?)</b>", table)[0] == "etna"
     assert outputs_of(quickstart, "sunrise on the summit")[0].startswith("fuji ")
     assert outputs_of(quickstart, "index.rerank")[0].startswith("['fuji', ")
     assert outputs_of(quickstart, "LateInteractionReranker(")[0].startswith("mont-blanc ")

@@ -112,7 +112,7 @@ def test_files_and_folders(text, folder):
     (folder / name / f"bad {name}.txt").write_bytes(b"\xff")
     found = output("index", name, "--index", f"index {name}")
     assert words(f"Skipped {name}/bad {name}.txt: it is not UTF-8") in shown(found)
-    assert "1 passages added" in found
+    assert "1 passage added" in found
     assert words(name) in shown(output("info", f"index {name}"))
     assert json.loads(output("info", f"index {name}", "--json"))["path"] == str(folder / f"index {name}")
     (row,) = json.loads(output("search", f"index {name}", "word", "--json"))
@@ -178,10 +178,10 @@ def test_log_messages_and_warnings(text, monkeypatch):
     def warn(*_, **__):
         logging.getLogger("late_interaction.engines").warning("said %s", text)
         warnings.warn(f"warned {text}", stacklevel=1)
-        return []
+        return [[]]
 
     Index.open("index", encoder=Named()).close()
-    monkeypatch.setattr(Index, "search", warn)
+    monkeypatch.setattr(Index, "search_many", warn)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         found = shown(output("search", "index", "x"))

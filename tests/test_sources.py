@@ -211,8 +211,8 @@ class TestEmptyPlaces:
             Path("a/docs", hidden).write_text("")
         Path("a/README.md").write_text("Changed.")
         done = succeed("index", "a", "--index", "index")
-        assert "Skipped a/docs: it is empty, and the index contains 1 passages" in done.stderr
-        assert "1 passages added or replaced, 0 unchanged, 0 deleted; 1 files skipped" in done.stdout
+        assert "Skipped a/docs: it is empty, and the index contains 1 passage" in done.stderr
+        assert "1 passage added or replaced, 0 unchanged, 0 deleted; 1 file skipped" in done.stdout
         assert "1 deleted" in index("a", "--allow-empty")
 
     def test_a_folder_below_one_that_is_empty(self, disk):
@@ -260,9 +260,7 @@ class TestMoving:
         assert texts().items() >= A.items()
         Path("c").rename("d")
         Path("d/README.md").write_text("Changed.")
-        assert "1 passages added or replaced, 1 unchanged, 0 deleted" in index(
-            ".", "--root", f"={disk / 'd'}", here="d"
-        )
+        assert "1 passage added or replaced, 1 unchanged, 0 deleted" in index(".", "--root", f"={disk / 'd'}", here="d")
         assert encoder.documents_encoded == 5
 
     def test_the_only_root_needs_no_label(self, disk):
@@ -371,8 +369,8 @@ class TestEarlierReleases:
         Path("a/docs/a.md").write_text("Changed.")
         encoded = encoder.documents_encoded
         done = index(".", here="a")
-        assert "1 passages added or replaced, 1 unchanged, 0 deleted" in done
-        assert "1 passages were indexed by an earlier release" in done
+        assert "1 passage added or replaced, 1 unchanged, 0 deleted" in done
+        assert "1 passage indexed by an earlier release" in done
         assert encoder.documents_encoded == encoded + 1
         assert texts() == {**A, "docs/a.md#0": "Changed.", "gone.md#0": "Gone."}
         with Index.open("index", read_only=True) as opened:

@@ -114,16 +114,23 @@ class Collection:
         require(self._engine, "compact")
         self._engine.compact()
 
-    def copy(self, path: str | os.PathLike[str]) -> None:
+    def copy(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
         """Write a copy of an index that is in a directory into another one, as a backup for example.
 
+        Args:
+            path: The directory, which is empty or does not exist.
+            replace: The directory may also have an earlier copy of this index, not written to since, which is replaced
+                when the new one is complete. A crash between the two renames that do so leaves nothing under its name,
+                and beside it the earlier copy, ``NAME.old-…``, and the new one, ``NAME.new-…``. Where the index itself
+                is, nothing is done.
+
         Raises:
-            InvalidRequestError: The directory has something in it.
+            InvalidRequestError: The directory has something else in it.
             UnsupportedError: The index is not in a directory.
             ReadOnlyIndexError: The index is open for reading, when another process may be changing it.
         """
         require(self._engine, "copy")
-        self._engine.copy(path)
+        self._engine.copy(path, replace=replace)
 
     def close(self) -> None:
         """Release files and locks. Closing twice is no error."""

@@ -8,16 +8,20 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, overload
 
 from late_interaction.errors import ImageUnavailableError, InvalidDocumentError
 from late_interaction.images import PageImage
+from late_interaction.images.pictures import to_jpeg
+from late_interaction.notebook import beginning, hits_html
 from late_interaction.validation import MAX_METADATA_DEPTH, check_id, check_string, plain_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Document", "DocumentFields", "FieldName", "Hit", "check_metadata"]
+__all__ = ["Document", "DocumentFields", "FieldName", "Hit", "Hits", "check_metadata"]
+
+_SHOWN_CHARACTERS = 80  # of a text or of metadata, in a terminal
 
 FieldName: TypeAlias = Literal["text", "encoded_text", "metadata", "image"]
 
@@ -33,7 +37,10 @@ class Document:
         id: The id. By default, a hash of the content (text, image, encoded text and metadata), so that adding the same
             document again replaces it.
         metadata: A dict of JSON values. Filters refer to nested values by dotted paths. Keys that begin with ``_`` are
-            stored but cannot be filtered.
+            stored but cannot be filtered. Other values are stored as what stands for them in JSON, and filters take
+            the same values: dates and times as ISO 8601 text (with a time zone, converted to UTC, so that they sort),
+            a `timedelta` as seconds, a `Decimal` as the nearest number, a `UUID` or `Path` as text, an enum as its
+            value, numpy scalars and arrays as numbers and lists. Anything else is an error.
         encoded_text: The text for the encoder and for lexical search, if it differs from ``text``; for example the
             passage with its title.
 
@@ -61,19 +68,24 @@ class Document:
         metadata: Mapping[str, Any] | None = None,
         encoded_text: str | None = None,
     ) -> None:
-        page = None if image is None else _as_page_image(image)
-        if text is None:
-            if page is None:
-                raise InvalidDocumentError("A document needs a text, an image, or both.")
-            text = ""
-        check_string(text, "text")
-        if encoded_text is not None:
-            check_string(encoded_text, "encoded_text")
-        metadata = check_metadata({} if metadata is None else metadata)
+        if id is not None:
+            check_id(id)
+        try:
+            page = None if image is None else _as_page_image(image)
+            if text is None:
+                if page is None:
+                    raise InvalidDocumentError("A document needs a text, an image, or both.")
+                text = ""
+            check_string(text, "text")
+            if encoded_text is not None:
+                check_string(encoded_text, "encoded_text")
+            metadata = check_metadata({} if metadata is None else metadata)
+        except InvalidDocumentError as error:
+            if id is None:
+                raise
+            raise InvalidDocumentError(f"The document {id!r:.200}: {error}") from None
         if id is None:
             id = _content_hash(text, encoded_text, metadata, page)  # noqa: A001
-        else:
-            check_id(id)
         self._set(text, id, metadata, encoded_text, page)
 
     @classmethod
@@ -125,6 +137,9 @@ class Document:
             encoded_text=self.encoded_text,
             image=self.image,
         )
+
+    def __repr__(self) -> str:
+        return f"Document({_shown(self)})"
 
     @property
     def text_to_encode(self) -> str:
@@ -210,6 +225,55 @@ class Hit:
     def metadata(self) -> Mapping[str, Any]:
         """The document's metadata."""
         return self.document.metadata
+
+    def image_base64(self) -> str:
+        """Return the page image as JPEG in base64, with sides of at most 2,048 pixels, for models and APIs.
+
+        Raises:
+            ImageUnavailableError: The document has no image, or the image file is missing, has changed or cannot be
+                read.
+        """
+        return to_jpeg(self.document.load_image())
+
+    def image_url(self) -> str:
+        """Return the same as a data URL, for chat messages and web pages.
+
+        Raises:
+            ImageUnavailableError: As for `image_base64`.
+        """
+        return f"data:image/jpeg;base64,{self.image_base64()}"
+
+    def __repr__(self) -> str:
+        return f"Hit(score={self.score:.4f}, relevance={self.relevance:.4f}, {_shown(self.document)})"
+
+    def _repr_html_(self) -> str:
+        return hits_html([self])
+
+
+class Hits(list[Hit]):
+    """The hits of one query, best first: a list that notebooks show as a table."""
+
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> Hit: ...
+
+    @overload
+    def __getitem__(self, key: slice, /) -> Hits: ...
+
+    def __getitem__(self, key: SupportsIndex | slice, /) -> Hit | Hits:
+        return Hits(super().__getitem__(key)) if isinstance(key, slice) else super().__getitem__(key)
+
+    def _repr_html_(self) -> str:
+        return hits_html(self)
+
+
+def _shown(document: Document) -> str:
+    """Return the fields of a document for a terminal, on one line and shortened."""
+    fields = {"id": repr(document.id), "text": repr(beginning(document.text, _SHOWN_CHARACTERS))}
+    if document.metadata:
+        fields["metadata"] = beginning(repr(document.metadata), _SHOWN_CHARACTERS)
+    if document.image is not None:
+        fields["image"] = f"page {document.image.page} of {document.image.path!r}"
+    return ", ".join(f"{name}={value}" for name, value in fields.items())
 
 
 def check_metadata(metadata: object) -> dict[str, Any]:

@@ -78,6 +78,23 @@ class IndexReplacedError(StorageError):
     """The directory of the index was moved, replaced or removed after it was opened. Open it again."""
 
 
+class TruncationWarning(UserWarning):
+    """Texts are longer than the encoder reads, so their ends were not encoded. Given once for a call.
+
+    To make it an error: ``warnings.simplefilter("error", TruncationWarning)``, which raises before anything is stored,
+    or ``truncate=False`` in the call.
+
+    Attributes:
+        count: The number of texts.
+        first: The id of the first document; for queries, the first query.
+    """
+
+    def __init__(self, message: str, *, count: int, first: str) -> None:
+        super().__init__(message)
+        self.count = count
+        self.first = first
+
+
 class ImageUnavailableError(LateInteractionError):
     """A page image cannot be loaded.
 

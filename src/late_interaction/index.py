@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from late_interaction.collection import Collection
+from late_interaction.documents import Hits
+from late_interaction.errors import LateInteractionError
 from late_interaction.explanations.stored import explain_many, explain_stored
 from late_interaction.index_encoder import IndexEncoder
 from late_interaction.indexing import add_documents
-from late_interaction.opening import open_index
+from late_interaction.notebook import index_html
+from late_interaction.opening import open_index, reopen, reopening
 from late_interaction.profiling import printed_profile
 from late_interaction.retrieval.modes import search_many
 from late_interaction.retrieval.request import Mode, SearchRequest
@@ -45,6 +49,10 @@ class Index(Collection):
 
     **Durability.** Every write is one transaction, durable once it has returned (`Capabilities` says what an engine
     other than the local one promises).
+
+    **Copies.** A pickled index is its path: where it arrives, it is opened with ``read_only=True``. An encoder that was
+    loaded by name is loaded by name there; one of your own is pickled too. A copy, by `copy.copy` or `copy.deepcopy`,
+    is another opening of the same directory.
 
     Args:
         engine: Where documents and vectors are kept.
@@ -85,8 +93,13 @@ class Index(Collection):
         ``bits``, ``pooling``, ``dim`` and ``language`` are chosen when an index is created and cannot be changed:
         leave them out next time.
 
+        An index that this process has open with the same settings may be opened again, for example by a cell of a
+        notebook that is run twice. Both objects use the same files, and each is closed on its own. One that nothing
+        refers to counts as closed.
+
         Args:
-            path: The directory.
+            path: The directory. ``~`` and ``~user`` are home directories. A name that begins as an address, such as
+                ``http:``, is refused: for a directory of this name, write ``./http:``.
             encoder: An `Encoder`, a `sentence_transformers.MultiVectorEncoder`, or what `load_encoder` takes. The index
                 remembers it: leave it out next time, unless it is an object of your own.
             bits: 1, 2, 4 (the default) or 8 for each dimension of a stored vector, or None to keep float16.
@@ -101,7 +114,7 @@ class Index(Collection):
 
         Raises:
             IndexNotFoundError: The directory has no index, and there is neither an encoder nor ``dim``.
-            IndexLockedError: Another writer has the index open.
+            IndexLockedError: Another process writes the index, or this one with another ``device``.
             IncompatibleEncoderError: The index was built with another encoder.
             InvalidRequestError: A setting is invalid, or differs from the index's.
             CorruptIndexError: The files are damaged.
@@ -142,6 +155,7 @@ class Index(Collection):
         *,
         vectors: Iterable[ArrayLike] | None = None,
         replacing: Where | None = None,
+        truncate: bool = True,
         progress: bool = False,
     ) -> list[str]:
         """Add documents; one of an id the index holds replaces it.
@@ -159,13 +173,15 @@ class Index(Collection):
                 as given, not normalized: MaxSim is a sum of dot products, so longer vectors count more.
             replacing: Delete the stored documents that pass this filter in the same commit, for example all passages
                 of a source that is added anew.
+            truncate: Truncate texts that are longer than the encoder reads, with one `TruncationWarning`; `info`
+                counts them. With False they are an error that names the documents, and nothing is added.
             progress: Show a progress bar.
 
         Returns:
             Their ids, in order. Equal documents without an id of their own are one document, named twice.
 
         Raises:
-            InvalidDocumentError: Something that is neither a document nor a string.
+            InvalidDocumentError: Something that is neither a document nor a string, or a text that is too long.
             InvalidVectorsError: More or fewer arrays than documents, another shape or dimension, NaN or infinity.
             DuplicateIdError: Two different documents of the same id.
             MissingEncoderError: The index has no encoder, and there are no ``vectors``.
@@ -177,6 +193,7 @@ class Index(Collection):
             has_encoder=self._encoder.exists,
             vectors=vectors,
             replacing=replacing,
+            truncate=truncate,
             progress=progress,
         )
 
@@ -191,6 +208,7 @@ class Index(Collection):
         min_relevance: float | None = None,
         diversity: float | None = None,
         diversity_pool: int | None = None,
+        truncate: bool = True,
         profile: bool = False,
     ) -> list[Hit]:
         """Return the k best documents for a query, best first; exactly k if k pass the filter (modes but lexical).
@@ -209,6 +227,8 @@ class Index(Collection):
             diversity: Choose hits that are unlike each other, by maximal marginal relevance: 0 counts relevance alone,
                 1 difference alone.
             diversity_pool: The number of best documents among which they are chosen; None for 4 k, at least 20.
+            truncate: Truncate a query that is longer than the encoder reads, with a `TruncationWarning`; with False it
+                is an error.
             profile: Write to standard error how many milliseconds each stage took.
 
         Raises:
@@ -225,6 +245,7 @@ class Index(Collection):
             "min_relevance": min_relevance,
             "diversity": diversity,
             "diversity_pool": diversity_pool,
+            "truncate": truncate,
         }
         with printed_profile() if profile else nullcontext():
             return self.search_many([query], k, **options)[0]
@@ -234,7 +255,7 @@ class Index(Collection):
     ) -> list[list[Hit]]:
         """Return the hits of several queries; texts are encoded together. The options are those of `search`."""
         request = SearchRequest.of(self._engine, k, **options)
-        return search_many(self._engine, self._encoder.load, request, queries)
+        return [Hits(hits) for hits in search_many(self._engine, self._encoder.load, request, queries)]
 
     def warm_up(self) -> None:
         """Load the model and the compiled kernels now, before the first user's query. For servers, after forking."""
@@ -248,6 +269,7 @@ class Index(Collection):
         documents: Sequence[Document | str] | None = None,
         k: int | None = None,
         store: bool = False,
+        truncate: bool = True,
     ) -> list[Hit]:
         """Order candidates of another retriever by MaxSim, best first.
 
@@ -260,12 +282,16 @@ class Index(Collection):
             k: The number of hits; None for all.
             store: Add those of the documents that the index does not hold, so that they are encoded once. One with a
                 known id but another text replaces the stored document.
+            truncate: Truncate texts that are longer than the encoder reads, with a `TruncationWarning`; with False they
+                are an error.
 
         Raises:
             UnknownIdError: The index does not hold one of the ids.
         """
-        add = self.add if store else None
-        return rerank_candidates(self._engine, self._encoder.load, query, ids, documents, k=k, add=add)
+        add = partial(self.add, truncate=truncate) if store else None
+        return Hits(
+            rerank_candidates(self._engine, self._encoder.load, query, ids, documents, k=k, add=add, truncate=truncate)
+        )
 
     def explain(self, query: str, id: str) -> Explanation | PageExplanation:  # noqa: A002  # the name users know
         """Return which words of a stored document, or which patches of a page, each query word matches.
@@ -294,3 +320,20 @@ class Index(Collection):
     def info(self) -> dict[str, Any]:
         """Return size, layout, settings and encoder of the index, as JSON values."""
         return {**self._engine.info(), "encoder": self._encoder.info()}
+
+    def _repr_html_(self) -> str | None:
+        try:
+            return index_html(type(self).__name__, self.info())
+        except LateInteractionError:  # closed or damaged: notebooks then show the repr
+            return None
+
+    def __deepcopy__(self, memo: object) -> Index:
+        location, settings = reopening(self._engine)
+        return reopen(type(self), location, self._encoder.given, settings, read_only=self._engine.read_only)
+
+    def __copy__(self) -> Index:
+        return self.__deepcopy__(None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        location, settings = reopening(self._engine)
+        return partial(reopen, read_only=True), (type(self), location, self._encoder.given, settings)

@@ -37,6 +37,9 @@ class IndexEncoder:
         engine: The engine of the index.
         encoder: An `Encoder`, or what `load_encoder` takes; None for the one that the index remembers.
 
+    Attributes:
+        given: The encoder given; None for the one that the index remembers.
+
     Raises:
         IncompatibleEncoderError: The index was built with another encoder.
     """
@@ -45,6 +48,7 @@ class IndexEncoder:
         self._engine = engine
         self._record: EncoderRecord | None = None
         self._encoder = None if encoder is None else _accepted(engine, as_encoder(encoder))
+        self.given = self._encoder
         self._make_mutex()
         renew_in_child(self._make_mutex)
 
@@ -96,16 +100,20 @@ class IndexEncoder:
         return info
 
 
-def as_encoder(encoder: object) -> Encoder:
+def as_encoder(encoder: object, **options: Any) -> Encoder:
     """Return the encoder, loaded if it is given by what `load_encoder` takes.
 
     A `sentence_transformers.MultiVectorEncoder` becomes a `TextEncoder` or `TextImageEncoder`.
+
+    Args:
+        encoder: An encoder, or its name or path.
+        options: Other arguments of `load_encoder`, for a name or path.
 
     Raises:
         InvalidRequestError: It is none of these.
     """
     if isinstance(encoder, (str, os.PathLike)):
-        return shared_encoder(encoder)
+        return shared_encoder(encoder, **options)
     if isinstance(encoder, Encoder):
         return encoder
     classes = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in type(encoder).__mro__}
@@ -212,12 +220,12 @@ def _remembered(record: EncoderRecord | None) -> Encoder:
             f"folder of that name. Pass the one you mean: {_call(record)}."
         )
     try:
-        return shared_encoder(
-            source,
-            revision=record.revision,
-            local_files_only=True,
-            image_tokens_only=record.options.get("image_tokens_only", False),
-        )
+        return shared_encoder(source, **record.load_options)
+    except InvalidRequestError as error:  # options that this model cannot have
+        raise CorruptIndexError(
+            f"The setting 'encoder' of the index is damaged: {error} If you know the encoder, pass it: "
+            "Index.open(path, encoder=…)."
+        ) from None
     except UnsupportedCheckpointError as error:
         reason = "is not in the local cache and is not downloaded without your consent"
         if not is_hub_name(source):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,7 @@ from late_interaction.engines.records import Record
 from late_interaction.errors import InvalidDocumentError, InvalidVectorsError
 from late_interaction.retrieval.encoding import encode_documents
 from late_interaction.retrieval.identity import unique_documents, unique_pairs
+from late_interaction.retrieval.truncation import Truncation
 from late_interaction.validation import check_given_vectors, is_invisible
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def add_documents(
     has_encoder: bool,
     vectors: Iterable[ArrayLike] | None = None,
     replacing: Where | None = None,
+    truncate: bool = True,
     progress: bool = False,
 ) -> list[str]:
     """Add documents and return their ids, in order. See `Index.add`.
@@ -53,10 +56,12 @@ def add_documents(
         vectors: The token vectors of each; None for the stored ones of documents of which nothing that is encoded has
             changed, and encoded ones of the others.
         replacing: Delete the stored documents that pass this filter in the same commit.
+        truncate: Truncate texts that are longer than the encoder reads; else they are an error.
         progress: Show a progress bar.
     """
     if isinstance(documents, (str, Document)):
         raise InvalidDocumentError("add takes a list of documents: pass `[document]`.")
+    truncation = Truncation(allowed=truncate)
     if replacing is not None:
         engine.check_filter(replacing)
     ids: list[str] = []
@@ -71,16 +76,29 @@ def add_documents(
         unique: Iterable[Document] = unique_documents(documents, ids)
         if total is not None:  # find a bad document before the encoder goes to work
             unique = list(unique)
+            if not truncate:  # all of them, not only those that are encoded together
+                truncation.documents(load_encoder(), [document for document in unique if document.image is None])
+        encode = partial(_encode, load_encoder, truncation)
         if engine.capabilities.keeps_vectors:
             find_kept = partial(_alike, engine, but_blank=has_encoder)
-            keeping = _encoded(find_kept, load_encoder, unique, report)
-            engine.upsert_keeping(keeping, lambda lost: encode_documents(load_encoder(), lost), replacing=replacing)
+            keeping = truncation.warned(_encoded(find_kept, encode, unique, report))
+            engine.upsert_keeping(keeping, encode, replacing=replacing)
             return ids
-        records = _encoded(partial(_stored_records, engine, but_blank=has_encoder), load_encoder, unique, report)
+        find_stored = partial(_stored_records, engine, but_blank=has_encoder)
+        records = truncation.warned(_encoded(find_stored, encode, unique, report))
         if not engine.capabilities.atomic_upsert:  # an encoder that is missing is an error before anything is written
             records = chain(list(islice(records, 1)), records)
         engine.upsert(records, replacing=replacing)
     return ids
+
+
+def _encode(
+    load_encoder: Callable[[], Encoder],
+    truncation: Truncation,
+    documents: list[Document],
+    report: Callable[[int], object] | None = None,
+) -> Iterator[Record]:
+    return encode_documents(load_encoder(), documents, report, truncation=truncation)
 
 
 def _given(dim: int, pairs: Iterable[tuple[Document, Any]], report: Callable[[int], object]) -> Iterator[Record]:
@@ -125,7 +143,7 @@ def _other_count(documents: str, arrays: str, vectors: Any) -> InvalidVectorsErr
 
 def _encoded(
     find_kept: Callable[[list[Document]], Mapping[str, _Kept]],
-    load_encoder: Callable[[], Encoder],
+    encode: Callable[[list[Document], Callable[[int], object]], Iterator[Record]],
     documents: Iterable[Document],
     report: Callable[[int], object],
 ) -> Iterator[Record | _Kept]:
@@ -133,7 +151,7 @@ def _encoded(
 
     Args:
         find_kept: Returns, by id, what to yield for those documents whose stored vectors are valid.
-        load_encoder: Returns the encoder; called when there is something to encode.
+        encode: Yields the records of documents that must be encoded, and reports their number.
         documents: The documents.
         report: Called with the number of documents since the last call.
     """
@@ -143,7 +161,7 @@ def _encoded(
         if kept:
             report(len(kept))
         changed = [document for document in window if document.id not in kept]
-        encoded = encode_documents(load_encoder(), changed, report) if changed else iter(())
+        encoded = encode(changed, report) if changed else iter(())
         for document in window:
             yield kept[document.id] if document.id in kept else next(encoded)
         next(encoded, None)  # reports the last documents
@@ -172,7 +190,7 @@ def _stored_records(engine: Engine, documents: list[Document], *, but_blank: boo
     if not engine.capabilities.vectors or not (alike := _alike(engine, documents, but_blank=but_blank)):
         return {}
     return {
-        stored.document.id: Record(alike[stored.document.id], stored.vectors)
+        stored.document.id: replace(stored, document=alike[stored.document.id], root=None)
         for stored in engine.records(list(alike)).values()  # read again: others may have replaced one meanwhile
         if stored.document.encoded_content == alike[stored.document.id].encoded_content
     }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from late_interaction.encoders.protocol import Encoder
     from late_interaction.engines.base import Engine
 
-__all__ = ["open_index"]
+__all__ = ["open_index", "reopen", "reopening"]
 
 _Index = TypeVar("_Index")
 
@@ -64,6 +64,27 @@ def open_index(
     except BaseException:
         engine.close()
         raise
+
+
+def reopen(
+    make: Callable[..., _Index], location: str, encoder: Encoder | None, settings: Mapping[str, Any], *, read_only: bool
+) -> _Index:
+    """Open an index once more, with what `reopening` gave. The arguments are those of `open_index`."""
+    return open_index(make, location, encoder, settings, pooling=None, dim=None, read_only=read_only)
+
+
+def reopening(engine: Engine) -> tuple[str, dict[str, Any]]:
+    """Return the location and the settings with which an index that is pickled or copied is opened again.
+
+    Raises:
+        TypeError: It cannot be opened again.
+    """
+    if engine.reopening is None:
+        raise TypeError(
+            f"An index over {type(engine).__name__} cannot be pickled or copied, since it is not in a directory from "
+            "which it could be opened again. Create it in each process."
+        )
+    return engine.reopening
 
 
 def _check_settings(engine: Engine, *, pooling: int | None, dim: int | None, has_encoder: bool) -> None:

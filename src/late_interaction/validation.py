@@ -8,11 +8,14 @@ import operator
 import reprlib
 import sys
 import unicodedata
+from collections.abc import Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeGuard
 
 import numpy as np
 
 from late_interaction.errors import InvalidDocumentError, InvalidRequestError, InvalidVectorsError
+from late_interaction.json_values import json_value, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_METADATA_DEPTH",
+    "check_count",
     "check_fraction",
     "check_given_vectors",
     "check_id",
@@ -33,11 +37,13 @@ __all__ = [
     "is_id",
     "is_invisible",
     "plain_json",
+    "valid_unicode",
 ]
 
 MAX_METADATA_DEPTH = 16
 """Levels of nested metadata; filters index each level, so an index keeps deep metadata many times."""
 
+_PLAIN_TYPES = frozenset((type(None), bool, int, float, str, dict, list, tuple))
 _MAX_STORED_DEPTH = 64  # levels of metadata that earlier releases stored
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -55,8 +61,11 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
         >>> "Unknown mode 'lexcial'." + did_you_mean("lexcial", ["late", "lexical", "hybrid"])
         "Unknown mode 'lexcial'. Did you mean 'lexical'?"
     """
-    near = difflib.get_close_matches(given, list(known), n=1) if isinstance(given, str) else []
-    return f" Did you mean {near[0]!r}?" if near else ""
+    if not isinstance(given, str):
+        return ""
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(given.lower(), names, n=1)
+    return f" Did you mean {names[near[0]]!r}?" if near else ""
 
 
 def check_string(value: object, name: str) -> None:
@@ -68,7 +77,20 @@ def check_string(value: object, name: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise InvalidDocumentError(f"{name} cannot be stored: it is not valid Unicode ({error.reason}).") from None
+        raise InvalidDocumentError(
+            f"{name} cannot be stored: it is not valid Unicode ({error.reason}, at character {error.start}). "
+            "Replace these characters, for example with text.encode('utf-8', 'replace').decode()."
+        ) from None
+
+
+def valid_unicode(text: str) -> str:
+    r"""Return the text with halves of surrogate pairs joined, and with U+FFFD for each half that stands alone.
+
+    Example:
+        >>> valid_unicode("\ud83d\ude00 \ud835 x") == "\U0001f600 \ufffd x"
+        True
+    """
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def is_invisible(text: str) -> bool:
@@ -128,6 +150,21 @@ def check_ids(ids: Iterable[str]) -> list[str]:
     return ids
 
 
+def check_count(count: SupportsIndex, name: str) -> int:
+    """Return a number of documents that may be 0 as an int.
+
+    Raises:
+        InvalidRequestError: It is not an integer, or negative.
+    """
+    try:
+        number = -1 if isinstance(count, bool) else operator.index(count)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**31:
+        raise InvalidRequestError(f"{name} must be an integer from 0 on, got {reprlib.repr(count)}.")
+    return number
+
+
 def check_k(k: SupportsIndex, name: str = "k") -> int:
     """Return a number of documents as an int.
 
@@ -158,10 +195,16 @@ def check_query(query: object) -> str:
     """Return a query.
 
     Raises:
-        InvalidRequestError: It is not a string.
+        InvalidRequestError: It is not a string that UTF-8 can hold.
     """
     if not isinstance(query, str):
         raise InvalidRequestError(f"A query must be a string, not {type(query).__name__}.")
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            f"The query is not valid Unicode ({error.reason}, at character {error.start}). Replace these characters."
+        ) from None
     return query
 
 
@@ -212,7 +255,9 @@ def _without_torch(vectors: Any) -> Any:
 
 
 def plain_json(value: Any, name: str, depth: int = 0, *, max_depth: int = _MAX_STORED_DEPTH) -> Any:
-    """Return a copy of a JSON value, made of plain dicts, lists, strings, numbers, booleans and None.
+    """Return a copy of a value as JSON has it, made of plain dicts, lists, strings, numbers, booleans and None.
+
+    Dates, decimals, enums, numpy scalars and others become what stands for them; see `json_value`.
 
     Raises:
         InvalidDocumentError: JSON or the catalog cannot hold it; the message names the place inside ``name``.
@@ -221,11 +266,13 @@ def plain_json(value: Any, name: str, depth: int = 0, *, max_depth: int = _MAX_S
         raise InvalidDocumentError(
             f"{name:.200} is nested more than {max_depth} levels deep. Flatten it, or use a string."
         )
+    if type(value) not in _PLAIN_TYPES:
+        value = json_value(value, name)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         check_string(value, name)
-        return str(value)
+        return str.__str__(value)
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise InvalidDocumentError(f"{name} is an integer beyond 64 bits. Use a string.")
@@ -234,18 +281,19 @@ def plain_json(value: Any, name: str, depth: int = 0, *, max_depth: int = _MAX_S
         if not math.isfinite(value):
             raise InvalidDocumentError(f"{name} is {value}, which JSON cannot hold. Use None.")
         return float(value)
-    if isinstance(value, dict):
-        for key in value:
-            check_string(key, f"{name}: the key {key!r}")
+    if isinstance(value, (dict, Mapping)):  # dict first, which is faster
         return {
-            str(key): plain_json(item, f"{name}[{key!r}]", depth + 1, max_depth=max_depth)
+            _key(key, name): plain_json(item, f"{name}[{key!r}]", depth + 1, max_depth=max_depth)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
         return [
             plain_json(item, f"{name}[{place}]", depth + 1, max_depth=max_depth) for place, item in enumerate(value)
         ]
-    raise InvalidDocumentError(
-        f"{name} is a {type(value).__name__}, which JSON cannot hold. "
-        "Use strings, numbers, booleans, None, lists and dicts."
-    )
+    raise InvalidDocumentError(f"{name} {refusal(value)}")
+
+
+def _key(key: object, name: str) -> str:
+    given = key.value if isinstance(key, Enum) else key
+    check_string(given, f"{name}: the key {key!r}")
+    return str.__str__(given)

@@ -215,7 +215,7 @@ class WeakEngine(Engine):
             clause = parse(where)
         with self._collection.mutex:
             rows = sorted(self._collection.rows.values(), key=lambda row: row.number)
-        return [row for row in rows if clause is None or matches(clause, row.values["metadata"])]
+        return [row for row in rows if clause is None or matches(clause, row.values["metadata"], row.values["text"])]
 
     def _of(self, ids):
         with self._collection.mutex:

@@ -113,7 +113,7 @@ def case(request):
     if request.param == "minilm":
         folder = minilm_folder()
         encoder = request.getfixturevalue("minilm")
-        return Case(encoder, Oracle(folder, markers=None, lengths=(64, 256)), folder)
+        return Case(encoder, Oracle(folder, markers=None, lengths=(512, 256)), folder)
     folder = request.getfixturevalue(f"{request.param}_checkpoint")
     if request.param == "native":
         # The same model in other files: the oracle reads the files it was made from.

@@ -6,15 +6,17 @@ It walks the raw dicts, where the package parses to a tree and lists the values 
 from __future__ import annotations
 
 
-def passes(where, metadata):
-    """Whether a document with this metadata passes the filter."""
+def passes(where, metadata, text=""):
+    """Whether a document with this metadata and text passes the filter."""
     for key, operand in where.items():
         if key == "$and":
-            held = all(passes(part, metadata) for part in operand)
+            held = all(passes(part, metadata, text) for part in operand)
         elif key == "$or":
-            held = any(passes(part, metadata) for part in operand)
+            held = any(passes(part, metadata, text) for part in operand)
         elif key == "$not":
-            held = not passes(operand, metadata)
+            held = not passes(operand, metadata, text)
+        elif key == "$text":
+            held = all((part in text) is (name == "$contains") for name, part in operand.items())
         else:
             visible = {name: value for name, value in metadata.items() if not name.startswith("_")}
             held = condition_holds(operand, list(reach(visible, key)))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local import engine as engine_module
 from late_interaction.engines.local.quantization import codecs
 from tests.engines.helpers import record, small_thresholds, unit_vectors
 
@@ -69,7 +68,6 @@ class HalfPrecisionQuery:
 @pytest.fixture
 def _a_row_of_the_table(monkeypatch):
     monkeypatch.setitem(codecs._CODECS, BITS, HalfPrecision)
-    monkeypatch.setattr(engine_module, "BITS", codecs.BITS, raising=False)
 
 
 @pytest.mark.usefixtures("_a_row_of_the_table")

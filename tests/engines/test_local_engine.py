@@ -229,7 +229,7 @@ def test_k_must_be_a_positive_integer(engine, k):
         [[1.0] * DIM, [1.0]],
         np.full((1, DIM), np.nan),
         np.full((1, DIM), np.inf),
-        [[object()] * DIM],
+        [[{1}] * DIM],
     ],
     ids=lambda query: repr(query)[:30],
 )

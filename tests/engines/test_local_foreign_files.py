@@ -351,13 +351,16 @@ def test_the_command_line_leaves_files_of_the_user_in_an_index(tmp_path, encoder
 
 
 class OddPath(os.PathLike):
+    def __repr__(self):
+        return "OddPath()"
+
     def __fspath__(self):
         return b"index"
 
 
 @pytest.mark.parametrize(
     "path",
-    ["", " ", "\t\n", "a\0b", "\0", None, 5, 1.5, b"index", [], ["index"], object(), OddPath(), True],
+    ["", " ", "\t\n", "a\0b", "\0", None, 5, 1.5, b"index", [], ["index"], {1}, OddPath(), True],
     ids=repr,
 )
 @pytest.mark.parametrize("mode", ["engine", "engine to make", "read only", "index", "copy"])

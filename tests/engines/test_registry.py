@@ -15,15 +15,32 @@ from late_interaction.errors import IndexNotFoundError, InvalidRequestError
 from tests.fakes import WordEncoder
 
 
-@pytest.mark.parametrize("location", ["elsewhere://host:6333/name", "elsewhere+https://host", "s3://bucket/index"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "elsewhere://host:6333/name",
+        "elsewhere+https://host",
+        "s3://bucket/index",
+        "HTTP://host",
+        "http:/host",
+        "https:",
+        "qdrant:folder",
+        "file:///tmp/index",
+        Path("http://host/index"),
+        Path("https://"),
+    ],
+)
 def test_an_address_that_no_engine_opens(location, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InvalidRequestError, match=r"No engine opens .*://.*path of a directory"):
-        Index.open(location, encoder=WordEncoder())
+    for settings in ({"encoder": WordEncoder()}, {"encoder": WordEncoder(), "read_only": True}, {}):
+        with pytest.raises(InvalidRequestError, match=r"No engine opens '.*:.*path of a directory"):
+            Index.open(location, **settings)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["plain", "with:colon", "a b", "http:", "c:\\index"])
+@pytest.mark.parametrize(
+    "name", ["plain", "a b", "c:\\index", "./http:", "./qdrant:folder", "a/with:colon", ":", "1:2", ".:x"]
+)
 def test_a_path_is_a_directory(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with Index.open(name, encoder=WordEncoder()) as index:
@@ -31,10 +48,12 @@ def test_a_path_is_a_directory(name, tmp_path, monkeypatch):
         assert index.path == tmp_path / name
 
 
-def test_a_path_object_is_never_an_address(tmp_path, monkeypatch):
+def test_a_path_object_may_have_a_colon(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(IndexNotFoundError):
-        Index.open(Path("elsewhere://host"))
+        Index.open(Path("elsewhere:host"))
+    with Index.open(Path("elsewhere:host"), encoder=WordEncoder()) as index:
+        assert index.path == tmp_path / "elsewhere:host"
 
 
 def test_an_engine_of_another_module_is_opened_by_its_scheme(monkeypatch):
@@ -46,7 +65,7 @@ def test_an_engine_of_another_module_is_opened_by_its_scheme(monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "SomeEngine", Opened, raising=False)
     monkeypatch.setitem(registry.ENGINES, "SomeEngine", registry.EngineEntry(__name__, ("some", "some+https")))
     assert registry.open_engine("some+https://host/name", dim=3) == ("some+https://host/name", {"dim": 3})
-    with pytest.raises(InvalidRequestError, match="some://"):
+    with pytest.raises(InvalidRequestError, match="address with some:"):
         registry.open_engine("other://host")
 
 

@@ -85,6 +85,31 @@ def test_forms_are_drawn_with_what_is_filled_in(tmp_path):
     assert image.getpixel((20, 20)) == (255, 255, 255)
 
 
+def test_forms_in_xfa_are_drawn_without_advice(tmp_path, caplog, capfd):
+    """Their fields have appearances, too. What pypdfium2 advises, to compile another PDFium, helps no user."""
+    content = pdfs.box(0, 0, 100, 40, (0, 0, 1)).encode()
+    stream = b"<< %b /Length %d >>\nstream\n%b\nendstream"
+    xfa = b'<xdp:xdp xmlns:xdp="http://ns.adobe.com/xdp/"><template/></xdp:xdp>'
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [4 0 R] /XFA 6 0 R >> >>",
+        b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] /Annots [4 0 R] >>",
+        b"<< /Type /Annot /Subtype /Widget /FT /Tx /T (name) /V (x) /F 4 /Rect [50 80 150 120] /AP << /N 5 0 R >> >>",
+        stream % (b"/Type /XObject /Subtype /Form /BBox [0 0 100 40]", len(content), content),
+        stream % (b"", len(xfa), xfa),
+    ]
+    path = pdfs.write_objects(tmp_path / "xfa.pdf", objects)
+    assert PageImage.from_file(path).load().getpixel((200, 200))[2] > 150
+    with open_pdf(path) as pdf:
+        assert pdf.read(1)[0] == (200, 200)
+    assert caplog.text == ""
+    assert capfd.readouterr() == ("", "")
+    document = pypdfium2.PdfDocument(path)
+    document.init_forms()  # other users of pypdfium2 in this process read what it says
+    document.close()
+    assert "XFA" in caplog.text
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 @given(
     width=st.floats(1, 14_400),
@@ -141,7 +166,7 @@ class TestErrors:
         path = write_pdf(tmp_path / "a.pdf", [Page(pdfs.text("secret"))], passwords=("open sesame", "owner"))
         with pytest.raises(ImageUnavailableError) as caught, open_pdf(path):
             pass
-        assert caught.value.reason == "it is encrypted; save it without a password first"
+        assert caught.value.reason.startswith("it is encrypted; read it with its password")
         assert str(caught.value) == f"{path}: {caught.value.reason}."
 
     def test_encrypted_so_that_anybody_may_read_it(self, tmp_path):

@@ -30,6 +30,20 @@ class TestBadRequests:
         with pytest.raises(InvalidRequestError, match="late, lexical, hybrid"):
             facts.search("nile", mode=mode)
 
+    def test_a_misspelt_name_suggests_the_nearest(self, facts, path):
+        for mode, nearest in {"lexcial": "lexical", "LATE": "late", "hybird": "hybrid"}.items():
+            with pytest.raises(InvalidRequestError, match=f"Did you mean '{nearest}'"):
+                facts.search("nile", mode=mode)
+        with pytest.raises(InvalidRequestError, match="Did you mean 'metadata'"):
+            list(facts.scan(fields=["metdata"]))
+        with pytest.raises(InvalidRequestError, match="Did you mean 'german'"):
+            Index.open(path / "new", encoder=facts.encoder, language="German")
+
+    @pytest.mark.parametrize("mode", ["late", "lexical", "hybrid"])
+    def test_a_query_that_is_not_unicode(self, facts, mode):
+        with pytest.raises(InvalidRequestError, match="not valid Unicode"):
+            facts.search("the nile \ud835", mode=mode)
+
     @pytest.mark.parametrize("query", [None, 5, b"nile", ["nile"]])
     def test_query_that_is_no_string(self, facts, query):
         for mode in ("late", "lexical", "hybrid"):

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from late_interaction import Document, Index
+from late_interaction.engines import LocalEngine
 from late_interaction.engines.local import compaction
 from late_interaction.engines.local.search import plan as search
 from late_interaction.errors import (
@@ -407,7 +408,7 @@ class History(RuleBasedStateMachine):
     def what_is_refused_changes_nothing(self, data, document):
         before = state_on_disk(self.root)
         with pytest.raises(IndexLockedError):
-            Index.open(self.root, encoder=self.encoder())
+            LocalEngine.open(self.root)
         index = self.any_index(data)
         for arguments in ({"k": 0}, {"mode": "dense"}, {"where": {"n": {"$like": 1}}}):
             with pytest.raises((InvalidRequestError, InvalidFilterError)):

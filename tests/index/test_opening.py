@@ -8,6 +8,7 @@ import time
 import pytest
 
 from late_interaction import Document, Index
+from late_interaction.engines import LocalEngine
 from late_interaction.errors import (
     IndexLockedError,
     IndexNotFoundError,
@@ -26,7 +27,7 @@ class TestOpening:
 
     def test_one_writer(self, facts, path, word_encoder):
         with pytest.raises(IndexLockedError, match="read_only"):
-            Index.open(path, encoder=word_encoder)
+            LocalEngine.open(path)
         facts.close()
         Index.open(path, encoder=word_encoder).close()
 

@@ -5,6 +5,7 @@ from langchain_core.documents import Document
 
 from late_interaction import Index
 from late_interaction.langchain import LateInteractionVectorStore
+from tests.fakes import WordEncoder
 
 
 @pytest.fixture
@@ -23,12 +24,7 @@ def store(index):
 @pytest.fixture
 def facts():
     """LangChain's documents."""
-    return [
-        Document("the nile is a river in africa", id="nile", metadata={"kind": "river", "length": 6650}),
-        Document("the amazon is a river in america", id="amazon", metadata={"kind": "river", "length": 6400}),
-        Document("paris is the capital of france", id="paris", metadata={"kind": "city"}),
-        Document("berlin is the capital of germany", id="berlin", metadata={"kind": "city"}),
-    ]
+    return rivers_and_cities()
 
 
 @pytest.fixture
@@ -36,3 +32,21 @@ def filled(store, facts):
     """A store of `facts`."""
     store.add_documents(facts)
     return store
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A store of `facts` for tests that only read."""
+    with Index.open(tmp_path_factory.mktemp("shared") / "index", encoder=WordEncoder()) as index:
+        store = LateInteractionVectorStore(index=index)
+        store.add_documents(rivers_and_cities())
+        yield store
+
+
+def rivers_and_cities():
+    return [
+        Document("the nile is a river in africa", id="nile", metadata={"kind": "river", "length": 6650}),
+        Document("the amazon is a river in america", id="amazon", metadata={"kind": "river", "length": 6400}),
+        Document("paris is the capital of france", id="paris", metadata={"kind": "city"}),
+        Document("berlin is the capital of germany", id="berlin", metadata={"kind": "city"}),
+    ]

@@ -11,6 +11,7 @@ from llama_index.core.schema import IndexNode, MetadataMode, NodeWithScore, Text
 from late_interaction import Index
 from late_interaction.errors import IndexNotFoundError, InvalidRequestError, ReadOnlyIndexError, StorageError
 from late_interaction.llama_index import LateInteractionIndex, LateInteractionRerank
+from late_interaction.llama_index.loading import LateInteractionStruct
 
 
 @pytest.fixture
@@ -63,9 +64,8 @@ class TestPersist:
         for used in (tmp_path / "used", tmp_path / "used" / "notes.txt"):
             with pytest.raises(InvalidRequestError, match="not an empty directory"):
                 llama.persist(used)
-        for inside in (llama.index.engine.path, llama.index.engine.path / "segments" / "copy"):
-            with pytest.raises(InvalidRequestError, match="inside the index"):
-                llama.persist(inside)
+        with pytest.raises(InvalidRequestError, match="inside the index"):
+            llama.persist(llama.index.engine.path / "segments" / "copy")
         assert (tmp_path / "used" / "notes.txt").read_text() == "mine"
 
     def test_where_nothing_can_be_written(self, llama, tmp_path):
@@ -85,11 +85,77 @@ class TestPersist:
         with pytest.raises(IndexNotFoundError):
             LateInteractionIndex.load(tmp_path / "nowhere")
 
-    def test_llama_index_does_not_load_another_index_in_its_place(self, llama, tmp_path):
-        llama.storage_context.persist(str(tmp_path / "saved"))
+    def test_twice_into_the_same_place(self, llama, tmp_path, word_encoder):
+        llama.persist(tmp_path / "copy")
+        llama.insert_nodes([TextNode(text="new words", id_="new")])
+        llama.persist(tmp_path / "copy")
+        llama.persist(llama.index.path)  # where it is already
+        llama.index.close()
+        loaded = LateInteractionIndex.load(tmp_path / "copy", encoder=word_encoder)
+        assert {document.id for document in loaded.index.scan()} == {"n", "new"}
+        loaded.persist(tmp_path / "copy")
+        loaded.index.close()
+
+    def test_loading_creates_no_index(self, tmp_path, word_encoder):
+        with pytest.raises(IndexNotFoundError):
+            LateInteractionIndex.load(tmp_path / "nowhere", encoder=word_encoder)
+        assert not (tmp_path / "nowhere").exists()
+
+
+class TestStorageContext:
+    """`load_index_from_storage` gives the index itself, or says what it needs."""
+
+    @pytest.fixture
+    def saved(self, llama, tmp_path):
+        def saved():
+            for _ in range(2):  # into the same place
+                llama.storage_context.persist(str(tmp_path / "saved"))
+            llama.index.close()
+            return StorageContext.from_defaults(persist_dir=str(tmp_path / "saved"))
+
+        return saved
+
+    @pytest.mark.parametrize("name", [None, "mine"])
+    def test_the_index_is_loaded(self, llama, saved, word_encoder, name):
+        if name is not None:
+            llama.set_index_id(name)
+        loaded = load_index_from_storage(saved(), index_id=name, encoder=word_encoder)
+        assert isinstance(loaded, LateInteractionIndex)
+        assert loaded.index_id == llama.index_id
+        assert [found.node.node_id for found in loaded.as_retriever().retrieve("old words")] == ["n"]
+        loaded.insert_nodes([TextNode(text="new words", id_="new")])
+        assert len(loaded.index) == 2
+        loaded.index.close()
+
+    def test_one_that_has_moved(self, llama, saved, word_encoder, tmp_path):
+        context = saved()
+        (tmp_path / "index").rename(tmp_path / "moved")
+        with pytest.raises(IndexNotFoundError, match="index"):
+            load_index_from_storage(context, encoder=word_encoder)
+        assert not (tmp_path / "index").exists()
+        loaded = load_index_from_storage(context, index=tmp_path / "moved", encoder=word_encoder)
+        assert len(loaded.index) == 1
+        loaded.index.close()
+
+    def test_one_that_was_in_no_directory(self):
+        with pytest.raises(InvalidRequestError, match="index="):
+            LateInteractionIndex(index_struct=LateInteractionStruct())
+        with pytest.raises(InvalidRequestError, match="index="):
+            LateInteractionIndex()
+
+    def test_beside_an_index_of_llama_index(self, llama, tmp_path, word_encoder):
+        context = llama.storage_context
+        theirs = VectorStoreIndex([], storage_context=context, embed_model=MockEmbedding(embed_dim=2))
+        theirs.set_index_id("theirs")
+        llama.set_index_id("ours")
+        context.persist(str(tmp_path / "saved"))
+        llama.index.close()
         saved = StorageContext.from_defaults(persist_dir=str(tmp_path / "saved"))
-        with pytest.raises(ValueError, match="No index"):
-            load_index_from_storage(saved, embed_model=MockEmbedding(embed_dim=2))
+        again = load_index_from_storage(saved, index_id="theirs", embed_model=MockEmbedding(embed_dim=2))
+        assert type(again) is VectorStoreIndex
+        ours = load_index_from_storage(saved, index_id="ours", encoder=word_encoder)
+        assert len(ours.index) == 1
+        ours.index.close()
 
 
 def test_nodes_may_be_any_sequence(index):

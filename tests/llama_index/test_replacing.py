@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 from llama_index.core import Document
@@ -137,6 +138,57 @@ async def test_the_old_nodes_or_the_new_ones(library, encoder, way):
         "rivers": SENTENCES - 10,
         "cities": SENTENCES,
     }
+
+
+class Breaks(TransformComponent):
+    """Raises at the text of one document, as an extractor that asks a model may."""
+
+    error: Any = None
+
+    def __call__(self, nodes, **kwargs):
+        if any("berlin" in node.text for node in nodes):
+            raise self.error
+        return nodes
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the model"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
+@pytest.mark.parametrize("way", [by_from_documents, by_refresh])
+async def test_documents_are_changed_together(library, encoder, monkeypatch, way, error):
+    """If the second of two cannot be split, or encoded, the first is not replaced either."""
+    before = sorted(document.id for document in library.index.scan())
+    steps = [SPLITTER, Breaks(error=error)]
+    again = LateInteractionIndex(index=library.index, transformations=steps)
+    calls = {
+        by_refresh: lambda: again.refresh_ref_docs(NEW),
+        by_from_documents: lambda: again.from_documents(NEW, index=library.index, transformations=steps),
+    }
+    with pytest.raises(type(error)):
+        calls[way]()
+    assert sorted(document.id for document in library.index.scan()) == before
+
+    def fails_at_the_second_book(texts, encode=encoder.encode_documents):
+        if any("berlin" in text for text in texts):
+            raise error
+        return encode(texts)
+
+    monkeypatch.setattr(encoder, "encode_documents", fails_at_the_second_book)
+    with pytest.raises(type(error)):
+        await way(library)
+    assert sorted(document.id for document in library.index.scan()) == before
+
+
+def test_an_index_that_was_opened_here_is_closed_again(tmp_path, encoder):
+    """Or the next attempt would find it locked."""
+    error = RuntimeError("the model")
+    for _ in range(2):
+        encoder.arm(error)
+        with pytest.raises(RuntimeError) as caught:  # whose traceback, as in a notebook, keeps every frame alive
+            LateInteractionIndex(many_nodes(), index=tmp_path / "new", encoder=encoder)
+        assert caught.value is error
+
+
+def many_nodes():
+    return [TextNode(text=f"node {number}") for number in range(SENTENCES)]
 
 
 def test_a_reader_sees_either(library, tmp_path, encoder):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     IndexOrPath: TypeAlias = Index | str | os.PathLike[str]
     EncoderOrName: TypeAlias = Encoder | str | os.PathLike[str]
 
-__all__ = ["as_index", "check_known", "encoder_name", "engine_name", "source_of", "takes_images"]
+__all__ = ["as_index", "as_store", "check_known", "encoder_name", "engine_name", "source_of", "takes_images"]
 
 
 def check_known(given: Iterable[str], known: Iterable[str], method: str) -> None:
@@ -60,6 +60,20 @@ def as_index(index: object, *, read_only: bool = False, encoder: object = None) 
     if encoder is not None:
         raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
     return index
+
+
+def as_store(index: object, *, read_only: bool, encoder: object = None) -> Index:
+    """Return the index of a store that may write, opened if it is given by its path. See `as_index`.
+
+    Raises:
+        InvalidRequestError: As by `as_index`, or ``read_only`` is given with an index that is open.
+    """
+    if read_only and isinstance(index, Index):
+        raise InvalidRequestError(
+            "read_only=True goes with the path of an index. An Index is open already: open it with "
+            "Index.open(path, read_only=True)."
+        )
+    return as_index(index, read_only=read_only, encoder=encoder)
 
 
 def takes_images(index: Index | None, encoder: Encoder | None = None) -> bool:

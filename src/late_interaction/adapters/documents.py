@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import contextmanager
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidDocumentError, InvalidRequestError
 from late_interaction.images.reference import PAGE_IMAGE, from_metadata, to_metadata
-from late_interaction.validation import is_invisible
+from late_interaction.validation import is_id, is_invisible, valid_unicode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["as_document", "as_documents", "column", "metadata_of"]
+    from late_interaction.images import PageImage
+
+__all__ = ["as_candidate", "as_document", "as_documents", "at_position", "column", "metadata_of"]
 
 _ENCODED_TEXT = "_encoded_text"
 
@@ -39,21 +42,48 @@ def as_document(
         metadata: The metadata, with what `metadata_of` puts there.
         id: The id; None for a hash of the content.
         as_image: Encode a page as its image. Else, for encoders that read text alone, encode the text on it.
-        keep_metadata: Store the metadata. Reranking needs none, and it may not be JSON.
+        keep_metadata: Store the document with its metadata. Without it, the document is only encoded: the metadata may
+            be anything, and so may the id and an image that the metadata refers to; surrogates in the text are
+            replaced.
 
     Raises:
         InvalidDocumentError: The document cannot be stored, or is a page without text where only text is read.
     """
     if not isinstance(text, str) or not isinstance(metadata, Mapping):
         return Document(text, id=id, metadata=metadata)
+    if not keep_metadata:
+        return as_candidate(
+            text, _encoded_text(text, metadata), id=id, image=lambda: from_metadata(metadata) if as_image else None
+        )
     image = from_metadata(metadata) if as_image else None
     encoded_text = _encoded_text(text, metadata)
-    if not keep_metadata:
-        return Document(text, id=id, image=image, encoded_text=encoded_text)
     if not as_image and PAGE_IMAGE in metadata and is_invisible(text):
         raise InvalidDocumentError(f"{id!r} is a page without text, and the encoder reads text alone.")
     own = {key: value for key, value in metadata.items() if key not in (PAGE_IMAGE, _ENCODED_TEXT)}
     return Document(text, id=id, image=image, encoded_text=encoded_text, metadata=own)
+
+
+def as_candidate(
+    text: str,
+    encoded_text: object,
+    *,
+    id: str | None,  # noqa: A002
+    image: Callable[[], PageImage | None],
+) -> Document:
+    """Return a document that is ranked and not stored, whatever in it could not be stored.
+
+    Args:
+        text: The text. Surrogates are replaced.
+        encoded_text: The text for the encoder, if it differs.
+        id: The id, which is left out if the index could not have it.
+        image: Called for the image of a page. If it cannot be read, the text is ranked.
+    """
+    try:
+        page = image()
+    except InvalidDocumentError:
+        page = None
+    encoded = valid_unicode(encoded_text) if isinstance(encoded_text, str) else None
+    return Document(valid_unicode(text), id=id if is_id(id) else None, image=page, encoded_text=encoded)
 
 
 def as_documents(
@@ -72,17 +102,34 @@ def as_documents(
         raise InvalidRequestError("A list of texts is needed: pass `[text]`.")
     texts = list(texts)
     rows = zip(texts, column("metadatas", metadatas, len(texts)), column("ids", ids, len(texts)), strict=True)
-    return [as_document(text, metadata, id=given, as_image=as_image) for text, metadata, given in rows]
+    found = []
+    for position, (text, metadata, given) in enumerate(rows):
+        with at_position(position, given):
+            found.append(as_document(text, metadata, id=given, as_image=as_image))
+    return found
+
+
+@contextmanager
+def at_position(position: int, id: str | None) -> Iterator[None]:  # noqa: A002
+    """Name a document that cannot be stored by its position in the call, if it has no id, which names it better."""
+    try:
+        yield
+    except InvalidDocumentError as error:
+        if is_id(id):
+            raise
+        raise InvalidDocumentError(f"documents[{position}]: {error}") from None
 
 
 def column(name: str, values: Sequence[Any] | None, length: int) -> Iterable[Any]:
     """Return one value for each of ``length`` documents; None for each without values.
 
     Raises:
-        InvalidRequestError: There are more or fewer.
+        InvalidRequestError: There are more or fewer, or they are one string.
     """
     if values is None:
         return repeat(None, length)
+    if isinstance(values, str):
+        raise InvalidRequestError(f"{name} must be a list, one entry for each document, got {values!r}.")
     if len(values) != length:
         raise InvalidRequestError(f"{name} has {len(values)} entries for {length} documents.")
     return values

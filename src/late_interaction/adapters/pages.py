@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.errors import ImageUnavailableError, InvalidDocumentError, UnknownIdError
+from late_interaction.adapters.documents import at_position, column
+from late_interaction.documents import Document
+from late_interaction.errors import (
+    ImageUnavailableError,
+    InvalidDocumentError,
+    InvalidRequestError,
+    UnknownIdError,
+    UnsupportedError,
+)
 from late_interaction.images import PageImage
 from late_interaction.images.page_image import file_digest
 from late_interaction.images.pictures import from_base64, to_jpeg
 from late_interaction.images.reference import from_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from late_interaction.documents import Document
+    from PIL.Image import Image
+
     from late_interaction.index import Index
 
-__all__ = ["IMAGE_ERROR", "held_document", "jpeg", "jpeg_of", "page_image", "problem_with"]
+__all__ = [
+    "IMAGE_ERROR",
+    "as_image_query",
+    "held_document",
+    "image_documents",
+    "jpeg",
+    "jpeg_of",
+    "page_image",
+    "problem_with",
+]
 
 IMAGE_ERROR = "image_error"
 """The metadata key for the reason why a page came without its image."""
@@ -46,6 +65,40 @@ def page_image(
         return PageImage.from_file(path) if path else None
     except ImageUnavailableError as error:
         raise InvalidDocumentError(f"The image of {name} cannot be read: {error}") from None
+
+
+def as_image_query(image: PageImage | Image | str | os.PathLike[str]) -> Image:
+    """Return the pixels of an image that is searched for: the path of an image file, or a PIL image.
+
+    Raises:
+        InvalidDocumentError: It is neither, or a URL, which is never fetched, or the file cannot be read.
+    """
+    return Document(image=image).load_image()
+
+
+def image_documents(
+    index: Index,
+    images: Iterable[PageImage | Image | str | os.PathLike[str]],
+    metadatas: Sequence[Mapping[str, Any]] | None,
+    ids: Sequence[str | None] | None,
+) -> list[Document]:
+    """Return the documents that columns of image files, or PIL images, metadata and ids stand for.
+
+    Raises:
+        InvalidRequestError: The columns differ in length, ``images`` is one path, or the index has no page encoder.
+        InvalidDocumentError: One is not an image, or a URL, which is never fetched, or the file cannot be read.
+    """
+    if isinstance(images, (str, os.PathLike)):
+        raise InvalidRequestError("A list of images is needed: pass `[path]`.")
+    if "image" not in index.modalities:
+        raise UnsupportedError("This index has no encoder that reads images, so none can be added.")
+    given = list(images)
+    rows = zip(given, column("metadatas", metadatas, len(given)), column("ids", ids, len(given)), strict=False)
+    documents = []
+    for position, (image, metadata, name) in enumerate(rows):
+        with at_position(position, name):
+            documents.append(Document(image=image, metadata=metadata, id=name))
+    return documents
 
 
 def problem_with(image: PageImage) -> str | None:

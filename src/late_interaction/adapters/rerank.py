@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from late_interaction.encoders import Encoder
     from late_interaction.index import Index
 
-__all__ = ["opened", "ranked"]
+__all__ = ["opened", "ranked", "sharing_encoder"]
 
 
 def opened(*, index: object, encoder: object, store: bool) -> dict[str, Any]:
@@ -37,6 +37,14 @@ def opened(*, index: object, encoder: object, store: bool) -> dict[str, Any]:
     if store:
         raise InvalidRequestError("store=True needs an index= to store in.")
     return {"index": None, "encoder": as_encoder(encoder)}
+
+
+def sharing_encoder(memo: dict[int, Any] | None, encoder: Encoder | None) -> dict[int, Any]:
+    """Return the memo for a deep copy of a reranker, whose encoder is not copied: any thread may call it."""
+    memo = {} if memo is None else memo
+    if encoder is not None:
+        memo[id(encoder)] = encoder
+    return memo
 
 
 def ranked(

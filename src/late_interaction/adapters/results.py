@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from late_interaction.errors import InvalidRequestError
+from late_interaction.engines.base import require
+from late_interaction.retrieval.request import SearchRequest
+from late_interaction.validation import check_count, check_fraction, check_ids, check_k
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from typing_extensions import Unpack
 
@@ -16,7 +20,16 @@ if TYPE_CHECKING:
     from late_interaction.index import Index
     from late_interaction.retrieval.request import SearchOptions
 
-__all__ = ["MATCH_SPANS", "RELEVANCE_SCORE", "RETRIEVAL_SCORE", "Found", "diversity_options", "search", "search_many"]
+__all__ = [
+    "MATCH_SPANS",
+    "RELEVANCE_SCORE",
+    "RETRIEVAL_SCORE",
+    "Found",
+    "check_search",
+    "diversity_options",
+    "scan",
+    "search_many",
+]
 
 RELEVANCE_SCORE = "relevance_score"
 """The metadata key for the relevance of a hit, in [0, 1]."""
@@ -41,7 +54,14 @@ class Found(NamedTuple):
 
 
 def search_many(
-    index: Index, queries: Sequence[str], k: int, *, explain: bool = False, **options: Unpack[SearchOptions]
+    index: Index,
+    queries: Sequence[Any],
+    k: int,
+    *,
+    passes: Callable[[Document], bool] | None = None,
+    offset: int = 0,
+    explain: bool = False,
+    **options: Unpack[SearchOptions],
 ) -> list[list[Found]]:
     """Return the hits of several queries, which are encoded together. See `Index.search`.
 
@@ -51,11 +71,76 @@ def search_many(
         index: The index.
         queries: The queries.
         k: The number of hits of each.
+        passes: Only documents for which this function is true. It is called with every document that passes ``where``.
+        offset: Leave out this many of the best hits.
         explain: Add the words or patches that match.
         **options: Those of `Index.search`.
     """
-    found = index.search_many(queries, k, **options)
-    return [_explained(index, query, hits, explain=explain) for query, hits in zip(queries, found, strict=True)]
+    depth = check_k(k) + check_count(offset, "offset")
+    with nullcontext() if passes is None else index.one_state():
+        if passes is not None:
+            options["candidates"] = [
+                document.id for document in index.scan(where=options.get("where")) if passes(document)
+            ]
+        found = index.search_many(queries, depth, **options)
+    return [
+        _explained(index, query, hits[offset:], explain=explain) for query, hits in zip(queries, found, strict=True)
+    ]
+
+
+def check_search(
+    index: Index,
+    k: int,
+    *,
+    passes: Callable[[Document], bool] | None = None,
+    offset: int = 0,
+    explain: bool = False,
+    **options: Unpack[SearchOptions],
+) -> None:
+    """Check the arguments of `search_many` without searching.
+
+    Raises:
+        InvalidRequestError: An argument is out of range.
+        InvalidFilterError: The filter is malformed.
+        UnsupportedError: The engine lacks what one of them needs.
+    """
+    del passes  # any function may be one
+    SearchRequest.of(index.engine, check_k(k) + check_count(offset, "offset"), **options)
+    if explain:
+        require(index.engine, "vectors")
+
+
+def scan(
+    index: Index,
+    ids: Iterable[str] | None,
+    *,
+    where: Where | None = None,
+    passes: Callable[[Document], bool] | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+) -> list[Document]:
+    """Return stored documents, in the order of the ids, or else of addition.
+
+    Args:
+        index: The index.
+        ids: Only documents of these ids. Unknown ids are left out.
+        where: Only documents that pass this filter.
+        passes: Only documents for which this function is true.
+        offset: Leave out this many of the first documents.
+        limit: Return at most this many; None for all.
+    """
+    check_count(offset, "offset")
+    stop = None if limit is None else offset + check_count(limit, "limit")
+    documents: Iterable[Document]
+    if ids is None:
+        documents = index.scan(where=where)
+    elif where is None:
+        documents = index.get(check_ids(ids))
+    else:
+        wanted = dict.fromkeys(check_ids(ids))
+        passing = {document.id: document for document in index.scan(where=where) if document.id in wanted}
+        documents = [passing[name] for name in wanted if name in passing]
+    return list(islice((each for each in documents if passes is None or passes(each)), offset, stop))
 
 
 def _explained(index: Index, query: str, hits: list[Hit], *, explain: bool) -> list[Found]:
@@ -70,30 +155,6 @@ def _explained(index: Index, query: str, hits: list[Hit], *, explain: bool) -> l
     return found
 
 
-def search(
-    index: Index,
-    query: str,
-    k: int,
-    *,
-    where: Where | Callable[[Document], bool] | None,
-    **options: Any,
-) -> list[Hit]:
-    """Return the k best documents, best first. See `Index.search`.
-
-    Args:
-        index: The index.
-        query: The query.
-        k: The number of hits.
-        where: A filter; or a function, which is called with every document of the index.
-        **options: Those of `Index.search`.
-    """
-    if not callable(where):
-        return index.search(query, k, where=where, **options)
-    with index.one_state():
-        passing = [document.id for document in index.scan() if where(document)]
-        return index.search(query, k, candidates=passing, **options)
-
-
 def diversity_options(lambda_mult: float, fetch_k: int) -> SearchOptions:
     """Return the options of `Index.search` for maximal marginal relevance as frameworks ask for it.
 
@@ -102,8 +163,9 @@ def diversity_options(lambda_mult: float, fetch_k: int) -> SearchOptions:
         fetch_k: The number of best documents among which the diverse ones are chosen.
 
     Raises:
-        InvalidRequestError: ``lambda_mult`` is out of range.
+        InvalidRequestError: One is out of range.
     """
-    if not 0 <= lambda_mult <= 1:
-        raise InvalidRequestError(f"lambda_mult must be between 0 and 1, got {lambda_mult!r}.")
-    return {"diversity": 1 - lambda_mult, "diversity_pool": fetch_k}
+    return {
+        "diversity": 1 - check_fraction(lambda_mult, "lambda_mult"),
+        "diversity_pool": check_k(fetch_k, "fetch_k"),
+    }

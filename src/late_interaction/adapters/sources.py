@@ -49,9 +49,14 @@ def replace_sources(
 def delete_source(index: Index, field: str, source: str) -> int:
     """Delete the documents of a source document and return how many there were.
 
+    A document that was added whole, and so names no source, is its own.
+
     Raises:
         InvalidRequestError: ``source`` is not a string.
     """
     if not isinstance(source, str):  # None would stand for the documents that have no source document
         raise InvalidRequestError(f"{field} must be a string, got {source!r}.")
-    return index.delete(where={field: source})
+    deleted = index.delete(where={field: source})
+    if source in index and field not in index.get([source])[0].metadata:
+        deleted += index.delete([source])
+    return deleted

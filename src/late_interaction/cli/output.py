@@ -1,10 +1,14 @@
-"""Output of the commands: results, errors, usage errors and log messages, without markup or control characters."""
+"""Output of the commands: results, errors, usage errors and log messages, without markup or control characters.
+
+Results go to standard output and everything else to standard error.
+"""
 
 from __future__ import annotations
 
 import io
 import logging
 import sys
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +16,22 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 from rich.text import Text
+from tqdm import tqdm
 from typer.core import TyperGroup
 
 from late_interaction.cli.printable import printable, to_json
-from late_interaction.errors import LateInteractionError
+from late_interaction.errors import LateInteractionError, TruncationWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Commands", "console", "from_here", "show", "show_json", "show_skipped"]
+__all__ = ["Commands", "console", "from_here", "note", "show", "show_json", "show_json_line", "show_skipped"]
 
 # Most strings shown come from documents or users, so rich must not interpret markup, emoji codes or highlighting.
 console = Console(markup=False, emoji=False, highlight=False)
 errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
+
+_INTERRUPTED = 130  # the exit status of a program that SIGINT ended, as shells report it
 
 # Some versions of typer bundle click, others use the installed one.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -57,14 +64,24 @@ def show(line: str) -> None:
     console.print(Text(printable(line, one_line=True)), soft_wrap=True)
 
 
+def note(line: str) -> None:
+    """Print one line to standard error: what is worth knowing and is not a result."""
+    _print_error(Text(printable(line, one_line=True)))
+
+
 def show_skipped(path: Path, reason: str) -> None:
     """Report a file or folder that is skipped."""
-    errors.print(Text(printable(f"Skipped {from_here(path)}: {reason}", one_line=True)), soft_wrap=True)
+    note(f"Skipped {from_here(path)}: {reason}")
 
 
 def show_json(values: Any) -> None:
     """Print values as JSON, such that a round trip returns them unchanged."""
     typer.echo(to_json(values, sys.stdout.encoding))
+
+
+def show_json_line(value: Any) -> None:
+    """Print a value as JSON in one line, such that a round trip returns it unchanged."""
+    typer.echo(to_json(value, sys.stdout.encoding, indent=None))
 
 
 def from_here(path: Path) -> Path:
@@ -81,8 +98,11 @@ def _errors_shown() -> Iterator[None]:
         raise
     except (LateInteractionError, OSError) as error:
         message = Text.assemble(("Error: ", "bold red"), printable(str(error), one_line=True))
-        errors.print(message, soft_wrap=True)
+        _print_error(message)
         raise typer.Exit(1) from None
+    except KeyboardInterrupt as interrupt:
+        note(str(interrupt) or "Interrupted.")
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 @contextmanager
@@ -101,13 +121,30 @@ def _log_shown() -> Iterator[None]:
     handler = _Shown(logging.WARNING)
     root.addHandler(handler)
     logging.captureWarnings(True)
+    formatted = warnings.formatwarning
+    warnings.formatwarning = _without_place
     try:
         yield
     finally:
+        warnings.formatwarning = formatted
         logging.captureWarnings(False)
         root.removeHandler(handler)
 
 
+def _without_place(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Format a warning: one about the user's texts without the line of code that gave it."""
+    if issubclass(category, TruncationWarning):
+        return f"Warning: {message}"
+    return f"{filename}:{lineno}: {category.__name__}: {message}"
+
+
 class _Shown(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        errors.print(Text(printable(self.format(record))), soft_wrap=True)
+        _print_error(Text(printable(self.format(record))))
+
+
+def _print_error(text: Text) -> None:
+    with tqdm.external_write_mode(file=sys.stderr):  # above a progress bar, not in it
+        errors.print(text, soft_wrap=True)

@@ -30,13 +30,14 @@ def printable(text: str, *, one_line: bool = False) -> str:
     return pattern.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def to_json(value: Any, encoding: str | None = "utf-8") -> str:
+def to_json(value: Any, encoding: str | None = "utf-8", *, indent: int | None = 2) -> str:
     """Return the value as JSON with control characters escaped. A round trip returns the value unchanged.
 
     Args:
         value: A JSON value.
         encoding: The encoding of the output stream. Unless it is a Unicode encoding, non-ASCII characters are escaped.
+        indent: Spaces of each level; None for one line.
     """
     is_unicode = (encoding or "").lower().startswith("utf")
-    text = json.dumps(value, ensure_ascii=not is_unicode, indent=2)
+    text = json.dumps(value, ensure_ascii=not is_unicode, indent=indent)
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

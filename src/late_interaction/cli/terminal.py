@@ -11,16 +11,16 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from late_interaction.cli.printable import printable
+from late_interaction.cli.printable import printable, to_json
 from late_interaction.explanations import Explanation, PageExplanation
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from late_interaction.documents import Hit
+    from late_interaction.documents import Document, Hit
     from late_interaction.encoders.protocol import Box
 
-__all__ = ["show_explanation", "show_hit"]
+__all__ = ["show_document", "show_explanation", "show_hit"]
 
 _SHOWN_CHARACTERS = 400
 _STRONG, _WEAK = 0.75, 0.5  # cosine similarities: the same or almost the same word in a similar context; a related word
@@ -34,6 +34,14 @@ def show_hit(console: Console, hit: Hit, explanation: Explanation | PageExplanat
         text = Text(printable(hit.text if hit.document.image is None else _beginning(hit.text)))
     title = Text(f"{printable(hit.id, one_line=True)} · score {hit.score:.2f} · relevance {hit.relevance:.2f}")
     console.print(Panel(text, title=title, title_align="left"))
+
+
+def show_document(console: Console, document: Document) -> None:
+    """Print a document with its metadata."""
+    text = Text(printable(document.text or "(page without text)"))
+    for key, value in document.metadata.items():
+        text.append(printable(f"\n{printable(key, one_line=True)}: {to_json(value, indent=None)}"), "dim")
+    console.print(Panel(text, title=Text(printable(document.id, one_line=True)), title_align="left"))
 
 
 def show_explanation(console: Console, explanation: Explanation | PageExplanation) -> None:

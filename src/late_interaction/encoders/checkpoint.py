@@ -10,12 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from late_interaction.encoders.minilm_package import MINILM, minilm_folder
+from late_interaction.encoders.near_names import near_name
 from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["SETTINGS_FILES", "Checkpoint", "LoadOptions", "cache_folder", "cached_folder", "resolve"]
+
+
+class Lengths(TypedDict, total=False):
+    """How many tokens are read of a query and of a document; None for the checkpoint's own numbers."""
+
+    query_length: int | None
+    document_length: int | None
 
 
 class LoadOptions(TypedDict, total=False):
@@ -26,6 +34,8 @@ class LoadOptions(TypedDict, total=False):
     trust_remote_code: bool
     local_files_only: bool
     image_tokens_only: bool
+    query_length: int | None
+    document_length: int | None
 
 
 SETTINGS_FILES = ("config.json", "modules.json")
@@ -44,6 +54,8 @@ class Checkpoint:
         trust_remote_code: Whether Python code of the checkpoint may run.
         local_files_only: Whether the network must not be used.
         image_tokens_only: Whether to keep only the vectors of image patches.
+        query_length: Tokens that are read of a query; None for the checkpoint's own number.
+        document_length: Tokens that are read of a document; None for the checkpoint's own number.
     """
 
     name: str
@@ -53,6 +65,13 @@ class Checkpoint:
     trust_remote_code: bool = False
     local_files_only: bool = False
     image_tokens_only: bool = False
+    query_length: int | None = None
+    document_length: int | None = None
+
+    @property
+    def lengths(self) -> Lengths:
+        """Return the lengths as keyword arguments of `TextEncoder`."""
+        return {"query_length": self.query_length, "document_length": self.document_length}
 
     @property
     def source(self) -> str | None:
@@ -117,6 +136,18 @@ class Checkpoint:
         if self.image_tokens_only:
             raise InvalidRequestError(f"image_tokens_only is for models of page images; {self.name} reads none.")
 
+    def refuse_lengths(self) -> None:
+        """Refuse the lengths of text.
+
+        Raises:
+            InvalidRequestError: One is set.
+        """
+        if given := [name for name, length in self.lengths.items() if length is not None]:
+            raise InvalidRequestError(
+                f"{' and '.join(given)} cannot be set for {self.name}, which reads page images as documents and each "
+                "query whole."
+            )
+
 
 def resolve(name_or_path: str | os.PathLike[str], **options: Unpack[LoadOptions]) -> Checkpoint:
     """Resolve a name or path; the arguments are those of `load_encoder`.
@@ -137,7 +168,7 @@ def resolve(name_or_path: str | os.PathLike[str], **options: Unpack[LoadOptions]
         options["local_files_only"] = True  # its settings may name models of the hub, for which the caller did not ask
         return Checkpoint(name, name, **options)
     if isinstance(name_or_path, os.PathLike) or str(name_or_path).startswith((".", "/", "~", os.sep)):
-        raise UnsupportedCheckpointError(f"There is no folder {path}.")
+        raise UnsupportedCheckpointError(f"There is no folder {path}.{near_name(str(name_or_path))}")
     name = str(name_or_path)
     if not options.get("local_files_only"):
         return Checkpoint(name, name, **options)
@@ -145,8 +176,8 @@ def resolve(name_or_path: str | os.PathLike[str], **options: Unpack[LoadOptions]
     folder = cached_folder(name, options.get("revision"))
     if folder is None:
         raise UnsupportedCheckpointError(
-            f"{name} is not in the local cache, and the network must not be used. Check the name. The model that needs "
-            "no network is 'minilm'."
+            f"{name} is not in the local cache, and the network must not be used.{near_name(name)} The encoder that "
+            "needs no network is 'minilm'."
         )
     return Checkpoint(name, str(folder), **options)
 
@@ -165,7 +196,7 @@ def cached_folder(name: str, revision: str | None) -> Path | None:
             path = try_to_load_from_cache(name, filename, cache_folder(), revision)
         except HFValidationError as error:
             raise UnsupportedCheckpointError(
-                f"{name!r} is neither a folder nor a valid name on the hub: {error}"
+                f"{name!r} is neither a folder nor a valid name on the hub.{near_name(name)} ({error})"
             ) from None
         if isinstance(path, str):
             return Path(path).parent

@@ -83,8 +83,8 @@ def _description(checkpoint: Checkpoint) -> str:
         kind = f"a bare transformer ({', '.join(architectures)})"
     else:
         return (
-            f"{name} contains no model (no config.json, no modules.json), or cannot be reached. "
-            "Check the name, the path and the network. The model that needs no network is 'minilm'."
+            f"{name} contains no model (no config.json, no modules.json). Check the name or the path. The encoder that "
+            "needs no network is 'minilm'."
         )
     return (
         f"{name} is {kind}: it has no trained projection to token vectors, so a random one would be used and every "

@@ -2,7 +2,7 @@
 
 A fingerprint is a JSON object. Its ``probe``, the embedding of a fixed sentence, identifies the weights. If both
 fingerprints have a probe, the name of the model (``model``, ``revision``) is not compared, so a checkpoint may move.
-``libraries`` is for information and is never compared.
+``libraries`` is for information and is never compared. Nor is ``query_length``, on which no stored vector depends.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ PROBE_QUERIES = (
 
 _INFORMATIVE = frozenset({"libraries"})
 _NAMES = frozenset({"model", "revision"})
+_QUERY_LIMITS = frozenset({"query_length"})  # on which no stored vector depends
 _CLASS_NAMES = frozenset({"image_processor_type", "feature_extractor_type", "processor_class"})
 _MIN_PROBE_COSINE = 0.99  # other weights give far less, another device or precision far more
 
@@ -69,7 +70,7 @@ def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[s
     ignored = _INFORMATIVE
     found = []
     if _is_probe(recorded.get("probe")) and _is_probe(given.get("probe")):
-        ignored = _INFORMATIVE | _NAMES | {"probe"}
+        ignored = _INFORMATIVE | _NAMES | _QUERY_LIMITS | {"probe"}
         cosine = _cosine(recorded["probe"], given["probe"])
         if not cosine >= _MIN_PROBE_COSINE:  # also true for NaN
             found.append(f"the probe embedding (cosine {cosine:.3f}: other weights)")
@@ -87,6 +88,9 @@ def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[s
 def _settings(fingerprint: Mapping[str, Any], ignored: frozenset[str]) -> dict[str, Any]:
     """Return the values to compare, with one key for each setting of each module and of the image processor."""
     settings = {key: value for key, value in fingerprint.items() if key not in ignored}
+    expansion = settings.get("query_expansion")
+    if ignored >= _QUERY_LIMITS and isinstance(expansion, dict):  # its strategy is what happens to longer queries
+        settings["query_expansion"] = {key: value for key, value in expansion.items() if key != "strategy"}
     modules = settings.get("modules")
     if isinstance(modules, list) and all(isinstance(module, dict) for module in modules):
         settings["modules"] = [module.get("type") for module in modules]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from late_interaction.encoders.checkpoint import resolve
 from late_interaction.encoders.families import find_family
 from late_interaction.encoders.loading_log import loading_log, missing_weights
+from late_interaction.encoders.reachable import reachable
 from late_interaction.encoders.untrusted import check_config, check_files
 from late_interaction.errors import LateInteractionError, UnsupportedCheckpointError
 
@@ -34,6 +35,8 @@ def load_encoder(
     trust_remote_code: bool = False,
     local_files_only: bool = False,
     image_tokens_only: bool = False,
+    query_length: int | None = None,
+    document_length: int | None = None,
 ) -> LoadedEncoder:
     """Load a late-interaction encoder of text or of page images.
 
@@ -48,12 +51,17 @@ def load_encoder(
             again at the next open.
         local_files_only: Do not use the network. For a folder it is never used.
         image_tokens_only: For models of page images: keep the vectors of patches alone, without those of the prompt.
+        query_length: Read this many tokens of a query, markers included; None for what the checkpoint says. What is
+            longer is truncated, with a `TruncationWarning`. An index remembers it.
+        document_length: Read this many tokens of a text document; None for what the checkpoint says. An index
+            remembers it, and refuses an encoder with another.
 
     Raises:
-        UnsupportedCheckpointError: The checkpoint does not exist, is damaged, has no trained token vectors, is in an
-            unknown format, or asks for something that is not safe.
+        UnsupportedCheckpointError: The checkpoint does not exist or cannot be reached, is damaged, has no trained
+            token vectors, is in an unknown format, or asks for something that is not safe.
         OptionalDependencyError: ``"minilm"`` without its package, a page-image model without Pillow.
-        InvalidRequestError: ``image_tokens_only`` for a model that reads no images.
+        InvalidRequestError: ``image_tokens_only`` for a model that reads no images, a length for a model that reads
+            images alone, or more tokens than the model has positions for.
 
     Example:
         >>> encoder = load_encoder("minilm")
@@ -68,6 +76,8 @@ def load_encoder(
             trust_remote_code=trust_remote_code,
             local_files_only=local_files_only,
             image_tokens_only=image_tokens_only,
+            query_length=query_length,
+            document_length=document_length,
         )
     )
 
@@ -75,6 +85,7 @@ def load_encoder(
 def load_checkpoint(checkpoint: Checkpoint) -> LoadedEncoder:
     """Load the encoder of a resolved checkpoint, after its files were checked; raise as `load_encoder` does."""
     try:
+        checkpoint = reachable(checkpoint)
         if Path(checkpoint.place).is_dir():
             check_files(Path(checkpoint.place))
         family = find_family(checkpoint)

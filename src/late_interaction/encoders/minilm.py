@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["load", "matches"]
 
 _DOCUMENT_LENGTH = 256  # tokens; the length the model was trained for
-_QUERY_LENGTH = 64  # tokens
+_QUERY_LENGTH = 512  # tokens; all that the model has positions for
 
 
 def matches(checkpoint: Checkpoint) -> bool:
@@ -45,4 +45,5 @@ def load(checkpoint: Checkpoint) -> TextEncoder:
         MultiVectorMask(list(string.punctuation)),
         Normalize(module_input_name="token_embeddings"),
     ]
-    return TextEncoder(MultiVectorEncoder(modules=modules, device=checkpoint.device), source=MINILM)
+    model = MultiVectorEncoder(modules=modules, device=checkpoint.device)
+    return TextEncoder(model, source=MINILM, **checkpoint.lengths)

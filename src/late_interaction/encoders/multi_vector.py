@@ -12,8 +12,9 @@ from late_interaction.encoders.videos import without_videos
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
+    from typing_extensions import Unpack
 
-    from late_interaction.encoders.checkpoint import Checkpoint
+    from late_interaction.encoders.checkpoint import Checkpoint, Lengths
 
 __all__ = ["check", "is_native", "is_pylate", "is_stanford", "load", "module_types", "wrap"]
 
@@ -70,6 +71,7 @@ def load(checkpoint: Checkpoint) -> TextEncoder:
         source=checkpoint.source,
         revision=checkpoint.revision,
         image_tokens_only=checkpoint.image_tokens_only,
+        **checkpoint.lengths,
     )
 
 
@@ -79,11 +81,12 @@ def wrap(
     source: str | None = None,
     revision: str | None = None,
     image_tokens_only: bool = False,
+    **lengths: Unpack[Lengths],
 ) -> TextEncoder:
     """Return the encoder of a model, which reads images too if the model does. See `TextImageEncoder`."""
     if model.supports("image"):
-        return TextImageEncoder(model, source=source, revision=revision, image_tokens_only=image_tokens_only)
-    return TextEncoder(model, source=source, revision=revision)
+        return TextImageEncoder(model, source=source, revision=revision, image_tokens_only=image_tokens_only, **lengths)
+    return TextEncoder(model, source=source, revision=revision, **lengths)
 
 
 def _load_model(checkpoint: Checkpoint) -> MultiVectorEncoder:

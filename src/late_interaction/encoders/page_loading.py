@@ -25,7 +25,9 @@ def load(checkpoint: Checkpoint) -> ColVisionEncoder:
 
     Raises:
         OptionalDependencyError: Pillow is not installed.
+        InvalidRequestError: ``query_length`` or ``document_length``, which are for models that read text documents.
     """
+    checkpoint.refuse_lengths()
     require_pillow()
     import torch
     import transformers

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.encoders.batching import batches
+from late_interaction.encoders.by_name import NamedEncoder
 from late_interaction.encoders.fingerprint import PROBE_TEXT, image_settings, library_versions, probe
 from late_interaction.encoders.image_reader import BATCH_PIXELS, ImageReader
 from late_interaction.encoders.images import probe_image
@@ -36,7 +37,7 @@ _BATCH_CHARACTERS = 16_384
 _PROMPT_CHARACTERS = 32  # about, with the query augmentation
 
 
-class ColVisionEncoder(ImageReader):
+class ColVisionEncoder(NamedEncoder, ImageReader):
     """Encodes page images, and text queries for them, with a ``*ForRetrieval`` model of transformers.
 
     `load_encoder` creates one from a name. Construct one yourself to use a model that is already loaded.
@@ -130,6 +131,10 @@ class ColVisionEncoder(ImageReader):
         """
         if texts:
             raise InvalidRequestError(self._no_text)
+        return []
+
+    def truncated(self, texts: list[str], task: Task) -> list[int]:
+        """Return nothing: a query is read whole, whatever its length."""
         return []
 
     def token_spans(self, text: str, task: Task) -> list[Span | None]:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Box",
     "Encoder",
+    "LimitedEncoder",
     "LoadedEncoder",
     "PageEncoder",
     "Span",
     "SpanEncoder",
     "Task",
+    "has_limits",
     "has_spans",
     "reads_images",
     "reads_text",
@@ -69,6 +71,21 @@ class SpanEncoder(Encoder, Protocol):
 
     def token_spans(self, text: str, task: Task) -> list[Span | None]:
         """Return the span of each vector in the text, in order; None for markers and query expansion."""
+        ...
+
+
+class LimitedEncoder(Encoder, Protocol):
+    """An encoder that can tell which texts it does not read to the end; `has_limits` tests whether it can.
+
+    It may also have the attributes ``query_length`` and ``document_length``, the numbers of tokens that it reads, which
+    warnings name.
+    """
+
+    def truncated(self, texts: list[str], task: Task) -> list[int]:
+        """Return the positions of the texts whose ends are not encoded, in order.
+
+        White space at the end is no loss. The texts are encoded next, so what was counted may be kept until then.
+        """
         ...
 
 
@@ -128,6 +145,11 @@ def reads_images(encoder: object) -> TypeGuard[PageEncoder]:
     """Return whether the encoder encodes images."""
     modalities = getattr(encoder, "modalities", None)
     return hasattr(encoder, "encode_images") and (modalities is None or "image" in modalities)
+
+
+def has_limits(encoder: object) -> TypeGuard[LimitedEncoder]:
+    """Return whether the encoder can tell which texts it truncates."""
+    return hasattr(encoder, "truncated")
 
 
 def has_spans(encoder: object) -> TypeGuard[SpanEncoder]:

@@ -17,7 +17,9 @@ from late_interaction.validation import plain_json
 __all__ = ["EncoderRecord", "InvalidRecordError", "is_hub_name"]
 
 _FIELDS = frozenset({"source", "revision", "options", "reduction", "modalities", "fingerprint"})
-_OPTIONS = frozenset({"image_tokens_only"})  # never trust_remote_code, which only the caller may set
+# Never trust_remote_code, which only the caller may set.
+_OPTIONS = {"image_tokens_only": bool, "query_length": int, "document_length": int}
+_MAX_LENGTH = 2**31 - 1  # tokens
 _MODALITIES = ("text", "image")
 _MAX_SOURCE_CHARACTERS = 4096
 _MAX_REVISION_CHARACTERS = 255
@@ -88,11 +90,20 @@ class EncoderRecord:
         return {**asdict(self), "modalities": list(self.modalities)}
 
     @property
+    def load_options(self) -> dict[str, Any]:
+        """Return all keyword arguments of `load_encoder` but the name. There must be no `loading_problem`."""
+        return {"revision": self.revision, "local_files_only": True, **self.options}
+
+    @property
     def loading_problem(self) -> str | None:
         """Return why `load_encoder` must not be called with this record; None if it may be."""
-        if not self.options.keys() <= _OPTIONS or not all(isinstance(value, bool) for value in self.options.values()):
-            allowed = ", ".join(sorted(_OPTIONS))
-            return f"encoder.options may have {allowed} (true or false) and nothing else, got {_shown(self.options)}"
+        if not all(type(value) is _OPTIONS.get(name) for name, value in self.options.items()) or not all(
+            0 < value <= _MAX_LENGTH for value in self.options.values() if type(value) is int
+        ):
+            return (
+                "encoder.options may have image_tokens_only (true or false), query_length and document_length (numbers "
+                f"of tokens) and nothing else, got {_shown(self.options)}"
+            )
         if self.source is not None and self.source != MINILM:
             if not is_hub_name(self.source) and not _is_on_this_machine(self.source):
                 return (

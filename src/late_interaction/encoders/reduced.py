@@ -113,7 +113,7 @@ class ReducedEncoder:
         return lambda images: self._truncate_all(encode(images))
 
     def __getattr__(self, name: str) -> Any:
-        if name == "encoder":  # not set yet, as while being copied
+        if name == "encoder" or name.startswith("__"):  # not set yet, as while being copied; how to copy this object
             raise AttributeError(name)
         return getattr(self.encoder, name)
 

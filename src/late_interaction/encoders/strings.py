@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import InvalidRequestError
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.protocol import Span
 
-__all__ = ["checked", "spans", "without_marker"]
+__all__ = ["checked", "fits_in_bytes", "spans", "without_marker"]
 
 
 def checked(text: object) -> str:
@@ -29,6 +30,18 @@ def checked(text: object) -> str:
             f"A text is not valid Unicode ({error.reason}). Remove or replace the surrogates."
         ) from None
     return text
+
+
+def fits_in_bytes(text: str, limit: int) -> bool:
+    """Return whether a text has at most this many bytes in UTF-8, also after any normalization of a tokenizer.
+
+    Example:
+        >>> fits_in_bytes("café", 5), fits_in_bytes("café", 6)  # é is decomposed
+        (False, True)
+    """
+    if len(text) > limit:
+        return False
+    return text.isascii() or len(unicodedata.normalize("NFKD", text).encode()) <= limit
 
 
 def spans(text: str, offsets: Iterable[Span], before: int) -> list[Span | None]:

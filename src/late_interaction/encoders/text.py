@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.encoders.batching import batches
+from late_interaction.encoders.by_name import NamedEncoder
 from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, probe
-from late_interaction.encoders.strings import checked, spans
+from late_interaction.encoders.lengths import max_tokens, set_lengths
+from late_interaction.encoders.strings import checked, fits_in_bytes, spans
 from late_interaction.encoders.turns import FairLock
 from late_interaction.errors import UnsupportedCheckpointError
 from late_interaction.forking import openmp_is_used
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["TextEncoder"]
 
 _BATCH_TOKENS = 8192
-_NO_LIMIT = 2**31 - 1  # tokens; some checkpoints set 1e30, which overflows in tokenizers
+_SPECIAL_TOKENS = 8  # more than a tokenizer adds at both ends, with the prefix of the first word
 
 
-class TextEncoder:
+class TextEncoder(NamedEncoder):
     """Encodes text with a `sentence_transformers.MultiVectorEncoder`.
 
     `load_encoder` creates one from a name. Construct one yourself to use a model that is already loaded.
@@ -40,15 +42,19 @@ class TextEncoder:
     * Text is always text: a string that looks like a URL or a file name is never fetched or opened.
     * White space at either end is removed, as in the training of the checkpoints.
     * Batches are bounded by tokens and formed of inputs of similar length.
+    * A text longer than the model reads is truncated; `truncated` says which are.
 
     Args:
         model: The model. Nothing else may use it at the same time.
         source: The name or path `load_encoder` can load the model from again; an index remembers it.
         revision: Branch, tag or commit of ``source``.
         batch_tokens: Maximum tokens of a batch, including padding. Bounds memory.
+        query_length: Tokens that are read of a query (see `load_encoder`); None for the model's own.
+        document_length: Tokens that are read of a document; None for the model's own.
 
     Raises:
         UnsupportedCheckpointError: The model does not declare its dimension.
+        InvalidRequestError: A length is not one that the model can have.
     """
 
     def __init__(
@@ -58,12 +64,18 @@ class TextEncoder:
         source: str | None = None,
         revision: str | None = None,
         batch_tokens: int = _BATCH_TOKENS,
+        query_length: int | None = None,
+        document_length: int | None = None,
     ) -> None:
+        lengths = {"query_length": query_length, "document_length": document_length}
+        self._lengths_given = {name: length for name, length in lengths.items() if length is not None}
+        set_lengths(model, source or type(model).__name__, **self._lengths_given)
         self.source = source
         self.revision = revision
         self._model = model
         self._batch_tokens = batch_tokens
         self._lock = FairLock()
+        self._counted: tuple[Task, list[str], list[int]] | None = None
         dim = model.get_embedding_dimension()
         if dim is None:
             raise UnsupportedCheckpointError(f"{source or model} does not declare the dimension of its vectors.")
@@ -91,6 +103,21 @@ class TextEncoder:
             "probe": probe(self.encode_queries([PROBE_TEXT])[0], self.encode_documents([PROBE_TEXT])[0]),
         }
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the keyword arguments with which `load_encoder` loads this encoder from its source."""
+        return dict(self._lengths_given)
+
+    @property
+    def query_length(self) -> int:
+        """Return how many tokens are read of a query, markers included."""
+        return max_tokens(self._model, "query")
+
+    @property
+    def document_length(self) -> int:
+        """Return how many tokens are read of a document, markers included."""
+        return max_tokens(self._model, "document")
+
     def encode_queries(self, texts: list[str]) -> list[NDArray[np.float32]]:
         """Return the token vectors of each query, (query tokens, dim) float32, L2-normalized, in the order given."""
         return self._encode(texts, "query")
@@ -101,6 +128,21 @@ class TextEncoder:
         A passage is truncated at the maximum length of the model.
         """
         return self._encode(texts, "document")
+
+    def truncated(self, texts: list[str], task: Task) -> list[int]:
+        """Return the positions of the texts that are longer than the model reads, in order.
+
+        Encoding the same texts next does not count their tokens again.
+        """
+        read = [self._read(text) for text in texts]
+        limit = max_tokens(self._model, task)
+        [around], _ = self._inputs([""], task)
+        surely_read = limit - len(around.encode()) - _SPECIAL_TOKENS
+        if all(fits_in_bytes(text, surely_read) for text in read):
+            return []  # a token has at least one byte
+        counts = self._counts(read, task)
+        self._counted = task, read, counts
+        return [position for position, count in enumerate(counts) if count > limit]
 
     def token_spans(self, text: str, task: Task) -> list[Span | None]:
         """Return the span of each vector in the text, in order; None for markers and query expansion.
@@ -167,19 +209,32 @@ class TextEncoder:
             return [1] * len(texts)
         transformer: Any = self._model[0]
         expansion = transformer.query_expansion if task == "query" else None
-        longest = transformer.query_length if task == "query" else transformer.document_length
-        prompt = self._model.prompts.get(task) or ""
+        shortest = expansion["length"] if expansion else 0
+        longest = max_tokens(self._model, task)
+        counted = self._counted  # read once, because another thread may replace it
+        self._counted = None
+        counts = counted[2] if counted is not None and counted[:2] == (task, texts) else self._counts(texts, task)
+        return [max(min(count, longest), shortest) for count in counts]
+
+    def _counts(self, texts: Sequence[str], task: Task) -> list[int]:
+        """Return the number of tokens of each text without truncation, with the prompt and markers."""
+        inputs, has_markers = self._inputs(texts, task)
         with self._lock:
             ids = self._model.tokenizer(
-                [prompt + text for text in texts],
-                truncation=True,
-                max_length=min(longest or transformer.max_seq_length or _NO_LIMIT, _NO_LIMIT),
+                inputs,
+                add_special_tokens=not has_markers,
+                truncation=False,
                 padding=False,
                 return_attention_mask=False,
                 return_token_type_ids=False,
+                verbose=False,  # it would warn about the texts that `truncated` names
             )["input_ids"]
-        shortest = expansion["length"] if expansion else 0
-        return [max(len(tokens), shortest) for tokens in ids]
+        return [len(tokens) for tokens in ids]
+
+    def _inputs(self, texts: Sequence[str], task: Task) -> tuple[list[str], bool]:
+        """Return what the tokenizer is given for these texts, and whether that has the markers at both ends."""
+        prompt = self._model.prompts.get(task) or ""
+        return [prompt + text for text in texts], False
 
 
 def _describe(module: Any) -> dict[str, Any]:

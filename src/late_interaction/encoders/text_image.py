@@ -15,7 +15,7 @@ from late_interaction.errors import InvalidRequestError
 from late_interaction.forking import openmp_is_used
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -42,9 +42,12 @@ class TextImageEncoder(TextEncoder, ImageReader):
         revision: Branch, tag or commit of ``source``.
         image_tokens_only: Of an image, keep only the vectors of patches, not those of the prompt and the markers.
         batch_pixels: Maximum pixels of a batch, as the model reads them. Much larger images count more. Bounds memory.
+        query_length: Tokens that are read of a query, as for `TextEncoder`.
+        document_length: Tokens that are read of a text document, as for `TextEncoder`.
 
     Raises:
-        InvalidRequestError: The model does not read images, or ``image_tokens_only`` is set and the model pools tokens.
+        InvalidRequestError: The model does not read images, or ``image_tokens_only`` is set and the model pools tokens,
+            or a length is not one that the model can have.
     """
 
     def __init__(
@@ -55,8 +58,12 @@ class TextImageEncoder(TextEncoder, ImageReader):
         revision: str | None = None,
         image_tokens_only: bool = False,
         batch_pixels: int = BATCH_PIXELS,
+        query_length: int | None = None,
+        document_length: int | None = None,
     ) -> None:
-        super().__init__(model, source=source, revision=revision)
+        super().__init__(
+            model, source=source, revision=revision, query_length=query_length, document_length=document_length
+        )
         if not model.supports("image"):
             raise InvalidRequestError(f"{source or model} reads no images. Use TextEncoder(model) for a text model.")
         if image_tokens_only and self._pools("document"):
@@ -65,6 +72,11 @@ class TextImageEncoder(TextEncoder, ImageReader):
         self._image_tokens_only = image_tokens_only
         self._batch_pixels = batch_pixels
         self._boxes = {}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the keyword arguments with which `load_encoder` loads this encoder from its source."""
+        return {**TextEncoder.options.fget(self), **ImageReader.options.fget(self)}  # type: ignore[attr-defined]
 
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
@@ -127,11 +139,22 @@ class TextImageEncoder(TextEncoder, ImageReader):
         return without_marker(super()._read(text), str(getattr(self._model.processor, "image_token", None) or ""))
 
     def _before(self, task: Task) -> int:
+        rendered = self._template(task)
+        return super()._before(task) if rendered is None else rendered.index(_PLACEHOLDER)
+
+    def _inputs(self, texts: Sequence[str], task: Task) -> tuple[list[str], bool]:
+        rendered = self._template(task)
+        if rendered is None:
+            return super()._inputs(texts, task)
+        return [rendered.replace(_PLACEHOLDER, text) for text in texts], True
+
+    def _template(self, task: Task) -> str | None:
+        """Return the chat template of the model with `_PLACEHOLDER` for the text; None if it has no template."""
         transformer: Any = self._model[0]
         if "message" not in transformer.modality_config:
-            return super()._before(task)
+            return None
         messages = transformer.input_formatter.to_message({"text": _PLACEHOLDER})
         if prompt := self._model.prompts.get(task):
             [messages] = transformer.input_formatter.prepend_prompt_to_messages([messages], prompt)
         rendered: str = self._model.processor.apply_chat_template(messages, tokenize=False, task=task)
-        return rendered.index(_PLACEHOLDER)
+        return rendered

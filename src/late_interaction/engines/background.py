@@ -80,18 +80,44 @@ class Background:
         Args:
             query_vectors: (query tokens, dim).
         """
-        documents = len(self.offsets) - 1
-        if not documents:
+        if not self._documents:
             return None
         if not len(query_vectors):
             return 0.0
+        greatest, bounds = self._greatest(query_vectors)
+        median: float = median_low(greatest.sum(axis=0).tolist())
+        return max(0.0, min(median, float(bounds.sum())))
+
+    def null_similarities(self, query_vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the greatest dot product that each query token has in an unrelated document, (query tokens,).
+
+        It is that of the median document of the sample, with the upper bounds of `null_score`; 0 if there are no
+        documents.
+
+        Args:
+            query_vectors: (query tokens, dim).
+        """
+        if not self._documents or not len(query_vectors):
+            return np.zeros(len(query_vectors), np.float32)
+        greatest, bounds = self._greatest(query_vectors)
+        median = np.sort(greatest, axis=1)[:, (self._documents - 1) // 2]
+        return np.asarray(np.minimum(median, bounds), np.float32)
+
+    @property
+    def _documents(self) -> int:
+        return len(self.offsets) - 1
+
+    def _greatest(self, query_vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the greatest dot product of each query token with each document, and upper bounds of unrelated ones.
+
+        Returns:
+            (query tokens, documents) and (query tokens,).
+        """
         dots = self._dots(query_vectors)
-        scores = np.maximum.reduceat(dots, self.offsets[:-1], axis=1).sum(axis=0)
-        median: float = median_low(scores.tolist())
         mean = dots.mean(axis=1)
-        by_chance = mean + _greatest_of(len(self.vectors) / documents) * dots.std(axis=1)
+        by_chance = mean + _greatest_of(len(self.vectors) / self._documents) * dots.std(axis=1)
         midpoint = (mean + (query_vectors @ query_vectors.T).max(axis=1)) / 2
-        return max(0.0, min(median, float(np.minimum(by_chance, midpoint).sum())))
+        return np.maximum.reduceat(dots, self.offsets[:-1], axis=1), np.minimum(by_chance, midpoint)
 
     def _dots(self, query_vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the dot products of query tokens with the tokens of the sample, (query tokens, tokens)."""

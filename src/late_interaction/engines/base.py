@@ -193,6 +193,11 @@ class Engine(ABC):
         """The directory of the index on this machine; None for an engine that is not in one."""
         return None
 
+    @property
+    def reopening(self) -> tuple[str, dict[str, Any]] | None:
+        """Location and settings with which `open_engine` opens it again, also in another process; None if it cannot."""
+        return None
+
     def info(self) -> dict[str, Any]:
         """Return size, layout and settings, as JSON values; ``engine``, ``documents`` and ``dim`` in every engine."""
         return {"engine": type(self).__name__, "documents": self.count(), "dim": self.dim}
@@ -283,8 +288,8 @@ class Engine(ABC):
         """Reclaim the space of deleted documents and merge what was added in small pieces."""
         raise unsupported(self, "compact")
 
-    def copy(self, path: str | os.PathLike[str]) -> None:
-        """Write a copy into another directory."""
+    def copy(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
+        """Write a copy into another directory; with ``replace``, in the place of an earlier copy."""
         raise unsupported(self, "copy")
 
     # Capability "sources".
@@ -306,10 +311,18 @@ class Engine(ABC):
         """Note that stored documents were read from this root."""
         raise unsupported(self, "sources")
 
-    def update_documents(self, documents: Iterable[Document], root: int | None) -> int:
+    def update_documents(
+        self, documents: Iterable[Document], root: int | None, *, stored_ids: Mapping[str, str] | None = None
+    ) -> int:
         """Replace text, metadata and page image of stored documents, keep their vectors, and return their number.
 
         For documents of which nothing that is encoded has changed. They are noted as read from this root.
+
+        Args:
+            documents: The documents, each id once.
+            root: The root.
+            stored_ids: The stored ids of documents that get another one, by the new id. Each stored id occurs once. A
+                stored document with a new id is deleted, unless it gets another id itself.
 
         Raises:
             UnknownIdError: The engine holds no document of an id. Nothing is changed.

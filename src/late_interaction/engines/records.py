@@ -32,11 +32,14 @@ class Record:
         vectors: (tokens, dim). A document of zero tokens is allowed and scores 0.
         root: The number of the root that the document was read from (see `late_interaction.ingestion`); None for
             documents that come from elsewhere.
+        truncated: Whether the text is longer than the encoder reads, so that the vectors stand for its beginning. An
+            engine that stores this counts such documents in `Engine.info`, as ``truncated_documents``.
     """
 
     document: Document
     vectors: NDArray[np.floating[Any]]
     root: int | None = None
+    truncated: bool = False
 
 
 @dataclass(frozen=True)

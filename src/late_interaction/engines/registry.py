@@ -21,18 +21,21 @@ class EngineEntry(NamedTuple):
     Attributes:
         module: The module of the class.
         schemes: What stands before the first ``:`` of a location. None for a path.
+        method: The class method that opens a location.
     """
 
     module: str
     schemes: tuple[str, ...] | None
+    method: str = "open"
 
 
 ENGINES: dict[str, EngineEntry] = {
-    "LocalEngine": EngineEntry("late_interaction.engines.local", None),
+    "LocalEngine": EngineEntry("late_interaction.engines.local", None, "open_shared"),
 }
 """By the name of the class."""
 
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # of two characters at least: one is a drive of Windows
+_SCHEME_IN_PATH = re.compile(_SCHEME.pattern + r"([\\/]|$)")  # what `Path` makes of an address
 
 
 def engine_class(name: str) -> type[Any]:
@@ -45,19 +48,30 @@ def open_engine(location: str | os.PathLike[str], **settings: Any) -> Engine:
     """Open the engine of a location.
 
     Args:
-        location: The path of a directory, or the address of a server.
-        **settings: Passed to the ``open`` of the engine's class.
+        location: The path of a directory, or the address of a server, which has a scheme before its first colon.
+        **settings: Passed to the method that opens it.
 
     Raises:
         InvalidRequestError: No engine has the scheme of the address.
     """
-    scheme = _SCHEME.match(location) if isinstance(location, str) else None
+    scheme = _scheme_of(location)
     for name, entry in ENGINES.items():
-        if scheme is None if entry.schemes is None else scheme is not None and scheme[1] in entry.schemes:
-            engine: Engine = engine_class(name).open(location, **settings)
+        if scheme is None if entry.schemes is None else scheme in entry.schemes:
+            engine: Engine = getattr(engine_class(name), entry.method)(location, **settings)
             return engine
-    known = sorted(f"{one}://" for entry in ENGINES.values() for one in entry.schemes or ())
+    known = sorted(f"{one}:" for entry in ENGINES.values() for one in entry.schemes or ())
+    name = os.fspath(location)
     raise InvalidRequestError(
-        f"No engine opens {os.fspath(location)!r}. Give the path of a directory"
-        f"{''.join(f', or an address with {one}' for one in known)}."
+        f"No engine opens {name!r}: it begins with {f'{scheme}:'!r}, as an address. Give the path of a directory"
+        f"{''.join(f', or an address with {one}' for one in known)}. For a directory of this name: {f'./{name}'!r}."
     )
+
+
+def _scheme_of(location: object) -> str | None:
+    """Return what stands before the first colon of an address, in lower case; None for a path."""
+    if isinstance(location, str):
+        found = _SCHEME.match(location)
+    else:  # not an address, unless `Path` was given one
+        name = os.fspath(location) if isinstance(location, os.PathLike) else None
+        found = _SCHEME_IN_PATH.match(name) if isinstance(name, str) else None
+    return None if found is None else found[1].lower()

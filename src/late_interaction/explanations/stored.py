@@ -12,7 +12,8 @@ from late_interaction.engines.background import Background
 from late_interaction.engines.base import require
 from late_interaction.errors import ImageUnavailableError, MissingEncoderError, UnknownIdError
 from late_interaction.explanations.centering import Centering
-from late_interaction.explanations.patches import explain_page
+from late_interaction.explanations.heat import Range
+from late_interaction.explanations.patches import PageExplanation, explain_page, on_one_scale
 from late_interaction.explanations.words import explain
 from late_interaction.retrieval.queries import query_vectors
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from late_interaction.encoders.protocol import Encoder
     from late_interaction.engines.base import Engine
     from late_interaction.engines.records import Record
-    from late_interaction.explanations.patches import PageExplanation
     from late_interaction.explanations.words import Explanation
 
 __all__ = ["explain_many", "explain_stored"]
@@ -40,8 +40,8 @@ def explain_stored(
         records = engine.records([document_id])
         if not records:
             raise UnknownIdError(f"The index does not contain a document {document_id!r}.")
-        centering = Centering(engine.background())
-    return _explain(load_encoder(), query, records, centering)[document_id]
+        background = engine.background()
+    return _explain(load_encoder(), query, records, background)[document_id]
 
 
 def explain_many(
@@ -50,12 +50,12 @@ def explain_many(
     """Explain stored documents, by id. See `Index.explain_many`."""
     require(engine, "vectors")
     with engine.one_state(short=True):
-        records, centering = engine.records(ids), Centering(engine.background())
-    return _explain(load_encoder(), query, records, centering, leave_out_lost=True)
+        records, background = engine.records(ids), engine.background()
+    return _explain(load_encoder(), query, records, background, leave_out_lost=True)
 
 
 def _explain(
-    encoder: Encoder, query: str, records: Mapping[str, Record], centering: Centering, *, leave_out_lost: bool = False
+    encoder: Encoder, query: str, records: Mapping[str, Record], background: Background, *, leave_out_lost: bool = False
 ) -> dict[str, Explanation | PageExplanation]:
     """Return, by id, which words or patches of each document each query word matches.
 
@@ -63,7 +63,8 @@ def _explain(
         encoder: The encoder that produced the vectors.
         query: The query.
         records: Documents with their vectors, by id.
-        centering: Removes what the vectors of the index have in common; for texts.
+        background: A sample of the index's documents, from which the texts' common part and the similarities that
+            unrelated pages have are known.
         leave_out_lost: Leave out pages whose image is needed but unavailable, and documents with vectors that the
             encoder did not make, instead of raising.
 
@@ -78,8 +79,9 @@ def _explain(
     query_spans = token_spans(query, "query") if len(vectors_of_query) else []
     # A pooled vector stands for several tokens, so the document is encoded again without pooling.
     unpooled: Any = encoder if isinstance(encoder, ReducedEncoder) and encoder.pooling > 1 else None
+    centering = Centering(background)
     centered_query = centering(vectors_of_query)
-    of_pages = None
+    of_pages: _SimilaritiesOfPages | None = None
     explained: dict[str, Explanation | PageExplanation] = {}
     for record in records.values():
         document = record.document
@@ -120,24 +122,39 @@ def _explain(
                 continue
             raise MissingEncoderError(problem)
         if of_pages is None:
-            of_pages = _centering_of_pages(encoder)
+            of_pages = _SimilaritiesOfPages(encoder, vectors_of_query, background)
         explained[document.id] = explain_page(
             query,
             document,
-            of_pages(vectors_of_query) @ of_pages(vectors).T,
+            of_pages(vectors),
             query_spans,
             encoder.patch_boxes(size),
+            of_pages.limits,
             score=_maxsim(vectors_of_query, vectors),
         )
-    return explained
+    pages = on_one_scale([page for page in explained.values() if isinstance(page, PageExplanation)])
+    return explained | {page.document.id: page for page in pages}
 
 
-def _centering_of_pages(encoder: Encoder) -> Centering:
-    """Return what removes the common part of the encoder's queries.
+class _SimilaritiesOfPages:
+    """Similarities of a query's token vectors with page vectors, without the common part of the encoder's queries.
 
     What pages have in common is mostly their content: the color of the paper. A query may ask for it.
+
+    Attributes:
+        limits: The similarities of unrelated pages, and of the query with itself.
     """
-    return Centering(Background.of(query_vectors(encoder, PROBE_QUERIES), encoder.dim))
+
+    def __init__(self, encoder: Encoder, vectors_of_query: NDArray[np.float32], background: Background) -> None:
+        self._centering = Centering(Background.of(query_vectors(encoder, PROBE_QUERIES), encoder.dim))
+        self._query = self._centering(vectors_of_query)
+        unrelated = Background(self._centering(background.vectors), background.offsets)
+        identity = (self._query @ self._query.T).max(axis=1, initial=0)
+        self.limits = Range(unrelated.null_similarities(self._query), identity)
+
+    def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the similarities, (query tokens, vectors)."""
+        return np.asarray(self._query @ self._centering(vectors).T)
 
 
 def _maxsim(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> float:

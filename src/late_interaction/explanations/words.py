@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import InvalidRequestError
+from late_interaction.explanations.markup import ascii_html
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document
     from late_interaction.encoders.protocol import Span
+    from late_interaction.explanations.regions import PageRegion
 
 __all__ = ["Explanation", "MatchSpan", "explain", "word_around"]
 
@@ -79,7 +81,7 @@ class Explanation:
         return dict(merged)
 
     def to_html(self) -> str:
-        """Return the text as self-contained HTML, with matched words highlighted by similarity. All text is escaped."""
+        """Return the text as self-contained HTML in ASCII, with matched words highlighted. All text is escaped."""
         parts = []
         at = 0
         for (start, end), similarity in self.highlights().items():
@@ -91,7 +93,7 @@ class Explanation:
             )
             at = end
         parts.append(html.escape(self.text[at:]))
-        return (
+        return ascii_html(
             f'<figure class="late-interaction"><figcaption><b>{html.escape(self.query)}</b> '
             f"<small>{html.escape(self.document.id)} · {self.score:.2f}</small></figcaption>"
             f'<p style="white-space: pre-wrap">{"".join(parts)}</p></figure>'
@@ -106,6 +108,29 @@ class Explanation:
         raise InvalidRequestError(
             f"{self.document.id!r} is a text, and only pages have heatmaps. Call to_html() to highlight its words."
         )
+
+    def boxes(self) -> tuple[PageRegion, ...]:
+        """Raise an error, because only page images have regions.
+
+        Raises:
+            InvalidRequestError: Always.
+        """
+        raise InvalidRequestError(
+            f"{self.document.id!r} is a text, and only pages have boxes and crops. Use spans, the words that match and "
+            "where they are in the text."
+        )
+
+    def crops(self) -> list[Image]:
+        """Raise an error, as `boxes` does.
+
+        Raises:
+            InvalidRequestError: Always.
+        """
+        self.boxes()
+        return []
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.query!r}, {self.document.id!r}, score={self.score:.4f}, spans={self.spans!r})"
 
     def _repr_html_(self) -> str:
         return self.to_html()

@@ -12,12 +12,27 @@ A filter is a dict of fields and conditions, similar to MongoDB's::
 * ``$ne``, ``$nin`` and ``$not`` are plain negations, so they also match documents without the field.
 * ``{"field": None}`` matches null and a missing field.
 * ``$contains`` is Python's ``in``: a substring of a string, or an element of a list.
+* ``{"$text": {"$contains": "Nile"}}`` asks for a substring of the document's text, and ``$not_contains`` for its
+  absence. Upper and lower case are different. The text is `Document.text`, which for a page is the text on it.
+* Operands may be what metadata may be: a `datetime` is compared with stored dates, for example (see `Document`).
 
 Every function that accepts a filter also accepts a syntax tree. A tree can express conditions that a dict cannot, for
 example one that ignores the elements of lists. Filters of other libraries are translated to trees.
 """
 
-from late_interaction.filters.ast import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not, Where
+from late_interaction.filters.ast import (
+    AllOf,
+    AnyOf,
+    Compare,
+    Contains,
+    Exists,
+    FieldValue,
+    Filter,
+    In,
+    Not,
+    TextContains,
+    Where,
+)
 from late_interaction.filters.evaluate import field_values, matches
 from late_interaction.filters.folding import check_restricting, is_always_true
 from late_interaction.filters.operators import OPERATORS, operators_of
@@ -34,6 +49,7 @@ __all__ = [
     "Filter",
     "In",
     "Not",
+    "TextContains",
     "Where",
     "check_restricting",
     "field_values",

@@ -7,7 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["AllOf", "AnyOf", "Compare", "Contains", "Exists", "FieldValue", "Filter", "In", "Not", "Where"]
+__all__ = [
+    "AllOf",
+    "AnyOf",
+    "Compare",
+    "Contains",
+    "Exists",
+    "FieldValue",
+    "Filter",
+    "In",
+    "Not",
+    "TextContains",
+    "Where",
+]
 
 Kind: TypeAlias = Literal["null", "bool", "number", "string", "json"]
 
@@ -92,6 +104,13 @@ class Exists:
 
 
 @dataclass(frozen=True)
+class TextContains:
+    """The text of the document has this substring (``$text``), case-sensitive."""
+
+    substring: str
+
+
+@dataclass(frozen=True)
 class AllOf:
     """Every clause is true (``$and``, and the entries of one dict). True if there are no clauses."""
 
@@ -112,5 +131,5 @@ class Not:
     clause: Filter
 
 
-Filter: TypeAlias = In | Compare | Contains | Exists | AllOf | AnyOf | Not
+Filter: TypeAlias = In | Compare | Contains | Exists | TextContains | AllOf | AnyOf | Not
 Where: TypeAlias = Mapping[str, Any] | Filter

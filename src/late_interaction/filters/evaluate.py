@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.filters.ast import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not
+from late_interaction.errors import InvalidFilterError
+from late_interaction.filters.ast import (
+    AllOf,
+    AnyOf,
+    Compare,
+    Contains,
+    Exists,
+    FieldValue,
+    Filter,
+    In,
+    Not,
+    TextContains,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,22 +50,35 @@ def _walk(path: str, value: object) -> Iterator[tuple[str, FieldValue]]:
                     yield from _walk(f"{path}.{key}", inner)
 
 
-def matches(clause: Filter, metadata: Mapping[str, Any]) -> bool:
-    """Return whether a document with this metadata matches the filter. Every engine must give the same result."""
+def matches(clause: Filter, metadata: Mapping[str, Any], text: str | None = None) -> bool:
+    """Return whether a document with this metadata and text matches the filter. Every engine must give the same result.
+
+    Args:
+        clause: The filter.
+        metadata: The metadata of the document.
+        text: Its text; may be left out for a filter without ``$text``.
+
+    Raises:
+        InvalidFilterError: The filter has ``$text``, and there is no text.
+    """
     fields: dict[str, list[FieldValue]] = {}
     for path, value in field_values(metadata):
         fields.setdefault(path, []).append(value)
-    return _holds(clause, fields)
+    return _holds(clause, fields, text)
 
 
-def _holds(clause: Filter, fields: Mapping[str, list[FieldValue]]) -> bool:
+def _holds(clause: Filter, fields: Mapping[str, list[FieldValue]], text: str | None) -> bool:
     match clause:
         case AllOf(clauses):
-            return all(_holds(part, fields) for part in clauses)
+            return all(_holds(part, fields, text) for part in clauses)
         case AnyOf(clauses):
-            return any(_holds(part, fields) for part in clauses)
+            return any(_holds(part, fields, text) for part in clauses)
         case Not(part):
-            return not _holds(part, fields)
+            return not _holds(part, fields, text)
+        case TextContains(substring):
+            if text is None:
+                raise InvalidFilterError("The filter has $text, and only metadata was given. Pass the text, too.")
+            return substring in text
         case Exists(field):
             return field in fields
         case In(field, operands, elements):

@@ -6,7 +6,18 @@ import reprlib
 from typing import TYPE_CHECKING, TypeAlias
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.filters.ast import AllOf, AnyOf, Contains, Exists, FieldValue, Filter, In, Not, Where
+from late_interaction.filters.ast import (
+    AllOf,
+    AnyOf,
+    Contains,
+    Exists,
+    FieldValue,
+    Filter,
+    In,
+    Not,
+    TextContains,
+    Where,
+)
 from late_interaction.filters.evaluate import matches
 from late_interaction.filters.parse import parse
 
@@ -22,11 +33,11 @@ _Literal: TypeAlias = tuple[Filter, bool]
 def is_always_true(clause: Filter) -> bool:
     """Return True only if every document matches the filter.
 
-    This recognizes empty filters, ``$in`` and ``$nin`` with an empty list, and ``$and``, ``$or`` and ``$not`` of any
-    depth. In an ``$or``, it also recognizes a clause and its negation, ``$nin`` and an ``$in`` of at least the same
-    values, and ``{"$exists": True}`` and a condition that a missing field satisfies. Other conditions on the same field
-    are not compared, so a few filters that match every document return False, for example
-    ``{"$or": [{"$not": {"a": {"$gt": 1}}}, {"a": {"$gt": 0}}]}``.
+    This recognizes empty filters, ``$in`` and ``$nin`` with an empty list, ``$text`` with an empty string, and
+    ``$and``, ``$or`` and ``$not`` of any depth. In an ``$or``, it also recognizes a clause and its negation, ``$nin``
+    and an ``$in`` of at least the same values, and ``{"$exists": True}`` and a condition that a missing field
+    satisfies. Other conditions on the same field are not compared, so a few filters that match every document return
+    False, for example ``{"$or": [{"$not": {"a": {"$gt": 1}}}, {"a": {"$gt": 0}}]}``.
 
     Example:
         >>> is_always_true(AnyOf((Exists("a"), Not(Exists("a")))))
@@ -68,6 +79,8 @@ def _is_true(clause: Filter, matching: bool) -> bool:  # noqa: FBT001
             return not matching and all(_always(part, matching=False) for part in parts)
         case In(_, ()):
             return not matching
+        case TextContains(""):
+            return matching
         case Contains(_, operand, elements=False) if operand.kind != "string":
             return not matching
         case In(field) | Contains(field) | Exists(field) if field.startswith("_"):
@@ -85,7 +98,7 @@ def _cover_everything(literals: set[_Literal]) -> bool:
     for clause, matching in literals:
         if (clause, not matching) in literals:
             return True
-        if isinstance(clause, (AllOf, AnyOf, Not)):
+        if isinstance(clause, (AllOf, AnyOf, Not, TextContains)):
             continue
         if (Exists(clause.field), True) in literals and matches(clause, {}) is matching:
             return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from late_interaction.filters.ast import AllOf, AnyOf, Compare, Contains, Exists, In, Not
+from late_interaction.filters.ast import AllOf, AnyOf, Compare, Contains, Exists, In, Not, TextContains
 
 if TYPE_CHECKING:
     from late_interaction.filters.ast import Filter
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 __all__ = ["OPERATORS", "operators_of"]
 
 OPERATORS = frozenset(
-    {"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$contains", "$exists", "$and", "$or", "$not"}
+    {"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$contains", "$exists", "$text", "$and", "$or", "$not"}
 )
 """All operators that `operators_of` can return."""
 
-_NEGATED = {"$eq": "$ne", "$in": "$nin", "$exists": "$exists"}
+_NEGATED = {"$eq": "$ne", "$in": "$nin", "$exists": "$exists", "$text": "$text"}
 
 
 def operators_of(clause: Filter) -> frozenset[str]:
@@ -38,9 +38,11 @@ def operators_of(clause: Filter) -> frozenset[str]:
             return frozenset({"$contains"})
         case Exists():
             return frozenset({"$exists"})
+        case TextContains():
+            return frozenset({"$text"})
         case Not(negated):
             operators = operators_of(negated)
-            if isinstance(negated, (In, Exists)):
+            if isinstance(negated, (In, Exists, TextContains)):
                 return frozenset(_NEGATED[operator] for operator in operators)
             return operators | {"$not"}
         case AllOf(clauses) | AnyOf(clauses):

@@ -5,11 +5,26 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from late_interaction.errors import InvalidDocumentError, InvalidFilterError
-from late_interaction.filters.ast import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not
-from late_interaction.validation import check_string, plain_json
+from late_interaction.filters.ast import (
+    AllOf,
+    AnyOf,
+    Compare,
+    Contains,
+    Exists,
+    FieldValue,
+    Filter,
+    In,
+    Not,
+    TextContains,
+)
+from late_interaction.json_values import json_value
+from late_interaction.validation import check_string, did_you_mean, plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +56,8 @@ def _parse(where: object, depth: int) -> Filter:
     if depth > _MAX_DEPTH:
         raise InvalidFilterError(f"The filter is nested more than {_MAX_DEPTH} levels deep.")
     clauses: list[Filter] = []
-    for key, operand in where.items():
+    for given, operand in where.items():
+        key = given.value if isinstance(given, Enum) else given
         if not isinstance(key, str):
             raise InvalidFilterError(f"A field must be a string, not {key!r}.")
         if key in ("$and", "$or"):
@@ -51,13 +67,52 @@ def _parse(where: object, depth: int) -> Filter:
             clauses.append(AllOf(parts) if key == "$and" else AnyOf(parts))
         elif key == "$not":
             clauses.append(Not(_parse(operand, depth + 1)))
+        elif key == "$text":
+            clauses.append(_parse_text(operand))
         elif key.startswith("$"):
             raise InvalidFilterError(
-                f"Unknown operator {key!r}. Allowed here: a field name, $and, $or and $not. "
-                f"Allowed inside a field: {', '.join(_OPERATORS)} and $not."
+                f"Unknown operator {key!r}.{did_you_mean(key, _LOGICAL)} Allowed here: a field name, "
+                f"{', '.join(_LOGICAL)}. Allowed inside a field: {', '.join(_OPERATORS)} and $not."
             )
         else:
+            _check_logical(key, operand)
             clauses.append(_parse_field(key, operand, depth + 1))
+    return clauses[0] if len(clauses) == 1 else AllOf(tuple(clauses))
+
+
+def _check_logical(key: str, operand: object) -> None:
+    """Refuse ``and``, ``or`` and ``not`` over filters: without ``$`` they would be the names of fields.
+
+    Raises:
+        InvalidFilterError: The operand is a filter, or a list of filters.
+    """
+    if key == "not":
+        is_filter = isinstance(operand, Mapping) and not any(str(name).startswith("$") for name in operand)
+    else:
+        is_filter = isinstance(operand, (list, tuple)) and all(isinstance(part, Mapping) for part in operand)
+    if key in ("and", "or", "not") and operand and is_filter:
+        raise InvalidFilterError(
+            f"Operators begin with '$': write '${key}' instead of {key!r}. To ask for a field of this name, write "
+            f"{{{key!r}: {{'$eq': …}}}}."
+        )
+
+
+def _parse_text(condition: object) -> Filter:
+    """Parse the condition of ``$text``."""
+    allowed = 'Allowed: {"$contains": "…"} and {"$not_contains": "…"}.'
+    if not isinstance(condition, Mapping) or not condition:
+        raise InvalidFilterError(f"$text takes a condition on the text, not {reprlib.repr(condition)}. {allowed}")
+    clauses: list[Filter] = []
+    for operator, operand in condition.items():
+        if operator not in ("$contains", "$not_contains"):
+            hint = did_you_mean(operator, ("$contains", "$not_contains"))
+            raise InvalidFilterError(f"Unknown operator {operator!r} for $text.{hint} {allowed}")
+        try:
+            check_string(operand, f"{operator} of $text")
+        except InvalidDocumentError as error:
+            raise InvalidFilterError(str(error)) from None
+        contains = TextContains(str.__str__(operand))
+        clauses.append(contains if operator == "$contains" else Not(contains))
     return clauses[0] if len(clauses) == 1 else AllOf(tuple(clauses))
 
 
@@ -70,26 +125,35 @@ def _parse_field(field: str, condition: object, depth: int) -> Filter:
         raise InvalidFilterError(f"The field {field!r} begins with '_', so it is stored but cannot be filtered.")
     if depth > _MAX_DEPTH:
         raise InvalidFilterError(f"The filter is nested more than {_MAX_DEPTH} levels deep.")
-    operators = isinstance(condition, Mapping) and any(str(key).startswith("$") for key in condition)
-    if not operators:
+    if not isinstance(condition, Mapping):
+        return In(field, (_operand(field, "$eq", condition),))
+    if not any(str(key).startswith("$") for key in condition):
+        if condition and all(f"${key}" in _CONDITIONS for key in condition):
+            meant, as_dict = {f"${key}": operand for key, operand in condition.items()}, {"$eq": condition}
+            raise InvalidFilterError(
+                f"Operators begin with '$': write {reprlib.repr({field: meant})}. To ask for a dict with these keys, "
+                f"write {reprlib.repr({field: as_dict})}."
+            )
         return In(field, (_operand(field, "$eq", condition),))
     clauses: list[Filter] = []
-    for operator, operand in condition.items():  # type: ignore[attr-defined]  # a Mapping, checked above
+    for operator, operand in condition.items():
         if operator == "$not":
             clauses.append(Not(_parse_field(field, operand, depth + 1)))
         elif operator in _OPERATORS:
             clauses.append(_OPERATORS[operator](field, operator, operand))
         else:
             raise InvalidFilterError(
-                f"Unknown operator {operator!r} for the field {field!r}. Allowed: {', '.join(_OPERATORS)} and $not."
+                f"Unknown operator {operator!r} for the field {field!r}.{did_you_mean(operator, _CONDITIONS)} "
+                f"Allowed: {', '.join(_CONDITIONS)}."
             )
     return clauses[0] if len(clauses) == 1 else AllOf(tuple(clauses))
 
 
-def _operand(field: str, operator: str, value: object) -> FieldValue:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return FieldValue("number", _comparable(field, operator, value))
+def _operand(field: str, operator: str, given: object) -> FieldValue:
     try:
+        value = json_value(given, "the operand")
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return FieldValue("number", _comparable(field, operator, value))
         return FieldValue.of(plain_json(value, "the operand"))
     except InvalidDocumentError as error:  # no document can contain it
         raise InvalidFilterError(f"{operator} of the field {field!r}: {error}") from None
@@ -107,7 +171,7 @@ def _comparable(field: str, operator: str, number: float) -> float:
 
 
 def _operands(field: str, operator: str, value: object) -> tuple[FieldValue, ...]:
-    if not isinstance(value, (list, tuple, set, frozenset)):
+    if not isinstance(value, (list, tuple, set, frozenset, np.ndarray)):
         raise InvalidFilterError(f"{operator} of the field {field!r} takes a list, not {reprlib.repr(value)}.")
     return tuple(_operand(field, operator, item) for item in value)
 
@@ -147,3 +211,6 @@ _OPERATORS: dict[str, Callable[[str, str, object], Filter]] = {
     "$contains": lambda field, operator, value: Contains(field, _operand(field, operator, value)),
     "$exists": _parse_exists,
 }
+
+_CONDITIONS = (*_OPERATORS, "$not")
+_LOGICAL = ("$and", "$or", "$not", "$text")

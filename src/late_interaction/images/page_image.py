@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import ImageUnavailableError
+from late_interaction.images.page_files import PageFiles
 from late_interaction.images.pdf import open_pdf, rendered_size
 from late_interaction.images.pictures import from_bytes, from_memory, open_frames, pixel_digest, to_thumbnail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import TypeAlias
 
     from PIL.Image import Image
 
     ViewedSize: TypeAlias = Callable[[float, float], tuple[int, int]]
 
-__all__ = ["PageImage", "file_digest"]
+__all__ = ["PageImage", "file_digest", "load_pages"]
 
 _DISPLAY_SCALE = 2.0  # pixels per point of a page rendered for people: 144 dpi
 _OVERSAMPLING = 1.25  # for models, whose processor then resizes the page: A4 at 100 dpi for 768 patches
@@ -126,9 +127,8 @@ class PageImage:
     @property
     def thumbnail(self) -> bytes | None:
         """Return the thumbnail as a WebP file, made at the first call; None without a thumbnail."""
-        if self.has_thumbnail and self._thumbnail is None:
-            object.__setattr__(self, "_thumbnail", to_thumbnail(self._original(None)))  # the dataclass is frozen
-        return self._thumbnail
+        with PageFiles() as files:
+            return self._made_thumbnail(files)
 
     def load(self, viewed_size: ViewedSize | None = None) -> Image:
         """Return the image, RGB and upright: from memory or the file, otherwise the thumbnail.
@@ -141,12 +141,8 @@ class PageImage:
         Raises:
             ImageUnavailableError: The file is missing, has changed or cannot be read, and there is no thumbnail.
         """
-        try:
-            return self._original(viewed_size)
-        except ImageUnavailableError:
-            if self._thumbnail is None:
-                raise
-            return from_bytes(self._thumbnail)
+        with PageFiles() as files:
+            return self._loaded(viewed_size, files)
 
     def loaded_size(self, viewed_size: ViewedSize) -> tuple[int, int]:
         """Return the width and height in pixels of the image that `load` returns for a model, without loading it."""
@@ -154,7 +150,20 @@ class PageImage:
             return rendered_size((self.width, self.height), self._scale(viewed_size))
         return int(self.width), int(self.height)
 
-    def _original(self, viewed_size: ViewedSize | None) -> Image:
+    def _loaded(self, viewed_size: ViewedSize | None, files: PageFiles) -> Image:
+        try:
+            return self._original(viewed_size, files)
+        except ImageUnavailableError:
+            if self._thumbnail is None:
+                raise
+            return from_bytes(self._thumbnail)
+
+    def _made_thumbnail(self, files: PageFiles) -> bytes | None:
+        if self.has_thumbnail and self._thumbnail is None:
+            object.__setattr__(self, "_thumbnail", to_thumbnail(self._original(None, files)))  # the dataclass is frozen
+        return self._thumbnail
+
+    def _original(self, viewed_size: ViewedSize | None, files: PageFiles) -> Image:
         if self._pixels is not None:
             return self._pixels.copy()
         if self.path is None:
@@ -162,14 +171,29 @@ class PageImage:
         if file_digest(self.path) != self.digest:
             raise ImageUnavailableError(self.path, "the file has changed since it was indexed; index it again")
         if not _is_pdf(self.path):
-            with open_frames(self.path) as frames:
-                return frames.load(self.page)
-        with open_pdf(self.path) as pdf:
-            return pdf.render(self.page, _DISPLAY_SCALE if viewed_size is None else self._scale(viewed_size))
+            return files.frames(self.path).load(self.page)
+        scale = _DISPLAY_SCALE if viewed_size is None else self._scale(viewed_size)
+        return files.pdf(self.path).render(self.page, scale)
 
     def _scale(self, viewed_size: ViewedSize) -> float:
         width, height = viewed_size(self.width, self.height)
         return _OVERSAMPLING * max(width / self.width, height / self.height)
+
+
+def load_pages(pages: Iterable[PageImage], viewed_size: ViewedSize) -> list[Image]:
+    """Return the images as `PageImage.load` does for a model, with one opening for consecutive pages of a file.
+
+    Thumbnails that an index is to store are made at the same opening.
+
+    Raises:
+        ImageUnavailableError: As for `PageImage.load`.
+    """
+    images = []
+    with PageFiles() as files:
+        for page in pages:
+            images.append(page._loaded(viewed_size, files))
+            page._made_thumbnail(files)
+    return images
 
 
 def _is_length(value: object) -> bool:

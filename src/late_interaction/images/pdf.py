@@ -6,8 +6,10 @@ everything that PDFium opens is closed under the mutex, never by the garbage col
 
 from __future__ import annotations
 
+import logging
 import math
 import os
+import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Pdf", "open_pdf", "rendered_size"]
 
 _pdfium = Mutex()  # reentrant: the garbage collector may close an unused reader while its thread holds it
+_passwords: dict[str, str] = {}  # by absolute path, for the page images that are loaded after their file was read
 _MAX_PIXELS = 40_000_000  # of a rendered page: 120 MB as RGB
 _MAX_SIDE = 20_000  # pixels, of a rendered page
 
@@ -86,11 +89,16 @@ class Pdf:
 
 
 @contextmanager
-def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
+def open_pdf(path: str | os.PathLike[str], password: str | None = None) -> Iterator[Pdf]:
     """Open a PDF for reading.
 
+    Args:
+        path: The file.
+        password: Its password, which this process remembers for the file if it is right. It is not stored.
+
     Raises:
-        ImageUnavailableError: The file is missing, encrypted, damaged, not a PDF, or has no pages.
+        ImageUnavailableError: The file is missing, encrypted with another password, damaged, not a PDF, or has no
+            pages.
         OptionalDependencyError: pypdfium2 is not installed.
     """
     require("pypdfium2", package="pypdfium2", feature="Reading PDFs", extra="pages")
@@ -98,20 +106,24 @@ def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
     import pypdfium2
 
     name = os.fspath(path)
+    place = os.path.abspath(name)  # noqa: PTH100  # resolve() would follow links
+    known = _passwords.get(place) if password is None else password
     try:
         with Path(name).open("rb"):  # unlike PDFium, its error says why a file cannot be read
             pass
         with _pdfium:
             pypdfium2.raw.FPDF_LoadMemDocument(b"", 0, None)  # clears the last error, which may be of another file
-            document = pypdfium2.PdfDocument(name)
+            document = pypdfium2.PdfDocument(name, password=known)
     except FileNotFoundError:
         raise ImageUnavailableError(name, "the file does not exist") from None
     except (OSError, ValueError) as error:  # ValueError: the name has a NUL
         raise ImageUnavailableError(name, getattr(error, "strerror", None) or str(error)) from None
     except pypdfium2.PdfiumError as error:
-        raise ImageUnavailableError(name, _reason(error)) from None
+        raise ImageUnavailableError(name, _reason(error, known)) from None
+    if password is not None:
+        _passwords[place] = password
     try:
-        with _pdfium:
+        with _pdfium, _no_advice_on_builds():
             pages = len(document)
             if pages:
                 document.init_forms()  # otherwise the content of form fields is not rendered
@@ -121,6 +133,26 @@ def open_pdf(path: str | os.PathLike[str]) -> Iterator[Pdf]:
     finally:
         with _pdfium:
             document.close()
+
+
+@contextmanager
+def _no_advice_on_builds() -> Iterator[None]:
+    """Drop what pypdfium2 logs in this thread inside the block.
+
+    For each form in XFA it advises to compile another PDFium. The fields are drawn without it, from the other
+    description of the form that such a file has.
+    """
+    thread = threading.get_ident()
+
+    def of_another_thread(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger = logging.getLogger("pypdfium2._helpers.document")
+    logger.addFilter(of_another_thread)
+    try:
+        yield
+    finally:
+        logger.removeFilter(of_another_thread)
 
 
 def rendered_size(size: tuple[float, float], scale: float) -> tuple[int, int]:
@@ -154,10 +186,12 @@ def _cleaned(text: str) -> str:
     return text.encode("utf-8", "ignore").decode().strip()
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, password: str | None) -> str:
     from pypdfium2 import raw
 
     # Older releases of pypdfium2 have no error code.
     if getattr(error, "err_code", None) in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY) or "assword" in str(error):
-        return "it is encrypted; save it without a password first"
+        if password is not None:
+            return "it is encrypted, and the password is wrong"
+        return "it is encrypted; read it with its password, or save it without one (an index stores no passwords)"
     return "it is not a PDF, or is damaged"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import ImageUnavailableError
@@ -78,9 +79,12 @@ def open_frames(file: str | os.PathLike[str] | io.BytesIO) -> Iterator[Frames]:
     import PIL.Image
 
     name = "An image" if isinstance(file, io.BytesIO) else str(file)
-    with _explained(name):
-        image = PIL.Image.open(file, formats=_FORMATS)
-    with image:  # outside `_explained`, which is for errors of Pillow, not of the caller's block
+    with ExitStack() as opened:
+        with _explained(name):
+            # Not by its name: Pillow would map the file, and then misread gray TIFFs that lie on their side.
+            stream = file if isinstance(file, io.BytesIO) else opened.enter_context(Path(file).open("rb"))
+            image = opened.enter_context(PIL.Image.open(stream, formats=_FORMATS))
+        # Outside `_explained`, which is for errors of Pillow, not of the caller's block.
         _check_size(name, image)
         yield Frames(name, image)
 

@@ -1,5 +1,6 @@
-"""Bring an index up to date with a stream of passages, as the command line does with folders."""
+"""Bring an index up to date with the passages of files, or with a stream of documents, as the command line does."""
 
+from late_interaction.ingestion.streaming import add_stream
 from late_interaction.ingestion.updating import Changes, update
 
-__all__ = ["Changes", "update"]
+__all__ = ["Changes", "add_stream", "update"]

@@ -19,7 +19,7 @@ from late_interaction.documents import Document
 from late_interaction.errors import CorruptIndexError, InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from late_interaction.engines import Engine
 
@@ -69,12 +69,17 @@ class Root:
 class Roots:
     """The roots of an index that have documents, and new roots.
 
+    Args:
+        engine: The engine of the index.
+        dry_run: Write nothing.
+
     Raises:
         CorruptIndexError: The roots stored in the index are damaged.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, dry_run: bool = False) -> None:
         self._engine = engine
+        self._dry_run = dry_run
         self._folder = None if engine.path is None else Path(os.path.realpath(engine.path.parent))
         # Ignore roots without documents, which a run leaves if it fails before its first commit.
         self._roots = {root.number: root for root, _ in self._read() if any(engine.scan(root=root.number, fields=()))}
@@ -103,7 +108,7 @@ class Roots:
 
     def record(self) -> None:
         """Write new roots to the index. Call this before adding documents that refer to them."""
-        if self._has_new:
+        if self._has_new and not self._dry_run:
             self._write()
 
     def move(self, where: str) -> None:
@@ -137,14 +142,38 @@ class Roots:
             raise InvalidRequestError(f"{path} is already another root of the index.")
         self._move(chosen[0], path)
 
-    def follow(self) -> None:
-        """Update the roots that have moved together with the index, for example with a project that contains both."""
+    def follow(self, places: Collection[Path]) -> None:
+        """Update the roots that have moved, or were copied, together with the index, as with a project of both.
+
+        Args:
+            places: The files and folders to read, as `real_path` returns them. A root that still exists was copied if
+                they are in the copy and not in the root.
+        """
         for root, beside in list(self._read()):
-            if beside is None or self._folder is None or root.number not in self._roots or is_folder(root.path):
+            if beside is None or self._folder is None or root.number not in self._roots:
                 continue
             path = Path(os.path.realpath(self._folder / beside))
-            if is_folder(path) and all(other.path != path for other in self):
+            if not is_folder(path) or any(other.path == path for other in self):
+                continue
+            if is_folder(root.path):
+                if {_innermost(place, (path, root.path)) for place in places} - {None} != {path}:
+                    continue
+            elif self._is_nested(path):
                 self._move(root, path)
+                continue
+            if self._has_files_of(root, path):
+                self._move(root, path)
+
+    def _has_files_of(self, root: Root, path: Path) -> bool:
+        """Return whether a folder has at least half of the files of a root, by name."""
+        fields = self._engine.scan(root=root.number, fields=("metadata",))
+        names = {name for document in fields if isinstance(name := (document.metadata or {}).get("source"), str)}
+        found = sum(os.path.lexists(replace(root, path=path).path_of(name)) for name in names)
+        return 0 < len(names) <= 2 * found
+
+    def _is_nested(self, path: Path) -> bool:
+        """Return whether a folder contains that of the index, or is in it."""
+        return self._folder is not None and (path.is_relative_to(self._folder) or self._folder.is_relative_to(path))
 
     def _called(self, name: str) -> list[Root]:
         by_label = [root for root in self if root.label == name]
@@ -158,13 +187,15 @@ class Roots:
         return root
 
     def _move(self, root: Root, path: Path) -> None:
+        self._roots[root.number] = replace(root, path=path)
+        if self._dry_run:
+            return
         # References first: if this is interrupted before the root is written, the next run repeats it.
         documents = self._engine.scan(root=root.number)
         moved = (_with_image_at(document, root.path, path) for document in documents)
         changed = (document for document in moved if document is not None)
         while batch := list(islice(changed, _BATCH)):
             self._engine.update_documents(batch, root.number)
-        self._roots[root.number] = replace(root, path=path)
         self._write()
 
     def _write(self) -> None:
@@ -177,10 +208,8 @@ class Roots:
         self._has_new = False
 
     def _beside(self, path: Path) -> str | None:
-        """Return the path of a root relative to the parent of the index, or None if neither contains the other."""
-        if self._folder is None or not (path.is_relative_to(self._folder) or self._folder.is_relative_to(path)):
-            return None
-        return os.path.relpath(path, self._folder)
+        """Return the path of a root relative to the parent of the index; None if the index is in no folder."""
+        return None if self._folder is None else os.path.relpath(path, self._folder)
 
     def _read(self) -> Iterator[tuple[Root, str | None]]:
         for key, values in self._engine.roots.items():
@@ -194,6 +223,11 @@ class Roots:
             if not (number > 0 and is_path and is_label and is_beside):
                 raise _damage(key, values)
             yield Root(number, Path(path), label), beside
+
+
+def _innermost(place: Path, folders: Iterable[Path]) -> Path | None:
+    holding = [folder for folder in folders if place.is_relative_to(folder)]
+    return max(holding, key=lambda folder: len(folder.parts), default=None)
 
 
 def _damage(key: str, values: Any) -> CorruptIndexError:

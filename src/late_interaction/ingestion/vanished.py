@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from late_interaction.errors import InvalidRequestError
 from late_interaction.ingestion.roots import is_folder
+from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from late_interaction.ingestion.naming import Passage
     from late_interaction.ingestion.roots import Root, Roots
 
-__all__ = ["Reading", "find_stale"]
+__all__ = ["Reading", "find_stale", "is_empty", "is_in"]
 
 _ALLOW = "if the files were removed on purpose, pass --allow-empty (allow_empty=True)"
 
@@ -33,7 +34,8 @@ class Reading:
     """
 
     places: frozenset[Path]
-    _ends: dict[tuple[str, bool], int] = field(default_factory=dict)  # by name, and whether a page image
+    # The ranges of numbers, each with its end, by name, and whether a page image.
+    _ranges: dict[tuple[str, bool], list[tuple[int, int]]] = field(default_factory=dict)
     _paths: dict[str, Path] = field(default_factory=dict)  # by name
     _roots: set[int] = field(default_factory=set)
 
@@ -41,8 +43,11 @@ class Reading:
         """Record that a passage was read."""
         name, number = passage.document.metadata["source"], passage.document.metadata["passage"]
         kind = name, passage.document.image is not None
-        # The highest number, not the count: a damaged page in between may be missing.
-        self._ends[kind] = max(number + 1, self._ends.get(kind, 0))
+        ranges = self._ranges.setdefault(kind, [])
+        if ranges and ranges[-1][1] == number:
+            ranges[-1] = (ranges[-1][0], number + 1)
+        else:
+            ranges.append((number, number + 1))
         self._paths[name] = passage.path
         self._roots.add(passage.root)
 
@@ -65,10 +70,11 @@ class Reading:
 
         Args:
             document: The stored passage.
-            is_kept: The file was only partly read, so passages beyond the last one read are kept.
+            is_kept: The file was only partly read, so passages that were not read are kept.
         """
-        end = self._ends.get((document.metadata["source"], document.image is not None))
-        return end is None or (document.metadata["passage"] >= end and not is_kept)
+        ranges = self._ranges.get((document.metadata["source"], document.image is not None))
+        number = document.metadata["passage"]
+        return ranges is None or not (is_kept or any(start <= number < end for start, end in ranges))
 
 
 def find_stale(
@@ -101,13 +107,13 @@ def find_stale(
                 continue
             path = root.path_of(name)
             if reading.has(name):
-                if reading.is_beyond(document, is_kept=_is_in(path, kept)):
+                if reading.is_beyond(document, is_kept=is_in(path, kept)):
                     stale.append(document.id)
-            elif _is_in(path, reading.places) and not _is_in(path, kept):
+            elif is_in(path, reading.places) and not is_in(path, kept):
                 lost[path].append(document.id)
         if lost and not allow_empty and not is_folder(root.path):
             raise InvalidRequestError(
-                f"{root.path} does not exist, and the index contains {_count(lost)} passages of files in it. Nothing "
+                f"{root.path} does not exist, and the index contains {_count(lost)} of files in it. Nothing "
                 f"was deleted. If the folder has moved, pass its new location with --root; {_ALLOW}."
             )
         for path, ids in lost.items():
@@ -126,7 +132,7 @@ def _check_places(vanished: dict[Path, list[str]], reading: Reading, kept: froze
             continue
         if not any(path.is_file() for path in lost):  # else an existing file has become blank
             raise InvalidRequestError(
-                f"{place} has no files to read, and the index contains {_count(lost)} passages of files in it. Nothing "
+                f"{place} has no files to read, and the index contains {_count(lost)} of files in it. Nothing "
                 f"was deleted. If a disk is not mounted, mount it; {_ALLOW}."
             )
 
@@ -138,15 +144,15 @@ def _leave_out_empty_folders(
     empty: dict[Path, list[Path]] = defaultdict(list)
     for path in vanished:
         folder = next((parent for parent in path.parents if is_folder(parent)), None)
-        if folder is not None and _is_in(folder, places) and _is_empty(folder):
+        if folder is not None and is_in(folder, places) and is_empty(folder):
             empty[folder].append(path)
     for folder, paths in empty.items():
         passages = _count({path: vanished.pop(path) for path in paths})
-        reason = f"it is empty, and the index contains {passages} passages of files in it, which are kept"
+        reason = f"it is empty, and the index contains {passages} of files in it, which are kept"
         skip(folder, f"{reason}; if the folder is no longer needed, remove it; {_ALLOW}")
 
 
-def _is_empty(folder: Path) -> bool:
+def is_empty(folder: Path) -> bool:
     """Return whether a folder has no files except hidden ones, which are not read."""
     try:
         return all(name.startswith(".") for name in os.listdir(folder))  # noqa: PTH208  # only names are needed
@@ -154,12 +160,13 @@ def _is_empty(folder: Path) -> bool:
         return False
 
 
-def _is_in(path: Path, places: Collection[Path]) -> bool:
+def is_in(path: Path, places: Collection[Path]) -> bool:
+    """Return whether a path is one of the places or below one."""
     return path in places or any(parent in places for parent in path.parents)
 
 
-def _count(passages: dict[Path, list[str]]) -> int:
-    return sum(map(len, passages.values()))
+def _count(passages: dict[Path, list[str]]) -> str:
+    return counted(sum(map(len, passages.values())), "passage")
 
 
 def _refuse(folder: Path, reason: str) -> None:

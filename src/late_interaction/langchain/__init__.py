@@ -18,6 +18,13 @@ require("langchain_core", package="langchain-core", feature="late_interaction.la
 from late_interaction.langchain.document_compressors import LateInteractionReranker  # noqa: E402
 from late_interaction.langchain.documents import image_block  # noqa: E402
 from late_interaction.langchain.retrievers import LateInteractionRetriever  # noqa: E402
+from late_interaction.langchain.structured_query import LateInteractionTranslator  # noqa: E402
 from late_interaction.langchain.vectorstores import LateInteractionVectorStore  # noqa: E402
 
-__all__ = ["LateInteractionReranker", "LateInteractionRetriever", "LateInteractionVectorStore", "image_block"]
+__all__ = [
+    "LateInteractionReranker",
+    "LateInteractionRetriever",
+    "LateInteractionTranslator",
+    "LateInteractionVectorStore",
+    "image_block",
+]

@@ -9,7 +9,7 @@ from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.documents import Document as LangChainDocument
 from pydantic import ConfigDict, Field, model_validator
 
-from late_interaction.adapters.rerank import opened, ranked
+from late_interaction.adapters.rerank import opened, ranked, sharing_encoder
 from late_interaction.adapters.results import RELEVANCE_SCORE
 from late_interaction.index import Index
 from late_interaction.langchain.documents import from_langchain
@@ -26,6 +26,9 @@ class LateInteractionReranker(BaseDocumentCompressor):
     encoder alone, the median of the documents given.
 
     **Thread safety.** Any thread may call.
+
+    A pickled reranker is the path of its index, opened for reading where it arrives, or its encoder: the name of one
+    that was loaded by name; one of your own must pickle itself.
 
     **Limits.** Documents that the index does not hold are encoded again at every call, unless ``store`` is set.
 
@@ -49,6 +52,9 @@ class LateInteractionReranker(BaseDocumentCompressor):
     def _open(cls, values: dict[str, Any]) -> dict[str, Any]:
         index, encoder, store = (values.get(name) for name in ("index", "encoder", "store"))
         return {**values, **opened(index=index, encoder=encoder, store=bool(store))}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> LateInteractionReranker:
+        return super().__deepcopy__(sharing_encoder(memo, self.encoder))
 
     def compress_documents(
         self, documents: Sequence[LangChainDocument], query: str, callbacks: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
@@ -9,6 +10,7 @@ from langchain_core.documents import Document as LangChainDocument
 from late_interaction.adapters.documents import as_document, metadata_of
 from late_interaction.adapters.pages import held_document, jpeg_of
 from late_interaction.documents import Document, Hit
+from late_interaction.errors import InvalidDocumentError
 
 if TYPE_CHECKING:
     from late_interaction.index import Index
@@ -17,7 +19,16 @@ __all__ = ["from_langchain", "image_block", "to_langchain"]
 
 
 def from_langchain(document: LangChainDocument, *, id: str | None = None, **settings: bool) -> Document:
-    """Return our document, under the id given or its own. The settings are those of `as_document`."""
+    """Return our document, under the id given or its own. The settings are those of `as_document`.
+
+    Raises:
+        InvalidDocumentError: It is not a document of LangChain.
+    """
+    if not isinstance(document, LangChainDocument):
+        raise InvalidDocumentError(
+            f"A Document of langchain_core is needed, not {type(document).__name__}: {reprlib.repr(document)}. "
+            "add_texts takes strings."
+        )
     return as_document(document.page_content, document.metadata, id=id or document.id, **settings)
 
 

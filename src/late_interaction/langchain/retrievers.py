@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import RunnableConfig, get_config_list
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from late_interaction.adapters.arguments import as_index, engine_name
+from late_interaction.adapters.arguments import as_index, check_known, engine_name
 from late_interaction.adapters.event_loop import async_search
-from late_interaction.adapters.results import search_many
+from late_interaction.adapters.results import check_search, search_many
 from late_interaction.index import Index, Mode
 from late_interaction.langchain.documents import to_langchain
+from late_interaction.langchain.searching import one_filter, restriction
 
 __all__ = ["LateInteractionRetriever"]
+
+_SETTINGS = ("k", "filter", "where", "mode", "score_threshold", "include_scores", "explain")
 
 _Configs: TypeAlias = RunnableConfig | list[RunnableConfig] | None
 
@@ -30,14 +34,16 @@ class LateInteractionRetriever(BaseRetriever):
     Attributes:
         index: The index, or the path of one, which is opened for reading.
         k: How many documents.
-        where: Only documents that pass this filter.
+        filter: Only documents that pass: a ``where`` dict, or a function of a document, which is asked about every
+            document of the index. ``where`` is another name of it.
         mode: ``late``, ``lexical`` or ``hybrid``.
         score_threshold: Only documents of at least this relevance, in [0, 1], as ``min_relevance`` of `Index.search`.
         include_scores: Put the relevance into the metadata of each document, under ``relevance_score``.
         explain: Put the words that match into the metadata of each document, under ``match_spans``.
 
-    ``k`` and ``where`` may also be given to one call: ``retriever.invoke(query, k=3, where={"lang": "en"})``. The
-    queries of a batch are encoded together.
+    All but the index may also be given to one call: ``retriever.invoke(query, k=3, filter={"lang": "en"})``; None keeps
+    the setting of the retriever. Settings are checked when the retriever is made. The queries of a batch are encoded
+    together.
 
     Example:
         >>> from late_interaction import Index
@@ -53,7 +59,7 @@ class LateInteractionRetriever(BaseRetriever):
 
     index: Index
     k: int = 4
-    where: dict[str, Any] | None = None
+    filter: dict[str, Any] | Callable[[LangChainDocument], bool] | None = None
     mode: Mode = "late"
     score_threshold: float | None = Field(default=None, ge=0, le=1)
     include_scores: bool = False
@@ -63,6 +69,20 @@ class LateInteractionRetriever(BaseRetriever):
     @classmethod
     def _open(cls, index: object) -> object:
         return as_index(index, read_only=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_where(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if "where" not in values:
+            return values
+        kept = {name: value for name, value in values.items() if name != "where"}
+        return {**kept, "filter": one_filter(values.get("filter"), values["where"])}
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        k, options = self._asked({})
+        # Here and not in a validator, so that the error is one of this package, and not a pydantic error about it.
+        check_search(self.index, k, explain=self.explain, **options)
 
     def batch(
         self, inputs: list[str], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
@@ -98,24 +118,28 @@ class LateInteractionRetriever(BaseRetriever):
     ) -> list[LangChainDocument]:
         return (await self._asearch_many([query], **settings))[0] if found is None else found
 
-    def _search_many(
-        self, queries: list[str], k: int | None = None, where: dict[str, Any] | None = None
-    ) -> list[list[LangChainDocument]]:
-        found = search_many(
-            self.index,
-            queries,
-            self.k if k is None else k,
-            where=self.where if where is None else where,
-            mode=self.mode,
-            min_relevance=self.score_threshold,
-            explain=self.explain,
-        )
-        scores = self.include_scores
+    def _search_many(self, queries: list[str], **given: Any) -> list[list[LangChainDocument]]:
+        k, options = self._asked(given)
+        explain, scores = (self._setting(name, given) for name in ("explain", "include_scores"))
+        found = search_many(self.index, queries, k, explain=explain, **options)
         return [
             [to_langchain(each.hit.document, **each.metadata(with_score=scores)) for each in hits] for hits in found
         ]
 
     _asearch_many = async_search(_search_many)
+
+    def _asked(self, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Return k and the options of a search, by the arguments of one call and the settings."""
+        check_known(given, _SETTINGS, "The retriever")
+        given = {**given, "filter": one_filter(given.get("filter"), given.get("where"))}
+        k, mode, threshold, restricted = (
+            self._setting(name, given) for name in ("k", "mode", "score_threshold", "filter")
+        )
+        return k, {**restriction(restricted), "mode": mode, "min_relevance": threshold}
+
+    def _setting(self, name: str, given: dict[str, Any]) -> Any:
+        value = given.get(name)
+        return getattr(self, name) if value is None else value
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)

@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
-from langchain_core.vectorstores import VectorStore
+from langchain_core.embeddings import Embeddings
 
 from late_interaction.adapters.arguments import as_index, check_known, takes_images
-from late_interaction.adapters.documents import as_documents, column
+from late_interaction.adapters.documents import as_documents, at_position, column
 from late_interaction.adapters.event_loop import async_search, async_write
-from late_interaction.adapters.results import diversity_options, search
-from late_interaction.errors import InvalidRequestError
-from late_interaction.index import Mode
+from late_interaction.adapters.pages import image_documents
+from late_interaction.adapters.results import scan
+from late_interaction.errors import InvalidRequestError, UnknownIdError
+from late_interaction.index import Index
 from late_interaction.langchain.documents import from_langchain, to_langchain
+from late_interaction.langchain.searching import StoreFilter, one_filter, restriction
+from late_interaction.langchain.store_search import StoreSearch
 
 if TYPE_CHECKING:
     from late_interaction.adapters.arguments import EncoderOrName, IndexOrPath
-    from late_interaction.documents import Hit
+    from late_interaction.documents import Document
     from late_interaction.filters import Where
 
 __all__ = ["LateInteractionVectorStore"]
 
-StoreFilter: TypeAlias = Mapping[str, Any] | Callable[[LangChainDocument], bool]
+# `langchain_core.indexing.index` passes batch_size. Memory is bounded and a call is one commit without it.
+_NEEDLESS = ("batch_size",)
 
 
-class LateInteractionVectorStore(VectorStore):
+class LateInteractionVectorStore(StoreSearch):
     """Documents in an `Index`, behind LangChain's store interface.
+
+    A keyword argument that a method does not have is an error: a misspelt filter must not become no filter.
 
     **Thread safety.** Any thread may call, and so may any event loop.
 
-    **Limits.** There is no search by a vector: a query has one vector for each token. LangChain's ``score_threshold``
-    compares `Hit.relevance`, which tells ranks alone in the mode ``hybrid``; there, that of `LateInteractionRetriever`
-    compares the relevance of mode ``late``.
+    **Limits.** There is no search by one vector: a query has one vector for each token.
 
     Args:
         index: The index, or the path of one, which is opened for writing.
         encoder: For a path: the encoder of a new index.
+        read_only: For a path: open it for reading. Any number of readers may share an index with the one writer.
 
     Example:
         >>> from late_interaction.langchain import LateInteractionVectorStore
@@ -49,8 +54,13 @@ class LateInteractionVectorStore(VectorStore):
         >>> store.index.close()
     """
 
-    def __init__(self, *, index: IndexOrPath | None, encoder: EncoderOrName | None = None) -> None:
-        self.index = as_index(index, encoder=encoder)
+    def __init__(
+        self, *, index: IndexOrPath | None, encoder: EncoderOrName | None = None, read_only: bool = False
+    ) -> None:
+        _check_encoder(encoder)
+        if read_only and isinstance(index, Index):
+            raise InvalidRequestError("An Index is open already; read_only= goes with a path.")
+        self.index = as_index(index, read_only=read_only, encoder=encoder)
 
     @classmethod
     def from_texts(
@@ -58,6 +68,7 @@ class LateInteractionVectorStore(VectorStore):
         texts: list[str],
         embedding: Any = None,
         metadatas: list[dict[str, Any]] | None = None,
+        ids: list[str] | None = None,
         *,
         index: IndexOrPath | None = None,
         encoder: EncoderOrName | None = None,
@@ -69,16 +80,25 @@ class LateInteractionVectorStore(VectorStore):
         `load_encoder` takes. ``embedding`` is the same as ``encoder``, where LangChain's callers expect it; its
         single-vector embeddings cannot be used.
         """
+        check_known(kwargs, (*_NEEDLESS, "ids", "index", "encoder", "embedding", "metadatas"), "from_texts")
         store = cls(index=index, encoder=embedding if encoder is None else encoder)
-        store.add_texts(texts, metadatas, **kwargs)
+        store.add_texts(texts, metadatas, ids=ids)
         return store
 
     @classmethod
     def from_documents(
-        cls, documents: list[LangChainDocument], embedding: Any = None, *, ids: list[str] | None = None, **kwargs: Any
+        cls,
+        documents: list[LangChainDocument],
+        embedding: Any = None,
+        *,
+        ids: list[str] | None = None,
+        index: IndexOrPath | None = None,
+        encoder: EncoderOrName | None = None,
+        **kwargs: Any,
     ) -> LateInteractionVectorStore:
         """Return a store with these documents, added by `add_documents`. See `from_texts` for the other arguments."""
-        store = cls.from_texts([], embedding, **kwargs)
+        check_known(kwargs, (*_NEEDLESS, "ids", "index", "encoder", "embedding"), "from_documents")
+        store = cls(index=index, encoder=embedding if encoder is None else encoder)
         store.add_documents(documents, ids=ids)
         return store
 
@@ -88,84 +108,137 @@ class LateInteractionVectorStore(VectorStore):
         self,
         texts: Iterable[str],
         metadatas: list[dict[str, Any]] | None = None,
-        *,
         ids: list[str] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Add texts, replacing those of the same id; return their ids. LangChain's other arguments are ignored."""
+        """Add texts, replacing those of the same id; return their ids.
+
+        Args:
+            texts: The texts.
+            metadatas: The metadata of each.
+            ids: The id of each; by default, or where it is None, a hash of the content.
+            **kwargs: ``batch_size``, which LangChain's `index` passes, is not needed: a call is one commit in bounded
+                memory. Any other is an error.
+        """
+        check_known(kwargs, (*_NEEDLESS, "ids", "metadatas"), "add_texts")
         return self.index.add(as_documents(texts, metadatas, ids, as_image=takes_images(self.index)))
 
-    def add_documents(self, documents: list[LangChainDocument], **kwargs: Any) -> list[str]:
+    def add_documents(
+        self, documents: list[LangChainDocument], *, ids: list[str] | None = None, **kwargs: Any
+    ) -> list[str]:
         """Add documents, replacing those of the same id; return their ids.
 
-        The id of a document is that of ``ids=``, or its own, or a hash of the content.
+        The id of a document is that of ``ids=``, or its own, or a hash of the content. Other arguments are those of
+        `add_texts`.
         """
-        if isinstance(documents, LangChainDocument):
-            raise InvalidRequestError("add_documents takes a list of documents: pass `[document]`.")
-        rows = zip(documents, column("ids", kwargs.get("ids"), len(documents)), strict=False)
-        as_image = takes_images(self.index)
-        return self.index.add([from_langchain(document, id=given, as_image=as_image) for document, given in rows])
+        # `TimeWeightedVectorStoreRetriever` passes current_time, which it has written to the metadata already.
+        check_known(kwargs.keys() - {"current_time"}, (*_NEEDLESS, "ids"), "add_documents")
+        return self.index.add(self._converted(documents, ids))
 
-    def delete(self, ids: list[str] | None = None, *, where: Where | None = None, **kwargs: Any) -> bool:
+    def add_images(
+        self,
+        uris: Sequence[Any],
+        metadatas: list[dict[str, Any]] | None = None,
+        ids: list[str] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Add page images, replacing documents of the same id; return their ids. The encoder must read images.
+
+        Args:
+            uris: Paths of image files, or PIL images. Files are referred to, not copied, and URLs are an error.
+            metadatas: The metadata of each.
+            ids: The id of each; by default, or where it is None, a hash of the content.
+            **kwargs: As for `add_texts`.
+        """
+        check_known(kwargs, (*_NEEDLESS, "ids", "metadatas"), "add_images")
+        return self.index.add(image_documents(self.index, uris, metadatas, ids))
+
+    def update_documents(self, ids: list[str], documents: list[LangChainDocument]) -> None:
+        """Replace stored documents, text and metadata, in one commit.
+
+        Raises:
+            UnknownIdError: The store does not hold one of the ids. Nothing is changed.
+        """
+        replaced = self._converted(documents, ids)
+        held = {document.id for document in self.index.get([document.id for document in replaced])}
+        missing = next((document.id for document in replaced if document.id not in held), None)
+        if missing is not None:
+            raise UnknownIdError(f"The store holds no document {missing!r}. add_documents adds it.")
+        self.index.add(replaced)
+
+    def update_document(self, document_id: str, document: LangChainDocument) -> None:
+        """Replace one stored document. See `update_documents`."""
+        self.update_documents([document_id], [document])
+
+    def delete(
+        self, ids: list[str] | None = None, *, filter: Where | None = None, where: Where | None = None, **kwargs: Any
+    ) -> bool:
         """Delete by ids or by filter. Unknown ids are not an error.
 
         Without both it is an error, although LangChain's own documentation lets it delete everything: a variable that
-        happens to be None must not. For that there is ``store.index.clear()``.
+        happens to be None must not. For that there is ``store.index.clear()``. ``where`` is another name of ``filter``.
         """
-        self.index.delete(ids, where=where)
+        check_known(kwargs, ("ids", "filter"), "delete")
+        chosen = one_filter(filter, where)
+        if (ids is None) == (chosen is None):
+            raise InvalidRequestError("delete takes either ids or filter. `store.index.clear()` deletes everything.")
+        self.index.delete(ids, where=chosen)
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[LangChainDocument]:
         """Return the documents of these ids, in this order; unknown ids are left out."""
         return [to_langchain(document) for document in self.index.get(ids)]
 
-    def similarity_search(
-        self, query: str, k: int = 4, *, filter: StoreFilter | None = None, mode: Mode = "late", **kwargs: Any
+    def get(
+        self,
+        ids: str | Sequence[str] | None = None,
+        where: StoreFilter | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        where_document: Mapping[str, Any] | None = None,
+        *,
+        filter: StoreFilter | None = None,
     ) -> list[LangChainDocument]:
-        """Return the k best documents, of those that pass the filter, best first.
+        """Return stored documents, in the order of the ids, or else of addition. Without arguments, all.
 
         Args:
-            query: The query.
-            k: How many.
-            filter: A ``where`` dict, or a function of a document, which is asked about every document of the store.
-            mode: ``late``, ``lexical`` or ``hybrid``.
-            **kwargs: An error: a misspelt filter must not become no filter.
+            ids: Only documents of these ids. Unknown ids are left out.
+            where: Another name of ``filter``.
+            limit: At most this many.
+            offset: Leave out this many of the first.
+            where_document: As in `similarity_search`.
+            filter: As in `similarity_search`.
         """
-        hits = self._search(query, k, {"filter": filter, "mode": mode, **kwargs})
-        return [to_langchain(hit.document) for hit in hits]
+        found = scan(
+            self.index,
+            [ids] if isinstance(ids, str) else ids,
+            limit=limit,
+            offset=0 if offset is None else offset,
+            **restriction(one_filter(filter, where), where_document),
+        )
+        return [to_langchain(document) for document in found]
 
-    def similarity_search_with_score(
-        self, query: str, k: int = 4, **kwargs: Any
-    ) -> list[tuple[LangChainDocument, float]]:
-        """Return the documents of `similarity_search`, each with `Hit.score`: greater is better."""
-        return [(to_langchain(hit.document), hit.score) for hit in self._search(query, k, kwargs)]
+    aget = async_search(get)
+    aadd_images = async_write(add_images)
+    aupdate_documents = async_write(update_documents)
+    aupdate_document = async_write(update_document)
 
-    def _similarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, **kwargs: Any
-    ) -> list[tuple[LangChainDocument, float]]:
-        return [(to_langchain(hit.document), hit.relevance) for hit in self._search(query, k, kwargs)]
+    def _converted(self, documents: Iterable[LangChainDocument], ids: Sequence[str] | None) -> list[Document]:
+        if isinstance(documents, (LangChainDocument, str)):
+            raise InvalidRequestError("A list of documents is needed: pass `[document]`.")
+        given = list(documents)
+        as_image = takes_images(self.index)
+        converted = []
+        for position, (document, name) in enumerate(zip(given, column("ids", ids, len(given)), strict=False)):
+            own = document.id if isinstance(document, LangChainDocument) else None
+            with at_position(position, name or own):
+                converted.append(from_langchain(document, id=name, as_image=as_image))
+        return converted
 
-    def max_marginal_relevance_search(
-        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
-    ) -> list[LangChainDocument]:
-        """Return k of the ``fetch_k`` best documents that are unlike each other, by MaxSim between them.
 
-        With ``lambda_mult`` 1 relevance alone counts, with 0 difference alone. Takes ``filter`` and ``mode`` as
-        `similarity_search` does.
-        """
-        hits = self._search(query, k, kwargs, **diversity_options(lambda_mult, fetch_k))
-        return [to_langchain(hit.document) for hit in hits]
-
-    asimilarity_search = async_search(similarity_search)
-    asimilarity_search_with_score = async_search(similarity_search_with_score)
-    _asimilarity_search_with_relevance_scores = async_search(_similarity_search_with_relevance_scores)
-    amax_marginal_relevance_search = async_search(max_marginal_relevance_search)
-
-    def _select_relevance_score_fn(self) -> Callable[[float], float]:
-        return lambda relevance: relevance  # a hit knows its relevance
-
-    def _search(self, query: str, k: int, given: dict[str, Any], **options: Any) -> list[Hit]:
-        check_known(given, ("filter", "mode"), "The search")
-        passes = given.get("filter")
-        where = (lambda document: passes(to_langchain(document))) if callable(passes) else passes
-        return search(self.index, query, k, where=where, mode=given.get("mode", "late"), **options)
+def _check_encoder(encoder: object) -> None:
+    if isinstance(encoder, Embeddings):
+        raise InvalidRequestError(
+            f"{type(encoder).__name__} gives one vector for each text; late interaction needs one for each token. "
+            "Pass encoder=, for example encoder='lightonai/LateOn', and leave embedding out."
+        )

@@ -1,6 +1,6 @@
-"""LlamaIndex: an index, a retriever and a reranker over an `Index`.
+"""LlamaIndex: an index, a vector store, a retriever and a reranker over an `Index`.
 
-All three are thin: they translate names and call the index, which may be shared between them and between threads.
+All four are thin: they translate names and call the index, which may be shared between them and between threads.
 Async calls run in a thread, so the event loop is never blocked.
 
 `late_interaction.langchain` has a `LateInteractionRetriever` too; its docstring shows how to use both.
@@ -13,5 +13,11 @@ require("llama_index.core", package="llama-index-core", feature="late_interactio
 from late_interaction.llama_index.indices import LateInteractionIndex  # noqa: E402
 from late_interaction.llama_index.postprocessor import LateInteractionRerank  # noqa: E402
 from late_interaction.llama_index.retrievers import LateInteractionRetriever  # noqa: E402
+from late_interaction.llama_index.vector_store import LateInteractionVectorStore  # noqa: E402
 
-__all__ = ["LateInteractionIndex", "LateInteractionRerank", "LateInteractionRetriever"]
+__all__ = [
+    "LateInteractionIndex",
+    "LateInteractionRerank",
+    "LateInteractionRetriever",
+    "LateInteractionVectorStore",
+]

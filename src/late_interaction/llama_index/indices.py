@@ -4,45 +4,58 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.data_structs import IndexDict
 from llama_index.core.indices.base import BaseIndex
 from llama_index.core.ingestion import run_transformations
 from llama_index.core.schema import BaseNode, IndexNode
 from llama_index.core.storage.docstore.types import RefDocInfo
 
-from late_interaction.adapters.arguments import as_index, takes_images
+from late_interaction.adapters.arguments import as_store, check_known
 from late_interaction.adapters.event_loop import async_write
 from late_interaction.adapters.sources import delete_source, replace_sources
-from late_interaction.index import Index
-from late_interaction.llama_index.nodes import REF_DOC_ID, from_node, written_node
-from late_interaction.llama_index.retrievers import RETRIEVER_SETTINGS, LateInteractionRetriever
+from late_interaction.errors import InvalidRequestError
+from late_interaction.llama_index.answering import chat_engine, query_engine
+from late_interaction.llama_index.loading import LateInteractionStruct, open_existing, register
+from late_interaction.llama_index.nodes import REF_DOC_ID, from_nodes, written_node
+from late_interaction.llama_index.retrievers import RETRIEVER_SETTINGS, LateInteractionRetriever, check_settings
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from llama_index.core import Document
+    from llama_index.core.base.base_query_engine import BaseQueryEngine
+    from llama_index.core.chat_engine.types import BaseChatEngine
+    from llama_index.core.llms.utils import LLMType
 
     from late_interaction.adapters.arguments import EncoderOrName, IndexOrPath
 
 __all__ = ["LateInteractionIndex"]
 
+_OF_BASE_INDEX = ("objects", "index_struct", "storage_context", "callback_manager", "transformations", "show_progress")
 
-class LateInteractionIndex(BaseIndex[IndexDict]):
+
+class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
     """Nodes in an `Index`, behind LlamaIndex's index interface.
 
     The nodes live in the index and nowhere else, not in the docstore of the storage context. Open an existing index
     with ``LateInteractionIndex(index=path)``; fill one with `from_documents`.
 
+    A path that this process has open already, with the same settings, is shared: a notebook cell may run twice. A
+    pickled index is its path, opened for reading where it arrives.
+
     **Thread safety.** Any thread may call. Async writes run in asyncio's own threads.
 
+    A storage context keeps the path of the index, from which LlamaIndex's ``load_index_from_storage`` opens it, once
+    this module is imported; it passes ``index=`` and ``encoder=`` on.
+
     **Limits.** Objects inside nodes that are not nodes, such as query engines, are kept in memory and not stored.
-    LlamaIndex's ``load_index_from_storage`` cannot load the index; `load` can.
 
     Args:
         nodes: Nodes to add.
-        index: The index, or the path of one, which is opened for writing.
+        index: The index, or the path of one, which is opened for writing. Only with an ``index_struct`` of LlamaIndex,
+            which has the path, may it be left out.
         encoder: For a path: the encoder of a new index.
+        read_only: For a path: open it for reading. Any number of processes may read beside the one that writes.
         **kwargs: Passed to LlamaIndex's `BaseIndex`.
 
     Example:
@@ -56,28 +69,41 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         >>> nodes.index.close()
     """
 
-    index_struct_cls = IndexDict
+    index_struct_cls = LateInteractionStruct
 
     def __init__(
         self,
         nodes: Sequence[BaseNode] | None = None,
         *,
-        index: IndexOrPath,
+        index: IndexOrPath | None = None,
         encoder: EncoderOrName | None = None,
+        read_only: bool = False,
+        index_struct: LateInteractionStruct | None = None,
         **kwargs: Any,
     ) -> None:
-        self.index = as_index(index, encoder=encoder)
-        super().__init__(nodes=list(nodes or []), **kwargs)
-        # Or LlamaIndex would persist what this is not: an index without nodes, which it loads as one of another class.
-        self._storage_context.index_store.delete_index_struct(self.index_id)
+        check_settings(kwargs, (*_OF_BASE_INDEX, "replaced_sources"), type(self).__name__)
+        if index is not None:
+            self.index = as_store(index, encoder=encoder, read_only=read_only)
+        elif index_struct is not None:
+            self.index = open_existing(index_struct.location, encoder, read_only=read_only)
+        else:
+            raise InvalidRequestError("index= is missing: an Index, or the path of one.")
+        try:
+            super().__init__(nodes=list(nodes or []), index_struct=index_struct, **kwargs)
+        except BaseException:
+            if self.index is not index:  # opened here, and nobody else can close it
+                self.index.close()
+            raise
 
     @classmethod
     def from_documents(cls, documents: Sequence[Document], **kwargs: Any) -> LateInteractionIndex:  # type: ignore[override]
         """Return an index of source documents, split into nodes. Takes ``index=`` and ``encoder=`` too.
 
         A document of an id that the index holds replaces that one: its old nodes are deleted in the commit that adds
-        the new ones. So give documents ids (``id_=``) if you will index them again.
+        the new ones. So give documents ids (``id_=``) if you will index them again. If this raises or is interrupted,
+        nothing has changed.
         """
+        check_settings(kwargs, (*_OF_BASE_INDEX, "index", "encoder", "read_only"), "from_documents")
         return super().from_documents(documents, replaced_sources=[document.id_ for document in documents], **kwargs)
 
     @classmethod
@@ -91,35 +117,68 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         Raises:
             IndexNotFoundError: The directory has no index.
         """
-        return cls(index=Index.open(persist_dir, encoder=encoder), **kwargs)
+        return cls(index=open_existing(persist_dir, encoder), **kwargs)
 
     def persist(self, persist_dir: str | os.PathLike[str]) -> None:
-        """Write a copy of the index into another directory. Its own is always up to date: `insert` is durable.
+        """Write a copy of the index into another directory, or over an earlier copy there; see `Index.copy`.
+
+        Its own directory is always up to date: `insert` is durable.
 
         Raises:
-            InvalidRequestError: The directory has something in it, or the index is not in a directory.
+            InvalidRequestError: The directory has something else in it.
+            UnsupportedError: The index is not in a directory.
         """
-        self.index.copy(persist_dir)
+        self.index.copy(persist_dir, replace=True)
 
     def as_retriever(self, **kwargs: Any) -> LateInteractionRetriever:
-        """Return a retriever over this index, with the arguments of `LateInteractionRetriever`.
+        """Return a retriever over this index, with the arguments of `LateInteractionRetriever`."""
+        check_settings(kwargs, RETRIEVER_SETTINGS, "as_retriever")
+        own = {"object_map": self._object_map, "callback_manager": self._callback_manager}
+        return LateInteractionRetriever(index=self.index, **{**own, **kwargs})
 
-        Other arguments are ignored: LlamaIndex's `as_query_engine` and `as_chat_engine` pass theirs through here.
+    def as_query_engine(
+        self, llm: LLMType | None = None, *, multimodal: bool | None = None, **kwargs: Any
+    ) -> BaseQueryEngine:
+        """Return LlamaIndex's `RetrieverQueryEngine` over this index.
+
+        Args:
+            llm: The language model; by default that of LlamaIndex's `Settings`.
+            multimodal: Show the images of pages to the model. By default they are shown if the encoder reads pages and
+                the model is a chat model; pass False for a chat model that reads text alone, which is then given the
+                text on the pages.
+            **kwargs: Arguments of `LateInteractionRetriever`, and of `RetrieverQueryEngine.from_args`.
+
+        Raises:
+            InvalidRequestError: An argument that neither has.
         """
-        settings = {name: value for name, value in kwargs.items() if name in RETRIEVER_SETTINGS}
-        return LateInteractionRetriever(
-            index=self.index, object_map=self._object_map, callback_manager=self._callback_manager, **settings
-        )
+        return query_engine(self, llm, multimodal, kwargs)
+
+    def as_chat_engine(
+        self, chat_mode: str = "best", llm: LLMType | None = None, *, multimodal: bool | None = None, **kwargs: Any
+    ) -> BaseChatEngine:
+        """Return LlamaIndex's chat engine of a mode over this index.
+
+        Args:
+            chat_mode: ``context``, ``condense_plus_context`` (the same as ``best``), ``condense_question`` or
+                ``simple``, which retrieves nothing.
+            llm: The language model; by default that of LlamaIndex's `Settings`.
+            multimodal: As for `as_query_engine`.
+            **kwargs: Arguments of `LateInteractionRetriever`, and of ``from_defaults`` of the engine.
+
+        Raises:
+            InvalidRequestError: An argument that neither has.
+        """
+        return chat_engine(self, chat_mode, llm, multimodal, kwargs)
 
     def build_index_from_nodes(
         self, nodes: Sequence[BaseNode], *, replaced_sources: Collection[str] = (), **build_kwargs: Any
-    ) -> IndexDict:
+    ) -> LateInteractionStruct:
         """Add nodes, without a second copy in the docstore."""
         if replaced_sources:
             replaced_sources = {*replaced_sources, *_sources_of(nodes)}
         if nodes or replaced_sources:
             self._insert(nodes, replaced_sources=replaced_sources)
-        return IndexDict()
+        return LateInteractionStruct(path=None if self.index.path is None else str(self.index.path))
 
     _build_index_from_nodes = build_index_from_nodes
 
@@ -129,36 +188,50 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
         With ``replace_documents`` all other nodes of their source documents are deleted in the same commit. For the
         nodes that an `IngestionPipeline` makes of documents that have changed.
         """
+        check_known(insert_kwargs, ("replace_documents",), "insert_nodes")
         with self._callback_manager.as_trace("insert_nodes"):
             self._insert(nodes, replaced_sources=_sources_of(nodes) if replace_documents else ())
 
     def delete_nodes(self, node_ids: list[str], delete_from_docstore: bool = False, **delete_kwargs: Any) -> None:
         """Delete nodes by id. Unknown ids are skipped."""
+        check_known(delete_kwargs, ("delete_from_docstore",), "delete_nodes")
         self.index.delete(node_ids)
 
     def delete_ref_doc(self, ref_doc_id: str, delete_from_docstore: bool = False, **delete_kwargs: Any) -> None:
-        """Delete the nodes of a source document."""
+        """Delete the nodes of a source document, and the document itself where it was added whole."""
+        check_known(delete_kwargs, ("delete_from_docstore",), "delete_ref_doc")
         delete_source(self.index, REF_DOC_ID, ref_doc_id)
 
     def update_ref_doc(self, document: Document, **update_kwargs: Any) -> None:
-        """Replace the nodes of a source document, in one commit: if this raises, the old ones are still there."""
+        """Replace the nodes of a source document, in one commit: if this raises, the old ones are still there.
+
+        ``insert_kwargs=``, a dict, is passed to the transformations.
+        """
+        check_known(update_kwargs, ("insert_kwargs", "delete_kwargs"), "update_ref_doc")
         with self._callback_manager.as_trace("update_ref_doc"):
-            self._replace(document, update_kwargs.get("insert_kwargs", {}))
+            self._replace(([document], update_kwargs.get("insert_kwargs", {})))
 
     def refresh_ref_docs(self, documents: Sequence[Document], **update_kwargs: Any) -> list[bool]:
-        """Insert the source documents that are new and replace those that have changed, each in one commit.
+        """Insert the source documents that are new and replace those that have changed, all of them in one commit.
 
         What is there is read from the index, so this also works after opening it again. Return for each document
-        whether it was new or had changed.
+        whether it was new or had changed. ``insert_kwargs=``, a dict, is passed to the transformations of documents
+        that are new, and ``update_kwargs={"insert_kwargs": …}`` to those of documents that have changed. Of several
+        documents of one id, the last one counts.
         """
-        refreshed = []
+        check_known(update_kwargs, ("insert_kwargs", "update_kwargs"), "refresh_ref_docs")
+        of_changed = update_kwargs.get("update_kwargs", {})
+        check_known(of_changed, ("insert_kwargs", "delete_kwargs"), "update_kwargs")
         with self._callback_manager.as_trace("refresh_ref_docs"):
+            latest = {document.id_: document for document in documents}
+            stored = {name: self._hash_of(name) for name in latest}
+            known, refreshed = dict(stored), []
             for document in documents:
-                known = self._hash_of(document.id_)
-                if known != document.hash:
-                    settings = update_kwargs if known is None else update_kwargs.get("update_kwargs", {})
-                    self._replace(document, settings.get("insert_kwargs", {}))
-                refreshed.append(known != document.hash)
+                refreshed.append(known[document.id_] != document.hash)
+                known[document.id_] = document.hash
+            new = [document for name, document in latest.items() if stored[name] is None]
+            changed = [document for name, document in latest.items() if stored[name] not in (None, document.hash)]
+            self._replace((new, update_kwargs.get("insert_kwargs", {})), (changed, of_changed.get("insert_kwargs", {})))
         return refreshed
 
     ainsert_nodes = async_write(insert_nodes)
@@ -180,21 +253,31 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
                 info.metadata = metadata if node is None else node.metadata
         return found
 
-    def _replace(self, document: Document, settings: dict[str, Any]) -> None:
-        """Put the nodes of a source document in the place of those that the index holds, if it holds any."""
-        nodes = run_transformations([document], self._transformations, show_progress=self._show_progress, **settings)
-        self._insert(nodes, replaced_sources=[document.id_])
-        self.docstore.set_document_hash(document.id_, document.hash)  # as `insert` does
+    def _replace(self, *parts: tuple[Sequence[Document], Mapping[str, Any]]) -> None:
+        """Put the nodes of source documents in the place of those that the index holds, if it holds any.
+
+        Args:
+            *parts: Documents, and what to pass to the transformations of these.
+        """
+        documents = [document for part, _ in parts for document in part]
+        nodes: list[BaseNode] = []
+        for part, settings in parts:
+            if part:
+                show = self._show_progress
+                nodes += run_transformations(part, self._transformations, show_progress=show, **settings)
+        if documents:
+            self._insert(nodes, replaced_sources=[document.id_ for document in documents])
+        for document in documents:
+            self.docstore.set_document_hash(document.id_, document.hash)  # as `insert` does
 
     def _insert(
         self, nodes: Sequence[BaseNode], *, replaced_sources: Collection[str] = (), **insert_kwargs: Any
     ) -> None:
         """Add nodes, and delete all others of these source documents in the same commit."""
-        as_image = takes_images(self.index)
+        documents = from_nodes(nodes, self.index)
         for node in nodes:
             if isinstance(node, IndexNode) and node.obj is not None:  # kept here, where it cannot be stored
                 self._object_map[node.index_id] = node.obj
-        documents = [from_node(node, as_image=as_image) for node in nodes]
         replace_sources(self.index, REF_DOC_ID, replaced_sources, documents, progress=self._show_progress)
 
     def _delete_node(self, node_id: str, **delete_kwargs: Any) -> None:
@@ -207,6 +290,9 @@ class LateInteractionIndex(BaseIndex[IndexDict]):
             source = None if node is None else node.source_node
             return None if source is None else source.hash
         return None
+
+
+register(LateInteractionIndex)
 
 
 def _sources_of(nodes: Sequence[BaseNode]) -> set[str]:

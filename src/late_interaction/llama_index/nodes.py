@@ -8,27 +8,53 @@ images. Pages that came another way, from a PDF for example, become `PageNode`s.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.schema import BaseNode, ImageDocument, ImageNode, IndexNode, MetadataMode, Node, TextNode
 from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
+from late_interaction.adapters.arguments import takes_images
+from late_interaction.adapters.documents import as_candidate
 from late_interaction.adapters.pages import IMAGE_ERROR, page_image, problem_with
 from late_interaction.documents import Document
-from late_interaction.errors import InvalidDocumentError
+from late_interaction.errors import InvalidDocumentError, InvalidRequestError
 from late_interaction.images.reference import PAGE_IMAGE, to_metadata
 from late_interaction.llama_index.pages import PageNode
-from late_interaction.validation import is_invisible
+from late_interaction.validation import is_invisible, plain_json
 
-__all__ = ["REF_DOC_ID", "from_node", "to_node", "with_hidden", "written_node"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from llama_index.core.schema import RelatedNodeType
+
+    from late_interaction.images import PageImage
+    from late_interaction.index import Index
+
+__all__ = ["REF_DOC_ID", "from_node", "from_nodes", "to_node", "with_hidden", "written_node"]
 
 REF_DOC_ID = "ref_doc_id"
 _CONTENT, _TYPE = "_node_content", "_node_type"  # the names LlamaIndex's own stores use
 _GENERAL: dict[str, type[BaseNode]] = {kind.class_name(): kind for kind in (Node, LlamaDocument, ImageDocument)}
 _ADDED = {REF_DOC_ID, _CONTENT, _TYPE}
+
+
+def from_nodes(nodes: Iterable[BaseNode], index: Index) -> list[Document]:
+    """Return the documents that stand for nodes in an index.
+
+    Raises:
+        InvalidRequestError: Something else than a list of nodes is given.
+        InvalidDocumentError: A node cannot be stored; see `from_node`.
+    """
+    if isinstance(nodes, (BaseNode, str)):
+        raise InvalidRequestError("A list of nodes is needed: pass `[node]`.")
+    nodes = list(nodes)
+    for node in nodes:
+        if not isinstance(node, BaseNode):
+            raise InvalidRequestError(f"Only nodes can be added, such as `TextNode(text=…)`, not {node!r:.80}.")
+    as_image = takes_images(index)
+    return [from_node(node, as_image=as_image) for node in nodes]
 
 
 def from_node(node: BaseNode, *, as_image: bool = False, keep_metadata: bool = True) -> Document:
@@ -37,23 +63,22 @@ def from_node(node: BaseNode, *, as_image: bool = False, keep_metadata: bool = T
     Args:
         node: The node.
         as_image: Encode a node that has an image as that, as a page; for encoders that read images.
-        keep_metadata: Store the metadata and the whole node. Reranking needs neither, and they may not be JSON.
+        keep_metadata: Store the metadata and the whole node. Without it, the node is only encoded (see `as_candidate`).
 
     Raises:
         InvalidDocumentError: The node holds what JSON cannot, or its image is an address or cannot be read.
     """
-    metadata = _metadata_to_store(node) if keep_metadata else None
-    image = node.page if as_image and isinstance(node, PageNode) else None
-    if as_image and image is None:
-        data, path, _ = _image_fields(node)
-        image = page_image(f"the node {node.node_id!r}", node.metadata, data=data, path=path)
     text, encoded_text = node.get_content(MetadataMode.NONE), node.get_content(MetadataMode.EMBED)
-    if keep_metadata and image is None and is_invisible(text) and any(_image_fields(node)):  # never to be found
+    other = None if encoded_text == text else encoded_text
+    if not keep_metadata:
+        return as_candidate(text, other, id=node.node_id, image=lambda: _image(node) if as_image else None)
+    metadata = _metadata_to_store(node)
+    image = _image(node) if as_image else None
+    if image is None and is_invisible(text) and any(_image_fields(node)):  # never to be found
         raise InvalidDocumentError(
             f"The node {node.node_id!r} has nothing but an image that cannot be used: the encoder reads text alone, or "
             "it is an address, and nothing is fetched."
         )
-    other = None if encoded_text == text else encoded_text
     return Document(text, image=image, id=node.node_id, metadata=metadata, encoded_text=other)
 
 
@@ -61,13 +86,27 @@ def _metadata_to_store(node: BaseNode) -> dict[str, Any]:
     if isinstance(node, IndexNode) and node.obj is not None and not isinstance(node.obj, BaseNode):
         node = node.model_copy(update={"obj": None})  # such as a query engine, which cannot be stored
     try:
-        json.dumps(node.metadata, default=str, allow_nan=False)  # pydantic would write NaN as null
-        dumped = node_to_metadata_dict(node)
+        metadata = plain_json(node.metadata, "metadata")
+        # Of other nodes, too: a source document has the same values as its nodes.
+        others = {kind: _with_plain_metadata(other) for kind, other in node.relationships.items()}
+        dumped = node_to_metadata_dict(node.model_copy(update={"metadata": metadata, "relationships": others}))
     except ValueError as error:  # pydantic's serialization errors are of this kind
-        raise InvalidDocumentError(f"The node {node.node_id!r} cannot be stored: {error}.") from None
+        raise InvalidDocumentError(f"The node {node.node_id!r} cannot be stored: {str(error).rstrip('.')}.") from None
     source = {} if node.ref_doc_id is None else {REF_DOC_ID: node.ref_doc_id}
-    whole = {key: dumped[key] for key in (_CONTENT, _TYPE)}
-    return {**json.loads(whole[_CONTENT])["metadata"], **whole, **source}
+    return {**metadata, _CONTENT: dumped[_CONTENT], _TYPE: dumped[_TYPE], **source}
+
+
+def _with_plain_metadata(other: RelatedNodeType) -> RelatedNodeType:
+    if isinstance(other, list):
+        return [one.model_copy(update={"metadata": plain_json(one.metadata, "metadata")}) for one in other]
+    return other.model_copy(update={"metadata": plain_json(other.metadata, "metadata")})
+
+
+def _image(node: BaseNode) -> PageImage | None:
+    if isinstance(node, PageNode) and node.page is not None:
+        return node.page
+    data, path, _ = _image_fields(node)
+    return page_image(f"the node {node.node_id!r}", node.metadata, data=data, path=path)
 
 
 def _image_fields(node: BaseNode) -> tuple[str | None, str | None, str | None]:

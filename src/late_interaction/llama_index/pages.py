@@ -6,20 +6,25 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+from llama_index.core.base.llms.types import TextBlock
 from llama_index.core.bridge.pydantic import PrivateAttr, model_serializer
-from llama_index.core.schema import ImageNode, MetadataMode, TextNode
+from llama_index.core.schema import ImageNode, MetadataMode
 
 from late_interaction.adapters.lazy_image import LazyImage
 from late_interaction.images import PageImage
+from late_interaction.validation import is_invisible
 
 __all__ = ["PageNode"]
+
+_NOT_SHOWN = "[A page without text, whose image cannot be shown here.]"
 
 
 class PageNode(LazyImage, ImageNode):
     """An `ImageNode` whose ``image``, JPEG in base64, is rendered when it is first read.
 
     It is equal to the plain `ImageNode` that serializing and pickling give. If the image is unavailable when it is
-    read, it is None, ``metadata["image_error"]`` says why, and models are shown the text.
+    read, it is None, ``metadata["image_error"]`` says why, and models are shown the text. Of a page without text, a
+    model that reads text alone is told that there is a page, so that its context is not empty.
     """
 
     _page: PageImage | None = PrivateAttr(default=None)
@@ -32,10 +37,18 @@ class PageNode(LazyImage, ImageNode):
         content = f"{self._page.digest}-{self._page.page}-{self.text}"
         return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
+    def get_content(self, metadata_mode: MetadataMode = MetadataMode.NONE) -> str:
+        """Return the text, with metadata; for models also that there is a page, if it has no text."""
+        content = super().get_content(metadata_mode)
+        if metadata_mode is not MetadataMode.LLM or not is_invisible(self.text):
+            return content
+        return f"{content}\n\n{_NOT_SHOWN}".strip()
+
     def get_content_blocks(self, metadata_mode: MetadataMode = MetadataMode.NONE) -> list[Any]:
         """Return what models are shown: the image, or the text where the image is unavailable."""
-        kind = TextNode if self.read_image() is None else ImageNode
-        return kind.get_content_blocks(self, metadata_mode)
+        if self.read_image() is None:
+            return [TextBlock(text=self.get_content(metadata_mode))]
+        return super().get_content_blocks(metadata_mode)
 
     @model_serializer(mode="wrap")
     def custom_model_dump(self, handler: Any, info: Any) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRan
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from late_interaction.adapters.arguments import encoder_name, source_of
-from late_interaction.adapters.rerank import opened, ranked
+from late_interaction.adapters.arguments import check_known, encoder_name, source_of
+from late_interaction.adapters.rerank import opened, ranked, sharing_encoder
 from late_interaction.adapters.results import RETRIEVAL_SCORE
 from late_interaction.errors import InvalidRequestError
 from late_interaction.llama_index.nodes import from_node, with_hidden
+from late_interaction.llama_index.pickling import PickledWhole
 
 if TYPE_CHECKING:
     from late_interaction.adapters.arguments import EncoderOrName, IndexOrPath
@@ -27,7 +28,7 @@ __all__ = ["LateInteractionRerank"]
 _dispatcher = get_dispatcher(__name__)
 
 
-class LateInteractionRerank(BaseNodePostprocessor):
+class LateInteractionRerank(PickledWhole, BaseNodePostprocessor):
     """Orders nodes by MaxSim and keeps the best.
 
     With an index, nodes it holds (same id, same text) are scored from their stored vectors; only the rest are encoded.
@@ -35,7 +36,9 @@ class LateInteractionRerank(BaseNodePostprocessor):
     what the median node of the index gets; with an encoder alone, the median of the nodes given.
 
     ``to_dict`` writes the index as its path and the encoder as its name, from which ``from_dict`` opens them again. A
-    custom encoder has none: ``from_dict(data, encoder=…)``.
+    custom encoder has none: ``from_dict(data, encoder=…)``. A pickled reranker is the path of its index, opened for
+    reading where it arrives, or its encoder: the name of one that was loaded by name; one of your own must pickle
+    itself.
 
     **Thread safety.** Any thread may call.
 
@@ -65,6 +68,7 @@ class LateInteractionRerank(BaseNodePostprocessor):
         store: bool = False,
         **kwargs: Any,
     ) -> None:
+        check_known(kwargs, type(self).model_fields, type(self).__name__)
         fields = opened(index=index, encoder=encoder, store=store)
         super().__init__(**fields, store=store, **kwargs)  # type: ignore[call-arg]  # its fields
 
@@ -76,6 +80,9 @@ class LateInteractionRerank(BaseNodePostprocessor):
     @field_serializer("encoder")
     def _source_of(self, encoder: Encoder | None) -> str | None:
         return source_of(encoder)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> LateInteractionRerank:
+        return super().__deepcopy__(sharing_encoder(memo, self.encoder))
 
     @classmethod
     def class_name(cls) -> str:

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import NodeWithScore
 
-from late_interaction.adapters.arguments import as_index
+from late_interaction.adapters.arguments import as_index, check_known
 from late_interaction.adapters.event_loop import async_search
-from late_interaction.adapters.filters import all_of
-from late_interaction.adapters.results import MATCH_SPANS, Found, search_many
-from late_interaction.llama_index.filters import to_filter
-from late_interaction.llama_index.nodes import REF_DOC_ID, to_node, with_hidden
+from late_interaction.adapters.results import MATCH_SPANS, Found, check_search, search_many
+from late_interaction.errors import InvalidRequestError
+from late_interaction.llama_index.nodes import to_node, with_hidden
+from late_interaction.llama_index.queries import query_of, restriction
+from late_interaction.validation import check_ids, check_k
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from llama_index.core.schema import QueryBundle
     from llama_index.core.vector_stores.types import MetadataFilters
@@ -24,10 +25,30 @@ if TYPE_CHECKING:
     from late_interaction.filters import Where
     from late_interaction.index import Mode
 
-__all__ = ["RETRIEVER_SETTINGS", "LateInteractionRetriever"]
+__all__ = ["RETRIEVER_SETTINGS", "LateInteractionRetriever", "check_settings"]
 
-RETRIEVER_SETTINGS = ("similarity_top_k", "where", "filters", "node_ids", "doc_ids", "mode", "explain")
-"""The arguments of `LateInteractionRetriever` that it does not pass on to LlamaIndex, besides the index."""
+RETRIEVER_SETTINGS = (
+    *("similarity_top_k", "where", "filters", "node_ids", "doc_ids", "mode", "explain"),
+    *("callback_manager", "object_map", "objects", "verbose"),  # those of LlamaIndex's `BaseRetriever`
+)
+"""The arguments of `LateInteractionRetriever`, besides the index."""
+
+_INSTEAD = {
+    "vector_store_query_mode": "mode= takes 'late', 'lexical' or 'hybrid'",
+    "alpha": "mode='hybrid' fuses both rankings alike",
+    "sparse_top_k": "similarity_top_k= is the number of nodes in every mode",
+    "hybrid_top_k": "similarity_top_k= is the number of nodes in every mode",
+    "embed_model": "the index has its own encoder",
+}
+"""What `VectorStoreIndex` has, and what there is here."""
+
+
+def check_settings(given: Iterable[str], known: Iterable[str], method: str) -> None:
+    """Refuse arguments that nobody knows. See `check_known`."""
+    for name in given:
+        if name in _INSTEAD and name not in known:
+            raise InvalidRequestError(f"{method} has no argument {name!r}: {_INSTEAD[name]}.")
+    check_known(given, known, method)
 
 
 class LateInteractionRetriever(BaseRetriever):
@@ -35,7 +56,10 @@ class LateInteractionRetriever(BaseRetriever):
 
     Filters are applied before scoring, and may be combined. The score of a node is `Hit.relevance`, in [0, 1], which a
     ``similarity_cutoff`` of LlamaIndex compares; in the mode ``hybrid`` it tells ranks alone. The image of a page is
-    rendered when it is first read.
+    rendered when it is first read. Settings are checked when the retriever is made.
+
+    Of a `QueryBundle`, ``custom_embedding_strs`` (HyDE) are searched for in place of the query, joined to one text, and
+    so is an ``embedding`` of (tokens, dim), or an ``image_path`` where the encoder reads pages.
 
     **Thread safety.** Any thread may call, and so may any event loop.
 
@@ -67,28 +91,25 @@ class LateInteractionRetriever(BaseRetriever):
         explain: bool = False,
         **kwargs: Any,
     ) -> None:
+        check_settings(kwargs, RETRIEVER_SETTINGS, type(self).__name__)
         super().__init__(**kwargs)
         self.index = as_index(index, read_only=True)
         self.similarity_top_k = similarity_top_k
         self.where = where
         self.filters = filters
-        self.node_ids = node_ids
-        self.doc_ids = doc_ids
+        self.node_ids = None if node_ids is None else check_ids(node_ids)
+        self.doc_ids = None if doc_ids is None else check_ids(doc_ids)
         self.mode = mode
         self.explain = explain
+        check_search(self.index, check_k(similarity_top_k, "similarity_top_k"), **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        where = restriction(self.where, self.filters, self.doc_ids)
+        return {"where": where, "candidates": self.node_ids, "mode": self.mode, "explain": self.explain}
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        of_sources = None if self.doc_ids is None else {REF_DOC_ID: {"$in": list(self.doc_ids)}}
-        where = all_of(self.where, None if self.filters is None else to_filter(self.filters), of_sources)
-        [found] = search_many(
-            self.index,
-            [query_bundle.query_str],
-            self.similarity_top_k,
-            where=where,
-            candidates=self.node_ids,
-            mode=self.mode,
-            explain=self.explain,
-        )
+        query = query_of(query_bundle, self.index)
+        [found] = search_many(self.index, [query], self.similarity_top_k, **self._options())
         return [self._node(each) for each in found]
 
     _aretrieve = async_search(_retrieve)

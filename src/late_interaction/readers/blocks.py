@@ -18,10 +18,12 @@ class Block:
     Attributes:
         text: Never blank; without blank lines at either end.
         verbatim: Whether it is code, which is split at lines, not at sentences.
+        header: The first lines of a table, which are repeated in each passage if the table is split.
     """
 
     text: str
     verbatim: bool = False
+    header: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidRequestError
-from late_interaction.readers.decoding import read_text
+from late_interaction.readers.decoding import UTF_8, read_text
 from late_interaction.readers.passages import MAX_CHARS, check_max_chars, pack_blocks
 from late_interaction.readers.sections import SUFFIXES, read_sections
 
@@ -24,7 +24,12 @@ def read_text_file(path: Path, source: str, options: ReadOptions) -> list[Docume
         UnreadableFileError: The file cannot be opened, or is not UTF-8 text.
     """
     suffix = path.suffix.lower()
-    return split_document(read_text(path), source=source, suffix=suffix, max_chars=options.max_chars)
+    return split_document(
+        read_text(path, options.encoding if suffix != ".ipynb" else UTF_8),
+        source=source,
+        suffix=suffix,
+        max_chars=options.max_chars,
+    )
 
 
 def split_document(text: str, *, source: str, suffix: str, max_chars: int = MAX_CHARS) -> list[Document]:

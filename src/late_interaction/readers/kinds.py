@@ -11,6 +11,7 @@ from late_interaction.errors import InvalidRequestError
 from late_interaction.readers.documents import read_text_file
 from late_interaction.readers.pages import read_pdf_images, read_pdf_text, read_pictures
 from late_interaction.readers.sections import SUFFIXES
+from late_interaction.readers.tables import read_table_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 
     Reader: TypeAlias = Callable[[Path, str, ReadOptions], Iterable[Document]]
 
-__all__ = ["ALL_SUFFIXES", "Reader", "readers_of", "suffixes_of"]
+__all__ = ["ALL_SUFFIXES", "UNREAD_SUFFIXES", "Reader", "readers_of", "suffixes_of"]
 
 _READERS: dict[str, dict[str, Reader]] = {
-    "text": {**dict.fromkeys(SUFFIXES, read_text_file), ".pdf": read_pdf_text},
+    "text": {
+        **dict.fromkeys(SUFFIXES, read_text_file),
+        **dict.fromkeys((".csv", ".tsv"), read_table_file),
+        ".pdf": read_pdf_text,
+    },
     "image": {
         ".pdf": read_pdf_images,
         **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"), read_pictures),
@@ -37,6 +42,19 @@ ALL_SUFFIXES: dict[str, str] = {
     for suffix in (*_READERS["text"], *_READERS["image"])
 }
 """Every known suffix, with the modality its files need; ``.pdf`` can be read with either."""
+
+_OFFICE = "save it as PDF, HTML or text"
+_JSON = "make a Document of each item"
+_JSONL = "pass each file of documents to late_interaction.readers.read_jsonl"
+
+UNREAD_SUFFIXES: dict[str, str] = {
+    **dict.fromkeys((".doc", ".docx", ".odt", ".rtf", ".ppt", ".pptx", ".odp", ".epub", ".pages"), _OFFICE),
+    **dict.fromkeys((".xls", ".xlsx", ".ods", ".numbers"), "save each sheet as CSV"),
+    ".json": _JSON,
+    **dict.fromkeys((".jsonl", ".ndjson"), _JSONL),
+    **dict.fromkeys((".bmp", ".gif", ".heic", ".svg", ".avif"), "save it as PNG, JPEG, TIFF or WebP"),
+}
+"""Kinds of documents and images that cannot be read, with the reason or what to do."""
 
 
 def readers_of(modalities: Collection[str]) -> dict[str, Reader]:

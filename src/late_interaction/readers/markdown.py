@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["outline"]
 
-_PARSER = MarkdownIt("commonmark")
+_PARSER = MarkdownIt("commonmark").enable("table")
 # A line that YAML front matter may have: a key, or a continuation of the previous key.
 _FRONT_MATTER_LINE = re.compile(r"[A-Za-z_][\w .-]*:(\s|$)|\s|#|-\s|$")
 _FRONT_MATTER_TITLE = re.compile(r"title:\s+(?P<quote>[\"']?)(?P<title>[^|>\s].*?)(?P=quote)\s*", re.IGNORECASE)
@@ -48,13 +48,16 @@ def _elements(lines: list[str]) -> Iterator[Heading | Block]:
     for position, token in enumerate(tokens):
         # Headings inside lists and quotes (level > 0) do not apply to the text after these; they are kept as text.
         is_heading = token.type == "heading_open" and token.level == 0
-        if token.map is None or not (is_heading or token.type in ("fence", "code_block")):
+        if token.map is None or not (is_heading or token.type in ("fence", "code_block", "table_open")):
             continue
         start, end = token.map
         # The text between comes from the source, because the tokens leave out link definitions.
         yield from split_paragraphs(lines[done:start])
         if is_heading:
             yield Heading(int(token.tag[1:]), _plain(tokens[position + 1]))
+        elif token.type == "table_open":
+            table = [line.rstrip() for line in lines[start:end] if line.strip()]
+            yield Block("\n".join(table), header="\n".join(table[:2]))  # the names of the columns, and the line below
         else:
             code = [line.rstrip() for line in lines[start:end]]
             if any(code):

@@ -62,9 +62,28 @@ def check_max_chars(max_chars: int) -> None:
 
 def pack_blocks(blocks: Iterable[Block], max_chars: int) -> list[str]:
     """Return passages of at most ``max_chars`` characters: consecutive blocks are joined, long blocks are split."""
-    parts = ((f"{block.text}\n\n", _CODE_SEPARATORS if block.verbatim else _PROSE_SEPARATORS) for block in blocks)
+    parts = (
+        (f"{text}\n\n", _CODE_SEPARATORS if block.verbatim else _PROSE_SEPARATORS)
+        for block in blocks
+        for text in _tables(block, max_chars)
+    )
     passages = (passage.strip("\n").rstrip() for passage in _merge(parts, max_chars))
     return [passage for passage in passages if passage]
+
+
+def _tables(block: Block, max_chars: int) -> Iterator[str]:
+    """Yield a block; a table that is too long as several tables with the same header.
+
+    A header of more than half a passage is not repeated.
+    """
+    room = max_chars - len(block.header) - 1
+    if not block.header or len(block.text) <= max_chars or room < max_chars // 2:
+        yield block.text
+        return
+    rows = block.text[len(block.header) :].strip("\n").split("\n")
+    for part in _merge([(f"{row}\n", (_SENTENCES, _WORDS)) for row in rows], room):
+        if part.strip():
+            yield f"{block.header}\n{part.rstrip()}"
 
 
 def _merge(parts: Iterable[tuple[str, Sequence[re.Pattern[str]]]], max_chars: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from late_interaction.readers import markdown, restructuredtext, webpages
+from late_interaction.readers import markdown, notebooks, restructuredtext, webpages
 from late_interaction.readers.blocks import Block, Heading, Outline, split_paragraphs
 from late_interaction.readers.hyphenation import Hyphenation, without_soft_hyphens
 
@@ -38,6 +38,7 @@ _FORMATS: dict[str, Callable[[str], Outline]] = {
     ".md": markdown.outline,
     ".markdown": markdown.outline,
     ".rst": restructuredtext.outline,
+    ".ipynb": notebooks.outline,
     ".html": webpages.outline,
     ".htm": webpages.outline,
 }
@@ -65,10 +66,12 @@ def _without_hyphenation(elements: Iterable[Heading | Block], hyphenation: Hyphe
         if isinstance(element, Heading):
             yield replace(element, text=without_soft_hyphens(element.text))
             continue
-        # The lines of code stay as they are.
-        text = element.text.replace("\u00ad", "") if element.verbatim else hyphenation.undone(element.text)
+        if element.verbatim or element.header:  # the lines of code and tables stay as they are
+            text, header = (part.replace("\u00ad", "") for part in (element.text, element.header))
+        else:
+            text, header = hyphenation.undone(element.text), ""
         if text.strip():
-            yield replace(element, text=text)
+            yield replace(element, text=text, header=header)
 
 
 def _sections(elements: Iterable[Heading | Block]) -> list[Section]:

@@ -30,6 +30,7 @@ _BLOCKS = frozenset(
         "caption",
         "center",
         "details",
+        "dir",
         "dialog",
         "div",
         "dl",
@@ -45,18 +46,39 @@ _BLOCKS = frozenset(
         "legend",
         "main",
         "menu",
+        "noscript",
         "ol",
         "p",
         "pre",
+        "search",
         "section",
         "summary",
         "table",
         "ul",
     ]
 ).union(_HEADINGS)
-# Elements inside a block that start on a new line.
-_LINES = frozenset(("br", "dd", "dt", "li", "option", "tr"))
-_CELLS = frozenset(("td", "th"))
+# Elements inside a block that have lines of their own.
+_LINES = frozenset(("dd", "dt", "li", "optgroup", "option", "tbody", "textarea", "text", "tfoot", "thead", "tr"))
+# Elements inside a line that a reader sees apart from each other.
+_CELLS = frozenset(
+    (
+        "audio",
+        "button",
+        "canvas",
+        "iframe",
+        "input",
+        "label",
+        "meter",
+        "object",
+        "output",
+        "progress",
+        "rp",
+        "rt",
+        "select",
+    )
+).union(("td", "th", "video"))
+_APART = re.compile(r"display\s*:(?!\s*(?:inline\s*(?:;|$|!)|none|contents))", re.IGNORECASE)
+_NUMBER = re.compile(r"\s*[+\u2212-]?\d+\s*")
 _SPACE = re.compile(r"\s+")
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*>")
 
@@ -91,31 +113,62 @@ class _Walk:
         self._verbatim = 0  # how many of them are <pre>
         self._text: list[str] = []
 
-    def run(self, soup: Tag) -> list[Heading | Block]:
+    def run(self, soup: PageElement) -> list[Heading | Block]:
         # A stack instead of recursion, because html.parser nests elements without an end tag, sometimes thousands deep.
-        # None marks the end of the innermost open block.
-        stack: list[PageElement | None] = [soup]
+        # None marks the end of the innermost open block, and a plain string is the space after an element.
+        stack: list[PageElement | str | None] = [soup]
         while stack:
             node = stack.pop()
             if node is None:
                 self._flush()
                 self._verbatim -= self._open.pop() == "pre"
             elif isinstance(node, Tag):
+                if node.name == "table" and not self._verbatim and (rows := _data_rows(node)):
+                    self._flush()
+                    self._add_table(node, rows)
+                    continue
                 if node.name in _BLOCKS:
                     self._flush()
                     self._open.append(node.name)
                     self._verbatim += node.name == "pre"
                     stack.append(None)
-                elif node.name in _LINES:
+                elif node.name == "br":
                     self._text.append("\n")
-                elif node.name in _CELLS:
-                    self._text.append(" ")
+                elif space := _space_around(node):
+                    self._text.append(space)
+                    stack.append(space)
+                elif node.name == "sup" and _NUMBER.fullmatch(node.get_text()) and self._ends_in_a_word():
+                    self._text.append("^")
                 stack.extend(reversed(node.contents))
+            elif type(node) is str:
+                self._text.append(node)
             elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
                 # Line ends of the source matter only in <pre>, and where they split a word.
                 self._text.append(str(node) if self._verbatim else _SPACE.sub(" ", self._hyphenation.undone(str(node))))
         self._flush()
         return self._elements
+
+    def _add_table(self, table: Tag, rows: list[tuple[Tag, bool]]) -> None:
+        """Add a table as one block, a line for each row, and around it what else is in it, such as its caption."""
+        inside = {id(part) for row, _ in rows for part in (row, *row.descendants)}
+        groups = {id(parent) for row, _ in rows for parent in row.parents}
+        others = [node for node in table.descendants if id(node) not in inside and id(node) not in groups]
+        done: set[int] = set()
+        for node in others:
+            if not any(id(parent) in done for parent in node.parents):
+                done.add(id(node))
+                self._elements += _Walk(self._hyphenation).run(node)
+        lines = [(self._line(row), is_header) for row, is_header in rows]
+        header = "\n".join(line for line, is_header in lines if is_header and line)
+        text = "\n".join(line for line, _ in lines if line)
+        if text:
+            self._elements.append(Block(text, header=header))
+
+    def _line(self, row: Tag) -> str:
+        return _collapse(" ".join(element.text for element in _Walk(self._hyphenation).run(row)))
+
+    def _ends_in_a_word(self) -> bool:
+        return bool(self._text) and self._text[-1][-1:].isalnum()
 
     def _flush(self) -> None:
         lines = _sanitize("".join(self._text)).split("\n")
@@ -131,6 +184,27 @@ class _Walk:
             self._elements.append(Heading(int(self._open[-1][1]), _collapse(text)))
         else:
             self._elements.append(Block(text, verbatim=self._verbatim > 0))
+
+
+def _data_rows(table: Tag) -> list[tuple[Tag, bool]]:
+    """Return the rows of a table and whether each is of its header; empty without a header or with tables inside."""
+    rows = table.find_all("tr")
+    if table.find("table") is not None or any(row.find(("tr", "thead", "tbody")) is not None for row in rows):
+        return []
+    marked: list[tuple[Tag, bool]] = []
+    for row in rows:
+        cells = row.find_all(("td", "th"))
+        is_header = row.find_parent("thead") is not None or bool(cells and all(cell.name == "th" for cell in cells))
+        marked.append((row, is_header and all(earlier for _, earlier in marked)))
+    return marked if marked and marked[0][1] and not marked[-1][1] else []
+
+
+def _space_around(node: Tag) -> str:
+    """Return the space before and after an element inside a block; empty for one that may be a part of a word."""
+    style = node.get("style")
+    if node.name in _LINES or "-" in node.name or (isinstance(style, str) and _APART.search(style)):
+        return "\n"
+    return " " if node.name in _CELLS else ""
 
 
 def _collapse(text: str) -> str:

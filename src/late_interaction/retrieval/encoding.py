@@ -11,6 +11,7 @@ from late_interaction.encoders.protocol import reads_images, reads_text
 from late_interaction.encoders.reduced import UnusableVectorsError
 from late_interaction.engines import Record
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
+from late_interaction.images.page_image import load_pages
 from late_interaction.validation import check_query, check_vectors, is_invisible
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document
     from late_interaction.encoders import Encoder
+    from late_interaction.retrieval.truncation import Truncation
 
 __all__ = ["encode_documents", "encode_queries", "is_blank", "refusal"]
 
@@ -28,7 +30,11 @@ _WINDOW_PIXELS = 24_000_000  # of the page images among them, which are in memor
 
 
 def encode_documents(
-    encoder: Encoder, documents: Iterable[Document], report: Callable[[int], object] | None = None
+    encoder: Encoder,
+    documents: Iterable[Document],
+    report: Callable[[int], object] | None = None,
+    *,
+    truncation: Truncation,
 ) -> Iterator[Record]:
     """Yield each document with its token vectors, (tokens, dim), in order. The vectors are not checked.
 
@@ -38,13 +44,16 @@ def encode_documents(
         encoder: The encoder.
         documents: The documents.
         report: Called with the number of documents that were encoded since the last call.
+        truncation: Is asked about each text before it is encoded.
 
     Raises:
         InvalidRequestError: The encoder does not read text, or does not read images.
         ImageUnavailableError: The image of a page cannot be read.
     """
     for window in _windows(encoder, documents):
-        yield from map(Record, window, _encode(encoder, window))
+        truncated: set[str] = set()
+        for document, vectors in zip(window, _encode(encoder, window, truncation, truncated), strict=True):
+            yield Record(document, vectors, truncated=document.id in truncated)
         if report is not None:
             report(len(window))
 
@@ -98,16 +107,17 @@ def refusal(encoder: Encoder, document: Document) -> str | None:
     return None
 
 
-def _encode(encoder: Encoder, window: list[Document]) -> Iterator[Any]:
+def _encode(encoder: Encoder, window: list[Document], truncation: Truncation, truncated: set[str]) -> Iterator[Any]:
     # Of a blank text, an encoder would return the vectors of its markers, which are similar to any short query.
     passages = [document for document in window if document.image is None and not is_invisible(document.text_to_encode)]
+    truncated |= truncation.documents(encoder, passages)
     with _named(passages):
         texts = [document.text_to_encode for document in passages]
         encoded_texts = iter(_same_length(encoder.encode_documents(texts), texts) if texts else ())
     pages = [document for document in window if document.image is not None]
     encoded_pages: Iterator[Any] = iter(())
     if pages and reads_images(encoder):
-        images = [document.image.load(encoder.viewed_size) for document in pages if document.image is not None]
+        images = load_pages([document.image for document in pages if document.image is not None], encoder.viewed_size)
         with _named(pages):
             encoded_pages = iter(_same_length(encoder.encode_images(images), images))
     for document in window:

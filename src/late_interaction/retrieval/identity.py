@@ -6,26 +6,47 @@ from typing import TYPE_CHECKING, TypeVar
 
 from late_interaction.documents import Document
 from late_interaction.errors import DuplicateIdError, InvalidDocumentError
+from late_interaction.validation import valid_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["as_document", "has_same_content", "unique_documents", "unique_pairs"]
+__all__ = ["as_candidate", "as_document", "has_same_content", "unique_documents", "unique_pairs"]
 
 _Vectors = TypeVar("_Vectors")
 
 
-def as_document(document: object) -> Document:
+def as_document(document: object, position: int) -> Document:
     """Return a document, or the one that a plain string stands for.
 
+    Args:
+        document: The document or string.
+        position: Its position in the call, for errors.
+
     Raises:
-        InvalidDocumentError: It is neither.
+        InvalidDocumentError: It is neither, or the string cannot be stored.
     """
     if isinstance(document, Document):
         return document
-    if isinstance(document, str):
+    if not isinstance(document, str):
+        raise InvalidDocumentError(
+            f"documents[{position}]: a document must be a Document or a string, not {type(document).__name__}."
+        )
+    try:
         return Document(document)
-    raise InvalidDocumentError(f"A document must be a Document or a string, not {type(document).__name__}.")
+    except InvalidDocumentError as error:
+        raise InvalidDocumentError(f"documents[{position}]: {error}") from None
+
+
+def as_candidate(document: object, position: int) -> Document:
+    """Return a document that is ranked and not stored: also of a string that cannot be stored, which it keeps.
+
+    Only the encoder is given the string with replaced surrogates.
+    """
+    if isinstance(document, str) and document != (readable := valid_unicode(document)):
+        own_id = Document(readable).id
+        return Document.restored(document, id=own_id, metadata={}, encoded_text=readable, image=None)
+    return as_document(document, position)
 
 
 def has_same_content(document: Document, stored: Document) -> bool:
@@ -53,8 +74,8 @@ def unique_pairs(
 ) -> Iterator[tuple[Document, _Vectors]]:
     """Yield documents with what belongs to each, as `unique_documents`; of equal documents the first."""
     seen: dict[str, bool] = {}
-    for given, vectors in pairs:
-        document = as_document(given)
+    for position, (given, vectors) in enumerate(pairs):
+        document = as_document(given, position)
         ids.append(document.id)
         if document.id not in seen:
             seen[document.id] = document.has_content_id

@@ -18,6 +18,7 @@ from late_interaction.retrieval.diversity import diverse
 from late_interaction.retrieval.fusion import reciprocal_rank_fusion
 from late_interaction.retrieval.queries import Query, encode
 from late_interaction.retrieval.scores import LateRelevance, fused_relevance, lexical_relevance
+from late_interaction.retrieval.truncation import Truncation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,9 +62,18 @@ def search_many(
     for query in asked:
         query.check_mode(request.mode)
     with stage("encode"):
-        vectors = [None] * len(asked) if request.mode == "lexical" else encode(asked, load_encoder)
+        vectors = [None] * len(asked) if request.mode == "lexical" else _encoded(request, asked, load_encoder)
     found = iter(_side_by_side(engine, request, [query.text or "" for query in asked], vectors))
     return [[] if query.is_blank else next(found) for query in parsed]
+
+
+def _encoded(
+    request: SearchRequest, queries: list[Query], load_encoder: Callable[[], Encoder]
+) -> list[NDArray[np.float32]]:
+    truncation = Truncation(allowed=request.truncate)
+    vectors = encode(queries, load_encoder, truncation)
+    truncation.warn()
+    return vectors
 
 
 def _side_by_side(

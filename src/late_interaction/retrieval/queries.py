@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.protocol import Encoder
     from late_interaction.images import PageImage
+    from late_interaction.retrieval.truncation import Truncation
 
     QueryLike: TypeAlias = str | Document | Image | ArrayLike
 
@@ -90,12 +91,15 @@ class Query:
         )
 
 
-def encode(queries: Sequence[Query], load_encoder: Callable[[], Encoder]) -> list[NDArray[np.float32]]:
+def encode(
+    queries: Sequence[Query], load_encoder: Callable[[], Encoder], truncation: Truncation
+) -> list[NDArray[np.float32]]:
     """Return the token vectors of each query, (query tokens, dim) float32: its own, or those of its text and its image.
 
     Args:
         queries: The queries, none of them blank.
         load_encoder: Returns the encoder; called if a query has no vectors of its own.
+        truncation: Notes the texts that are longer than the encoder reads.
 
     Raises:
         MissingEncoderError: There is no encoder, and a query needs one.
@@ -105,6 +109,7 @@ def encode(queries: Sequence[Query], load_encoder: Callable[[], Encoder]) -> lis
     texts = list(dict.fromkeys(query.text for query in queries if query.vectors is None and query.text is not None))
     of_text: dict[str, NDArray[np.float32]] = {}
     if texts:  # all of them together
+        truncation.queries(load_encoder(), texts)
         of_text = dict(zip(texts, query_vectors(load_encoder(), texts), strict=True))
     encoded = []
     for query in queries:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, get_args
 from late_interaction.engines.base import require
 from late_interaction.errors import InvalidRequestError
 from late_interaction.filters import parse
-from late_interaction.validation import check_fraction, check_ids, check_k
+from late_interaction.validation import check_fraction, check_ids, check_k, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +33,7 @@ class SearchOptions(TypedDict, total=False):
     min_relevance: float | None
     diversity: float | None
     diversity_pool: int | None
+    truncate: bool
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class SearchRequest:
         diversity: 0 counts relevance alone, 1 difference alone; None keeps the ranking.
         depth: How many matches a ranking needs: k, or more where the diverse ones are chosen among them.
         max_candidates: See `Capabilities`.
+        truncate: Whether queries that are longer than the encoder reads are truncated; else they are an error.
     """
 
     k: int
@@ -58,6 +60,7 @@ class SearchRequest:
     diversity: float | None
     depth: int
     max_candidates: int | None
+    truncate: bool
 
     @classmethod
     def of(
@@ -71,6 +74,7 @@ class SearchRequest:
         diversity: float | None = None,
         diversity_pool: int | None = None,
         min_relevance: float | None = None,
+        truncate: bool = True,
     ) -> SearchRequest:
         """Return the request, if the engine can answer it.
 
@@ -80,7 +84,8 @@ class SearchRequest:
             UnsupportedError: The engine lacks what the mode or diversity needs.
         """
         if mode not in get_args(Mode):
-            raise InvalidRequestError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}.")
+            hint = did_you_mean(mode, get_args(Mode))
+            raise InvalidRequestError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}.{hint}")
         k = depth = check_k(k)
         if mode != "late":
             require(engine, "lexical")
@@ -104,6 +109,7 @@ class SearchRequest:
             diversity,
             depth if limit is None else min(depth, limit),
             limit,
+            truncate,
         )
 
     def within_limit(self, depth: int) -> int:

@@ -8,9 +8,10 @@ from late_interaction.documents import Document, Hit
 from late_interaction.engines.background import MAX_DOCUMENT_TOKENS, Background, sampling_step
 from late_interaction.errors import InvalidRequestError, UnknownIdError
 from late_interaction.retrieval.encoding import encode_documents
-from late_interaction.retrieval.identity import as_document, has_same_content
+from late_interaction.retrieval.identity import as_candidate, as_document, has_same_content
 from late_interaction.retrieval.queries import Query, encode
 from late_interaction.retrieval.scores import LateRelevance
+from late_interaction.retrieval.truncation import Truncation
 from late_interaction.validation import check_ids, check_k, check_vectors
 
 if TYPE_CHECKING:
@@ -42,8 +43,11 @@ def rerank(query: QueryLike, documents: Sequence[Document], *, encoder: Encoder,
     asked = Query.of(query, encoder.dim)
     if asked.is_blank or not documents:
         return []
-    (vectors,) = encode([asked], lambda: encoder)
-    return _rank(vectors, documents, load_encoder=lambda: encoder, known={}, null=None)[:k]
+    truncation = Truncation()
+    (vectors,) = encode([asked], lambda: encoder, truncation)
+    hits = _rank(vectors, documents, load_encoder=lambda: encoder, known={}, null=None, truncation=truncation)
+    truncation.warn()
+    return hits[:k]
 
 
 def rerank_candidates(
@@ -55,6 +59,7 @@ def rerank_candidates(
     *,
     k: int | None,
     add: Callable[[list[Document]], object] | None,
+    truncate: bool = True,
 ) -> list[Hit]:
     """Order stored or given documents by MaxSim, best first. See `Index.rerank`.
 
@@ -66,6 +71,7 @@ def rerank_candidates(
         documents: Given documents, instead of ids.
         k: The number of hits; None for all.
         add: Called with the documents that are not stored, before they are ranked; None to store none.
+        truncate: Whether texts that are longer than the encoder reads are truncated; else they are an error.
     """
     if (ids is None) == (documents is None):
         raise InvalidRequestError("rerank takes either ids or documents.")
@@ -76,10 +82,13 @@ def rerank_candidates(
     asked = Query.of(query, engine.dim)
     if asked.is_blank or not (ids or documents):
         return []
-    (vectors,) = encode([asked], load_encoder)
+    truncation = Truncation(allowed=truncate)
+    (vectors,) = encode([asked], load_encoder, truncation)
     if ids is not None:
+        truncation.warn()
         return _rank_stored(engine, vectors, check_ids(ids))[:k]
-    given = [as_document(document) for document in documents or ()]
+    convert = as_candidate if add is None else as_document
+    given = [convert(document, position) for position, document in enumerate(documents or ())]
     if add is not None:
         add(_not_stored(engine, given))
     held, scores = _stored_scores(engine, vectors, [document.id for document in given])
@@ -91,7 +100,9 @@ def rerank_candidates(
     null = engine.null_score(vectors)
     if null is None and known:
         null = 0.0  # as in a search of this index
-    return _rank(vectors, given, load_encoder=load_encoder, known=known, null=null)[:k]
+    hits = _rank(vectors, given, load_encoder=load_encoder, known=known, null=null, truncation=truncation)
+    truncation.warn()
+    return hits[:k]
 
 
 def _rank_stored(engine: Engine, vectors: NDArray[np.float32], ids: list[str]) -> list[Hit]:
@@ -139,6 +150,7 @@ def _rank(
     load_encoder: Callable[[], Encoder],
     known: Mapping[int, float],
     null: float | None,
+    truncation: Truncation,
 ) -> list[Hit]:
     """Return hits of documents by MaxSim, best first.
 
@@ -148,6 +160,7 @@ def _rank(
         load_encoder: Returns what encodes the documents whose score is not known.
         known: Scores by position, which are taken as they are.
         null: The MaxSim that an unrelated document gets; None to take it from the documents that are encoded.
+        truncation: Notes those that are longer than the encoder reads.
     """
     fresh = [document for position, document in enumerate(documents) if position not in known]
     dim = vectors.shape[1]
@@ -155,7 +168,8 @@ def _rank(
     sample = []
     scores = dict(known)
     remaining = (position for position in range(len(documents)) if position not in known)
-    for number, record in enumerate(encode_documents(load_encoder(), fresh) if fresh else ()):
+    encoded_records = encode_documents(load_encoder(), fresh, truncation=truncation) if fresh else ()
+    for number, record in enumerate(encoded_records):
         encoded = check_vectors(record.vectors, dim, f"The encoder's vectors of {record.document.id!r}")
         scores[next(remaining)] = float((vectors @ encoded.T).max(axis=1).sum()) if len(encoded) else 0.0
         if null is None and number % step == 0:

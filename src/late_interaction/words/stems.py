@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import regex
 
 from late_interaction.errors import InvalidRequestError
+from late_interaction.validation import did_you_mean
 from late_interaction.words.characters import folded
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def check_language(language: object) -> str | None:
     if language is not None and (not isinstance(language, str) or language not in LANGUAGES):
         raise InvalidRequestError(
             f"language must be one of {', '.join(LANGUAGES)}, or None for no stems, got {language!r:.80}."
+            f"{did_you_mean(language, LANGUAGES)}"
         )
     return language
 

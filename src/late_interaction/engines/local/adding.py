@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from late_interaction.documents import Document
 from late_interaction.engines.local.catalog.incoming import Incoming
+from late_interaction.engines.local.catalog.writer import Kept
 from late_interaction.engines.local.storage.segment import SegmentWriter
 from late_interaction.errors import InvalidVectorsError
 from late_interaction.validation import check_vectors
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from late_interaction.engines.local.catalog.reader import Place
     from late_interaction.engines.local.catalog.writer import Writer
     from late_interaction.engines.local.storage.names import Taken
     from late_interaction.engines.local.storage.segment import SegmentEntry
@@ -74,13 +74,13 @@ def add_records(
     """
     with Incoming(target.root, target.tokenizer) as incoming:
         entry = _write(target, records, incoming, keeping=encode is not None)
-        encoded: list[tuple[SegmentEntry, list[str]]] = []  # of documents whose stored vectors were lost meanwhile
+        encoded: list[tuple[SegmentEntry, dict[str, bool]]] = []  # documents whose vectors were lost meanwhile
 
         def change(writer: Writer) -> None:
-            kept = _kept_places(writer, incoming, {one for _, ids in encoded for one in ids})
-            for segment, ids in encoded:
+            kept = _kept(writer, incoming, {one for _, truncated in encoded for one in truncated})
+            for segment, truncated in encoded:
                 number = writer.add_segment(segment)
-                kept |= {document_id: (number, position) for position, document_id in enumerate(ids)}
+                kept |= {one: Kept((number, at), truncated[one]) for at, one in enumerate(truncated)}
             if replacing is not None:
                 writer.delete_where(replacing)
             writer.add(incoming, entry, kept)
@@ -100,15 +100,13 @@ def add_records(
 
 def _write_again(
     target: Target, records: Iterable[Record], documents: list[Document]
-) -> tuple[SegmentEntry, list[str]]:
-    """Write the vectors of these documents into a segment; return it with the ids in their order."""
+) -> tuple[SegmentEntry, dict[str, bool]]:
+    """Write the vectors of these documents into a segment; return it with the ids in their order, and what was cut."""
     with Incoming(target.root, None) as incoming:
         entry = _write(target, records, incoming, keeping=False)
         if entry is None or incoming.ids != [document.id for document in documents]:
-            raise InvalidVectorsError(
-                f"encode must return one record for each of {len(documents)} documents, in order."
-            )
-        return entry, incoming.ids
+            raise InvalidVectorsError(f"encode must return a record of each of {len(documents)} documents, in order.")
+        return entry, {row.document.id: row.truncated for row in incoming}
 
 
 def _write(
@@ -133,26 +131,26 @@ def _write(
                 incoming.append(record, None, keeps_vectors=True)
                 continue
             vectors = check_vectors(record.vectors, target.dim, f"Vectors of {record.document.id!r}")
-            incoming.append(record.document, record.root)
+            incoming.append(record.document, record.root, truncated=record.truncated)
             files.append_documents([len(vectors)], vectors=vectors)
             has_vectors = True
         check_process()
         return files.finish_segment() if has_vectors else None
 
 
-def _kept_places(writer: Writer, incoming: Incoming, encoded: set[str]) -> dict[str, Place]:
-    """Return where the stored vectors are that documents keep, by id, but for those that were encoded since.
+def _kept(writer: Writer, incoming: Incoming, encoded: set[str]) -> dict[str, Kept]:
+    """Return the stored vectors that documents keep, by id, but for those that were encoded since.
 
     Raises:
         _VectorsLostError: A stored document has meanwhile other content, or is gone.
     """
-    places: dict[str, Place] = {}
+    found: dict[str, Kept] = {}
     lost: list[Document] = []
-    for document, place in writer.kept_places(one for one in incoming.kept() if one.id not in encoded):
-        if place is None:
+    for document, kept in writer.kept(one for one in incoming.kept() if one.id not in encoded):
+        if kept is None:
             lost.append(document.document())
         else:
-            places[document.id] = place
+            found[document.id] = kept
     if lost:
         raise _VectorsLostError(lost)
-    return places
+    return found

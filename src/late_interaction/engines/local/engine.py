@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
-from late_interaction.engines.local.adding import Target, add_records
-from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows
-from late_interaction.engines.local.catalog.settings import check_dim
-from late_interaction.engines.local.copying import check_target, copy_folders, reserved
-from late_interaction.engines.local.maintenance import Maintenance
-from late_interaction.engines.local.opening import has_index, look_around, open_directory, resolve_root
-from late_interaction.engines.local.quantization.codecs import BITS
-from late_interaction.engines.local.reading import Reading
-from late_interaction.engines.local.search.device import Device
-from late_interaction.engines.local.storage.names import Taken
-from late_interaction.engines.local.transactions import Transactions
-from late_interaction.errors import (
-    InvalidRequestError,
-    InvalidVectorsError,
-    ReadOnlyIndexError,
+from late_interaction.engines.local.catalog.settings import check_choices, check_dim
+from late_interaction.engines.local.opening import (
+    has_index,
+    look_around,
+    open_beside,
+    open_directory,
 )
-from late_interaction.filters import check_restricting, parse
-from late_interaction.validation import check_ids
-from late_interaction.words import DEFAULT_LANGUAGE, check_language
+from late_interaction.engines.local.search.device import Device
+from late_interaction.engines.local.sharing import Sharing, check_settings, opening, shared, without_links
+from late_interaction.engines.local.writing import Writing
+from late_interaction.words import DEFAULT_LANGUAGE
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from late_interaction.documents import Document
-    from late_interaction.engines.local.catalog.writer import Writer
-    from late_interaction.engines.local.opening import Opened
-    from late_interaction.engines.records import Record
-    from late_interaction.filters import Where
+    from typing_extensions import Unpack
+
+    from late_interaction.engines.local.sharing import OpenSettings
 
 __all__ = ["LocalEngine"]
-
-_Result = TypeVar("_Result")
 
 _DEFAULT_BITS = 4
 
 
-class LocalEngine(Reading):
+class LocalEngine(Writing):
     """Token vectors and documents in one directory: compressed, with durable commits, many readers and one writer.
 
     Open one with `LocalEngine.open`. Any thread may call any method. A search sees the last commit of any process; a
@@ -58,14 +45,6 @@ class LocalEngine(Reading):
         1.0
         >>> engine.close()
     """
-
-    def __init__(self, opened: Opened, device: Device | None) -> None:
-        super().__init__(opened, device)
-        self._transactions: Transactions | None = None
-        self._maintenance: Maintenance | None = None
-        if opened.lock is not None:
-            self._transactions = Transactions(opened.location, opened.catalog, opened.lock)
-            self._maintenance = Maintenance(opened.catalog, self._transactions, self._states)
 
     @classmethod
     def open(
@@ -100,10 +79,7 @@ class LocalEngine(Reading):
             CorruptIndexError: The files are damaged.
             StorageError: The directory cannot be read or written.
         """
-        if bits not in (None, "default") and (type(bits) is not int or bits not in BITS):
-            raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, got {bits!r}.")
-        if language != "default":
-            check_language(language)
+        check_choices(bits, language)
         exists = has_index(path)
         if dim is not None:
             check_dim(dim, compressed=not exists and bits is not None)
@@ -117,163 +93,52 @@ class LocalEngine(Reading):
         )
         try:
             engine = cls(opened, on_device)
-            if dim is not None and dim != engine.dim:
-                raise InvalidVectorsError(
-                    f"The index at {engine.path} holds vectors of dimension {engine.dim}, not {dim}."
-                )
-            if bits not in ("default", engine.bits):
-                raise InvalidRequestError(
-                    f"The index at {engine.path} was created with bits={engine.bits}, not {bits}."
-                )
-            if language not in ("default", engine.language):
-                raise InvalidRequestError(
-                    f"The index at {engine.path} was created with language={engine.language!r}, not {language!r}."
-                )
+            check_settings(engine, {"dim": dim, "bits": bits, "language": language})
             look_around(opened, engine._states, engine._transactions, engine._maintenance)
         except BaseException:
             opened.close()
             raise
         return engine
 
-    @property
-    def read_only(self) -> bool:
-        """Whether writing is refused: also in a process that was forked from the writer."""
-        return self._transactions is None or self._transactions.is_inherited
+    @classmethod
+    def open_shared(cls, path: str | os.PathLike[str], **settings: Unpack[OpenSettings]) -> LocalEngine:
+        """Open the index as `open` does, but share files and the writer lock with other openings in this process.
 
-    def record_encoder(self, record: Mapping[str, Any]) -> None:
-        """Store, as JSON, which encoder made the vectors, unless a record is stored already, which stays."""
-
-        def store(writer: Writer) -> None:
-            if writer.setting("encoder") is None:
-                writer.set_setting("encoder", dict(record))
-
-        self._commit(store)
-
-    def record_roots(self, roots: Mapping[str, Any]) -> None:
-        """Store, as JSON, the roots that documents are read from, by number (see `Record`)."""
-        self._commit(lambda writer: writer.set_setting("roots", dict(roots)))
-
-    def set_root(self, ids: Sequence[str], root: int | None) -> None:
-        """Record that stored documents were read from this root."""
-        ids = check_ids(ids)
-        self._commit(lambda writer: writer.set_root(ids, root))
-
-    def update_documents(self, documents: Iterable[Document], root: int | None) -> int:
-        """Replace the text, metadata and page image of stored documents, and keep their vectors; return their number.
-
-        For documents of which nothing changed that is encoded. Record that they were read from this root.
-
-        Raises:
-            UnknownIdError: The index holds no document of an id. Nothing is changed.
+        Each opening is closed on its own, and the files and the lock are released with the last. Openings for writing
+        and for reading do not share, nor do those with different devices. Arguments and errors are those of `open`.
         """
-        # Rows are made before the transaction begins: a thumbnail may have to be rendered.
-        rows = [(DocumentRow.of(document, root), list(field_rows(document.metadata))) for document in documents]
-        return self._commit(lambda writer: writer.update_documents(rows)) if rows else 0
-
-    def upsert(self, records: Iterable[Record], *, replacing: Where | None = None) -> list[str]:
-        """Add records, replacing those of the same id; return the ids, in order.
-
-        All or nothing: an error in any record, or in the iterable itself, leaves the index as it was. The iterable is
-        consumed one record at a time, so memory stays bounded. It may read and write the same index.
-
-        Args:
-            records: Documents with their vectors.
-            replacing: Delete the stored documents that pass this filter in the same commit, before the records are
-                added.
-
-        Raises:
-            InvalidVectorsError: Vectors of another shape or dimension, or NaN or infinity.
-            DuplicateIdError: Two records have the same id.
-        """
-        return self._upsert(records, None, replacing)
-
-    def upsert_keeping(
-        self,
-        records: Iterable[Record | Document],
-        encode: Callable[[list[Document]], Iterable[Record]],
-        *,
-        replacing: Where | None = None,
-    ) -> list[str]:
-        """Upsert, where a document without vectors keeps those that are stored under its id, byte for byte.
-
-        All or nothing, as `upsert`. In `scan`, such a document comes last, as every one that was replaced.
-
-        Args:
-            records: Records, and documents whose `Document.encoded_content` is that of the stored document.
-            encode: Called, outside of any transaction, with those of them that others have deleted or replaced by
-                other content before the commit; returns their records, in order.
-            replacing: As in `upsert`. What it deletes keeps its vectors where ``records`` has the document.
-        """
-        return self._upsert(records, encode, replacing)
-
-    def update_metadata(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
-        """Set these keys in the metadata of documents, in one transaction; return the number of documents."""
-        ids = check_ids(ids)
-        return self._commit(lambda writer: writer.update_metadata(ids, metadata))
-
-    def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
-        """Delete by ids or by filter and return the number of deleted documents. Unknown ids are skipped.
-
-        Raises:
-            InvalidRequestError: Every document matches the filter.
-        """
-        if (ids is None) == (where is None):
-            raise InvalidRequestError("delete takes either ids or where.")
-        if ids is not None:
-            ids = check_ids(ids)
-        transactions = self._writable()
-        where = None if where is None else check_restricting(where)
-        deleted = transactions.commit(
-            lambda writer: writer.delete_ids(ids or ()) if where is None else writer.delete_where(where)
-        )
-        self._tidy()
-        return deleted
-
-    def clear(self) -> int:
-        """Delete every document and return how many there were."""
-        deleted = self._commit(lambda writer: writer.delete_where({}))
-        self._tidy()
-        return deleted
-
-    def compact(self) -> None:
-        """Drop deleted documents, compress uncompressed segments and merge all segments into one.
-
-        If an older release, Unicode table or stemmer split the texts into words for lexical search, they are split
-        again, in one transaction: other writers wait, about a minute for a million short documents.
-        """
-        transactions = self._writable()
-        with self._states.reading() as (reader, _):
-            has_current_words = reader.has_current_words
-        if not has_current_words:
-            transactions.commit(lambda writer: writer.rebuild_words())  # also brings the catalog up to date
-        if self._maintenance is not None:
-            self._maintenance.compact()
-
-    def copy(self, path: str | os.PathLike[str]) -> None:
-        """Write a copy into another directory. Writers wait. A crash leaves a complete copy, or one that is not opened.
-
-        Raises:
-            InvalidRequestError: The directory has something in it, or is inside this one.
-            IndexLockedError: Another copy is being written there.
-            StorageError: Writing failed; what was written is removed.
-        """
-        transactions = self._writable()
-        target = resolve_root(path)
-        check_target(self._root, target)
-        with transactions.hold(), self._states.reading() as (_, snapshot), reserved(target, snapshot.names):
-            copy_folders(snapshot.folders, target)
-            self._opened.catalog.copy(target)
+        check_choices(settings.get("bits", "default"), settings.get("language", "default"))
+        with opening():
+            sharing = shared(path, settings)
+            if sharing is None:
+                first = cls.open(without_links(path), **settings)
+                sharing = Sharing(first, first._opened, settings)
+            opened = open_beside(path, sharing.opened)
+            try:
+                engine = cls(opened, sharing.engine._device, sharing)
+                check_settings(engine, settings)
+            except BaseException:
+                opened.close()
+                raise
+            sharing.openings.add(engine)
+        return engine
 
     def close(self) -> None:
-        """Release files and locks. Closing twice is no error."""
-        if self._transactions is None:
+        """Release files and locks; of a shared engine with its last opening. Closing twice is no error."""
+        self._is_closed = True
+        sharing = self._sharing
+        if sharing is not None:
             self._opened.close()
-        else:
-            with self._transactions.hold():
+            sharing.close(self)
+            # Another opening may now be garbage-collected, and the lock with it.
+            self._sharing = self._transactions = self._maintenance = None
+            return
+        with self.hold():
+            if self._transactions is not None:
                 if self._maintenance is not None and not self.read_only:
                     self._maintenance.close()
                 self._transactions.close()
-                self._opened.close()
+            self._opened.close()
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -283,46 +148,3 @@ class LocalEngine(Reading):
 
     def __repr__(self) -> str:
         return f"LocalEngine({str(self._root)!r}, dim={self._dim}, read_only={self.read_only})"
-
-    def _upsert(
-        self,
-        records: Iterable[Record | Document],
-        encode: Callable[[list[Document]], Iterable[Record]] | None,
-        replacing: Where | None,
-    ) -> list[str]:
-        transactions = self._writable()
-        if replacing is not None:
-            parse(replacing)  # a bad filter is an error before anything is encoded
-        with self._opened.catalog.reading() as reader:
-            tokenizer = reader.tokenizer
-        names = Taken(transactions.names)
-        used: set[str] = set()
-        try:
-            ids, used = add_records(
-                Target(self._root, self._dim, transactions, names, tokenizer), records, encode, replacing
-            )
-        finally:
-            for name in names.taken:
-                if name not in used:
-                    self._discard(name)
-        self._tidy()
-        return ids
-
-    def _commit(self, change: Callable[[Writer], _Result]) -> _Result:
-        return self._writable().commit(change)
-
-    def _discard(self, name: str) -> None:
-        if self._maintenance is not None:
-            self._maintenance.discard(name)
-
-    def _tidy(self) -> None:
-        if self._maintenance is not None:
-            self._maintenance.tidy()
-
-    def _writable(self) -> Transactions:
-        if self._transactions is None:
-            raise ReadOnlyIndexError(f"The index at {self._root} is open with read_only=True.")
-        if self._states.pinned is not None:
-            raise InvalidRequestError("Nothing can be written inside one_state().")
-        self._transactions.check()
-        return self._transactions

@@ -28,13 +28,19 @@ from late_interaction.engines.local.storage.files import (
 from late_interaction.engines.local.storage.last_commit import read_last_commit
 from late_interaction.engines.local.storage.location import Location
 from late_interaction.engines.local.storage.locking import WriterLock
-from late_interaction.errors import CorruptIndexError, IndexNotFoundError, InvalidRequestError, StorageError
+from late_interaction.errors import (
+    CorruptIndexError,
+    IndexNotFoundError,
+    IndexReplacedError,
+    InvalidRequestError,
+    StorageError,
+)
 
 if TYPE_CHECKING:
     from late_interaction.engines.local.states import States
     from late_interaction.engines.local.transactions import Transactions
 
-__all__ = ["Opened", "has_index", "look_around", "open_directory", "resolve_root"]
+__all__ = ["Opened", "has_index", "look_around", "open_beside", "open_directory", "resolve_root"]
 
 _logger = logging.getLogger(__name__)
 
@@ -60,6 +66,15 @@ class Opened:
     location: Location
     catalog: Catalog
     lock: WriterLock | None
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the path still leads to this index, and a writer still holds its lock."""
+        try:
+            self.location.check()
+        except IndexReplacedError:
+            return False
+        return self.lock is None or self.lock.is_held
 
     def close(self) -> None:
         """Close the catalog and the directory, and release the writer lock. Closing twice is allowed."""
@@ -105,6 +120,28 @@ def open_directory(
         raise
 
 
+def open_beside(path: str | os.PathLike[str], opened: Opened) -> Opened:
+    """Open an index that is open once more, through connections of its own. The lock stays with the first opening.
+
+    Args:
+        path: The directory, by any path.
+        opened: What is open.
+
+    Raises:
+        IndexReplacedError: The path leads to another index by now.
+    """
+    root = resolve_root(path)
+    with disk_errors(root):
+        location = Location(root)
+    try:
+        if location.identity != opened.location.identity:
+            raise IndexReplacedError(f"The index at {root} was replaced while it was opened. Open it again.")
+        return Opened(location, Catalog(location, read_only=opened.lock is None), None)
+    except BaseException:
+        location.close()
+        raise
+
+
 def _locked(root: Path) -> WriterLock:
     try:
         return WriterLock(root)
@@ -119,6 +156,8 @@ def _locked(root: Path) -> WriterLock:
 def resolve_root(path: str | os.PathLike[str]) -> Path:
     """Return the directory as an absolute path, since the working directory may change.
 
+    ``~`` and ``~user`` at the beginning are home directories, as in a shell.
+
     Raises:
         InvalidRequestError: The value is not a path of a directory.
     """
@@ -131,7 +170,13 @@ def resolve_root(path: str | os.PathLike[str]) -> Path:
         raise InvalidRequestError(f"The path of an index cannot be encoded as a file name: {name!r}.") from None
     if "\0" in name:
         raise InvalidRequestError(f"The path of an index must not contain a NUL character, got {name!r}.")
-    return Path(name).absolute()
+    expanded = os.path.expanduser(name)  # noqa: PTH111  # `Path` takes "./~" for "~"
+    if expanded == name and name.startswith("~"):
+        raise InvalidRequestError(
+            f"The path of an index begins with ~, and there is no such home directory: {name!r}. For a directory of "
+            f"this name: {f'./{name}'!r}."
+        )
+    return Path(expanded).absolute()
 
 
 def has_index(path: str | os.PathLike[str]) -> bool:
@@ -152,8 +197,7 @@ def _has_catalog(root: Path) -> bool:
             if not stat.S_ISREG(os.lstat(root / CATALOG).st_mode):
                 raise CorruptIndexError(f"{root / CATALOG} is not a regular file. Restore the index from a copy.")
             return True
-        if root.exists() and not root.is_dir():
-            raise IndexNotFoundError(f"{root} is a file. The path of an index must be a directory.")
+        _check_no_file(root)
         for parent, column in ((SEGMENTS, "offsets.npy"), (CODEBOOKS, "centroids.npy")):
             for path in (root / parent).iterdir() if is_directory(root / parent) else ():
                 if is_name(path.name) and (path / column).is_file():
@@ -162,6 +206,17 @@ def _has_catalog(root: Path) -> bool:
                         f"Restore {CATALOG} from a copy of the index, or name another directory."
                     )
         return False
+
+
+def _check_no_file(root: Path) -> None:
+    """Raise `IndexNotFoundError` if the path, or what it is said to be in, cannot be a directory."""
+    for path in (root, *root.parents):
+        if path.is_dir():
+            return
+        if os.path.lexists(path):
+            kind = "a symbolic link to nothing" if path.is_symlink() and not path.exists() else "a file"
+            where = "" if path == root else f" {root} cannot be in it."
+            raise IndexNotFoundError(f"{path} is {kind}. The path of an index must be a directory.{where}")
 
 
 def _make_root(root: Path) -> None:

@@ -9,6 +9,7 @@ from late_interaction.engines.base import Capabilities, Engine
 from late_interaction.engines.local.catalog.partial_rows import check_fields
 from late_interaction.engines.local.search.plan import search
 from late_interaction.engines.local.search.positions import positions_of
+from late_interaction.engines.local.snapshot import Snapshots
 from late_interaction.engines.local.states import States
 from late_interaction.engines.local.storage.files import CATALOG
 from late_interaction.engines.local.verify import verify
@@ -45,14 +46,15 @@ class Reading(Engine):
     Args:
         opened: The directory of the index.
         device: Scores compressed documents; None for the processor.
+        snapshots: Opens segments; None for an object of its own.
     """
 
-    def __init__(self, opened: Opened, device: Device | None) -> None:
+    def __init__(self, opened: Opened, device: Device | None, snapshots: Snapshots | None = None) -> None:
         self._opened = opened
         self._root = opened.location.root
         self._device = device
         self._dim, self._bits, self._language = opened.catalog.dim, opened.catalog.bits, opened.catalog.language
-        self._states = States(opened.catalog, self._dim)
+        self._states = States(opened.catalog, snapshots or Snapshots(self._root, self._dim))
         self._capabilities = Capabilities(
             snapshots=True,
             atomic_upsert=True,
@@ -75,6 +77,11 @@ class Reading(Engine):
     def path(self) -> Path:
         """The directory of the index."""
         return self._root
+
+    @property
+    def reopening(self) -> tuple[str, dict[str, Any]]:
+        """The directory, and the device if there is one."""
+        return str(self._root), {} if self._device is None else {"device": str(self._device.torch_device)}
 
     @property
     def dim(self) -> int:
@@ -193,7 +200,12 @@ class Reading(Engine):
         """Return documents together with their token vectors, by id; unknown ids are left out."""
         with self.one_state(short=True):
             documents, vectors, roots = self.get(ids), self.vectors(ids), self.roots_of(ids)
-        return {found.id: Record(found, vectors[found.id], roots[found.id]) for found in documents}
+            with self._states.reading() as (reader, _):
+                truncated = reader.truncated(ids)
+        return {
+            found.id: Record(found, vectors[found.id], roots[found.id], truncated=found.id in truncated)
+            for found in documents
+        }
 
     def scan(
         self, *, where: Where | None = None, root: int | None = None, fields: Iterable[FieldName] | None = None
@@ -240,6 +252,7 @@ class Reading(Engine):
                 "documents": reader.count(),
                 "tokens": sum(entry.tokens for entry in entries),
                 "deleted_documents": len(reader.tombstones()),
+                "truncated_documents": reader.count_truncated(),
                 "dim": self._dim,
                 "bits": self._bits,
                 "language": self._language,

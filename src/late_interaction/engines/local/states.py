@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from late_interaction.engines.local.catalog.reader import Reader
-from late_interaction.engines.local.snapshot import Snapshot, Snapshots
 from late_interaction.engines.local.storage.columns import ColumnsMissingError
 from late_interaction.errors import InvalidRequestError
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from late_interaction.engines.local.catalog.connections import Connection
     from late_interaction.engines.local.catalog.database import Catalog
+    from late_interaction.engines.local.snapshot import Snapshot, Snapshots
 
 __all__ = ["OneState", "States"]
 
@@ -86,12 +86,15 @@ class States:
 
     Args:
         catalog: The catalog.
-        dim: Dimension of the token vectors.
+        snapshots: Opens its segments.
+
+    Attributes:
+        snapshots: Opens its segments.
     """
 
-    def __init__(self, catalog: Catalog, dim: int) -> None:
+    def __init__(self, catalog: Catalog, snapshots: Snapshots) -> None:
         self._catalog = catalog
-        self._snapshots = Snapshots(catalog.path.parent, dim)
+        self.snapshots = snapshots
 
     @property
     def pinned(self) -> State | None:
@@ -113,7 +116,7 @@ class States:
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             with self._catalog.reading(lasting=lasting) as reader:
                 try:
-                    snapshot = self._snapshots.at(reader)
+                    snapshot = self.snapshots.at(reader)
                 except ColumnsMissingError:
                     if attempt == _MAX_ATTEMPTS:
                         raise
@@ -132,7 +135,7 @@ class States:
             try:
                 with self._catalog.errors():
                     reader = Reader(connection)
-                    return connection, State(self._catalog, reader, self._snapshots.at(reader))
+                    return connection, State(self._catalog, reader, self.snapshots.at(reader))
             except ColumnsMissingError:
                 self._catalog.end_reading(connection)
                 if attempt == _MAX_ATTEMPTS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from typing import TYPE_CHECKING, TypeVar
 
 from late_interaction.engines.local.storage.files import disk_errors
@@ -47,7 +48,7 @@ class Transactions:
     """
 
     def __init__(self, location: Location, catalog: Catalog, lock: WriterLock) -> None:
-        self.names = Names(location.root, lambda: self.commit(lambda _: None))
+        self.names = Names(location.root, _reserving(weakref.ref(self)))
         self._location = location
         self._catalog = catalog
         self._lock = lock
@@ -155,3 +156,17 @@ class Transactions:
 
     def _make_mutex(self) -> None:
         self._mutex = threading.RLock()  # reentrant, so that a signal handler may close the index
+
+
+def _reserving(reference: weakref.ref[Transactions]) -> Callable[[], object]:
+    """Return a function that reserves names by a commit.
+
+    A reference cycle would keep the writer lock until the next garbage collection.
+    """
+
+    def reserve() -> None:
+        transactions = reference()
+        if transactions is not None:
+            transactions.commit(lambda _: None)
+
+    return reserve

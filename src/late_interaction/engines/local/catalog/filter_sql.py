@@ -1,4 +1,7 @@
-"""Compile a filter to SQL over the catalog's table ``fields``: one indexed range per condition."""
+"""Compile a filter to SQL over the catalog's table ``fields``: one indexed range per condition.
+
+Conditions on the text of documents read all texts.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import hashlib
 from typing import Any
 
 from late_interaction.errors import InvalidFilterError
-from late_interaction.filters import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not
+from late_interaction.filters import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, Filter, In, Not, TextContains
 
 __all__ = [
     "KINDS",
@@ -101,6 +104,9 @@ class _Compiler:
                 return _join("OR", [self.compile(part) for part in clauses], empty="0")
             case Not(part):
                 return f"NOT {self.compile(part)}"
+            case TextContains(substring):
+                self.parameters.append(substring)
+                return "(instr(documents.text, ?) > 0)"
             case Exists(field):
                 return self._rows(field, "1", [])
             case In():

@@ -31,15 +31,20 @@ _LENGTH_BYTES = 8
 
 
 class IncomingRow(NamedTuple):
-    """A document to add: its row, the values in its metadata as filters find them, and its words.
+    """A document to add.
 
-    Words are None in an index whose words are those of an older format. ``keeps_vectors``: it has no vectors of its
-    own, but those of the stored document.
+    Attributes:
+        document: Its row.
+        fields: The values in its metadata, as filters find them.
+        words: Its words; None in an index whose words are those of an older format.
+        truncated: See `Record`.
+        keeps_vectors: It has no vectors of its own, but those of the stored document.
     """
 
     document: DocumentRow
     fields: list[FieldRow]
     words: DocumentWords | None
+    truncated: bool
     keeps_vectors: bool
 
 
@@ -73,8 +78,10 @@ class Incoming:
         if self._file is not None:
             self._file.close()
 
-    def append(self, document: Document, root: int | None, *, keeps_vectors: bool = False) -> None:
-        """Append a document that was read from this root.
+    def append(
+        self, document: Document, root: int | None, *, truncated: bool = False, keeps_vectors: bool = False
+    ) -> None:
+        """Append a document that was read from this root. See `IncomingRow` for the other arguments.
 
         Raises:
             DuplicateIdError: Another document has the same id.
@@ -85,8 +92,8 @@ class Incoming:
         self._ids[document.id] = None
         self._has_kept = self._has_kept or keeps_vectors
         words = () if self._tokenizer is None else words_of(document.text_to_encode, self._tokenizer)
-        fields = list(field_rows(document.metadata))
-        row = marshal.dumps((tuple(DocumentRow.of(document, root)), fields, tuple(words), keeps_vectors))
+        columns, fields = tuple(DocumentRow.of(document, root)), list(field_rows(document.metadata))
+        row = marshal.dumps((columns, fields, tuple(words), truncated, keeps_vectors))
         self._buffer += len(row).to_bytes(_LENGTH_BYTES, "little") + row
         if len(self._buffer) > _MAX_BUFFER_BYTES:
             self._spill()
@@ -100,8 +107,8 @@ class Incoming:
         for source in sources:
             while length := source.read(_LENGTH_BYTES):
                 values = marshal.loads(source.read(int.from_bytes(length, "little")))  # noqa: S302  # see above
-                row, fields, words, keeps_vectors = values
-                yield IncomingRow(DocumentRow(*row), fields, DocumentWords(*words) if words else None, keeps_vectors)
+                row, fields, words, *flags = values
+                yield IncomingRow(DocumentRow(*row), fields, DocumentWords(*words) if words else None, *flags)
 
     def kept(self) -> Iterator[DocumentRow]:
         """Yield the documents that keep the stored vectors."""

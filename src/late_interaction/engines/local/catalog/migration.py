@@ -37,6 +37,7 @@ def bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
     """
     if version < _FORMAT_WITH_CHECKSUMS:
         _upgrade_documents(connection, version)
+    connection.execute(statement_of("truncated"))  # new in version 6; of older documents it is not known
     connection.execute("INSERT OR REPLACE INTO settings VALUES ('format_version', ?)", (json.dumps(FORMAT_VERSION),))
 
 

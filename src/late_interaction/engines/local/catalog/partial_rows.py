@@ -8,6 +8,7 @@ from late_interaction.documents import DocumentFields, FieldName
 from late_interaction.engines.local.catalog.stored_json import parse_json
 from late_interaction.errors import CorruptIndexError, InvalidRequestError
 from late_interaction.images import PageImage
+from late_interaction.validation import did_you_mean
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,6 +38,7 @@ def check_fields(fields: Iterable[FieldName]) -> tuple[FieldName, ...]:
     if unknown := [name for name in names if name not in get_args(FieldName)]:
         raise InvalidRequestError(
             f"fields must be among id, {', '.join(get_args(FieldName))}, got {', '.join(map(repr, unknown))}."
+            f"{did_you_mean(unknown[0], get_args(FieldName))}"
         )
     return tuple(names)
 

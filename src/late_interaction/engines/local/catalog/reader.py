@@ -37,6 +37,7 @@ Place = tuple[int, int]
 _COLUMNS = "documents.id, documents.text, documents.encoded_text, documents.metadata"
 _FORMAT_WITH_IMAGES = 3
 _FORMAT_WITH_CHECKSUMS = 4
+_FORMAT_WITH_TRUNCATED = 6
 _MAX_UNCHECKED_DOCUMENTS = 4096
 _MIN_DOCUMENT_BYTES = 4  # a tombstone takes at least these in the catalog; a document takes dozens
 _CHUNK_IDS = 500  # in one statement
@@ -158,12 +159,14 @@ class Reader:
         select = f"SELECT segment, position FROM documents WHERE {condition}"
         if candidates is None:
             return self._connection.execute(select, parameters).fetchall()
-        remaining = iter(dict.fromkeys(candidates))
-        places: list[Place] = []
+        return list(self._of_ids(f"{select} AND", candidates, parameters))
+
+    def _of_ids(self, select: str, ids: Iterable[str], parameters: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield the rows of documents with these ids, in any order: of a statement that ends before ``id IN``."""
+        remaining = iter(dict.fromkeys(ids))
         while chunk := list(islice(remaining, _CHUNK_IDS)):
-            chosen = f"{select} AND id IN ({', '.join('?' * len(chunk))})"
-            places += self._connection.execute(chosen, [*parameters, *chunk])
-        return places
+            statement = f"{select} id IN ({', '.join('?' * len(chunk))})"
+            yield from self._connection.execute(statement, [*parameters, *chunk]).fetchall()
 
     def place_of(self, document_id: str) -> Place | None:
         """Where a document's vectors are, or None."""
@@ -200,11 +203,8 @@ class Reader:
     def _rows(self, ids: Iterable[str]) -> Iterator[tuple[tuple[Any, ...], DocumentRow]]:
         """Yield the version and the row of each of these documents, each once, in any order."""
         select = self._select.replace("SELECT ", f"SELECT {self._version}, ", 1)
-        remaining = iter(dict.fromkeys(ids))
-        while chunk := list(islice(remaining, _CHUNK_IDS)):
-            rows = self._connection.execute(f"{select} WHERE id IN ({', '.join('?' * len(chunk))})", chunk)
-            for row in rows.fetchall():
-                yield row[:2], DocumentRow(*row[2:])
+        for row in self._of_ids(f"{select} WHERE", ids):
+            yield row[:2], DocumentRow(*row[2:])
 
     def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:
         """Yield all documents that pass, of a root only those that were read from it, in the order of addition."""
@@ -264,6 +264,19 @@ class Reader:
         row = self._connection.execute(f"SELECT count(*) FROM documents WHERE {condition}", parameters)
         return int(row.fetchone()[0])
 
+    def count_truncated(self) -> int | None:
+        """Return the number of documents whose texts were truncated; None in older formats, which do not have it."""
+        if self.version < _FORMAT_WITH_TRUNCATED:
+            return None
+        return int(self._connection.execute("SELECT count(*) FROM truncated").fetchone()[0])
+
+    def truncated(self, ids: Iterable[str]) -> set[str]:
+        """Return those of these ids whose documents were truncated."""
+        if self.version < _FORMAT_WITH_TRUNCATED:
+            return set()
+        select = "SELECT id FROM documents JOIN truncated ON truncated.document = documents.row WHERE"
+        return {document_id for (document_id,) in self._of_ids(select, ids)}
+
     def search_words(
         self, query: str, k: int, *, where: Where | None = None, candidates: Iterable[str] | None = None
     ) -> list[Match]:
@@ -272,8 +285,10 @@ class Reader:
         if where is not None or candidates is not None:
             condition, parameters = self.condition(where)
             if candidates is not None:
-                condition += " AND documents.id IN (SELECT value FROM json_each(?))"
-                parameters = [*parameters, json.dumps(list(candidates))]
+                # Rows, because json_each cuts a string at NUL.
+                condition += " AND documents.row IN (SELECT value FROM json_each(?))"
+                numbers = [row for (row,) in self._of_ids("SELECT row FROM documents WHERE", candidates)]
+                parameters = [*parameters, json.dumps(numbers)]
             restriction = condition, parameters
         rows = best_rows(self._connection, self.tokenizer, query, k, self._version, restriction)
         return [Match(document_id, float(score), version=tuple(version)) for document_id, score, *version in rows]

@@ -23,15 +23,16 @@ __all__ = [
     "statement_of",
 ]
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """The format version, which increases when the meaning of anything on disk changes. Newer versions are refused.
 
 1: exact vectors only. 2: compressed vectors; the settings ``bits`` and ``codebook``. 3: page images, in the table
 ``images``. 4: a checksum and a root for each document, a checksum of the settings, digests instead of long paths and
 values in ``fields``, the names of directories that may be removed, and ``images`` in every catalog. 5: words of lexical
-search that this package splits itself, in ``words`` and ``document_words``, with the setting ``words``. An index of an
-older version can be read, and the first write upgrades it. Its words stay those of version 4, without that setting,
-until `LocalEngine.compact` replaces them.
+search that this package splits itself, in ``words`` and ``document_words``, with the setting ``words``. 6: which
+documents had longer texts than the encoder read, in ``truncated``. An index of an older version can be read, and the
+first write upgrades it. Words of version 4 and older stay as they are, without that setting, until
+`LocalEngine.compact` replaces them.
 """
 
 WORDS = "exact, forms"
@@ -71,6 +72,11 @@ _OBJECTS = {
     ("table", "documents", "documents"): _DOCUMENTS.format(added="".join(f", {column}" for column in ADDED_COLUMNS)),
     ("table", "images", "images"): """CREATE TABLE images (
     document INTEGER PRIMARY KEY REFERENCES documents ON DELETE CASCADE, image TEXT NOT NULL, thumbnail BLOB)""",
+    (
+        "table",
+        "truncated",
+        "truncated",
+    ): "CREATE TABLE truncated (document INTEGER PRIMARY KEY REFERENCES documents ON DELETE CASCADE)",
     ("table", "fields", "fields"): """CREATE TABLE fields (
     path TEXT NOT NULL, kind INTEGER NOT NULL, value NOT NULL, is_element INTEGER NOT NULL,
     document INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
@@ -123,6 +129,8 @@ def _rows_of(version: int, *, has_legacy_words: bool) -> frozenset[tuple[str, st
     if has_legacy_words:
         del objects["table", "document_words", "document_words"]
         objects.update(_LEGACY_WORDS)
+    if version < 6:
+        del objects["table", "truncated", "truncated"]
     if version < 4:
         del objects["table", "spare_names", "spare_names"]
         objects["table", "documents", "documents"] = _DOCUMENTS.format(added="")
@@ -132,7 +140,7 @@ def _rows_of(version: int, *, has_legacy_words: bool) -> frozenset[tuple[str, st
 
 
 _LEGACY_ROWS = {version: _rows_of(version, has_legacy_words=True) for version in range(1, FORMAT_VERSION + 1)}
-_ROWS = _rows_of(FORMAT_VERSION, has_legacy_words=False)
+_ROWS = {version: _rows_of(version, has_legacy_words=False) for version in range(5, FORMAT_VERSION + 1)}
 
 
 def create_words(connection: sqlite3.Connection) -> None:
@@ -168,8 +176,8 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> int:
             f"{path} is not a catalog that this release can read (format version {version!r}, known up to "
             f"{FORMAT_VERSION}). Upgrade late-interaction if a newer release wrote it."
         )
-    has_words = version == FORMAT_VERSION and _has_setting(connection, "words")
-    expected = _ROWS if has_words else _LEGACY_ROWS[version]
+    has_words = version in _ROWS and _has_setting(connection, "words")
+    expected = _ROWS[version] if has_words else _LEGACY_ROWS[version]
     if len(found) != len(expected) or frozenset(found) != expected:
         names = sorted({str(row[1]) for row in frozenset(found) ^ expected})
         raise CorruptIndexError(

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.engines.local.catalog.stored_json import parse_json
 from late_interaction.engines.local.quantization.codecs import BITS
-from late_interaction.errors import CorruptIndexError, InvalidVectorsError
-from late_interaction.words import DEFAULT_LANGUAGE, LANGUAGES
+from late_interaction.errors import CorruptIndexError, InvalidRequestError, InvalidVectorsError
+from late_interaction.words import DEFAULT_LANGUAGE, LANGUAGES, check_language
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["CHECKSUM", "check_dim", "language_of", "parse_setting", "parse_settings", "settings_checksum"]
+__all__ = [
+    "CHECKSUM",
+    "check_choices",
+    "check_dim",
+    "language_of",
+    "parse_setting",
+    "parse_settings",
+    "settings_checksum",
+]
 
 CHECKSUM = "checksum"
 """The name of the setting that is the checksum of all others, since format 4."""
@@ -31,6 +39,14 @@ def check_dim(dim: object, *, compressed: bool) -> None:
     if type(dim) is not int or not 1 <= dim <= limit:
         kind = "compressed vectors (more with bits=None, which keeps them exact)" if compressed else "exact vectors"
         raise InvalidVectorsError(f"dim must be an integer from 1 to {limit} for {kind}, got {dim!r}.")
+
+
+def check_choices(bits: object, language: object) -> None:
+    """Raise `InvalidRequestError` if no index can have these bits or this language; ``default`` is allowed."""
+    if bits not in (None, "default") and (type(bits) is not int or bits not in BITS):
+        raise InvalidRequestError(f"bits must be one of {', '.join(map(str, BITS))} or None, got {bits!r}.")
+    if language != "default":
+        check_language(language)
 
 
 def settings_checksum(rows: Iterable[tuple[str, str]]) -> int:

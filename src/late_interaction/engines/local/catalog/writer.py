@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows
 from late_interaction.engines.local.catalog.reader import Place, Reader
@@ -40,6 +40,18 @@ _IMAGE_COLUMN = DocumentRow._fields.index("image")
 
 _DOCUMENT_COLUMNS = "row, segment, position, id, text, encoded_text, metadata, root, checksum"
 _DOCUMENT_VALUES = f"({', '.join('?' * len(_DOCUMENT_COLUMNS.split(', ')))})"
+
+
+class Kept(NamedTuple):
+    """Stored vectors that a document keeps.
+
+    Attributes:
+        place: Where they are.
+        truncated: See `Record`.
+    """
+
+    place: Place
+    truncated: bool
 
 
 @dataclass(frozen=True)
@@ -130,21 +142,24 @@ class Writer(Reader):
         """Record names of directories that were in use and may be removed."""
         self._connection.executemany("INSERT OR REPLACE INTO spare_names VALUES (?, 1)", [(name,) for name in names])
 
-    def kept_places(self, documents: Iterable[DocumentRow]) -> Iterator[tuple[DocumentRow, Place | None]]:
-        """Yield each document with the place of its vectors; None if the stored one is gone or has other content."""
+    def kept(self, documents: Iterable[DocumentRow]) -> Iterator[tuple[DocumentRow, Kept | None]]:
+        """Yield each document with its stored vectors; None if the stored document is gone or has other content."""
         remaining = iter(documents)
         while chunk := list(islice(remaining, _CHUNK_DOCUMENTS)):
+            truncated = self.truncated(document.id for document in chunk)
             stored = {row.id: row.encoded_content for _, row in self._rows(document.id for document in chunk)}
             for new in chunk:
-                yield new, self.place_of(new.id) if stored.get(new.id) == new.encoded_content else None
+                is_same = stored.get(new.id) == new.encoded_content
+                place = self.place_of(new.id) if is_same else None
+                yield new, None if place is None else Kept(place, new.id in truncated)
 
-    def add(self, incoming: Iterable[IncomingRow], entry: SegmentEntry | None, kept: Mapping[str, Place]) -> None:
+    def add(self, incoming: Iterable[IncomingRow], entry: SegmentEntry | None, kept: Mapping[str, Kept]) -> None:
         """Add documents. They replace those with the same ids.
 
         Args:
             incoming: The documents.
             entry: A new segment with their vectors, in order; None if all are in ``kept``.
-            kept: Where vectors are that are stored already, by id.
+            kept: Vectors that are stored already, by id.
         """
         segment = None if entry is None else self.add_segment(entry)
         rows = iter(incoming)
@@ -159,7 +174,7 @@ class Writer(Reader):
             numbered = []
             for row, (document, fields, *_) in enumerate(chunk, number):
                 if document.id in kept:
-                    place: tuple[int | None, int] = kept[document.id]
+                    place: tuple[int | None, int] = kept[document.id].place
                 else:
                     place = segment, position
                     position += 1
@@ -171,7 +186,7 @@ class Writer(Reader):
             )
             self._connection.executemany(  # of the documents that were deleted above, or by a filter before
                 "DELETE FROM tombstones WHERE segment = ? AND position = ?",
-                [kept[row.document.id] for row in chunk if row.document.id in kept],
+                [kept[row.document.id].place for row in chunk if row.document.id in kept],
             )
             self._connection.executemany(
                 "INSERT INTO images VALUES (?, ?, ?)",
@@ -180,6 +195,10 @@ class Writer(Reader):
             self._connection.executemany(
                 "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)",
                 ((*field, row) for row, _, _, fields in numbered for field in fields),
+            )
+            truncated = [kept.get(row.document.id, row).truncated for row in chunk]
+            self._connection.executemany(
+                "INSERT INTO truncated VALUES (?)", ((at,) for at, is_one in enumerate(truncated, number) if is_one)
             )
             self._add_words(enumerate((row.words or row.document.text_to_encode for row in chunk), number))
             number += len(chunk)
@@ -203,12 +222,20 @@ class Writer(Reader):
                 changed += 1
         return changed
 
-    def update_documents(self, rows: Iterable[tuple[DocumentRow, list[FieldRow]]]) -> int:
+    def update_documents(
+        self, rows: Iterable[tuple[DocumentRow, list[FieldRow]]], stored_ids: Mapping[str, str]
+    ) -> int:
         """Replace documents and the values that filters find, and keep their vectors; return the number of documents.
+
+        Args:
+            rows: The documents and their values.
+            stored_ids: The stored ids of documents that get another one, by the new id. Stored documents that have a
+                new id, and do not get another one, are deleted.
 
         Raises:
             UnknownIdError: The index has no document with one of the ids.
         """
+        self._rename(stored_ids)
         execute = self._connection.execute
         updated = 0
         for new, fields in rows:
@@ -259,6 +286,19 @@ class Writer(Reader):
         self._connection.execute("DELETE FROM fields WHERE document = ?", (number,))
         self._connection.executemany(
             "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?, ?)", [(*field, number) for field in fields]
+        )
+
+    def _rename(self, stored_ids: Mapping[str, str]) -> None:
+        """Give stored documents new ids, which may be those of each other. `update_documents` renews the checksums."""
+        # In two steps, because ids are unique at any time. No document has an id with the new name of a directory.
+        passing = new_name()
+        moves = [(stored, f"{passing}/{number}", new) for number, (new, stored) in enumerate(stored_ids.items())]
+        for stored, between, _ in moves:
+            if not self._connection.execute("UPDATE documents SET id = ? WHERE id = ?", (between, stored)).rowcount:
+                raise UnknownIdError(f"The index has no document {stored!r}.")
+        self.delete_ids(new for _, _, new in moves)
+        self._connection.executemany(
+            "UPDATE documents SET id = ? WHERE id = ?", [(new, between) for _, between, new in moves]
         )
 
     def delete_ids(self, ids: Iterable[str]) -> int:

@@ -6,6 +6,7 @@
       catalog.sqlite          documents, metadata and settings (see schema.py); SQLite adds -wal and -shm files
       last-commit             the number of the last commit (see last_commit.py)
       writer.lock             locked by the writer (see locking.py)
+      copied-commit           in a copy: the number of the commit of the index that was copied (see copying.py)
       segments/NAME/          immutable columns of one segment (see segment.py)
         offsets.npy  vectors.npy                              uncompressed
         offsets.npy  codes.npy  scales.npy  along.npy  residuals.npy     compressed
@@ -27,7 +28,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from late_interaction.engines.local.storage.regular_files import open_regular
-from late_interaction.errors import StorageError
+from late_interaction.errors import LateInteractionError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,6 +39,7 @@ __all__ = [
     "CATALOG",
     "CODEBOOKS",
     "COLUMN_FILES",
+    "COPIED_COMMIT",
     "LAST_COMMIT",
     "LOCK",
     "SEGMENTS",
@@ -59,6 +61,7 @@ __all__ = [
 CATALOG = "catalog.sqlite"
 LAST_COMMIT = "last-commit"
 LOCK = "writer.lock"
+COPIED_COMMIT = "copied-commit"
 SEGMENTS = "segments"
 CODEBOOKS = "codebooks"
 SET_ASIDE = "set-aside"
@@ -165,7 +168,7 @@ def disk_errors(what: Path | str) -> Iterator[None]:
     """Convert errors of the operating system into `StorageError`."""
     try:
         yield
-    except StorageError:
+    except LateInteractionError:  # some are errors of the operating system too
         raise
     except OSError as error:
         raise storage_error(what, error.strerror or error) from error

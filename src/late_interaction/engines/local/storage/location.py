@@ -10,8 +10,11 @@ from late_interaction.errors import IndexReplacedError
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import TypeAlias
 
-__all__ = ["Location"]
+    Identity: TypeAlias = tuple[tuple[int, int], ...]
+
+__all__ = ["Location", "identity_of"]
 
 
 class Location:
@@ -22,6 +25,10 @@ class Location:
     Args:
         root: The directory. It must contain a catalog.
 
+    Attributes:
+        root: The directory.
+        identity: What `identity_of` gave when it was opened.
+
     Raises:
         OSError: The directory cannot be opened.
     """
@@ -29,15 +36,14 @@ class Location:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._descriptor: int | None = None
-        self._catalog = root / CATALOG
         if os.name != "nt":
             self._descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
-        self._identities = self._found()
+        self.identity = identity_of(root)
 
     def check(self) -> None:
         """Raise `IndexReplacedError` if the path leads to another directory or another catalog by now."""
         try:
-            if self._found() == self._identities:
+            if identity_of(self.root) == self.identity:
                 return
         except OSError:
             pass
@@ -59,6 +65,12 @@ class Location:
             "An open index cannot be copied or pickled: the copy would close the same descriptor. Open it again."
         )
 
-    def _found(self) -> tuple[tuple[int, int], ...]:
-        found = os.stat(self.root), os.lstat(self._catalog)  # noqa: PTH116  # twice as fast as Path.stat
-        return tuple((status.st_dev, status.st_ino) for status in found)
+
+def identity_of(root: Path) -> Identity:
+    """Return the device and inode of a directory and of its catalog.
+
+    Raises:
+        OSError: One of them does not exist.
+    """
+    found = os.stat(root), os.lstat(root / CATALOG)  # noqa: PTH116  # twice as fast as Path.stat
+    return tuple((status.st_dev, status.st_ino) for status in found)

@@ -47,7 +47,11 @@ class WriterLock:
             if not _locked(file):
                 is_here = any(lock.is_on(file) for lock in list(_held_here))
                 file.close()
-                where = "in this process already: use that object, or close it" if is_here else "by another process"
+                where = (
+                    "in this process already, with another device= or by LocalEngine.open: use that object, or close it"
+                    if is_here
+                    else "by another process"
+                )
                 raise IndexLockedError(
                     f"The index at {root} is open for writing {where}. To search beside a writer, open it with "
                     "read_only=True."

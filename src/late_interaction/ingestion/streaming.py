@@ -1,0 +1,85 @@
+"""Add a stream of documents with ids of their own in many commits, so that an interrupted run can be resumed."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from late_interaction.errors import DuplicateIdError
+from late_interaction.ingestion.progress import Progress
+from late_interaction.ingestion.updating import Changes
+from late_interaction.retrieval.encoding import encode_documents
+from late_interaction.retrieval.truncation import Truncation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from late_interaction.documents import Document
+    from late_interaction.index import Index
+
+__all__ = ["add_stream"]
+
+_COMMIT_DOCUMENTS = 512  # in one commit; after an interruption, the next run encodes at most this many again
+
+
+def add_stream(
+    index: Index,
+    documents: Iterable[Document],
+    *,
+    name: str,
+    progress: bool = False,
+    expected: int | None = None,
+    dry_run: bool = False,
+) -> Changes:
+    """Add documents that the index does not hold, and replace those that have changed. Nothing is deleted.
+
+    What is stored already is not encoded again. Every few hundred documents are committed.
+
+    Args:
+        index: The index.
+        documents: The documents.
+        name: The name of the stream, for `Changes.added_by_source`.
+        progress: Show a progress bar.
+        expected: About how many documents there are, for the time left on the progress bar.
+        dry_run: Write nothing, and return what would change.
+
+    Raises:
+        DuplicateIdError: Two documents have the same id. Those before it were added.
+    """
+    added = updated = unchanged = 0
+    stream = _unique(documents)
+    truncation = Truncation()
+    unit = "pages" if index.modalities == ("image",) else "documents"
+    with Progress({name: expected} if expected else {}, unit, is_shown=progress) as bar:
+        while batch := list(islice(stream, _COMMIT_DOCUMENTS)):
+            held = {document.id: document for document in index.get([document.id for document in batch])}
+            changed: list[Document] = []
+            updates: list[Document] = []  # of what is not encoded
+            for document in batch:
+                bar.read(name)
+                stored = held.get(document.id)
+                if stored is None or document.encoded_content != stored.encoded_content:
+                    changed.append(document)
+                elif document != stored:
+                    updates.append(document)
+            bar.done(len(batch) - len(changed))
+            if updates and not dry_run:
+                index.engine.update_documents(updates, None)
+            if changed and not dry_run:
+                index.engine.upsert(encode_documents(index.encoder, changed, bar.done, truncation=truncation))
+            added += len(changed)
+            updated += len(updates)
+            unchanged += len(batch) - len(changed) - len(updates)
+    truncation.warn()
+    return Changes(added, unchanged, 0, updated, added_by_source={name: added} if added else {})
+
+
+def _unique(documents: Iterable[Document]) -> Iterator[Document]:
+    """Yield the documents. Equal documents without an id of their own are yielded once."""
+    seen: dict[str, bool] = {}
+    for document in documents:
+        if document.id not in seen:
+            seen[document.id] = document.has_content_id
+            yield document
+        elif not (seen[document.id] and document.has_content_id):
+            raise DuplicateIdError(f"The id {document.id!r} occurs twice. The documents before it were added.")

@@ -1,0 +1,89 @@
+"""What LangChain's stores and retrievers name the arguments of a search, and the filters that they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from langchain_core.documents import Document as LangChainDocument
+
+from late_interaction.adapters.arguments import check_known
+from late_interaction.errors import InvalidRequestError
+from late_interaction.filters import AllOf, parse
+from late_interaction.langchain.documents import to_langchain
+from late_interaction.validation import check_fraction
+
+if TYPE_CHECKING:
+    from late_interaction.documents import Document
+    from late_interaction.filters import Where
+
+__all__ = ["SEARCH_ARGUMENTS", "StoreFilter", "one_filter", "restriction", "search_options"]
+
+StoreFilter: TypeAlias = Mapping[str, Any] | Callable[[LangChainDocument], bool]
+
+SEARCH_ARGUMENTS = ("k", "filter", "where_document", "mode", "score_threshold", "offset")
+
+
+def search_options(given: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Return the options of `adapters.results.search_many` that the keyword arguments of a search stand for.
+
+    Args:
+        given: The keyword arguments, as `LateInteractionVectorStore.similarity_search` describes them.
+        method: The name of the method, for errors.
+
+    Raises:
+        InvalidRequestError: One is unknown.
+    """
+    for name in ("fetch_k", "lambda_mult"):
+        if name in given:
+            raise InvalidRequestError(
+                f"{method} has no argument {name!r}: max_marginal_relevance_search has, and search_type='mmr'."
+            )
+    check_known(given, SEARCH_ARGUMENTS, method)
+    offset, threshold = given.get("offset"), given.get("score_threshold")
+    return {
+        **restriction(given.get("filter"), given.get("where_document")),
+        "mode": given.get("mode", "late"),
+        "min_relevance": None if threshold is None else check_fraction(threshold, "score_threshold"),
+        "offset": 0 if offset is None else offset,
+    }
+
+
+def restriction(filter: StoreFilter | None, where_document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what `adapters.results` calls a filter of LangChain: ``where``, and ``passes`` for a function.
+
+    Args:
+        filter: A filter of the metadata, or a function of a document.
+        where_document: A filter of the text, as Chroma writes it.
+    """
+    clauses: list[Where] = [] if where_document is None else [_of_text(where_document)]
+    passes = None
+    if callable(filter):
+        function = filter
+
+        def passes(document: Document) -> bool:
+            return function(to_langchain(document))
+
+    elif filter is not None:
+        clauses.append(filter)
+    where = AllOf(tuple(map(parse, clauses))) if len(clauses) > 1 else next(iter(clauses), None)
+    return {"where": where, "passes": passes}
+
+
+def one_filter(filter: Any, where: Any) -> Any:
+    """Return the filter that is given by one of its two names.
+
+    Raises:
+        InvalidRequestError: Both are given.
+    """
+    if filter is not None and where is not None:
+        raise InvalidRequestError("filter= and where= are two names of one argument: give one of them.")
+    return where if filter is None else filter
+
+
+def _of_text(condition: object) -> dict[str, Any]:
+    if isinstance(condition, Mapping) and len(condition) == 1:
+        ((operator, parts),) = condition.items()
+        if operator in ("$and", "$or") and isinstance(parts, (list, tuple)):
+            return {operator: [_of_text(part) for part in parts]}
+    return {"$text": condition}

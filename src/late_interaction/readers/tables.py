@@ -1,0 +1,74 @@
+"""Read the rows of CSV and TSV files as passages, each cell with the name of its column."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from late_interaction.documents import Document
+from late_interaction.readers.blocks import Block
+from late_interaction.readers.decoding import UnreadableFileError, describe, undecodable
+from late_interaction.readers.passages import pack_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from late_interaction.readers.options import ReadOptions
+
+__all__ = ["read_table_file"]
+
+_MAX_HEADER_CHARS = 1 << 16  # in which the delimiter is looked for
+_DELIMITERS = ",;\t|"
+
+
+def read_table_file(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
+    """Yield the rows of a table, whose first row has the names of the columns. One row is in memory at a time.
+
+    Raises:
+        UnreadableFileError: The file cannot be opened, is not text in the encoding, or has malformed rows.
+    """
+    title = " ".join(PurePath(source).stem.split())
+    number = 0
+    for row, text in _rows(path, options.encoding):
+        for passage in pack_blocks([Block(text, verbatim=True)], options.max_chars):
+            metadata: dict[str, str | int] = {"source": source, "passage": number, "row": row}
+            if title:
+                metadata["title"] = title
+            encoded_text = f"{title}\n{passage}" if title else None
+            yield Document(passage, id=f"{source}#{number}", metadata=metadata, encoded_text=encoded_text)
+            number += 1
+
+
+def _rows(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """Yield each row that is not blank, as its number from 1 below the header and its cells, one a line."""
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(file.readline(_MAX_HEADER_CHARS))
+            file.seek(0)
+            rows = csv.reader(file, delimiter=delimiter)
+            columns = [" ".join(name.split()) for name in next(rows, [])]
+            for number, row in enumerate(rows, start=1):
+                if any("\0" in value for value in row):
+                    raise UnreadableFileError("it has NUL bytes: it is binary, or in another encoding")
+                cells = [_cell(columns, at, value) for at, value in enumerate(row) if value.strip()]
+                if cells:
+                    yield number, "\n".join(cells)
+    except csv.Error as error:
+        raise UnreadableFileError(f"it is not a table of values: {error}") from None
+    except UnicodeError as error:
+        raise undecodable(error, encoding) from None
+    except OSError as error:
+        raise UnreadableFileError(describe(error)) from None
+
+
+def _delimiter(line: str) -> str:
+    """Return the most frequent delimiter in the first line, outside of quotes; a comma if there is none."""
+    bare = "".join(line.split('"')[::2])
+    return max(_DELIMITERS, key=bare.count)
+
+
+def _cell(columns: list[str], at: int, value: str) -> str:
+    name = columns[at] if at < len(columns) and columns[at] else f"column {at + 1}"
+    return f"{name}: {' '.join(value.split())}"

@@ -1,0 +1,85 @@
+"""CSV and TSV files: a passage for each row, each cell with the name of its column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from late_interaction import Document
+from late_interaction.readers import read_paths
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def read(content, name="cities.csv", **options):
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return list(read_paths([name], **options))
+
+
+def test_rows():
+    assert read('\ufeffname,area code\r\nKöln,0221\r\n"Bonn\r\non Rhine",""\r\n,\r\n\r\nUlm,"0,7"\r\n') == [
+        Document(
+            text,
+            id=f"cities.csv#{number}",
+            metadata={"source": "cities.csv", "passage": number, "title": "cities", "row": row},
+            encoded_text=f"cities\n{text}",
+        )
+        for number, (row, text) in enumerate(
+            [(1, "name: Köln\narea code: 0221"), (2, "name: Bonn on Rhine"), (5, "name: Ulm\narea code: 0,7")]
+        )
+    ]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_delimiters(delimiter):
+    content = f'"a,;|b"{delimiter}c\n1{delimiter}2\n'
+    assert [document.text for document in read(content)] == ["a,;|b: 1\nc: 2"]
+
+
+def test_tsv_has_tabs():
+    assert [document.text for document in read("a,b,c\td\n1,2\t3\n", "x.tsv")] == ["a,b,c: 1,2\nd: 3"]
+
+
+def test_cells_without_a_name_of_their_own():
+    assert [document.text for document in read("a,,a\n1,2,3,4\n")] == ["a: 1\ncolumn 2: 2\na: 3\ncolumn 4: 4"]
+
+
+def test_a_long_row_is_split_between_its_cells():
+    documents = read("a,b\none two,three four\n", max_chars=14)
+    assert [(d.text, d.metadata["row"], d.id) for d in documents] == [
+        ("a: one two", 1, "cities.csv#0"),
+        ("b: three four", 1, "cities.csv#1"),
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "\n", "a,b\n", "a,b\n\n"])
+def test_without_rows(content):
+    assert read(content) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"a,b\n1,\xff\n", "it is not UTF-8 (invalid start byte"),
+        (b"a,b\n1,\0\n", ""),
+        (b"a,b\n" + b"x" * 200_000, "it is not a table of values: field larger than"),
+    ],
+)
+def test_what_is_not_a_table_is_skipped(content, reason):
+    skipped = []
+    assert read(content, on_skip=lambda _, why: skipped.append(why)) == []
+    assert len(skipped) == 1
+    assert skipped[0].startswith(reason)
+
+
+def test_rows_are_read_one_at_a_time():
+    Path("big.csv").write_text("a\n" + "".join(f"{number}\n" for number in range(50_000)))
+    reading = read_paths(["big.csv"])
+    assert next(reading).text == "a: 0"
+    with Path("big.csv").open("r+") as file:
+        file.truncate(40_000)
+    assert sum(1 for _ in reading) < 40_000

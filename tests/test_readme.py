@@ -13,12 +13,13 @@ from tests.pdfs import Page, text, write_pdf
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-HEADINGS = ("LangChain", "LlamaIndex", "Without a framework", "Pages")
+HEADINGS = ("LangChain", "LlamaIndex", "Without a framework", "Vectors of your own", "Pages")
 PAGE_MODEL = "vidore/colqwen2-v1.0-hf"
 PRINTED = (
     "The Nile flows through eleven countries.\n",
     "The Nile flows through eleven countries.\n",
     "paris 0.",
+    "nile\n",
     "report.pdf ",
 )
 
@@ -55,13 +56,13 @@ def test_each_section_has_a_snippet():
 def test_snippet_runs_with_the_extras_that_its_section_installs(
     heading, snippet, printed, tmp_path, monkeypatch, capsys
 ):
-    (extras,) = re.findall(r"^\$ pip install 'late-interaction\[(.*)\]'$", section(heading), re.MULTILINE)
+    (extras,) = re.findall(r"^\$ pip install '?late-interaction(?:\[(.*)\]')?$", section(heading), re.MULTILINE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     if PAGE_MODEL in snippet:  # offline: replaced by a tiny model of the same architecture
         write_pdf(tmp_path / "report.pdf", [Page(text("Revenue by region")), Page(text("Rain in spring"))])
         snippet = snippet.replace(PAGE_MODEL, str(colqwen2(tmp_path / "colqwen2")))
-    install_only(extras.split(","), monkeypatch)
+    install_only(filter(None, extras.split(",")), monkeypatch)
     exec(compile(snippet, "README.md", "exec"), {"__name__": "readme"})
     assert capsys.readouterr().out.startswith(printed)
     if printed == PRINTED[-1]:

@@ -422,3 +422,26 @@ def test_more_text_than_is_kept_in_memory(engine, root):
     assert [document.id for document in engine.scan(where={"n": {"$gte": 5}})] == ["d5", "d6", "d7"]
     assert engine.verify()
     assert not [path for path in root.iterdir() if path.name.startswith("tmp")]
+
+
+def test_an_interrupted_deletion_holds_nothing_back_while_its_exception_is_kept(engine, monkeypatch):
+    """As ``sys.last_value`` of a notebook keeps it, with the cursors of all its frames."""
+    from late_interaction.engines.local.catalog import connections, stored_words
+
+    def interrupt(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return decompressed(*arguments)
+
+    calls, decompressed = [], stored_words._decompressed
+    monkeypatch.setattr(connections, "_BUSY_TIMEOUT_MS", 500)  # before any connection of the writes below
+    engine.upsert([record(f"d{n}", n=n) for n in range(4)])
+    engine._opened.catalog._connections._close_idle()
+    monkeypatch.setattr(stored_words, "_decompressed", interrupt)
+    with pytest.raises(KeyboardInterrupt) as kept:
+        engine.delete(where={"n": {"$gte": 1}})
+    monkeypatch.undo()
+    assert engine.upsert([record("later")]) == ["later"]
+    assert engine.count() == 5
+    del kept

@@ -170,7 +170,11 @@ class Catalog:
                 before_commit()
                 connection.execute("COMMIT")
             except BaseException:
-                connection.close()  # rolls back, in one call that no signal handler can interrupt
+                try:
+                    # Closing alone rolls back when the last cursor is gone, which an exception that is kept may hold.
+                    connection.rollback()
+                finally:
+                    connection.close()
                 raise
             self._connections.give_back(connection)
             return result, generation

@@ -9,6 +9,7 @@ import pytest
 
 from late_interaction.documents import Document
 from late_interaction.engines import LocalEngine, Record
+from late_interaction.errors import InvalidVectorsError
 from tests.engines.helpers import DIM, records_on_disk, small_thresholds, unit_vectors
 
 IDS = [f"d{number}" for number in range(12)]
@@ -157,3 +158,12 @@ def test_many_threads(engine):
     assert errors == []
     assert len(texts(engine)) == len(IDS)
     check(engine, {}, ())
+
+
+@pytest.mark.parametrize("answer", [lambda documents: [], lambda documents: encode(documents)[::-1], list])
+def test_an_encoder_that_leaves_documents_out(engine, answer):
+    before = texts(engine)
+    with pytest.raises(InvalidVectorsError, match=r"each of 2 documents|has no vectors"):
+        engine.upsert_keeping([document("gone"), document("d1", "another text")], answer)
+    assert texts(engine) == before
+    assert engine.verify()

@@ -8,6 +8,7 @@ from late_interaction.documents import Document
 from late_interaction.engines.local.catalog.incoming import Incoming
 from late_interaction.engines.local.catalog.writer import Kept
 from late_interaction.engines.local.storage.segment import SegmentWriter
+from late_interaction.errors import InvalidVectorsError
 from late_interaction.validation import check_vectors
 
 if TYPE_CHECKING:
@@ -58,15 +59,21 @@ class _VectorsLostError(Exception):
 def add_records(
     target: Target,
     records: Iterable[Record | Document],
-    encode: Callable[[list[Document]], Iterable[Record]],
+    encode: Callable[[list[Document]], Iterable[Record]] | None,
     replacing: Where | None,
 ) -> tuple[list[str], set[str]]:
     """Write records into new segments and commit them; return the ids, in order, and the names of the segments.
 
     Without vectors there is no segment. See `LocalEngine.upsert_keeping`.
+
+    Args:
+        target: Where to.
+        records: Records, and with ``encode`` documents that keep the stored vectors.
+        encode: Returns the records of documents whose stored vectors are lost.
+        replacing: Delete the documents that pass this filter first.
     """
     with Incoming(target.root, target.tokenizer) as incoming:
-        entry = _write(target, records, incoming)
+        entry = _write(target, records, incoming, keeping=encode is not None)
         encoded: list[tuple[SegmentEntry, dict[str, bool]]] = []  # documents whose vectors were lost meanwhile
 
         def change(writer: Writer) -> None:
@@ -83,23 +90,44 @@ def add_records(
                 target.transactions.commit(change)
                 break
             except _VectorsLostError as lost:
+                if encode is None:  # never: without it, no document keeps its vectors
+                    raise
                 documents = lost.documents
-            with Incoming(target.root, None) as again:
-                segment = _write(target, encode(documents), again)
-                if segment is not None:
-                    encoded.append((segment, {row.document.id: row.truncated for row in again}))
+            encoded.append(_write_again(target, encode(documents), documents))
         names = {segment.name for segment in (entry, *(segment for segment, _ in encoded)) if segment is not None}
         return incoming.ids, names
 
 
-def _write(target: Target, records: Iterable[Record | Document], incoming: Incoming) -> SegmentEntry | None:
-    """Hold the documents of records, and write their vectors into a new segment; None if no record has vectors."""
+def _write_again(
+    target: Target, records: Iterable[Record], documents: list[Document]
+) -> tuple[SegmentEntry, dict[str, bool]]:
+    """Write the vectors of these documents into a segment; return it with the ids in their order, and what was cut."""
+    with Incoming(target.root, None) as incoming:
+        entry = _write(target, records, incoming, keeping=False)
+        if entry is None or incoming.ids != [document.id for document in documents]:
+            raise InvalidVectorsError(f"encode must return a record of each of {len(documents)} documents, in order.")
+        return entry, {row.document.id: row.truncated for row in incoming}
+
+
+def _write(
+    target: Target, records: Iterable[Record | Document], incoming: Incoming, *, keeping: bool
+) -> SegmentEntry | None:
+    """Hold the documents of records, and write their vectors into a new segment; None if no record has vectors.
+
+    Args:
+        target: Where to.
+        records: The records.
+        incoming: Holds the documents.
+        keeping: Whether there may be documents without vectors, which keep the stored ones.
+    """
     check_process = target.transactions.check_process
     has_vectors = False
     with SegmentWriter(target.root, target.names.take(), target.dim) as files:
         for record in records:
             check_process()  # the iterable may fork: the child shares the open files
             if isinstance(record, Document):
+                if not keeping:
+                    raise InvalidVectorsError(f"{record.id!r} has no vectors: pass Record(document, vectors).")
                 incoming.append(record, None, keeps_vectors=True)
                 continue
             vectors = check_vectors(record.vectors, target.dim, f"Vectors of {record.document.id!r}")

@@ -126,7 +126,7 @@ class Writing(Reading):
             InvalidVectorsError: Vectors of another shape or dimension, or NaN or infinity.
             DuplicateIdError: Two records have the same id.
         """
-        return self.upsert_keeping(records, lambda _: (), replacing=replacing)
+        return self._upsert(records, None, replacing)
 
     def upsert_keeping(
         self,
@@ -145,6 +145,14 @@ class Writing(Reading):
                 other content before the commit; returns their records, in order.
             replacing: As in `upsert`. What it deletes keeps its vectors where ``records`` has the document.
         """
+        return self._upsert(records, encode, replacing)
+
+    def _upsert(
+        self,
+        records: Iterable[Record | Document],
+        encode: Callable[[list[Document]], Iterable[Record]] | None,
+        replacing: Where | None,
+    ) -> list[str]:
         transactions = self._writable()
         if replacing is not None:
             parse(replacing)  # a bad filter is an error before anything is encoded

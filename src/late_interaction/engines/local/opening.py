@@ -100,7 +100,8 @@ def open_directory(
     exists = _has_catalog(root)
     if not exists and (read_only or dim is None):
         raise IndexNotFoundError(
-            f"There is no index at {path}. To create one: Index.open(path, encoder=…), or `late-interaction index`."
+            f"There is no index at {path}. To create one: Index.open(path, encoder=…), or dim=… for vectors of your own, "
+            "or `late-interaction index`."
         )
     lock = location = None
     try:

@@ -100,7 +100,7 @@ def open_directory(
     exists = _has_catalog(root)
     if not exists and (read_only or dim is None):
         raise IndexNotFoundError(
-            f"There is no index at {path}. To create one: Index.open(path, encoder=…), or dim=… for vectors of your own, "
+            f"There is no index at {path}. To create one: Index.open(path, encoder=…), or dim=… for your own vectors, "
             "or `late-interaction index`."
         )
     lock = location = None

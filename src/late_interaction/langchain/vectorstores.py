@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.embeddings import Embeddings
 
-from late_interaction.adapters.arguments import as_index, check_known, takes_images
+from late_interaction.adapters.arguments import as_store, check_known, takes_images
 from late_interaction.adapters.documents import as_documents, at_position, column
 from late_interaction.adapters.event_loop import async_search, async_write
 from late_interaction.adapters.pages import image_documents
 from late_interaction.adapters.results import scan
 from late_interaction.errors import InvalidRequestError, UnknownIdError
-from late_interaction.index import Index
 from late_interaction.langchain.documents import from_langchain, to_langchain
 from late_interaction.langchain.searching import StoreFilter, one_filter, restriction
 from late_interaction.langchain.store_search import StoreSearch
@@ -58,9 +57,7 @@ class LateInteractionVectorStore(StoreSearch):
         self, *, index: IndexOrPath | None, encoder: EncoderOrName | None = None, read_only: bool = False
     ) -> None:
         _check_encoder(encoder)
-        if read_only and isinstance(index, Index):
-            raise InvalidRequestError("An Index is open already; read_only= goes with a path.")
-        self.index = as_index(index, read_only=read_only, encoder=encoder)
+        self.index = as_store(index, read_only=read_only, encoder=encoder)
 
     @classmethod
     def from_texts(

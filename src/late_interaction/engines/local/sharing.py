@@ -127,7 +127,7 @@ def shared(path: str | os.PathLike[str], settings: OpenSettings) -> Sharing | No
 def without_links(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """Return a path of the same directory for an engine that is shared, since a link may be switched later."""
     root = resolve_root(path)
-    if os.name == "nt" or not root.is_dir():
+    if os.name == "nt" or not os.path.isdir(root):  # noqa: PTH112  # Path.is_dir raises for names that are too long
         return path
     real = os.path.realpath(root)
     return path if real == str(root) else real

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 import typer
@@ -14,7 +13,7 @@ from late_interaction.validation import did_you_mean
 
 __all__ = ["AsJson", "IndexDirectory", "ModeName", "Quiet", "Where", "checked_mode", "parsed_where"]
 
-IndexDirectory = Annotated[Path, typer.Argument(help="Directory of the index.", metavar="DIR")]
+IndexDirectory = Annotated[str, typer.Argument(help="Directory of the index.", metavar="DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[
     str | None,

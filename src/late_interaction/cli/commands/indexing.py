@@ -36,7 +36,7 @@ def index(
             metavar="PATH",
         ),
     ],
-    directory: Annotated[Path, typer.Option("--index", help="Directory of the index.", metavar="DIR")],
+    directory: Annotated[str, typer.Option("--index", help="Directory of the index.", metavar="DIR")],
     encoder: Annotated[
         str | None,
         typer.Option(help=f"Name or path of the encoder. [default: that of the index; {MINILM} for a new index]"),
@@ -160,7 +160,7 @@ def _what_is_kept(index: Index) -> Iterator[None]:
 
 @contextmanager
 def _opened(
-    directory: Path,
+    directory: str,
     encoder: str | None,
     lengths: dict[str, int],
     settings: dict[str, Any],

@@ -195,7 +195,7 @@ class TestOtherEncoders:
             index.add(read_paths([report], modalities=["image"]))
         with (
             Index.open(tmp_path / "index", encoder=ColourEncoder(rows=4)) as index,
-            pytest.raises(InvalidRequestError, match=r"65 vectors .* 17 patches"),
+            pytest.raises(MissingEncoderError, match=r"65 vectors, and the encoder makes 17 of it"),
         ):
             index.explain("red", f"{report.as_posix()}#page=2")
 

@@ -167,6 +167,6 @@ def _other_vectors(document: Document, vectors: NDArray[np.float32], parts: Sequ
     if len(vectors) == len(parts):
         return None
     return (
-        f"{document.id!r} has {len(vectors)} vectors, and the encoder makes {len(parts)} of it: they were added with "
-        "vectors=, so it is unknown what they stand for."
+        f"{document.id!r} has {len(vectors)} vectors, and the encoder makes {len(parts)} of it. They were added with "
+        "vectors=, or the encoder has changed, so it is unknown what they stand for."
     )

@@ -13,7 +13,7 @@ from late_interaction.encoders import ReducedEncoder, reads_images
 from late_interaction.encoders.images import as_rgb
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
 from late_interaction.retrieval.recent_queries import query_vectors
-from late_interaction.validation import check_given_vectors, check_vectors, is_invisible
+from late_interaction.validation import check_given_vectors, check_query, check_vectors, is_invisible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ class Query:
             InvalidVectorsError: Vectors of another shape or dimension, not numbers, NaN or infinity.
         """
         if isinstance(query, str):
-            return cls(_visible(query))
+            return cls(_visible(check_query(query)))
         if isinstance(query, Document):
             return cls(_visible(query.text_to_encode), query.image)
         pillow = sys.modules.get("PIL.Image")  # loaded if the caller has a Pillow image

@@ -171,7 +171,8 @@ def _opened(
 ) -> Iterator[Index]:
     """Open the index for writing, or for a dry run: for reading, or a new one in a temporary directory."""
     try:
-        opened = Index.open(directory, read_only=dry_run, **settings)
+        # Without ``dim``, which would create an index without an encoder.
+        opened = Index.open(directory, read_only=dry_run, **{**settings, "dim": None})
     except IndexNotFoundError:
         if moved:
             raise
@@ -184,7 +185,7 @@ def _opened(
             with Index.open(directory, encoder=loaded, **settings) as opened:
                 yield opened
         return
-    if encoder is not None or lengths:
+    if encoder is not None or lengths or settings["dim"] is not None:
         name = opened.encoder_name if encoder is None else encoder
         opened.close()
         again = None if name is None else as_encoder(name, **lengths)  # None: the index does not name its encoder

@@ -11,6 +11,7 @@ import pytest
 
 from late_interaction import Document, Index
 from late_interaction.errors import InvalidVectorsError
+from late_interaction.retrieval import recent_queries
 from late_interaction.retrieval.reranking import rerank
 from tests.conformance.helpers import DIM, ids_of
 from tests.conformance.weak_engines import ServerEngine
@@ -119,9 +120,9 @@ def test_a_query_in_use_stays(filled, encoder):
     assert encoder.queries_encoded == 301
 
 
-def test_long_queries_are_kept_within_a_bound_of_memory(filled, encoder):
-    """Of 1.3 MB each: 20 of them are more than a process should keep without being asked."""
-    words = " ".join(f"word{number}" for number in range(20_000))
+def test_long_queries_are_kept_within_a_bound_of_memory(filled, encoder, monkeypatch):
+    monkeypatch.setattr(recent_queries, "_MAX_BYTES", 1 << 20)
+    words = " ".join(f"word{number}" for number in range(1_000))  # 64 kB each: 17 of them are more than that
     for number in range(20):
         filled.search(f"{words} {number}", 1, candidates=["d0"])
     filled.search(f"{words} 0", 1, candidates=["d0"])

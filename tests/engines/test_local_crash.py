@@ -30,7 +30,7 @@ def check_moments(root, seed, rounds):
     result = run(root, "moments", seed, rounds)
     assert result["wrong"] == []
     assert result["deaths"] == rounds
-    assert result["steps"] > rounds  # the writers got something done
+    assert result["steps"] > rounds / 10  # the writers got something done, also on a busy machine
     assert len(result["dead_in"]) >= 3  # and died of different things
     assert result["dead while compressing"] > rounds / 50
     assert result["states seen"] > rounds / 5  # by the reader

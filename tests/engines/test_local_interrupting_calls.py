@@ -268,12 +268,19 @@ def test_close_from_a_handler_while_an_add_waits_for_its_iterable(tmp_path):
     def work():
         engine = LocalEngine.open(tmp_path / "index", dim=DIM)
         engine.upsert([record("before")])
-        signal.signal(signal.SIGUSR1, lambda *_: engine.close())
+        closed = threading.Event()
+
+        def close(*_):
+            engine.close()
+            closed.set()
+
+        signal.signal(signal.SIGUSR1, close)
 
         def source():
+            closed.clear()
             yield record("a")
             signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
-            time.sleep(0.01)
+            closed.wait(30)
             yield record("b")
 
         found = []

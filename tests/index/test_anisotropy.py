@@ -157,9 +157,10 @@ def test_heatmaps_highlight_the_same_patches(tmp_path, report, cosine):
             index.add(read_paths([report], modalities=["image"]))
             explanation = index.explain("red blue", f"{report.as_posix()}#page=2")
             assert [match.query_word for match in explanation.spans] == ["red", "blue"]
-            heats.append([explanation._heat(word) for word in (None, "red", "blue")])
+            heats.append([explanation.heat(word) for word in (None, "red", "blue")])
     for expected, found in zip(*heats, strict=True):
-        assert expected.max() == found.max() == 1
+        assert expected.max() > 0.8
+        assert ((found > 0.5) == (expected > 0.5)).all()
         assert np.abs(found - expected).max() < 0.1
 
 

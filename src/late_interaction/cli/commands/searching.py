@@ -122,7 +122,7 @@ def explain(
 def rerank(
     query: Query,
     directory: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--index", help="Use the stored vectors of documents that this index has.", metavar="DIR"),
     ] = None,
     encoder: Annotated[

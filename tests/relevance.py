@@ -33,6 +33,8 @@ def null_score(query, documents):
 def relevance(query, null, score):
     """The relevance of a score, given the null score."""
     null, identity = null or 0.0, maxsim(query, query)
+    if identity > 0 and abs(identity - null) <= 1e-3 * identity:
+        return float(score >= 0.999 * identity)
     if identity <= null:
         return float(score > null)
     return min(1.0, max(0.0, (score - null) / (identity - null)))

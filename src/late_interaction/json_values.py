@@ -105,7 +105,10 @@ def _decimal_number(value: Decimal, name: str) -> int | float:
     if not value.is_finite():
         raise InvalidDocumentError(f"{name} is {value}, which JSON cannot hold. Use None.")
     is_integer = -(2**63) <= value < 2**63 and value == value.to_integral_value()
-    return int(value) if is_integer else float(value)
+    number = int(value) if is_integer else float(value)
+    if number in (float("inf"), float("-inf")):
+        raise InvalidDocumentError(f"{name} is {value}, which is beyond the range of floats. Use a string.")
+    return number
 
 
 def _numpy_scalar(value: np.generic, name: str) -> Any:

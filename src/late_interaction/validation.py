@@ -64,7 +64,7 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     if not isinstance(given, str):
         return ""
     names = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(given.lower(), names, n=1)
+    near = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.65)
     return f" Did you mean {names[near[0]]!r}?" if near else ""
 
 

@@ -148,6 +148,8 @@ class TestIndexes:
             index.add(["red apples"])
         with Index.open(tmp_path / "index", encoder=load_encoder("minilm", query_length=64)) as index:
             assert index.search("red apples")[0].relevance > 0.9
+        with Index.open(tmp_path / "index", encoder=load_encoder("minilm", query_length=8)) as index:
+            assert index.encoder.query_length == 8  # less than the text has that the fingerprint compares
         with Index.open(tmp_path / "index") as index:
             assert index.encoder.query_length == 512
 

@@ -244,3 +244,9 @@ def test_a_new_process_takes_no_libraries_to_say_so():
     assert "Did you mean 'minilm'?" in lines[0]
     assert lines[1] == "False False"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_an_empty_name_is_not_the_current_folder(name):
+    with pytest.raises(UnsupportedCheckpointError, match="name of the encoder is empty"):
+        load_encoder(name)

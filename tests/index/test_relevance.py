@@ -178,6 +178,13 @@ class TestSmallCollections:
         with opened(tmp_path / "another", Cone(cosine), texts(1)) as index:
             assert index.search(query)[0].relevance < 0.15
 
+    @pytest.mark.parametrize("copies", [1, 40])
+    def test_one_word(self, tmp_path, copies):
+        """All vectors of the index are equal, so they have no spread."""
+        with opened(tmp_path / "index", WordEncoder(), ["hello"] * copies) as index:
+            assert [hit.relevance for hit in index.search("hello", copies)] == [1] * copies
+            assert index.search("river", 1)[0].relevance < 0.5
+
     @pytest.mark.parametrize("cosine", [0, 0.95])
     @pytest.mark.parametrize("copies", [1, 2, 40])
     def test_documents_that_are_all_alike(self, tmp_path, cosine, copies):

@@ -162,6 +162,8 @@ def resolve(name_or_path: str | os.PathLike[str], **options: Unpack[LoadOptions]
     if name_or_path == MINILM:  # from a Python package, which has one revision and no code
         minilm = Checkpoint(MINILM, str(minilm_folder()), **options)
         return replace(minilm, revision=None, trust_remote_code=False, local_files_only=True)
+    if not str(name_or_path).strip():
+        raise UnsupportedCheckpointError(f"The name of the encoder is empty, got {name_or_path!r}.")
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         name = str(path.resolve())

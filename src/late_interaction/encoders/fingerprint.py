@@ -71,7 +71,7 @@ def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[s
     found = []
     if _is_probe(recorded.get("probe")) and _is_probe(given.get("probe")):
         ignored = _INFORMATIVE | _NAMES | _QUERY_LIMITS | {"probe"}
-        cosine = _cosine(recorded["probe"], given["probe"])
+        cosine = _cosine(*_comparable(recorded, given))
         if not cosine >= _MIN_PROBE_COSINE:  # also true for NaN
             found.append(f"the probe embedding (cosine {cosine:.3f}: other weights)")
     left, right = _settings(recorded, ignored), _settings(given, ignored)
@@ -83,6 +83,13 @@ def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[s
             held, other = ascii(left.get(key)), ascii(right.get(key))
             found.append(f"{ascii(key)[1:-1]:.80} ({held:.80} in the index, {other:.80} given)")
     return found
+
+
+def _comparable(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[list[float], list[float]]:
+    """Return the probes of both, without the query where it may have been truncated at another length."""
+    dim = given.get("dim")
+    start = dim if recorded.get("query_length") != given.get("query_length") and type(dim) is int else 0
+    return recorded["probe"][start:], given["probe"][start:]
 
 
 def _settings(fingerprint: Mapping[str, Any], ignored: frozenset[str]) -> dict[str, Any]:

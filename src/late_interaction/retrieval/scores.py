@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["LateRelevance", "fused_relevance", "lexical_relevance"]
 
 
+_TOLERANCE = 1e-3  # stored vectors are rounded
+
+
 @dataclass(frozen=True)
 class LateRelevance:
     """The scale of relevance for MaxSim of one query.
@@ -35,6 +38,10 @@ class LateRelevance:
 
     def __call__(self, score: float) -> float:
         """Return the relevance for a score."""
+        if (
+            self.identity > 0 and abs(self.identity - self.null) <= _TOLERANCE * self.identity
+        ):  # the median document is the query itself
+            return float(score >= self.identity * (1 - _TOLERANCE))
         if self.identity <= self.null:  # encoders whose document vectors are longer than query vectors
             return float(score > self.null)
         return min(1.0, max(0.0, (score - self.null) / (self.identity - self.null)))

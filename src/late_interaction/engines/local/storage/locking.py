@@ -48,7 +48,8 @@ class WriterLock:
                 is_here = any(lock.is_on(file) for lock in list(_held_here))
                 file.close()
                 where = (
-                    "in this process already, with another device= or by LocalEngine.open: use that object, or close it"
+                    "in this process already, and cannot be shared (with another device=, by LocalEngine.open, or in a "
+                    "directory that was moved since): close that object first"
                     if is_here
                     else "by another process"
                 )

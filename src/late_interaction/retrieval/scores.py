@@ -38,9 +38,8 @@ class LateRelevance:
 
     def __call__(self, score: float) -> float:
         """Return the relevance for a score."""
-        if (
-            self.identity > 0 and abs(self.identity - self.null) <= _TOLERANCE * self.identity
-        ):  # the median document is the query itself
+        is_median = abs(self.identity - self.null) <= _TOLERANCE * self.identity  # the query is the median document
+        if self.identity > 0 and is_median:
             return float(score >= self.identity * (1 - _TOLERANCE))
         if self.identity <= self.null:  # encoders whose document vectors are longer than query vectors
             return float(score > self.null)

@@ -28,23 +28,27 @@ StoreFilter: TypeAlias = Mapping[str, Any] | Callable[[LangChainDocument], bool]
 
 SEARCH_ARGUMENTS = ("k", "filter", "where_document", "mode", "score_threshold", "offset")
 
+_MMR = "max_marginal_relevance_search"
+_MMR_ARGUMENTS = ("fetch_k", "lambda_mult")
+
 
 def search_options(given: Mapping[str, Any], method: str) -> dict[str, Any]:
     """Return the options of `adapters.results.search_many` that the keyword arguments of a search stand for.
 
     Args:
-        given: The keyword arguments, as `LateInteractionVectorStore.similarity_search` describes them.
+        given: The keyword arguments, as `LateInteractionVectorStore.similarity_search` describes them; without those
+            that `max_marginal_relevance_search` alone has.
         method: The name of the method, for errors.
 
     Raises:
         InvalidRequestError: One is unknown.
     """
-    for name in ("fetch_k", "lambda_mult"):
+    for name in _MMR_ARGUMENTS:
         if name in given:
-            raise InvalidRequestError(
-                f"{method} has no argument {name!r}: max_marginal_relevance_search has, and search_type='mmr'."
-            )
-    check_known(given, SEARCH_ARGUMENTS, method)
+            raise InvalidRequestError(f"{method} has no argument {name!r}: {_MMR} has, and search_type='mmr'.")
+    if "where" in given:
+        raise InvalidRequestError(f"{method} has no argument 'where': its name is filter=.")
+    check_known(given, (*SEARCH_ARGUMENTS, *(_MMR_ARGUMENTS if method == _MMR else ())), method)
     offset, threshold = given.get("offset"), given.get("score_threshold")
     return {
         **restriction(given.get("filter"), given.get("where_document")),

@@ -149,10 +149,9 @@ class StoreSearch(VectorStore):
                 ``similarity_score_threshold`` or ``mmr``; ``tags``, ``metadata`` and ``name`` for traces.
         """
         for name in kwargs:
-            if name in SEARCH_ARGUMENTS:
-                raise InvalidRequestError(
-                    f"as_retriever has no argument {name!r}. Pass search_kwargs={{{name!r}: {kwargs[name]!r}}}."
-                )
+            if name in (*SEARCH_ARGUMENTS, "where"):
+                search = {"filter" if name == "where" else name: kwargs[name]}
+                raise InvalidRequestError(f"as_retriever has no argument {name!r}. Pass search_kwargs={search!r}.")
         check_known(kwargs, set(VectorStoreRetriever.model_fields) - {"vectorstore"}, "as_retriever")
         retriever = super().as_retriever(**kwargs)
         self._check(retriever.search_type, dict(retriever.search_kwargs))

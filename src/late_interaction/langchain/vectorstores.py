@@ -74,11 +74,11 @@ class LateInteractionVectorStore(StoreSearch):
         """Return a store with these texts, added by `add_texts`.
 
         ``index`` is an index, or the path of one, and ``encoder`` the encoder of a new one: an `Encoder`, or what
-        `load_encoder` takes. ``embedding`` is the same as ``encoder``, where LangChain's callers expect it; its
+        `load_encoder` takes. ``embedding`` is another name of ``encoder``, where LangChain's callers expect it; its
         single-vector embeddings cannot be used.
         """
         check_known(kwargs, (*_NEEDLESS, "ids", "index", "encoder", "embedding", "metadatas"), "from_texts")
-        store = cls(index=index, encoder=embedding if encoder is None else encoder)
+        store = cls(index=index, encoder=_one_encoder(embedding, encoder))
         store.add_texts(texts, metadatas, ids=ids)
         return store
 
@@ -95,7 +95,7 @@ class LateInteractionVectorStore(StoreSearch):
     ) -> LateInteractionVectorStore:
         """Return a store with these documents, added by `add_documents`. See `from_texts` for the other arguments."""
         check_known(kwargs, (*_NEEDLESS, "ids", "index", "encoder", "embedding"), "from_documents")
-        store = cls(index=index, encoder=embedding if encoder is None else encoder)
+        store = cls(index=index, encoder=_one_encoder(embedding, encoder))
         store.add_documents(documents, ids=ids)
         return store
 
@@ -175,7 +175,7 @@ class LateInteractionVectorStore(StoreSearch):
         Without both it is an error, although LangChain's own documentation lets it delete everything: a variable that
         happens to be None must not. For that there is ``store.index.clear()``. ``where`` is another name of ``filter``.
         """
-        check_known(kwargs, ("ids", "filter"), "delete")
+        check_known(kwargs, ("ids", "filter", "where"), "delete")
         chosen = one_filter(filter, where)
         if (ids is None) == (chosen is None):
             raise InvalidRequestError("delete takes either ids or filter. `store.index.clear()` deletes everything.")
@@ -231,6 +231,14 @@ class LateInteractionVectorStore(StoreSearch):
             with at_position(position, name or own):
                 converted.append(from_langchain(document, id=name, as_image=as_image))
         return converted
+
+
+def _one_encoder(embedding: Any, encoder: EncoderOrName | None) -> EncoderOrName | None:
+    """Return the encoder that is given by one of its two names."""
+    _check_encoder(embedding)
+    if embedding is not None and encoder is not None:
+        raise InvalidRequestError("embedding= and encoder= are two names of one argument: give one of them.")
+    return embedding if encoder is None else encoder
 
 
 def _check_encoder(encoder: object) -> None:

@@ -142,7 +142,8 @@ class LateInteractionVectorStore(StoreSearch):
         """Add page images, replacing documents of the same id; return their ids. The encoder must read images.
 
         Args:
-            uris: Paths of image files, or PIL images. Files are referred to, not copied, and URLs are an error.
+            uris: Paths of image files, or PIL images. Files are referred to, not copied, and URLs are an error. Of a
+                PIL image the index keeps a thumbnail of at most 1,024 pixels a side.
             metadatas: The metadata of each.
             ids: The id of each; by default, or where it is None, a hash of the content.
             **kwargs: As for `add_texts`.

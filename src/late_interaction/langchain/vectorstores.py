@@ -62,10 +62,10 @@ class LateInteractionVectorStore(StoreSearch):
     @classmethod
     def from_texts(
         cls,
-        texts: list[str],
+        texts: Iterable[str],
         embedding: Any = None,
-        metadatas: list[dict[str, Any]] | None = None,
-        ids: list[str] | None = None,
+        metadatas: Iterable[dict[str, Any]] | None = None,
+        ids: Iterable[str | None] | None = None,
         *,
         index: IndexOrPath | None = None,
         encoder: EncoderOrName | None = None,
@@ -85,10 +85,10 @@ class LateInteractionVectorStore(StoreSearch):
     @classmethod
     def from_documents(
         cls,
-        documents: list[LangChainDocument],
+        documents: Iterable[LangChainDocument],
         embedding: Any = None,
         *,
-        ids: list[str] | None = None,
+        ids: Iterable[str | None] | None = None,
         index: IndexOrPath | None = None,
         encoder: EncoderOrName | None = None,
         **kwargs: Any,
@@ -104,8 +104,8 @@ class LateInteractionVectorStore(StoreSearch):
     def add_texts(
         self,
         texts: Iterable[str],
-        metadatas: list[dict[str, Any]] | None = None,
-        ids: list[str] | None = None,
+        metadatas: Iterable[dict[str, Any]] | None = None,
+        ids: Iterable[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
         """Add texts, replacing those of the same id; return their ids.
@@ -121,7 +121,7 @@ class LateInteractionVectorStore(StoreSearch):
         return self.index.add(as_documents(texts, metadatas, ids, as_image=takes_images(self.index)))
 
     def add_documents(
-        self, documents: list[LangChainDocument], *, ids: list[str] | None = None, **kwargs: Any
+        self, documents: Iterable[LangChainDocument], *, ids: Iterable[str | None] | None = None, **kwargs: Any
     ) -> list[str]:
         """Add documents, replacing those of the same id; return their ids.
 
@@ -134,9 +134,9 @@ class LateInteractionVectorStore(StoreSearch):
 
     def add_images(
         self,
-        uris: Sequence[Any],
-        metadatas: list[dict[str, Any]] | None = None,
-        ids: list[str] | None = None,
+        uris: Iterable[Any],
+        metadatas: Iterable[dict[str, Any]] | None = None,
+        ids: Iterable[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
         """Add page images, replacing documents of the same id; return their ids. The encoder must read images.
@@ -221,7 +221,7 @@ class LateInteractionVectorStore(StoreSearch):
     aupdate_documents = async_write(update_documents)
     aupdate_document = async_write(update_document)
 
-    def _converted(self, documents: Iterable[LangChainDocument], ids: Sequence[str] | None) -> list[Document]:
+    def _converted(self, documents: Iterable[LangChainDocument], ids: Iterable[str | None] | None) -> list[Document]:
         if isinstance(documents, (LangChainDocument, str)):
             raise InvalidRequestError("A list of documents is needed: pass `[document]`.")
         given = list(documents)

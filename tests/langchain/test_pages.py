@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from contextlib import nullcontext
 
 import pytest
 from langchain_core.documents import Document
@@ -14,7 +15,7 @@ from PIL import Image
 
 from late_interaction import Document as OurDocument
 from late_interaction import Index
-from late_interaction.errors import ImageUnavailableError, InvalidDocumentError, UnknownIdError
+from late_interaction.errors import ImageUnavailableError, InvalidDocumentError, InvalidRequestError, UnknownIdError
 from late_interaction.images import PageImage
 from late_interaction.langchain import (
     LateInteractionReranker,
@@ -99,11 +100,33 @@ def test_an_image_that_only_the_index_keeps(tmp_path, colour_encoder):
     with Index.open(tmp_path / "pixels", encoder=colour_encoder) as index:
         index.add([OurDocument(image=Image.new("RGB", (64, 32), (0, 0, 255)), id="square")])
         (found,) = LateInteractionRetriever(index=index, k=1).invoke("blue")
-        with pytest.raises(ImageUnavailableError, match="only its thumbnail"):
+        with pytest.raises(ImageUnavailableError, match=r"no file.*; pass index=, which keeps a thumbnail\.$"):
             image_block(found)
-        assert picture_of(image_block(found, index=index)).size == (64, 32)
+        store, retriever = LateInteractionVectorStore(index=index), LateInteractionRetriever(index=index)
+        for source in (index, store, retriever):
+            assert picture_of(image_block(found, index=source)).size == (64, 32)
+        for wrong in (str(tmp_path), [index], 7):
+            with pytest.raises(InvalidRequestError, match=r"index= takes the Index, .* not (str|list|int)\."):
+                image_block(found, index=wrong)
         with pytest.raises(UnknownIdError):
             image_block(Document("x", id="nowhere"), index=index)
+
+
+def test_a_file_that_is_gone(tmp_path, colour_encoder):
+    """Of which the index may keep a thumbnail."""
+    for keeps in (True, False):
+        file = tmp_path / "blue.png"
+        Image.new("RGB", (64, 32), (0, 0, 255)).save(file)
+        with Index.open(tmp_path / f"index-{keeps}", encoder=colour_encoder) as index:
+            image = PageImage.from_file(file)
+            index.add([OurDocument(image=image.with_thumbnail() if keeps else image)])
+            file.unlink()
+            (found,) = LateInteractionRetriever(index=index, k=1).invoke("blue")
+            with pytest.raises(ImageUnavailableError, match=r"blue\.png") as raised:
+                image_block(found)
+            assert ("pass index=" in str(raised.value)) == keeps
+            with nullcontext() if keeps else pytest.raises(ImageUnavailableError, match=r"blue\.png"):
+                assert picture_of(image_block(found, index=index)).size == (64, 32)
 
 
 def test_large_images_are_made_smaller_for_models(tmp_path):

@@ -109,6 +109,11 @@ class TestRetriever:
     def test_the_filter_of_the_user_holds_too(self, ask):
         assert ask("capital", CITY, translator=LateInteractionTranslator(filter={"length": {"$exists": True}})) == set()
 
+    @pytest.mark.parametrize("search_type", ["similarity", "mmr"])
+    def test_a_question_that_is_a_filter_only(self, ask, search_type):
+        """LangChain's parser makes a space of an empty query."""
+        assert ask(" ", LONG, search_type=search_type) == {"nile"}
+
     def test_mmr_and_other_arguments(self, ask):
         search = {"k": 1, "fetch_k": 9, "mode": "late"}
         assert ask("capital of france", CITY, search_type="mmr", search_kwargs=search) == {"paris"}
@@ -123,6 +128,9 @@ class TestRetriever:
             ({"query": "capital of germany", "filter": "NO_FILTER", "limit": 1}, {"berlin"}),
             ({"query": "rivers", "filter": 'lt("measured", "2026-01-31")'}, {"nile"}),
             ({"query": "rivers", "filter": 'gte("measured", 2026-01-31)'}, {"amazon"}),
+            ({"query": "", "filter": 'gt("length", 6000)'}, {"nile", "amazon"}),
+            ({"query": "", "filter": 'gt("length", 6000)', "limit": 1}, {"nile"}),
+            ({"query": "", "filter": "NO_FILTER"}, set()),
         ],
     )
     async def test_from_what_a_model_writes(self, filled, facts, answer, expected):

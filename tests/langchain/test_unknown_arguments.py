@@ -9,23 +9,10 @@ from PIL import Image
 from pydantic import ValidationError
 
 from late_interaction import Document as StoredDocument
+from late_interaction.adapters.arguments import check_known
 from late_interaction.errors import InvalidDocumentError, InvalidRequestError, UnsupportedError
 from late_interaction.langchain import LateInteractionReranker, LateInteractionRetriever, LateInteractionVectorStore
-
-
-@pytest.mark.parametrize(
-    "search", ["similarity_search", "similarity_search_with_score", "similarity_search_with_relevance_scores"]
-)
-def test_store(store, facts, search):
-    store.add_documents(facts)
-    with pytest.raises(InvalidRequestError, match=r"where.*filter"):
-        getattr(store, search)("river", where={"kind": "city"})
-
-
-def test_store_as_retriever(store, facts):
-    store.add_documents(facts)
-    with pytest.raises(InvalidRequestError, match="where"):
-        store.as_retriever(search_kwargs={"where": {"kind": "city"}}).invoke("river")
+from tests.fakes import WordEncoder
 
 
 def test_retriever_and_reranker(index):
@@ -58,6 +45,31 @@ async def test_no_method_swallows_an_argument(filled, method):
     with pytest.raises(InvalidRequestError, match="namespace"):
         await getattr(filled, f"a{method}")(*CALLS[method], namespace="a")
     assert len(filled.index) == 4
+
+
+@pytest.mark.parametrize("method", SEARCHES)
+def test_where_is_named_filter(filled, method):
+    given = {"where": {"kind": "city"}}
+    with pytest.raises(InvalidRequestError, match=rf"{method} has no argument 'where': its name is filter=\."):
+        getattr(filled, method)("river", **given)
+    for search_type in ("similarity", "mmr"):
+        with pytest.raises(InvalidRequestError, match=r"'where': its name is filter="):
+            filled.as_retriever(search_type=search_type, search_kwargs=given)
+    with pytest.raises(
+        InvalidRequestError, match=r"as_retriever has .*'where'\. Pass search_kwargs=\{'filter': \{'kind'"
+    ):
+        filled.as_retriever(**given)
+
+
+def test_all_that_is_allowed_is_listed(filled):
+    with pytest.raises(InvalidRequestError, match=r"Did you mean 'lambda_mult'\? Allowed: fetch_k, .*lambda_mult"):
+        filled.max_marginal_relevance_search("river", lambda_mul=0.1)
+    with pytest.raises(InvalidRequestError, match=r"Did you mean 'fetch_k'\?"):
+        filled.as_retriever(search_type="mmr", search_kwargs={"fetchk": 9})
+    with pytest.raises(InvalidRequestError, match=r"Allowed: filter, ids, where\."):
+        filled.delete(["nile"], namespace="a")
+    with pytest.raises(InvalidRequestError, match=r"^m has no argument 'a'\. It takes no other arguments\.$"):
+        check_known(["a"], (), "m")
 
 
 def test_the_nearest_name_is_suggested(filled):
@@ -159,6 +171,16 @@ def test_one_where_many_are_expected(store, facts):
     with pytest.raises(InvalidRequestError, match=r"pass `\["):
         store.add_documents(facts[0])
     assert len(store.index) == 0
+
+
+def test_two_encoders(tmp_path, word_encoder, facts):
+    path, given = tmp_path / "new", {"encoder": word_encoder, "index": tmp_path / "new"}
+    for make in (LateInteractionVectorStore.from_texts, LateInteractionVectorStore.from_documents):
+        with pytest.raises(InvalidRequestError, match=r"embedding= and encoder= are two names of one argument"):
+            make(facts, WordEncoder(name="other"), **given)
+        with pytest.raises(InvalidRequestError, match="one vector for each text"):
+            make(facts, DeterministicFakeEmbedding(size=8), **given)
+    assert not path.exists()
 
 
 def test_encoder_of_from_texts_by_either_name(tmp_path, word_encoder):

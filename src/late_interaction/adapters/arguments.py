@@ -37,9 +37,8 @@ def check_known(given: Iterable[str], known: Iterable[str], method: str) -> None
     known = sorted(known)
     for name in given:
         if name not in known:
-            raise InvalidRequestError(
-                f"{method} has no argument {name!r}.{did_you_mean(name, known)} Allowed: {', '.join(known)}."
-            )
+            allowed = f"Allowed: {', '.join(known)}." if known else "It takes no other arguments."
+            raise InvalidRequestError(f"{method} has no argument {name!r}.{did_you_mean(name, known)} {allowed}")
 
 
 def as_index(index: object, *, read_only: bool = False, encoder: object = None) -> Index:

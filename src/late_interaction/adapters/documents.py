@@ -7,7 +7,8 @@ reference, and the encoded text with a hash of the text it belongs to.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from late_interaction.images.reference import PAGE_IMAGE, from_metadata, to_meta
 from late_interaction.validation import is_id, is_invisible, valid_unicode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from late_interaction.images import PageImage
 
@@ -88,8 +89,8 @@ def as_candidate(
 
 def as_documents(
     texts: Iterable[str],
-    metadatas: Sequence[Mapping[str, Any]] | None,
-    ids: Sequence[str | None] | None,
+    metadatas: Iterable[Mapping[str, Any]] | None,
+    ids: Iterable[str | None] | None,
     *,
     as_image: bool,
 ) -> list[Document]:
@@ -120,19 +121,20 @@ def at_position(position: int, id: str | None) -> Iterator[None]:  # noqa: A002
         raise InvalidDocumentError(f"documents[{position}]: {error}") from None
 
 
-def column(name: str, values: Sequence[Any] | None, length: int) -> Iterable[Any]:
+def column(name: str, values: Iterable[Any] | None, length: int) -> Iterable[Any]:
     """Return one value for each of ``length`` documents; None for each without values.
 
     Raises:
-        InvalidRequestError: There are more or fewer, or they are one string.
+        InvalidRequestError: There are more or fewer, or they are one string or one dict.
     """
     if values is None:
         return repeat(None, length)
-    if isinstance(values, str):
-        raise InvalidRequestError(f"{name} must be a list, one entry for each document, got {values!r}.")
-    if len(values) != length:
-        raise InvalidRequestError(f"{name} has {len(values)} entries for {length} documents.")
-    return values
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InvalidRequestError(f"{name} must be a list, one entry for each document, got {reprlib.repr(values)}.")
+    listed = list(values)
+    if len(listed) != length:
+        raise InvalidRequestError(f"{name} has {len(listed)} entries for {length} documents.")
+    return listed
 
 
 def metadata_of(document: Document) -> dict[str, Any]:

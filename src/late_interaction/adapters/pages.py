@@ -20,7 +20,7 @@ from late_interaction.images.pictures import from_base64, to_jpeg
 from late_interaction.images.reference import from_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from PIL.Image import Image
 
@@ -79,8 +79,8 @@ def as_image_query(image: PageImage | Image | str | os.PathLike[str]) -> Image:
 def image_documents(
     index: Index,
     images: Iterable[PageImage | Image | str | os.PathLike[str]],
-    metadatas: Sequence[Mapping[str, Any]] | None,
-    ids: Sequence[str | None] | None,
+    metadatas: Iterable[Mapping[str, Any]] | None,
+    ids: Iterable[str | None] | None,
 ) -> list[Document]:
     """Return the documents that columns of image files, or PIL images, metadata and ids stand for.
 

@@ -10,10 +10,12 @@ from langchain_core.documents import Document as LangChainDocument
 from late_interaction.adapters.documents import as_document, metadata_of
 from late_interaction.adapters.pages import held_document, jpeg_of
 from late_interaction.documents import Document, Hit
-from late_interaction.errors import InvalidDocumentError
+from late_interaction.errors import ImageUnavailableError, InvalidDocumentError, InvalidRequestError
+from late_interaction.index import Index
 
 if TYPE_CHECKING:
-    from late_interaction.index import Index
+    from late_interaction.langchain.retrievers import LateInteractionRetriever
+    from late_interaction.langchain.vectorstores import LateInteractionVectorStore
 
 __all__ = ["from_langchain", "image_block", "to_langchain"]
 
@@ -38,14 +40,21 @@ def to_langchain(document: Document, **added: Any) -> LangChainDocument:
     return LangChainDocument(page_content=document.text, id=document.id, metadata=metadata)
 
 
-def image_block(page: LangChainDocument | Document | Hit, *, index: Index | None = None) -> dict[str, str]:
+def image_block(
+    page: LangChainDocument | Document | Hit,
+    *,
+    index: Index | LateInteractionVectorStore | LateInteractionRetriever | None = None,
+) -> dict[str, str]:
     """Return the image of a page as a content block of a chat message: JPEG, of at most 2,048 pixels a side.
 
     Args:
         page: A document of LangChain that a retriever found, a `Hit`, or a document of ours.
-        index: Where it was found; needed for a document of LangChain whose image only the index keeps.
+        index: Where it was found: the index, or a store or retriever over it. It is needed for a document of LangChain
+            whose image only the index keeps, as a thumbnail of at most 1,024 pixels a side: a PIL image that was added,
+            or a file that is gone.
 
     Raises:
+        InvalidRequestError: ``index`` is none of these.
         ImageUnavailableError: It has no image, or the file is gone or has changed.
         UnknownIdError: The index does not hold it.
 
@@ -56,5 +65,28 @@ def image_block(page: LangChainDocument | Document | Hit, *, index: Index | None
     if isinstance(page, Hit):
         page = page.document
     if isinstance(page, LangChainDocument):
-        page = from_langchain(page, keep_metadata=False) if index is None else held_document(index, page.id)
-    return {"type": "image", "base64": jpeg_of(page), "mime_type": "image/jpeg"}
+        data = _jpeg_of_reference(page) if index is None else jpeg_of(held_document(_index_of(index), page.id))
+    else:
+        data = jpeg_of(page)
+    return {"type": "image", "base64": data, "mime_type": "image/jpeg"}
+
+
+def _jpeg_of_reference(page: LangChainDocument) -> str:
+    document = from_langchain(page, keep_metadata=False)
+    try:
+        return jpeg_of(document)
+    except ImageUnavailableError as error:
+        image = document.image
+        if image is None or not image.has_thumbnail:
+            raise
+        name, reason = image.path or "The page image", f"{error.reason}; pass index=, which keeps a thumbnail"
+        raise ImageUnavailableError(name, reason) from None
+
+
+def _index_of(source: object) -> Index:
+    index = getattr(source, "index", source)
+    if not isinstance(index, Index):
+        raise InvalidRequestError(
+            f"index= takes the Index, the store or the retriever that found the page, not {type(source).__name__}."
+        )
+    return index

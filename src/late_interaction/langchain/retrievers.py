@@ -12,10 +12,10 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from late_interaction.adapters.arguments import as_index, check_known, engine_name
 from late_interaction.adapters.event_loop import async_search
-from late_interaction.adapters.results import check_search, search_many
+from late_interaction.adapters.results import check_search
 from late_interaction.index import Index, Mode
 from late_interaction.langchain.documents import to_langchain
-from late_interaction.langchain.searching import one_filter, restriction
+from late_interaction.langchain.searching import one_filter, restriction, search_or_list
 
 __all__ = ["LateInteractionRetriever"]
 
@@ -43,7 +43,8 @@ class LateInteractionRetriever(BaseRetriever):
 
     All but the index may also be given to one call: ``retriever.invoke(query, k=3, filter={"lang": "en"})``; None keeps
     the setting of the retriever. Settings are checked when the retriever is made. The queries of a batch are encoded
-    together.
+    together. A blank query finds nothing without a filter; with one, it finds the first k documents that pass, in the
+    order of addition, with relevance 0.
 
     Example:
         >>> from late_interaction import Index
@@ -121,7 +122,7 @@ class LateInteractionRetriever(BaseRetriever):
     def _search_many(self, queries: list[str], **given: Any) -> list[list[LangChainDocument]]:
         k, options = self._asked(given)
         explain, scores = (self._setting(name, given) for name in ("explain", "include_scores"))
-        found = search_many(self.index, queries, k, explain=explain, **options)
+        found = search_or_list(self.index, queries, k, explain=explain, **options)
         return [
             [to_langchain(each.hit.document, **each.metadata(with_score=scores)) for each in hits] for hits in found
         ]

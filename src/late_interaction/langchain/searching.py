@@ -8,38 +8,47 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_core.documents import Document as LangChainDocument
 
 from late_interaction.adapters.arguments import check_known
+from late_interaction.adapters.results import Found, check_search, scan, search_many
+from late_interaction.documents import Hit
 from late_interaction.errors import InvalidRequestError
-from late_interaction.filters import AllOf, parse
+from late_interaction.filters import AllOf, is_always_true, parse
 from late_interaction.langchain.documents import to_langchain
-from late_interaction.validation import check_fraction
+from late_interaction.validation import check_fraction, is_invisible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from late_interaction.documents import Document
     from late_interaction.filters import Where
+    from late_interaction.index import Index
 
-__all__ = ["SEARCH_ARGUMENTS", "StoreFilter", "one_filter", "restriction", "search_options"]
+__all__ = ["SEARCH_ARGUMENTS", "StoreFilter", "one_filter", "restriction", "search_options", "search_or_list"]
 
 StoreFilter: TypeAlias = Mapping[str, Any] | Callable[[LangChainDocument], bool]
 
 SEARCH_ARGUMENTS = ("k", "filter", "where_document", "mode", "score_threshold", "offset")
+
+_MMR = "max_marginal_relevance_search"
+_MMR_ARGUMENTS = ("fetch_k", "lambda_mult")
 
 
 def search_options(given: Mapping[str, Any], method: str) -> dict[str, Any]:
     """Return the options of `adapters.results.search_many` that the keyword arguments of a search stand for.
 
     Args:
-        given: The keyword arguments, as `LateInteractionVectorStore.similarity_search` describes them.
+        given: The keyword arguments, as `LateInteractionVectorStore.similarity_search` describes them; without those
+            that `max_marginal_relevance_search` alone has.
         method: The name of the method, for errors.
 
     Raises:
         InvalidRequestError: One is unknown.
     """
-    for name in ("fetch_k", "lambda_mult"):
+    for name in _MMR_ARGUMENTS:
         if name in given:
-            raise InvalidRequestError(
-                f"{method} has no argument {name!r}: max_marginal_relevance_search has, and search_type='mmr'."
-            )
-    check_known(given, SEARCH_ARGUMENTS, method)
+            raise InvalidRequestError(f"{method} has no argument {name!r}: {_MMR} has, and search_type='mmr'.")
+    if "where" in given:
+        raise InvalidRequestError(f"{method} has no argument 'where': its name is filter=.")
+    check_known(given, (*SEARCH_ARGUMENTS, *(_MMR_ARGUMENTS if method == _MMR else ())), method)
     offset, threshold = given.get("offset"), given.get("score_threshold")
     return {
         **restriction(given.get("filter"), given.get("where_document")),
@@ -68,6 +77,33 @@ def restriction(filter: StoreFilter | None, where_document: Mapping[str, Any] | 
         clauses.append(filter)
     where = AllOf(tuple(map(parse, clauses))) if len(clauses) > 1 else next(iter(clauses), None)
     return {"where": where, "passes": passes}
+
+
+def search_or_list(index: Index, queries: Sequence[Any], k: int, **options: Any) -> list[list[Found]]:
+    """Return what `adapters.results.search_many` does, and for a blank text with a filter the first that pass.
+
+    `SelfQueryRetriever` asks a space where a question is a filter only, such as "films after 2000". There is nothing to
+    compare, so these come in the order of addition, with score and relevance 0.
+
+    Args:
+        index: The index.
+        queries: The queries.
+        k: The number of hits of each.
+        **options: Those of `adapters.results.search_many`.
+    """
+    blank = [isinstance(query, str) and is_invisible(query) for query in queries]
+    where, passes = options["where"], options["passes"]
+    is_restricted = passes is not None or (where is not None and not is_always_true(parse(where)))
+    if not (any(blank) and is_restricted):
+        return search_many(index, queries, k, **options)
+    check_search(index, k, **options)
+    listed: list[Found] = []
+    if not options.get("min_relevance"):
+        documents = scan(index, None, where=where, passes=passes, offset=options.get("offset", 0), limit=k)
+        listed = [Found(Hit(document, 0.0, 0.0), [] if options.get("explain") else None) for document in documents]
+    asked = [query for query, is_blank in zip(queries, blank, strict=True) if not is_blank]
+    found = iter(search_many(index, asked, k, **options) if asked else ())
+    return [listed if is_blank else next(found) for is_blank in blank]
 
 
 def one_filter(filter: Any, where: Any) -> Any:

@@ -11,11 +11,11 @@ from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from late_interaction.adapters.arguments import check_known
 from late_interaction.adapters.event_loop import async_search
 from late_interaction.adapters.pages import as_image_query
-from late_interaction.adapters.results import check_search, diversity_options, search_many
+from late_interaction.adapters.results import check_search, diversity_options
 from late_interaction.errors import InvalidRequestError, UnsupportedError
 from late_interaction.index import Index, Mode
 from late_interaction.langchain.documents import to_langchain
-from late_interaction.langchain.searching import SEARCH_ARGUMENTS, StoreFilter, search_options
+from late_interaction.langchain.searching import SEARCH_ARGUMENTS, StoreFilter, search_options, search_or_list
 
 if TYPE_CHECKING:
     from late_interaction.documents import Hit
@@ -52,6 +52,9 @@ class StoreSearch(VectorStore):
         **kwargs: Any,
     ) -> list[LangChainDocument]:
         """Return the k best documents, of those that pass the filter, best first.
+
+        A blank query finds nothing without a filter. With one, it finds the first k documents that pass, in the order
+        of addition, with score and relevance 0.
 
         Args:
             query: The query, in any form that `Index.search` takes.
@@ -146,10 +149,9 @@ class StoreSearch(VectorStore):
                 ``similarity_score_threshold`` or ``mmr``; ``tags``, ``metadata`` and ``name`` for traces.
         """
         for name in kwargs:
-            if name in SEARCH_ARGUMENTS:
-                raise InvalidRequestError(
-                    f"as_retriever has no argument {name!r}. Pass search_kwargs={{{name!r}: {kwargs[name]!r}}}."
-                )
+            if name in (*SEARCH_ARGUMENTS, "where"):
+                search = {"filter" if name == "where" else name: kwargs[name]}
+                raise InvalidRequestError(f"as_retriever has no argument {name!r}. Pass search_kwargs={search!r}.")
         check_known(kwargs, set(VectorStoreRetriever.model_fields) - {"vectorstore"}, "as_retriever")
         retriever = super().as_retriever(**kwargs)
         self._check(retriever.search_type, dict(retriever.search_kwargs))
@@ -164,4 +166,4 @@ class StoreSearch(VectorStore):
 
     def _search(self, method: str, query: Any, k: int, given: dict[str, Any], **options: Any) -> list[Hit]:
         options |= search_options(given, method)
-        return [found.hit for found in search_many(self.index, [query], k, **options)[0]]
+        return [found.hit for found in search_or_list(self.index, [query], k, **options)[0]]

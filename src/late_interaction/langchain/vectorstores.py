@@ -62,10 +62,10 @@ class LateInteractionVectorStore(StoreSearch):
     @classmethod
     def from_texts(
         cls,
-        texts: list[str],
+        texts: Iterable[str],
         embedding: Any = None,
-        metadatas: list[dict[str, Any]] | None = None,
-        ids: list[str] | None = None,
+        metadatas: Iterable[dict[str, Any]] | None = None,
+        ids: Iterable[str | None] | None = None,
         *,
         index: IndexOrPath | None = None,
         encoder: EncoderOrName | None = None,
@@ -74,28 +74,28 @@ class LateInteractionVectorStore(StoreSearch):
         """Return a store with these texts, added by `add_texts`.
 
         ``index`` is an index, or the path of one, and ``encoder`` the encoder of a new one: an `Encoder`, or what
-        `load_encoder` takes. ``embedding`` is the same as ``encoder``, where LangChain's callers expect it; its
+        `load_encoder` takes. ``embedding`` is another name of ``encoder``, where LangChain's callers expect it; its
         single-vector embeddings cannot be used.
         """
         check_known(kwargs, (*_NEEDLESS, "ids", "index", "encoder", "embedding", "metadatas"), "from_texts")
-        store = cls(index=index, encoder=embedding if encoder is None else encoder)
+        store = cls(index=index, encoder=_one_encoder(embedding, encoder))
         store.add_texts(texts, metadatas, ids=ids)
         return store
 
     @classmethod
     def from_documents(
         cls,
-        documents: list[LangChainDocument],
+        documents: Iterable[LangChainDocument],
         embedding: Any = None,
         *,
-        ids: list[str] | None = None,
+        ids: Iterable[str | None] | None = None,
         index: IndexOrPath | None = None,
         encoder: EncoderOrName | None = None,
         **kwargs: Any,
     ) -> LateInteractionVectorStore:
         """Return a store with these documents, added by `add_documents`. See `from_texts` for the other arguments."""
         check_known(kwargs, (*_NEEDLESS, "ids", "index", "encoder", "embedding"), "from_documents")
-        store = cls(index=index, encoder=embedding if encoder is None else encoder)
+        store = cls(index=index, encoder=_one_encoder(embedding, encoder))
         store.add_documents(documents, ids=ids)
         return store
 
@@ -104,8 +104,8 @@ class LateInteractionVectorStore(StoreSearch):
     def add_texts(
         self,
         texts: Iterable[str],
-        metadatas: list[dict[str, Any]] | None = None,
-        ids: list[str] | None = None,
+        metadatas: Iterable[dict[str, Any]] | None = None,
+        ids: Iterable[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
         """Add texts, replacing those of the same id; return their ids.
@@ -121,7 +121,7 @@ class LateInteractionVectorStore(StoreSearch):
         return self.index.add(as_documents(texts, metadatas, ids, as_image=takes_images(self.index)))
 
     def add_documents(
-        self, documents: list[LangChainDocument], *, ids: list[str] | None = None, **kwargs: Any
+        self, documents: Iterable[LangChainDocument], *, ids: Iterable[str | None] | None = None, **kwargs: Any
     ) -> list[str]:
         """Add documents, replacing those of the same id; return their ids.
 
@@ -134,15 +134,16 @@ class LateInteractionVectorStore(StoreSearch):
 
     def add_images(
         self,
-        uris: Sequence[Any],
-        metadatas: list[dict[str, Any]] | None = None,
-        ids: list[str] | None = None,
+        uris: Iterable[Any],
+        metadatas: Iterable[dict[str, Any]] | None = None,
+        ids: Iterable[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
         """Add page images, replacing documents of the same id; return their ids. The encoder must read images.
 
         Args:
-            uris: Paths of image files, or PIL images. Files are referred to, not copied, and URLs are an error.
+            uris: Paths of image files, or PIL images. Files are referred to, not copied, and URLs are an error. Of a
+                PIL image the index keeps a thumbnail of at most 1,024 pixels a side.
             metadatas: The metadata of each.
             ids: The id of each; by default, or where it is None, a hash of the content.
             **kwargs: As for `add_texts`.
@@ -175,7 +176,7 @@ class LateInteractionVectorStore(StoreSearch):
         Without both it is an error, although LangChain's own documentation lets it delete everything: a variable that
         happens to be None must not. For that there is ``store.index.clear()``. ``where`` is another name of ``filter``.
         """
-        check_known(kwargs, ("ids", "filter"), "delete")
+        check_known(kwargs, ("ids", "filter", "where"), "delete")
         chosen = one_filter(filter, where)
         if (ids is None) == (chosen is None):
             raise InvalidRequestError("delete takes either ids or filter. `store.index.clear()` deletes everything.")
@@ -220,7 +221,7 @@ class LateInteractionVectorStore(StoreSearch):
     aupdate_documents = async_write(update_documents)
     aupdate_document = async_write(update_document)
 
-    def _converted(self, documents: Iterable[LangChainDocument], ids: Sequence[str] | None) -> list[Document]:
+    def _converted(self, documents: Iterable[LangChainDocument], ids: Iterable[str | None] | None) -> list[Document]:
         if isinstance(documents, (LangChainDocument, str)):
             raise InvalidRequestError("A list of documents is needed: pass `[document]`.")
         given = list(documents)
@@ -231,6 +232,14 @@ class LateInteractionVectorStore(StoreSearch):
             with at_position(position, name or own):
                 converted.append(from_langchain(document, id=name, as_image=as_image))
         return converted
+
+
+def _one_encoder(embedding: Any, encoder: EncoderOrName | None) -> EncoderOrName | None:
+    """Return the encoder that is given by one of its two names."""
+    _check_encoder(embedding)
+    if embedding is not None and encoder is not None:
+        raise InvalidRequestError("embedding= and encoder= are two names of one argument: give one of them.")
+    return embedding if encoder is None else encoder
 
 
 def _check_encoder(encoder: object) -> None:

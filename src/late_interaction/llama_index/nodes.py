@@ -21,7 +21,7 @@ from late_interaction.adapters.pages import IMAGE_ERROR, page_image, problem_wit
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidDocumentError, InvalidRequestError
 from late_interaction.images.reference import PAGE_IMAGE, to_metadata
-from late_interaction.llama_index.pages import PageNode
+from late_interaction.llama_index.pages import PageNode, PageWithoutImage
 from late_interaction.validation import is_invisible, plain_json
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ def to_node(document: Document) -> BaseNode:
     hidden = [PAGE_IMAGE, IMAGE_ERROR]  # from language models, which are shown the image itself
     fields |= {"excluded_embed_metadata_keys": [*metadata, IMAGE_ERROR], "excluded_llm_metadata_keys": hidden}
     if problem := problem_with(document.image):  # the text is still useful, and the metadata says why there is no image
-        return TextNode(metadata={**metadata, IMAGE_ERROR: problem}, **fields)
+        found = {**metadata, IMAGE_ERROR: problem}
+        return PageWithoutImage(metadata=found, **fields)  # type: ignore[call-arg]  # its alias is for old data
     return PageNode.of(document.image, image_mimetype="image/jpeg", metadata=metadata, **fields)
 
 

@@ -16,6 +16,7 @@ from late_interaction import Index
 from late_interaction.images import pictures
 from late_interaction.images.pdf import Pdf, open_pdf
 from late_interaction.llama_index import LateInteractionIndex, LateInteractionRerank, LateInteractionRetriever
+from late_interaction.llama_index.pages import PageWithoutImage
 from late_interaction.readers import read_paths
 
 needs_content_blocks = pytest.mark.skipif(
@@ -160,7 +161,8 @@ class TestUnavailable:
     def test_it_says_why(self, node):
         assert node.image is None
         assert "the file does not exist" in node.metadata["image_error"]
-        assert "image_error" not in node.get_content(MetadataMode.LLM)
+        with pytest.warns(UserWarning, match="without its image: .*does not exist"):
+            assert "image_error" not in node.get_content(MetadataMode.LLM)
 
     @needs_content_blocks
     def test_models_are_shown_the_text(self, node):
@@ -181,7 +183,7 @@ class TestUnavailable:
 def test_a_file_that_has_changed_is_known_when_it_is_found(pages, report, rendered):
     report.write_bytes(report.read_bytes() + b"\n")
     [found] = LateInteractionRetriever(index=pages, similarity_top_k=1).retrieve("blue")
-    assert type(found.node) is TextNode
+    assert type(found.node) is PageWithoutImage
     assert "has changed" in found.node.metadata["image_error"]
     assert rendered == []
 

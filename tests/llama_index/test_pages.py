@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 import io
+import pickle
 
 import pytest
 from llama_index.core.base.llms.types import ImageBlock, LLMMetadata
@@ -125,7 +126,10 @@ class TestPagesOut:
     def test_a_page_whose_file_is_gone_is_a_text_that_says_so(self, pages, report):
         report.unlink()
         (node,) = found(pages, "blue")
-        assert type(node) is TextNode
+        plain = pickle.loads(pickle.dumps(node))
+        assert type(plain) is type(TextNode.from_dict(node.to_dict())) is TextNode
+        assert node == plain == TextNode.from_dict(node.to_dict())
+        assert not isinstance(node, ImageNode)
         assert node.text == "Rain in spring"
         assert "the file does not exist" in node.metadata["image_error"]
 
@@ -135,8 +139,9 @@ class TestPagesOut:
         best = LateInteractionRerank(index=pages, top_n=1).postprocess_nodes(nodes, query_str="green")
         assert best[0].node.metadata["page"] == 3
         assert colour_encoder.images_encoded == before
-        for mode in (MetadataMode.LLM, MetadataMode.EMBED):
-            assert "does not exist" not in best[0].node.get_content(mode)
+        with pytest.warns(UserWarning, match="without its image"):
+            shown = best[0].node.get_content(MetadataMode.LLM)
+        assert "does not exist" not in shown + best[0].node.get_content(MetadataMode.EMBED)
 
     def test_pixels_in_a_node_stand_for_an_image_that_came_without_a_file(self, empty, tmp_path, colour_encoder):
         empty.add([Document(image=Image.new("RGB", (64, 64), BLUE), id="square")])

@@ -20,7 +20,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import MetadataMode, QueryBundle, TextNode
 from PIL import Image
 
-from late_interaction import Index
+from late_interaction import Document, Index
 from late_interaction.errors import InvalidRequestError
 from late_interaction.llama_index import LateInteractionIndex, LateInteractionRerank, LateInteractionRetriever
 from late_interaction.readers import read_paths
@@ -200,13 +200,54 @@ class TestWithoutImages:
         [found] = scan.as_retriever(similarity_top_k=1).retrieve("blue")
         assert found.node.get_content() == found.node.get_content(MetadataMode.EMBED) == ""
 
-    def test_a_page_that_is_gone_when_it_is_shown(self, scan, model, tmp_path):
+    def test_a_page_that_is_gone_when_it_is_shown(self, scan, tmp_path):
         [found] = scan.as_retriever(similarity_top_k=1).retrieve("blue")
         (tmp_path / "scan.pdf").unlink()
-        [block] = found.node.get_content_blocks(MetadataMode.LLM)
+        with pytest.warns(UserWarning, match=f"{found.node.node_id!r} without its image.*does not exist"):
+            [block] = found.node.get_content_blocks(MetadataMode.LLM)
         assert "cannot be shown" in block.text
-        scan.as_query_engine(llm=model, similarity_top_k=1).query("blue")
+
+
+class TestPagesThatAreGoneWhenTheyAreFound:
+    """The model is told that there is a page, and the user that it has no image."""
+
+    @pytest.fixture
+    def gone(self, tmp_path, colour_encoder):
+        Image.new("RGB", (64, 64), (0, 0, 255)).save(tmp_path / "blue.png")
+        with Index.open(tmp_path / "pages", encoder=colour_encoder) as index:
+            index.add([Document(image=tmp_path / "blue.png", id="sky")])
+            (tmp_path / "blue.png").unlink()
+            yield LateInteractionIndex(index=index)
+
+    @pytest.mark.parametrize("mode", ["query", "context", "condense_plus_context", "condense_question"])
+    async def test_shown(self, gone, model, mode):
+        def engine():
+            if mode == "query":
+                return gone.as_query_engine(llm=model, similarity_top_k=1)
+            return gone.as_chat_engine(chat_mode=mode, llm=model, similarity_top_k=1, memory=memory())
+
+        with pytest.warns(UserWarning, match=r"'sky' without its image: .*blue\.png: the file does not exist"):
+            getattr(engine(), "query" if mode == "query" else "chat")("blue")
         assert model.images() == []
+        assert "[A page without text, whose image cannot be shown here.]" in model.texts()
+        with pytest.warns(UserWarning, match="'sky' without its image"):
+            await getattr(engine(), "aquery" if mode == "query" else "achat")("blue")
+        assert "[A page without text, whose image cannot be shown here.]" in model.texts()
+
+    def test_a_model_that_reads_text_alone(self, gone):
+        model = Recording(sent=[], is_chat=False)
+        with pytest.warns(UserWarning, match="'sky' without its image"):
+            gone.as_query_engine(llm=model, similarity_top_k=1).query("blue")
+        assert "[A page without text, whose image cannot be shown here.]" in model.texts()
+
+    def test_the_text_on_a_page(self, tmp_path, colour_encoder, report, model):
+        with Index.open(tmp_path / "pages", encoder=colour_encoder) as index:
+            index.add(read_paths([report], modalities=["image"]))
+            report.unlink()
+            with pytest.warns(UserWarning, match="without its image"):
+                LateInteractionIndex(index=index).as_query_engine(llm=model, similarity_top_k=1).query("blue")
+        assert "Rain in spring" in model.texts()
+        assert "cannot be shown" not in model.texts()
 
 
 def test_a_query_with_an_image(scan, tmp_path):

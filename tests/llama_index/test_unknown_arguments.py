@@ -11,10 +11,15 @@ from llama_index.core.indices.query.query_transform import HyDEQueryTransform
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import TransformQueryEngine
 from llama_index.core.schema import QueryBundle, TextNode
-from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
+from llama_index.core.vector_stores import MetadataFilter, MetadataFilters, VectorStoreQuery
 
 from late_interaction.errors import InvalidFilterError, InvalidRequestError
-from late_interaction.llama_index import LateInteractionIndex, LateInteractionRerank, LateInteractionRetriever
+from late_interaction.llama_index import (
+    LateInteractionIndex,
+    LateInteractionRerank,
+    LateInteractionRetriever,
+    LateInteractionVectorStore,
+)
 from late_interaction.llama_index.queries import query_of
 
 CITIES = MetadataFilters(filters=[MetadataFilter(key="kind", value="city")])
@@ -96,7 +101,38 @@ def test_settings_are_checked_when_a_retriever_is_made(filled):
             filled.as_retriever(**settings)
 
 
+def test_filters_of_another_type(filled):
+    store = LateInteractionVectorStore(index=filled.index)
+    wrong = {"kind": "city"}
+    for call in (
+        lambda: filled.as_retriever(filters=wrong),
+        lambda: store.get_nodes(filters=wrong),
+        lambda: store.delete_nodes(filters=wrong),
+        lambda: store.delete_nodes(["nile"], filters=wrong),
+        lambda: store.query(VectorStoreQuery(query_str="river", filters=wrong)),
+    ):
+        with pytest.raises(InvalidFilterError, match=r"must be MetadataFilters, got dict\. A dict goes to where="):
+            call()
+    with pytest.raises(InvalidFilterError, match=r"must be MetadataFilters, got list\.$"):
+        filled.as_retriever(filters=CITIES.filters)
+    assert len(filled.index) == 4
+
+
 class TestWriting:
+    def test_something_else_than_nodes(self, index):
+        store = LateInteractionVectorStore(index=index)
+        for call, message in (
+            (lambda: store.add(None), r"A list of nodes is needed, got NoneType: pass `\[node\]`"),
+            (lambda: store.add(TextNode(text="x")), "A list of nodes is needed, got TextNode"),
+            (lambda: store.add(["a"]), "Only nodes can be added, such as `TextNode.*'a'"),
+            (lambda: LateInteractionIndex.from_documents(["a"], index=index), "Only documents .* `Document.*'a'"),
+            (lambda: LateInteractionIndex.from_documents("a", index=index), "A list of documents is needed, got str"),
+            (lambda: LateInteractionIndex.from_documents(None, index=index), "got NoneType"),
+        ):
+            with pytest.raises(InvalidRequestError, match=message):
+                call()
+        assert len(index) == 0
+
     @pytest.mark.parametrize("name", ["embed_model", "transformation", "insert_batch_size"])
     def test_making_an_index(self, index, name):
         for make in (

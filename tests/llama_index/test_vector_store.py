@@ -40,7 +40,7 @@ def asked(store, text="capital of germany", k=2, settings=None, **fields):
 
 def test_it_is_a_vector_store_of_llama_index(store, index):
     assert isinstance(store, BasePydanticVectorStore)
-    assert (store.stores_text, store.is_embedding_query, store.client) == (True, False, index)
+    assert (store.stores_text, store.is_embedding_query, store.client) == (True, True, index)
 
 
 class TestNodes:

@@ -14,13 +14,13 @@ from llama_index.core import (
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SentenceSplitter
-from llama_index.core.schema import ImageNode, TextNode
+from llama_index.core.schema import ImageNode, QueryBundle, TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
 from late_interaction import Index
 from late_interaction.errors import InvalidRequestError
-from late_interaction.llama_index import LateInteractionVectorStore
+from late_interaction.llama_index import LateInteractionRetriever, LateInteractionVectorStore
 
 SPLITTER = SentenceSplitter(chunk_size=24, chunk_overlap=0)
 CITIES = MetadataFilters(filters=[MetadataFilter(key="kind", value="city")])
@@ -76,6 +76,25 @@ class TestVectorStoreIndex:
         engine = again.as_query_engine(llm=MockLLM(), similarity_top_k=1)
         assert "berlin is the capital" in str(engine.query("capital of germany"))
         assert "berlin is the capital" in str(await engine.aquery("capital of germany"))
+
+    async def test_hyde(self, theirs, index):
+        """The strings are searched for in place of the query, joined to one text, as by `LateInteractionIndex`."""
+        for mode in ("default", "hybrid", "mmr"):
+            retriever = theirs.as_retriever(similarity_top_k=1, vector_store_query_mode=mode)
+            for texts in (["nile river"], ["nile", "river in africa", "zzz"]):
+                for found in (
+                    retriever.retrieve(QueryBundle("berlin", custom_embedding_strs=texts)),
+                    await retriever.aretrieve(QueryBundle("berlin", custom_embedding_strs=texts)),
+                ):
+                    hits = index.search("\n".join(texts), 1, mode="hybrid" if mode == "hybrid" else "late")
+                    assert [(one.node.node_id, one.score) for one in found] == [(hits[0].id, hits[0].relevance)]
+                    assert ids(found) == ["nile"]
+
+    def test_a_bundle_that_two_retrievers_share(self, theirs, index):
+        """LlamaIndex keeps in it what the first one was given by its embedding model."""
+        for bundle in (QueryBundle("nile"), QueryBundle("berlin", custom_embedding_strs=["nile"])):
+            for retriever in (theirs.as_retriever(), LateInteractionRetriever(index=index), theirs.as_retriever()):
+                assert ids(retriever.retrieve(bundle))[0] == "nile"
 
     def test_with_the_model_of_the_settings(self, store, facts, monkeypatch):
         monkeypatch.setattr(Settings, "_embed_model", store.embed_model)

@@ -15,7 +15,7 @@ from late_interaction.adapters.sources import delete_source, replace_sources
 from late_interaction.errors import InvalidRequestError
 from late_interaction.llama_index.answering import chat_engine, query_engine
 from late_interaction.llama_index.loading import LateInteractionStruct, open_existing, register
-from late_interaction.llama_index.nodes import REF_DOC_ID, from_nodes, written_node
+from late_interaction.llama_index.nodes import REF_DOC_ID, check_nodes, from_nodes, written_node
 from late_interaction.llama_index.retrievers import RETRIEVER_SETTINGS, LateInteractionRetriever, check_settings
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
         nothing has changed.
         """
         check_settings(kwargs, (*_OF_BASE_INDEX, "index", "encoder", "read_only"), "from_documents")
+        documents = check_nodes(documents, kind="document", example="Document(text=…)")
         return super().from_documents(documents, replaced_sources=[document.id_ for document in documents], **kwargs)
 
     @classmethod

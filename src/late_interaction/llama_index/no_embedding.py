@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-__all__ = ["NoEmbedding"]
+__all__ = ["NoEmbedding", "TextsOfQuery"]
+
+
+class TextsOfQuery(list[float]):
+    """The empty embedding of a query, with the texts that it was asked for.
+
+    Attributes:
+        texts: The strings of LlamaIndex's `QueryBundle`: what HyDE wrote, or the query itself.
+    """
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__()
+        self.texts = texts
 
 
 class NoEmbedding(BaseEmbedding):
@@ -12,7 +26,8 @@ class NoEmbedding(BaseEmbedding):
 
     LlamaIndex's `VectorStoreIndex` and `IngestionPipeline` give a vector store only nodes that have an embedding. An
     empty one is enough for `LateInteractionVectorStore`, which encodes nodes itself. Any store that searches by
-    single vectors refuses it.
+    single vectors refuses it. That of a query carries its texts: LlamaIndex's retrievers pass the strings of a
+    `QueryBundle` to the embedding model alone.
     """
 
     model_name: str = "none"
@@ -30,3 +45,15 @@ class NoEmbedding(BaseEmbedding):
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         return []
+
+    def get_agg_embedding_from_queries(
+        self, queries: list[str], agg_fn: Callable[..., list[float]] | None = None
+    ) -> list[float]:
+        """Return an empty embedding that carries these texts."""
+        return TextsOfQuery(queries)
+
+    async def aget_agg_embedding_from_queries(
+        self, queries: list[str], agg_fn: Callable[..., list[float]] | None = None
+    ) -> list[float]:
+        """Return an empty embedding that carries these texts."""
+        return TextsOfQuery(queries)

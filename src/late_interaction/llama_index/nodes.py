@@ -8,7 +8,7 @@ images. Pages that came another way, from a PDF for example, become `PageNode`s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.schema import BaseNode, ImageDocument, ImageNode, IndexNode, MetadataMode, Node, TextNode
@@ -21,18 +21,16 @@ from late_interaction.adapters.pages import IMAGE_ERROR, page_image, problem_wit
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidDocumentError, InvalidRequestError
 from late_interaction.images.reference import PAGE_IMAGE, to_metadata
-from late_interaction.llama_index.pages import PageNode
+from late_interaction.llama_index.pages import PageNode, PageWithoutImage
 from late_interaction.validation import is_invisible, plain_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from llama_index.core.schema import RelatedNodeType
 
     from late_interaction.images import PageImage
     from late_interaction.index import Index
 
-__all__ = ["REF_DOC_ID", "from_node", "from_nodes", "to_node", "with_hidden", "written_node"]
+__all__ = ["REF_DOC_ID", "check_nodes", "from_node", "from_nodes", "to_node", "with_hidden", "written_node"]
 
 REF_DOC_ID = "ref_doc_id"
 _CONTENT, _TYPE = "_node_content", "_node_type"  # the names LlamaIndex's own stores use
@@ -47,14 +45,28 @@ def from_nodes(nodes: Iterable[BaseNode], index: Index) -> list[Document]:
         InvalidRequestError: Something else than a list of nodes is given.
         InvalidDocumentError: A node cannot be stored; see `from_node`.
     """
-    if isinstance(nodes, (BaseNode, str)):
-        raise InvalidRequestError("A list of nodes is needed: pass `[node]`.")
-    nodes = list(nodes)
+    as_image = takes_images(index)
+    return [from_node(node, as_image=as_image) for node in check_nodes(nodes)]
+
+
+def check_nodes(given: object, *, kind: str = "node", example: str = "TextNode(text=…)") -> list[Any]:
+    """Return a list of nodes, or of LlamaIndex's documents, which are nodes, too.
+
+    Args:
+        given: The nodes.
+        kind: How to name one in errors.
+        example: How to make one.
+
+    Raises:
+        InvalidRequestError: It is no list, or has something else in it.
+    """
+    if isinstance(given, (BaseNode, str)) or not isinstance(given, Iterable):
+        raise InvalidRequestError(f"A list of {kind}s is needed, got {type(given).__name__}: pass `[{kind}]`.")
+    nodes = list(given)
     for node in nodes:
         if not isinstance(node, BaseNode):
-            raise InvalidRequestError(f"Only nodes can be added, such as `TextNode(text=…)`, not {node!r:.80}.")
-    as_image = takes_images(index)
-    return [from_node(node, as_image=as_image) for node in nodes]
+            raise InvalidRequestError(f"Only {kind}s can be added, such as `{example}`, not {node!r:.80}.")
+    return nodes
 
 
 def from_node(node: BaseNode, *, as_image: bool = False, keep_metadata: bool = True) -> Document:
@@ -136,7 +148,8 @@ def to_node(document: Document) -> BaseNode:
     hidden = [PAGE_IMAGE, IMAGE_ERROR]  # from language models, which are shown the image itself
     fields |= {"excluded_embed_metadata_keys": [*metadata, IMAGE_ERROR], "excluded_llm_metadata_keys": hidden}
     if problem := problem_with(document.image):  # the text is still useful, and the metadata says why there is no image
-        return TextNode(metadata={**metadata, IMAGE_ERROR: problem}, **fields)
+        found = {**metadata, IMAGE_ERROR: problem}
+        return PageWithoutImage(metadata=found, **fields)  # type: ignore[call-arg]  # its alias is for old data
     return PageNode.of(document.image, image_mimetype="image/jpeg", metadata=metadata, **fields)
 
 

@@ -12,6 +12,7 @@ from late_interaction.adapters.filters import all_of
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidRequestError, UnsupportedError
 from late_interaction.llama_index.filters import to_filter
+from late_interaction.llama_index.no_embedding import TextsOfQuery
 from late_interaction.llama_index.nodes import REF_DOC_ID
 from late_interaction.validation import check_fraction, check_ids, check_k
 
@@ -51,7 +52,7 @@ def query_of(bundle: QueryBundle, index: Index) -> Any:
     Raises:
         InvalidRequestError: The bundle has nothing that can be compared.
     """
-    text = "\n".join(bundle.custom_embedding_strs or [bundle.query_str])
+    text = _joined(bundle.custom_embedding_strs or [bundle.query_str])
     if bundle.image_path is not None and takes_images(index):
         return Document(text, image=bundle.image_path)
     return _text_or_vectors(text, bundle.embedding)
@@ -134,6 +135,8 @@ def _diversity(query: VectorStoreQuery, mode: VectorStoreQueryMode, settings: di
 
 
 def _text_or_vectors(text: str, embedding: Sequence[Any] | None) -> Any:
+    if isinstance(embedding, TextsOfQuery):
+        return _joined(embedding.texts)
     if embedding is None or not len(embedding):
         return text
     if np.ndim(embedding[0]):
@@ -144,3 +147,7 @@ def _text_or_vectors(text: str, embedding: Sequence[Any] | None) -> Any:
             "query_str, or an embedding of (tokens, dim)."
         )
     return text
+
+
+def _joined(texts: Sequence[str]) -> str:
+    return "\n".join(texts)

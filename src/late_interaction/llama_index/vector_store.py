@@ -61,8 +61,11 @@ class LateInteractionVectorStore(PickledWhole, BasePydanticVectorStore):
     **Thread safety.** Any thread may call, and so may any event loop.
 
     **Limits.** `VectorStoreIndex` drops nodes without text and metadata, such as bare page images, and once it has
-    inserted `ImageNode`s or `IndexNode`s, its retriever finds these alone until it is made anew. `LateInteractionIndex`
-    does neither.
+    inserted `ImageNode`s or `IndexNode`s, its retriever finds these alone until it is made anew. The strings of a
+    `QueryBundle` (HyDE) are searched for, as `LateInteractionIndex` does, but not in the modes ``sparse`` and
+    ``text_search``, nor with another ``embed_model``: LlamaIndex does not pass them on. It keeps the empty embedding in
+    the bundle: a retriever of another model that is given the same bundle after it cannot use it.
+    `LateInteractionIndex` has none of these limits.
 
     Args:
         index: An `Index`, or the path of one, which is opened for writing.
@@ -83,7 +86,7 @@ class LateInteractionVectorStore(PickledWhole, BasePydanticVectorStore):
     """
 
     stores_text: bool = Field(default=True, exclude=True)
-    is_embedding_query: bool = Field(default=False, exclude=True)
+    is_embedding_query: bool = Field(default=True, exclude=True)  # so that `NoEmbedding` is given the texts
     index: Any = Field(description="An index, or the path of one.")
     read_only: bool = Field(default=False, description="Open a path for reading.")
 

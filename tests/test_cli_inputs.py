@@ -118,6 +118,22 @@ class TestJsonLines:
         run("-", stdin=exported)
         assert succeed("export", "my-index").stdout == exported
 
+    @pytest.mark.parametrize("edit", [("Rivers", "Streams"), ('"passage"', '"edited": true, "passage"')])
+    def test_an_edited_export_remains_of_its_files(self, folder, edit):  # noqa: F811
+        run("docs")
+        run("-", stdin=succeed("export", "my-index").stdout.replace(*edit))
+        done = run("docs")
+        assert done.stderr.count("Skipped") == 0
+        assert "4 documents" in done.stdout
+        Path("docs/page.html").unlink()
+        assert "1 deleted" in run("docs").stdout
+
+    def test_a_document_with_the_id_of_a_passage_is_of_no_file(self, folder):  # noqa: F811
+        run("docs")
+        run("-", stdin=json.dumps({"id": "docs/page.html#0", "text": "mine"}))
+        Path("docs/page.html").unlink()
+        assert "0 deleted" in run("docs").stdout
+
     def test_pages_are_exported_and_read_again(self, tmp_path, monkeypatch):
         class Colours(ColourEncoder):
             source, revision = "minilm", None

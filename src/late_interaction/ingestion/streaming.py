@@ -11,6 +11,7 @@ from late_interaction.ingestion.progress import Progress
 from late_interaction.ingestion.updating import Changes
 from late_interaction.retrieval.encoding import encode_documents
 from late_interaction.retrieval.truncation import Truncation
+from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,10 +47,11 @@ def add_stream(
         dry_run: Write nothing, and return what would change.
 
     Raises:
-        DuplicateIdError: Two documents have the same id. Those before it were added.
+        DuplicateIdError: Two documents have the same id. Those committed before were added, and the message says how
+            many these are.
     """
     added = updated = unchanged = 0
-    stream = _unique(documents)
+    stream = _unique(documents, name, dry_run=dry_run)
     truncation = Truncation()
     unit = "pages" if index.modalities == ("image",) else "documents"
     with Progress({name: expected} if expected else {}, unit, is_shown=progress) as bar:
@@ -94,12 +96,21 @@ def _held(index: Index, batch: list[Document]) -> tuple[dict[str, Document], dic
     return held, roots
 
 
-def _unique(documents: Iterable[Document]) -> Iterator[Document]:
+def _unique(documents: Iterable[Document], name: str, *, dry_run: bool) -> Iterator[Document]:
     """Yield the documents. Equal documents without an id of their own are yielded once."""
     seen: dict[str, bool] = {}
-    for document in documents:
+    for number, document in enumerate(documents, start=1):
         if document.id not in seen:
             seen[document.id] = document.has_content_id
             yield document
         elif not (seen[document.id] and document.has_content_id):
-            raise DuplicateIdError(f"The id {document.id!r} occurs twice. The documents before it were added.")
+            committed = 0 if dry_run else len(seen) - len(seen) % _COMMIT_DOCUMENTS
+            done = (
+                f"The first {counted(committed, 'document')} were added"
+                if committed
+                else "None of its documents was added"
+            )
+            raise DuplicateIdError(
+                f"{name}: Document {number:,} has the id {document.id!r}, which occurs before. {done}. Give each "
+                "document an id of its own."
+            )

@@ -118,6 +118,22 @@ class TestJsonLines:
         run("-", stdin=exported)
         assert succeed("export", "my-index").stdout == exported
 
+    @pytest.mark.parametrize("edit", [("Rivers", "Streams"), ('"passage"', '"edited": true, "passage"')])
+    def test_an_edited_export_remains_of_its_files(self, folder, edit):  # noqa: F811
+        run("docs")
+        run("-", stdin=succeed("export", "my-index").stdout.replace(*edit))
+        done = run("docs")
+        assert done.stderr.count("Skipped") == 0
+        assert "4 documents" in done.stdout
+        Path("docs/page.html").unlink()
+        assert "1 deleted" in run("docs").stdout
+
+    def test_a_document_with_the_id_of_a_passage_is_of_no_file(self, folder):  # noqa: F811
+        run("docs")
+        run("-", stdin=json.dumps({"id": "docs/page.html#0", "text": "mine"}))
+        Path("docs/page.html").unlink()
+        assert "0 deleted" in run("docs").stdout
+
     def test_pages_are_exported_and_read_again(self, tmp_path, monkeypatch):
         class Colours(ColourEncoder):
             source, revision = "minilm", None
@@ -137,7 +153,39 @@ class TestJsonLines:
 
     def test_an_id_twice_in_batches_far_apart(self, folder):  # noqa: F811
         write_lines("all.jsonl", [{"id": str(number % 600), "text": f"x{number}"} for number in range(601)])
-        assert "The id '0' occurs twice" in fail("index", "all.jsonl", "--index", "my-index", "-q")
+        message = fail("index", "all.jsonl", "--index", "my-index", "-q")
+        assert "all.jsonl: Document 601 has the id '0', which occurs before. The first 512 documents were" in message
+        assert len(stored()) == 512
+        message = fail("index", "all.jsonl", "--index", "other", "-q", "--dry-run")
+        assert "None of its documents was added" in message
+
+    def test_an_id_twice_in_a_batch(self, folder):  # noqa: F811
+        rows = "".join(f"{json.dumps({'id': name, 'text': name})}\n" for name in "aba")
+        Path("all.jsonl").write_text(rows)
+        message = fail("index", "all.jsonl", "--index", "my-index", "-q")
+        assert "all.jsonl: Document 3 has the id 'a', which occurs before. None of its documents was added" in message
+        assert stored() == []
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            ("--glob", "*.md"),
+            ("--exclude", "*.md"),
+            ("--no-gitignore",),
+            ("--encoding", "cp1252"),
+            ("--metadata", "years.csv"),
+            ("--password", "secret"),
+            ("--pages", "1"),
+            ("--fold-equal-pages",),
+            ("--keep-images",),
+            ("--allow-empty",),
+        ],
+    )
+    def test_options_of_files_are_refused_without_files(self, folder, option):  # noqa: F811
+        write_lines("all.jsonl", LINES)
+        message = fail("index", "all.jsonl", "--index", "my-index", *option, code=2)
+        assert f"Invalid value for {option[0]}: applies to files and folders" in " ".join(message.split())
+        assert not Path("my-index").exists()
 
     def test_a_missing_file(self, folder):  # noqa: F811
         assert "all.jsonl does not exist" in fail("index", "all.jsonl", "--index", "my-index")

@@ -181,6 +181,49 @@ class TestCleaningUp:
         assert texts() == A
 
 
+class TestLinkedFolders:
+    """Files below a symbolic link to a folder are stored, read and kept under the same path."""
+
+    @pytest.fixture
+    def linked(self, disk):
+        Path("out").mkdir()
+        Path("out/f.md").write_text("Of out.")
+        Path("a/linked").symlink_to("../out")
+        index("a")
+        return disk
+
+    def test_nothing_is_said_of_files_that_are_read(self, linked):
+        said = index("a")
+        assert "3 unchanged, 0 deleted" in said
+        assert "left out" not in said
+
+    @pytest.mark.parametrize("place", ["a", "./a", Path("b/../a")])
+    def test_what_is_left_out_is_kept(self, linked, place):
+        done = succeed("index", str(place), "--index", "index", "--exclude", "f.md")
+        assert "2 unchanged, 0 deleted" in done.stdout
+        assert "Passages of 1 indexed file that exist and were left out are kept" in done.stdout
+        assert len(texts()) == 3
+
+    def test_what_cannot_be_read_is_kept(self, linked):
+        Path("out/f.md").write_bytes(b"\xff\xfe\xfa")
+        assert "2 unchanged, 0 deleted; 1 file skipped" in index("a")
+        assert len(texts()) == 3
+
+    @pytest.mark.parametrize("kept", ["a/linked/f.md", "a/linked", "./a/linked", "a"])
+    @pytest.mark.parametrize("is_absolute", [False, True])
+    def test_what_the_caller_keeps(self, linked, kept, is_absolute):
+        Path("out/f.md").unlink()
+        keep = linked / kept if is_absolute else kept
+        with Index.open("index") as opened:
+            done = update(opened, read_paths(["a"]), roots=["a"], keep=[keep], on_skip=lambda *_: None)
+        assert (done.unchanged, done.deleted) == (2, 0)
+
+    def test_what_was_removed_is_deleted(self, linked):
+        Path("out/g.md").write_text("More of out.")
+        Path("out/f.md").unlink()
+        assert "1 deleted" in index("a")
+
+
 class TestEmptyPlaces:
     def test_a_path_without_files_is_refused(self, disk):
         index("a", "b")

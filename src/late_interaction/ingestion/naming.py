@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from late_interaction.documents import Document
-from late_interaction.ingestion.roots import real_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
+    from late_interaction.ingestion.places import Places
     from late_interaction.ingestion.roots import Roots
 
 __all__ = ["Naming", "Passage"]
@@ -25,7 +24,7 @@ class Passage:
     Attributes:
         document: The passage. Its id and the metadata ``source`` begin with the name of the file relative to the root.
         root: The number of the root.
-        path: The path of the file, resolved by `late_interaction.ingestion.roots.real_path`.
+        path: The path of the file, resolved by `late_interaction.ingestion.places.Places`.
         given: The path of the file, as the caller gave it.
     """
 
@@ -48,13 +47,12 @@ class Naming:
 
     Args:
         roots: The roots of the index. Missing roots are added.
-        places: Files and folders that the passages were read from. Symbolic links below a place are not resolved, so a
-            link that was followed to a file remains in the file's name.
+        places: Files and folders that the passages were read from.
     """
 
-    def __init__(self, roots: Roots, places: Collection[str | os.PathLike[str]]) -> None:
+    def __init__(self, roots: Roots, places: Places) -> None:
         self._roots = roots
-        self._places = {Path(place): real_path(place) for place in places}
+        self._places = places
         self._files: dict[str, _File] = {}  # by source as given
         self._given: dict[str, str] = {}  # name to source as given
 
@@ -68,24 +66,13 @@ class Naming:
 
     def _file(self, source: str) -> _File:
         given = Path(source)
-        place, path = self._resolve(given)
+        place, path = self._places.resolve(given)
         self._roots.of_place(place)
         root = self._roots.of_place(path)  # may be a more deeply nested root
         file = _File(root.name_of(path), root.number, path, given)
         self._files[source] = file
         self._given.setdefault(file.name, source)
         return file
-
-    def _resolve(self, given: Path) -> tuple[Path, Path]:
-        """Return the real paths of the innermost place that contains a file, and of the file.
-
-        A file outside all places is its own place.
-        """
-        for place in (given, *given.parents):
-            rest = given.relative_to(place)
-            if place in self._places and os.pardir not in rest.parts:  # "./.." is below "." only lexically
-                return self._places[place], self._places[place] / rest
-        return real_path(given), real_path(given)
 
 
 def _renamed(document: Document, source: str, name: str) -> Document:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from late_interaction.ingestion.roots import Roots, real_path
+from late_interaction.ingestion.places import Places
+from late_interaction.ingestion.roots import Roots
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Collection
     from pathlib import Path
 
@@ -15,18 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["unselected_files"]
 
 
-def unselected_files(index: Index, places: Collection[Path], selected: Collection[Path]) -> set[Path]:
+def unselected_files(index: Index, places: Collection[str | os.PathLike[str]], selected: Collection[Path]) -> set[Path]:
     """Return the files of stored passages that exist, are at or below a place, and are not among the selected files.
 
     Args:
         index: The index.
-        places: The files and folders that are read, resolved by `late_interaction.ingestion.roots.real_path`.
+        places: The files and folders that are read.
         selected: The files that are read.
     """
-    chosen = set(map(real_path, selected))
+    known = Places(places)
+    chosen = known.paths_of(selected)
     found: set[Path] = set()
     roots = Roots(index.engine, dry_run=True)
-    roots.follow(places)
+    roots.follow(known.real)
     for root in roots:
         names = {
             fields.metadata.get("source")
@@ -34,5 +37,5 @@ def unselected_files(index: Index, places: Collection[Path], selected: Collectio
             if fields.metadata is not None
         }
         paths = {root.path_of(name) for name in names if isinstance(name, str)} - chosen
-        found |= {path for path in paths if any(path.is_relative_to(place) for place in places) and path.is_file()}
+        found |= {path for path in paths if any(path.is_relative_to(place) for place in known.real) and path.is_file()}
     return found

@@ -11,8 +11,9 @@ from late_interaction.engines.records import LEGACY_ROOT
 from late_interaction.errors import InvalidRequestError
 from late_interaction.ingestion.moved import Moved
 from late_interaction.ingestion.naming import Naming, Passage
+from late_interaction.ingestion.places import Places
 from late_interaction.ingestion.progress import Progress
-from late_interaction.ingestion.roots import Roots, real_path
+from late_interaction.ingestion.roots import Roots
 from late_interaction.ingestion.vanished import Reading, find_stale
 from late_interaction.retrieval.encoding import encode_documents, refusal
 from late_interaction.retrieval.truncation import Truncation
@@ -112,11 +113,12 @@ def update(
             something must be skipped, and there is no ``on_skip``.
     """
     known = Roots(index.engine, dry_run=dry_run)
-    known.follow(list(map(real_path, roots)))
-    naming = Naming(known, roots)
+    places = Places(roots)
+    known.follow(places.real)
+    naming = Naming(known, places)
     truncation = Truncation()
-    reading = Reading(places=frozenset(map(real_path, roots)))
-    moved = Moved(index, known, reading, lambda: frozenset(map(real_path, keep)))
+    reading = Reading(places.real)
+    moved = Moved(index, known, reading, lambda: places.paths_of(keep))
     unchanged = updated = 0
     added: Counter[str] = Counter()
     renamed: set[str] = set()  # by a dry run: passages that would have another id now
@@ -138,7 +140,7 @@ def update(
             for passage in batch:
                 reading.note(passage)
     truncation.warn()
-    kept = frozenset(map(real_path, keep))
+    kept = places.paths_of(keep)
     found = find_stale(index.engine, known, reading, kept, allow_empty=allow_empty, on_skip=on_skip)
     stale = [document_id for document_id in found if document_id not in renamed]
     deleted = Counter(source for ids in _in_groups(stale) for source in map(_source, index.get(ids)))

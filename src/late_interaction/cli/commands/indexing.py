@@ -22,7 +22,7 @@ from late_interaction.readers.kinds import suffixes_of
 from late_interaction.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["index"]
 
@@ -113,7 +113,7 @@ def index(
         raise typer.BadParameter("cannot be combined with --root.", param_hint="--dry-run")
     files, streams = sorted_out(paths)
     check_paths(files)  # reports a mistyped path before the index is opened
-    options = {
+    options: dict[str, Any] = {
         "glob": glob or None,
         "exclude": exclude or (),
         "gitignore": not no_gitignore,
@@ -124,6 +124,8 @@ def index(
         "fold_equal_pages": fold_equal_pages,
         "keep_images": keep_images,
     }
+    if not files:
+        _refuse_file_options(options, allow_empty=allow_empty)
     settings: dict[str, Any] = {"bits": "default" if bits is None else bits, "pooling": pooling, "dim": dim}
     settings["language"] = {None: "default", "none": None}.get(language, language)
     given = {"query_length": query_length, "document_length": document_length}
@@ -143,6 +145,17 @@ def index(
         elif not quiet:
             show_changes(run)
             show_roots(run, known)
+
+
+def _refuse_file_options(options: Mapping[str, Any], *, allow_empty: bool) -> None:
+    """Raise if options of files were given although there are only JSON lines."""
+    given = {**options, "no_gitignore": not options["gitignore"], "gitignore": False, "allow_empty": allow_empty}
+    for name, value in given.items():
+        if value:
+            option = "--" + {"passwords": "password"}.get(name, name).replace("_", "-")
+            raise typer.BadParameter(
+                "applies to files and folders, and only JSON lines were given. Leave it out.", param_hint=option
+            )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from late_interaction import Index
+from late_interaction.cli.candidates import read_candidates
 from late_interaction.cli.options import AsJson, IndexDirectory, ModeName, Where, checked_mode, parsed_where
 from late_interaction.cli.output import console, note, show, show_json, show_json_line
 from late_interaction.cli.page_files import save_page
@@ -17,10 +18,8 @@ from late_interaction.cli.printable import printable
 from late_interaction.cli.rows import hit_row
 from late_interaction.cli.stdin import STDIN, stdin_lines
 from late_interaction.cli.terminal import show_explanation, show_hit
-from late_interaction.documents import Document
 from late_interaction.errors import ImageUnavailableError, InvalidRequestError
 from late_interaction.index_encoder import as_encoder
-from late_interaction.readers import read_jsonl
 from late_interaction.retrieval.reranking import rerank as rerank_documents
 
 if TYPE_CHECKING:
@@ -134,8 +133,8 @@ def rerank(
 ) -> None:
     """Rank texts from standard input for a query, best first.
 
-    Each line is a text, or a document as JSON, such as {"id": "a", "text": "..."}; with --ids, the id of a document in
-    the index. Blank lines are left out.
+    Each line is a text, or a document as a JSON object, such as {"id": "a", "text": "..."}; with --ids, the id of a
+    document in the index. Blank lines are left out.
 
     Example: grep -rh revenue docs | late-interaction rerank "revenue by region" --encoder minilm -k 5
     """
@@ -143,27 +142,24 @@ def rerank(
         raise typer.BadParameter("Give either --index or --encoder.", param_hint="--index, --encoder")
     if ids and directory is None:
         raise typer.BadParameter("needs --index.", param_hint="--ids")
-    lines = [line for line in stdin_lines() if line.strip()]
+    names: dict[str, str] = {}
+    if ids:
+        candidates: dict[str, Any] = {"ids": [line for line in stdin_lines() if line.strip()]}
+    else:
+        candidates = {}
+        candidates["documents"], names = read_candidates(stdin_lines())
     if directory is None:
-        hits = rerank_documents(query, _documents(lines), encoder=as_encoder(encoder), k=k)
+        hits = rerank_documents(query, candidates["documents"], encoder=as_encoder(encoder), k=k)
     else:
         with Index.open(directory, read_only=True) as opened:
-            candidates: dict[str, Any] = {"ids": lines} if ids else {"documents": _documents(lines)}
             hits = opened.rerank(query, k=k, **candidates)
     if as_json:
         show_json([hit_row(hit) for hit in hits])
         return
     for hit in hits:
-        show_hit(console, hit)
+        show_hit(console, hit, name=names.get(hit.id))
     if not hits:
         show("No hits.")
-
-
-def _documents(lines: list[str]) -> list[Document]:
-    """Return the documents that lines stand for: JSON objects if the first line is one, else texts."""
-    if lines and lines[0].lstrip().startswith("{"):
-        return list(read_jsonl(lines))
-    return [Document(line) for line in lines]
 
 
 def _batches(query: str) -> Iterator[list[str]]:

@@ -374,3 +374,8 @@ class TestExplain:
 
     def test_an_unknown_id(self, indexed, encoder):
         assert "atlantis" in fail("explain", "my-index", "river", "atlantis")
+
+    def test_a_text_has_no_heatmap(self, indexed, encoder):
+        (hit,) = search("countries", "-k", "1")
+        said = fail("explain", "my-index", "countries", hit["id"], "--heatmap", "a.png")
+        assert "is a text, and only pages have heatmaps. Leave out --heatmap." in said

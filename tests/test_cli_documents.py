@@ -72,6 +72,13 @@ class TestList:
         assert "No documents" in succeed("list", "my-index", "--where", '{"source": "x"}').stdout
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["get", "x"], ["delete", "x"], ["compact"], ["search", "x"]])
+def test_no_index(tmp_path, arguments):
+    place = str(tmp_path / "my index")
+    advice = f"Create one with `late-interaction index PATH --index '{place}'`."
+    assert fail(arguments[0], place, *arguments[1:]) == f"Error: There is no index at {place}. {advice}\n"
+
+
 class TestGet:
     def test_documents_in_the_order_asked(self, folder):
         found = rows("get", "my-index", "paris", "elbe")

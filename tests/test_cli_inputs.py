@@ -48,6 +48,10 @@ class TestChosenFiles:
         assert set(stored()) == {"docs/rivers.md"}
         assert "2/2 passages" in done.stderr  # the total is that of the chosen files
 
+    def test_a_blank_pattern(self, folder):  # noqa: F811
+        said = fail("index", "docs", "--index", "my-index", "--glob", "")
+        assert said == "Error: A pattern of glob must be a string such as '*.md', got ''.\n"
+
     def test_what_is_left_out_later_is_kept_and_said(self, folder, encoder):  # noqa: F811
         run("docs")
         before = encoder.encoded[:]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from late_interaction import Index
+from late_interaction.cli.opening import open_index
 from late_interaction.cli.options import AsJson, IndexDirectory, Where, parsed_where
 from late_interaction.cli.output import console, note, show, show_json
 from late_interaction.cli.printable import printable, to_json
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document
     from late_interaction.filters import Where as Filter
+    from late_interaction.index import Index
 
 __all__ = ["delete", "export", "get", "list_sources"]
 
-_ESCAPED = (
-    "Control characters in names are shown as escapes, which other commands do not read. --json prints exact names."
-)
+_ESCAPED = "Names with control characters are shown with escapes, which no command reads. --json prints exact names."
 
 
 def list_sources(
@@ -45,7 +44,7 @@ def list_sources(
     Example: late-interaction list my-docs --where '{"year": 2020}'
     """
     filtered = parsed_where(where)
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         if ids:
             found = (document.id for document in opened.scan(where=filtered, fields=()))
             if as_json:
@@ -77,7 +76,7 @@ def get(
 
     Example: late-interaction get my-docs "README.md#0" "README.md#1"
     """
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         found = opened.get(ids)
         if as_json:
             show_json([document_row(document) for document in found])
@@ -101,7 +100,7 @@ def export(
 
     Example: late-interaction export my-docs | gzip > my-docs.jsonl.gz
     """
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         documents = opened.scan(where=parsed_where(where))
         if output is None:
             _write_lines(to_json(document_row(document), sys.stdout.encoding, indent=None) for document in documents)
@@ -129,7 +128,7 @@ def delete(
     if [bool(ids), bool(sources), where is not None].count(True) != 1:
         raise typer.BadParameter("Give either ids, or --source, or --where.", param_hint="ID, --source, --where")
     filtered: Filter | None = {"source": {"$in": sources}} if sources else parsed_where(where)
-    with Index.open(directory, read_only=dry_run) as opened:
+    with open_index(directory, read_only=dry_run) as opened:
         if ids:
             found = opened.get(ids)
             _check_known(opened, ids, found)

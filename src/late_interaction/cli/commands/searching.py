@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from late_interaction import Index
 from late_interaction.cli.candidates import read_candidates
+from late_interaction.cli.opening import open_index
 from late_interaction.cli.options import AsJson, IndexDirectory, ModeName, Where, checked_mode, parsed_where
 from late_interaction.cli.output import console, note, show, show_json, show_json_line
 from late_interaction.cli.page_files import save_page
@@ -19,6 +19,7 @@ from late_interaction.cli.rows import hit_row
 from late_interaction.cli.stdin import STDIN, stdin_lines
 from late_interaction.cli.terminal import show_explanation, show_hit
 from late_interaction.errors import ImageUnavailableError, InvalidRequestError
+from late_interaction.explanations import Explanation
 from late_interaction.index_encoder import as_encoder
 from late_interaction.retrieval.reranking import rerank as rerank_documents
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from late_interaction.documents import Hit
-    from late_interaction.index import Mode
+    from late_interaction.index import Index, Mode
 
 __all__ = ["explain", "rerank", "search"]
 
@@ -73,7 +74,7 @@ def search(
         )
     filtered = parsed_where(where)
     found_all = True
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         for batch in _batches(query):
             results = opened.search_many(batch, k, where=filtered, mode=modes, min_relevance=min_relevance)
             for asked, hits in zip(batch, results, strict=True):
@@ -107,9 +108,11 @@ def explain(
 
     Example: late-interaction explain my-pages "revenue" "report.pdf#page=3" --heatmap why.png
     """
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         explanation = opened.explain(query, document)
         if heatmap is not None:
+            if isinstance(explanation, Explanation):
+                raise InvalidRequestError(f"{document!r} is a text, and only pages have heatmaps. Leave out --heatmap.")
             _save(explanation.heatmap(), heatmap)
         if as_json:
             values = {"id": document, "score": explanation.score, "text": explanation.document.text_to_encode}
@@ -151,7 +154,7 @@ def rerank(
     if directory is None:
         hits = rerank_documents(query, candidates["documents"], encoder=as_encoder(encoder), k=k)
     else:
-        with Index.open(directory, read_only=True) as opened:
+        with open_index(directory) as opened:
             hits = opened.rerank(query, k=k, **candidates)
     if as_json:
         show_json([hit_row(hit) for hit in hits])

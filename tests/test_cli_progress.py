@@ -170,6 +170,22 @@ def test_an_interrupt_of_another_command(folder, monkeypatch):  # noqa: F811
     assert (done.exit_code, done.stderr) == (130, "Interrupted.\n")
 
 
+def test_an_interrupt_while_modules_are_imported(tmp_path):
+    (tmp_path / "late_interaction.py").write_text("raise KeyboardInterrupt")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "src")])}
+    command = [sys.executable, "-c", "from _late_interaction import main; main()"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_the_console_script(folder):  # noqa: F811
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", "from _late_interaction import main; main()", "info", "nowhere"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert b"There is no index at nowhere" in done.stderr
+
+
 def test_an_interrupt_of_add_adds_nothing(tmp_path, word_encoder):
     def documents():
         yield from map(str, range(300))

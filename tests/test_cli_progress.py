@@ -17,7 +17,7 @@ from late_interaction.ingestion.progress import Progress
 from late_interaction.readers import expected_documents
 from tests.pdfs import Page, text, write_pdf
 from tests.test_cli import call, succeed
-from tests.test_cli_maintenance import encoder, folder, indexed, tree  # noqa: F401  # fixtures
+from tests.test_cli_maintenance import encoder, folder, indexed, tree, watched  # noqa: F401  # fixtures
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +28,10 @@ def totals(bar):
 
 
 class TestBar:
-    def test_shows_total_rate_and_time_left(self, folder):  # noqa: F811
+    def test_is_for_terminals_only(self, folder):  # noqa: F811
+        assert succeed("index", "docs", "--index", "my-index").stderr == ""
+
+    def test_shows_total_rate_and_time_left(self, folder, watched):  # noqa: F811
         shown = succeed("index", "docs", "--index", "my-index").stderr
         assert totals(shown)[-1] == (4, 4)
         assert re.search(r"100%\|.*\| 4/4 passages \[\d\d:\d\d<\d\d:\d\d, +[\d.]+ passages/s\]", shown)

@@ -123,7 +123,7 @@ class TestIndex:
         done = succeed("index", "docs", "--index", "my-index")
         assert "4 passages added" in done.stdout
         assert "0 files skipped" in done.stdout
-        assert "passages" in done.stderr  # the progress bar
+        assert done.stderr == ""  # the progress bar is for terminals
         assert len(encoder.encoded) == 4
         with Index.open("my-index", read_only=True) as index:
             assert {document.metadata["source"] for document in index.scan()} == set(PAGES)
@@ -374,3 +374,8 @@ class TestExplain:
 
     def test_an_unknown_id(self, indexed, encoder):
         assert "atlantis" in fail("explain", "my-index", "river", "atlantis")
+
+    def test_a_text_has_no_heatmap(self, indexed, encoder):
+        (hit,) = search("countries", "-k", "1")
+        said = fail("explain", "my-index", "countries", hit["id"], "--heatmap", "a.png")
+        assert "is a text, and only pages have heatmaps. Leave out --heatmap." in said

@@ -59,9 +59,24 @@ class TestList:
         assert succeed("list", "my-index", "--ids").stdout == "nile\nelbe\nparis\nstray\n"
         assert rows("list", "my-index", "--ids", "--where", '{"source": "cities.md"}') == ["paris"]
 
+    def test_escapes_are_said_once(self, folder):
+        assert succeed("list", "my-index").stderr == succeed("list", "my-index", "--ids").stderr == ""
+        with Index.open("my-index", encoder=Named()) as index:
+            index.add([Document(name, id=name, metadata={"source": name}) for name in ("a\nb", "c\0d")])
+        for option in ([], ["--ids"]):
+            assert succeed("list", "my-index", *option).stderr.count("--json prints exact names") == 1
+            assert succeed("list", "my-index", *option, "--json").stderr == ""
+
     def test_nothing(self, folder):
         assert rows("list", "my-index", "--where", '{"source": "x"}') == []
         assert "No documents" in succeed("list", "my-index", "--where", '{"source": "x"}').stdout
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["get", "x"], ["delete", "x"], ["compact"], ["search", "x"]])
+def test_no_index(tmp_path, arguments):
+    place = str(tmp_path / "my index")
+    advice = f"Create one with `late-interaction index PATH --index '{place}'`."
+    assert fail(arguments[0], place, *arguments[1:]) == f"Error: There is no index at {place}. {advice}\n"
 
 
 class TestGet:
@@ -142,6 +157,20 @@ class TestDelete:
 
     def test_an_unknown_source(self, folder):
         assert "Did you mean 'cities.md'?" in fail("delete", "my-index", "--source", "citties.md", "--yes")
+
+    def test_an_unknown_source_beside_a_known_one_deletes_nothing(self, folder):
+        said = fail("delete", "my-index", "--source", "rivers.md", "--source", "citties.md", "--yes")
+        assert "No document has the source 'citties.md'. Did you mean 'cities.md'?" in said
+        assert len(stored()) == 4
+
+    def test_the_escaped_form_of_a_name(self, folder):
+        with Index.open("my-index", encoder=Named()) as index:
+            index.add([Document("x", id="a\nb", metadata={"source": "a\nb"})])
+        for arguments in (["a\\nb"], ["--source", "a\\nb", "--yes"]):
+            said = fail("delete", "my-index", *arguments)
+            assert "has control characters" in said
+            assert "Did you mean" not in said
+        assert len(stored()) == 5
 
     def test_by_filter(self, folder):
         assert "1 document deleted" in succeed("delete", "my-index", "--where", '{"km": {"$gt": 2000}}', "-y").stdout

@@ -16,7 +16,7 @@ from tests.fakes import ColourEncoder, ShortEncoder
 from tests.pdfs import Page, text, write_pdf
 from tests.pictures import write_picture
 from tests.test_cli import call, fail, load_with, succeed
-from tests.test_cli_maintenance import encoder, folder, tree  # noqa: F401  # fixtures
+from tests.test_cli_maintenance import encoder, folder, tree, watched  # noqa: F401  # fixtures
 
 LINES = [
     {"id": "a", "text": "The Nile.", "metadata": {"km": 6650}},
@@ -42,11 +42,15 @@ def run(*arguments, stdin=None):
 
 
 class TestChosenFiles:
-    def test_glob_and_exclude(self, folder):  # noqa: F811
+    def test_glob_and_exclude(self, folder, watched):  # noqa: F811
         done = run("docs", "--glob", "*.md", "--glob", "*.html", "--exclude", "page.*")
         assert "2 passages added" in done.stdout
         assert set(stored()) == {"docs/rivers.md"}
         assert "2/2 passages" in done.stderr  # the total is that of the chosen files
+
+    def test_a_blank_pattern(self, folder):  # noqa: F811
+        said = fail("index", "docs", "--index", "my-index", "--glob", "")
+        assert said == "Error: A pattern of glob must be a string such as '*.md', got ''.\n"
 
     def test_what_is_left_out_later_is_kept_and_said(self, folder, encoder):  # noqa: F811
         run("docs")
@@ -82,7 +86,7 @@ class TestChosenFiles:
         rows = json.loads(succeed("list", "my-index", "--where", '{"year": 2020}', "--json").stdout)
         assert rows == [{"source": "docs/rivers.md", "documents": 2}]
 
-    def test_pages(self, folder):  # noqa: F811
+    def test_pages(self, folder, watched):  # noqa: F811
         write_pdf(folder / "a.pdf", [Page(text(word)) for word in ("one", "two", "three")])
         done = run("a.pdf", "--pages", "2-", "--password", "secret")
         assert "2/2 passages" in done.stderr
@@ -92,7 +96,7 @@ class TestChosenFiles:
 
 
 class TestJsonLines:
-    def test_from_a_file(self, folder, encoder):  # noqa: F811
+    def test_from_a_file(self, folder, encoder, watched):  # noqa: F811
         write_lines("all.jsonl", LINES)
         done = run("all.jsonl")
         assert "3 passages added or replaced, 0 unchanged" in done.stdout

@@ -46,6 +46,12 @@ def folder(tmp_path, monkeypatch, encoder):
 
 
 @pytest.fixture
+def watched(monkeypatch):
+    """Standard error is a terminal."""
+    monkeypatch.setattr("late_interaction.cli.indexing.is_watched", lambda: True)
+
+
+@pytest.fixture
 def indexed(folder, encoder):
     """The current folder, with `PAGES` and an index of them; the encoder's list is empty."""
     succeed("index", "docs", "--index", "my-index")

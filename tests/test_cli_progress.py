@@ -17,7 +17,7 @@ from late_interaction.ingestion.progress import Progress
 from late_interaction.readers import expected_documents
 from tests.pdfs import Page, text, write_pdf
 from tests.test_cli import call, succeed
-from tests.test_cli_maintenance import encoder, folder, indexed, tree  # noqa: F401  # fixtures
+from tests.test_cli_maintenance import encoder, folder, indexed, tree, watched  # noqa: F401  # fixtures
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +28,10 @@ def totals(bar):
 
 
 class TestBar:
-    def test_shows_total_rate_and_time_left(self, folder):  # noqa: F811
+    def test_is_for_terminals_only(self, folder):  # noqa: F811
+        assert succeed("index", "docs", "--index", "my-index").stderr == ""
+
+    def test_shows_total_rate_and_time_left(self, folder, watched):  # noqa: F811
         shown = succeed("index", "docs", "--index", "my-index").stderr
         assert totals(shown)[-1] == (4, 4)
         assert re.search(r"100%\|.*\| 4/4 passages \[\d\d:\d\d<\d\d:\d\d, +[\d.]+ passages/s\]", shown)
@@ -168,6 +171,22 @@ def test_an_interrupt_of_another_command(folder, monkeypatch):  # noqa: F811
     monkeypatch.setattr(Index, "open", interrupted)
     done = call("info", "my-index")
     assert (done.exit_code, done.stderr) == (130, "Interrupted.\n")
+
+
+def test_an_interrupt_while_modules_are_imported(tmp_path):
+    (tmp_path / "late_interaction.py").write_text("raise KeyboardInterrupt")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "src")])}
+    command = [sys.executable, "-c", "from _late_interaction import main; main()"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_the_console_script(folder):  # noqa: F811
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", "from _late_interaction import main; main()", "info", "nowhere"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert b"There is no index at nowhere" in done.stderr
 
 
 def test_an_interrupt_of_add_adds_nothing(tmp_path, word_encoder):

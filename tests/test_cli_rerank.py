@@ -50,6 +50,35 @@ def test_json_lines_keep_ids_and_metadata(encoder):
     assert [(row["id"], row["metadata"]) for row in rows] == [("e", {"km": 1094}), ("n", {})]
 
 
+def test_each_line_is_a_text_or_a_document(encoder):
+    lines = ["plain Elbe", "{not JSON", "", '{"id": "n", "text": "The Nile."}', '{"name": "Nile"}', "[1]", '"Nile"']
+    rows = rerank(lines, "Nile", "--encoder", "minilm")
+    assert {row["text"] for row in rows} == {
+        "plain Elbe",
+        "{not JSON",
+        "The Nile.",
+        '{"name": "Nile"}',
+        "[1]",
+        '"Nile"',
+    }
+    assert [row["text"] for row in rows if row["id"] == "n"] == ["The Nile."]
+
+
+@pytest.mark.parametrize("line", ['{"id": "a"}', '{"text": "x", "txt": "y"}', '{"text": "x", "text": "y"}'])
+def test_a_document_that_is_invalid_is_named_by_its_line(encoder, line):
+    done = call(["plain", "", line], "Nile", "--encoder", "minilm")
+    assert done.exit_code == 1
+    assert "Line 3 " in done.stderr
+
+
+def test_texts_are_named_by_their_lines(encoder):
+    lines = ["", "The Nile.", '{"id": "e", "text": "The Elbe."}', '{"text": "Nile and Elbe."}']
+    shown = call(lines, "Nile", "--encoder", "minilm").stdout
+    assert "line 2 · score" in shown
+    assert " e · score" in shown
+    assert "line 4 · score" in shown
+
+
 def test_ids_of_the_index_encode_only_the_query(encoder):
     rows = rerank(["Elbe", "Nile"], "Nile", "--index", "my-index", "--ids")
     assert [row["id"] for row in rows] == ["Nile", "Elbe"]

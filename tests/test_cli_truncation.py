@@ -17,4 +17,6 @@ def test_indexing_and_info(tmp_path):
     assert said.count("longer than the encoder reads (256 tokens)") == 1
     assert "Warning: " in said
     assert ".py" not in said
+    assert "a greater document_length (of a new index: --document-length), if" in said
+    assert "truncate=" not in said
     assert "truncated documents" in runner.invoke(app, ["info", index]).stdout

@@ -139,5 +139,5 @@ def held_document(index: Index, document_id: str | None) -> Document:
     """
     held = index.get([document_id]) if document_id else []
     if not held:
-        raise UnknownIdError(f"The index holds no document {document_id!r}.")
+        raise UnknownIdError(f"The index does not contain {document_id!r}.")
     return held[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.cli.output import show, show_skipped
+from late_interaction.cli.output import is_watched, show, show_skipped
 from late_interaction.ingestion import Changes, add_stream, update
 from late_interaction.ingestion.roots import Roots, is_folder, real_path
 from late_interaction.ingestion.unselected import unselected_files
@@ -28,6 +28,11 @@ __all__ = ["Run", "noun_of", "show_changes", "show_plan", "show_roots"]
 class Run:
     """One run of the command.
 
+    Args:
+        index: The index.
+        progress: Show a progress bar if standard error is a terminal.
+        dry_run: Change nothing.
+
     Attributes:
         index: The index.
         changes: What was changed so far, or what would be.
@@ -41,7 +46,7 @@ class Run:
         self.skipped: set[Path] = set()
         self.unselected: set[Path] = set()
         self._keep: set[Path] = set()
-        self._progress = progress
+        self._progress = progress and is_watched()
         self._dry_run = dry_run
 
     def read_files(self, paths: list[Path], options: Mapping[str, Any], *, allow_empty: bool) -> None:

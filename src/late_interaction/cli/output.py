@@ -25,7 +25,17 @@ from late_interaction.errors import LateInteractionError, TruncationWarning
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Commands", "console", "from_here", "note", "show", "show_json", "show_json_line", "show_skipped"]
+__all__ = [
+    "Commands",
+    "console",
+    "from_here",
+    "is_watched",
+    "note",
+    "show",
+    "show_json",
+    "show_json_line",
+    "show_skipped",
+]
 
 # Most strings shown come from documents or users, so rich must not interpret markup, emoji codes or highlighting.
 console = Console(markup=False, emoji=False, highlight=False)
@@ -72,6 +82,11 @@ def note(line: str) -> None:
 def show_skipped(path: Path, reason: str) -> None:
     """Report a file or folder that is skipped."""
     note(f"Skipped {from_here(path)}: {reason}")
+
+
+def is_watched() -> bool:
+    """Return whether standard error is a terminal, so that a progress bar can be drawn and redrawn."""
+    return sys.stderr.isatty()
 
 
 def show_json(values: Any) -> None:

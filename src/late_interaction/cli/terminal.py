@@ -26,13 +26,22 @@ _SHOWN_CHARACTERS = 400
 _STRONG, _WEAK = 0.75, 0.5  # cosine similarities: the same or almost the same word in a similar context; a related word
 
 
-def show_hit(console: Console, hit: Hit, explanation: Explanation | PageExplanation | None = None) -> None:
-    """Print a hit. Highlight matched words if there is an explanation. For a page, print the text on it."""
+def show_hit(
+    console: Console, hit: Hit, explanation: Explanation | PageExplanation | None = None, *, name: str | None = None
+) -> None:
+    """Print a hit. Highlight matched words if there is an explanation. For a page, print the text on it.
+
+    Args:
+        console: Where to print it.
+        hit: The hit.
+        explanation: What the query matches in it.
+        name: What to call it; None for its id.
+    """
     if isinstance(explanation, Explanation):
         text = _highlighted(explanation, in_color=bool(console.color_system))
     else:
         text = Text(printable(hit.text if hit.document.image is None else _beginning(hit.text)))
-    title = Text(f"{printable(hit.id, one_line=True)} · score {hit.score:.2f} · relevance {hit.relevance:.2f}")
+    title = Text(f"{printable(name or hit.id, one_line=True)} · score {hit.score:.2f} · relevance {hit.relevance:.2f}")
     console.print(Panel(text, title=title, title_align="left"))
 
 

@@ -39,7 +39,7 @@ def explain_stored(
     with engine.one_state(short=True):
         records = engine.records([document_id])
         if not records:
-            raise UnknownIdError(f"The index does not contain a document {document_id!r}.")
+            raise UnknownIdError(f"The index does not contain {document_id!r}.")
         background = engine.background()
     return _explain(load_encoder(), query, records, background)[document_id]
 

@@ -12,7 +12,7 @@ from late_interaction.images import PageImage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["read_jsonl"]
+__all__ = ["document_in", "read_jsonl"]
 
 _KEYS = ("id", "text", "metadata", "encoded_text", "image")
 
@@ -45,10 +45,15 @@ def read_jsonl(lines: Iterable[str]) -> Iterator[Document]:
         if number == 1:
             line = line.removeprefix("\ufeff")
         if line.strip():
-            yield _document(line, number)
+            yield document_in(line, number)
 
 
-def _document(line: str, number: int) -> Document:
+def document_in(line: str, number: int) -> Document:
+    """Return the document that is in a line.
+
+    Raises:
+        InvalidDocumentError: It is not a document. The message has the number of the line.
+    """
     try:
         values = json.loads(line, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:

@@ -44,8 +44,8 @@ ALL_SUFFIXES: dict[str, str] = {
 """Every known suffix, with the modality its files need; ``.pdf`` can be read with either."""
 
 _OFFICE = "save it as PDF, HTML or text"
-_JSON = "make a Document of each item"
-_JSONL = "pass each file of documents to late_interaction.readers.read_jsonl"
+_JSON = "write each item as a line of a .jsonl file, or make a Document of it"
+_JSONL = "name each file itself for `late-interaction index`, or pass it to late_interaction.readers.read_jsonl"
 
 UNREAD_SUFFIXES: dict[str, str] = {
     **dict.fromkeys((".doc", ".docx", ".odt", ".rtf", ".ppt", ".pptx", ".odp", ".epub", ".pages"), _OFFICE),

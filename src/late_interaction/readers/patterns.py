@@ -112,8 +112,9 @@ def _name(path: Path, folder: Path) -> str:
 
 def _spec_of(patterns: str | Iterable[str], argument: str) -> GitIgnoreSpec:
     lines = [patterns] if isinstance(patterns, str) else list(patterns)
-    if not all(isinstance(line, str) and line.strip() for line in lines):
-        raise InvalidRequestError(f"{argument} must be a pattern or a list of patterns such as '*.md', got {lines!r}.")
+    for line in lines:
+        if not isinstance(line, str) or not line.strip():
+            raise InvalidRequestError(f"A pattern of {argument} must be a string such as '*.md', got {line!r}.")
     try:
         return GitIgnoreSpec.from_lines(lines)
     except ValueError as error:

@@ -108,7 +108,7 @@ def rerank_candidates(
 def _rank_stored(engine: Engine, vectors: NDArray[np.float32], ids: list[str]) -> list[Hit]:
     documents, scores = _stored_scores(engine, vectors, ids)
     if unknown := sorted(set(ids) - scores.keys()):
-        raise UnknownIdError(f"The index holds no document {', '.join(map(repr, unknown[:5]))}.")
+        raise UnknownIdError(f"The index does not contain {', '.join(map(repr, unknown[:5]))}.")
     best = sorted(scores.items(), key=lambda item: -item[1])
     relevance = LateRelevance.of(vectors, engine.null_score(vectors))
     return [Hit(documents[found], score, relevance(score)) for found, score in best if found in documents]

@@ -77,8 +77,7 @@ class Truncation:
         parts = [f"{found}; the first is {reprlib.repr(found.first)}" for found in self._found.values()]
         message = (
             f"{'. '.join(parts)}. What is beyond was not encoded, so it cannot be found. Split the texts, or load the "
-            f"encoder with a greater {' and '.join(f'{task}_length' for task in self._found)}, if the model allows it. "
-            "truncate=False makes this an error."
+            f"encoder with a greater {' and '.join(map(_option, self._found))}, if the model allows it."
         )
         count = sum(found.count for found in self._found.values())
         first = self._found.get("document") or self._found["query"]
@@ -118,6 +117,11 @@ class _Found:
         plural = {"document": "documents", "query": "queries"}
         subject = f"1 {self.task} is" if self.count == 1 else f"{self.count} {plural[self.task]} are"
         return f"{subject} longer than the encoder reads" + ("" if self.limit is None else f" ({self.limit} tokens)")
+
+
+def _option(task: Task) -> str:
+    """Return the option of encoders, and of the command `index`, that says how many tokens are read."""
+    return f"{task}_length (of a new index: --{task}-length)"
 
 
 def _names(ids: Sequence[str]) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from late_interaction import Index
+from late_interaction.cli.opening import open_index
 from late_interaction.cli.options import AsJson, IndexDirectory, Where, parsed_where
-from late_interaction.cli.output import console, show, show_json
+from late_interaction.cli.output import console, note, show, show_json
 from late_interaction.cli.printable import printable, to_json
 from late_interaction.cli.rows import document_row
 from late_interaction.cli.terminal import show_document
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document
     from late_interaction.filters import Where as Filter
+    from late_interaction.index import Index
 
 __all__ = ["delete", "export", "get", "list_sources"]
+
+_ESCAPED = "Names with control characters are shown with escapes, which no command reads. --json prints exact names."
 
 
 def list_sources(
@@ -41,13 +44,13 @@ def list_sources(
     Example: late-interaction list my-docs --where '{"year": 2020}'
     """
     filtered = parsed_where(where)
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         if ids:
             found = (document.id for document in opened.scan(where=filtered, fields=()))
             if as_json:
                 show_json(list(found))
             else:
-                _write_lines(printable(document_id, one_line=True) for document_id in found)
+                _write_ids(found)
             return
         counts = _sources(opened, filtered)
     if as_json:
@@ -58,6 +61,8 @@ def list_sources(
         show(f"{number:>{width},}  {'(without a source)' if source is None else source}")
     if not counts:
         show("No documents.")
+    if any(source is not None and _is_escaped(source) for source in counts):
+        note(_ESCAPED)
 
 
 def get(
@@ -71,7 +76,7 @@ def get(
 
     Example: late-interaction get my-docs "README.md#0" "README.md#1"
     """
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         found = opened.get(ids)
         if as_json:
             show_json([document_row(document) for document in found])
@@ -95,7 +100,7 @@ def export(
 
     Example: late-interaction export my-docs | gzip > my-docs.jsonl.gz
     """
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         documents = opened.scan(where=parsed_where(where))
         if output is None:
             _write_lines(to_json(document_row(document), sys.stdout.encoding, indent=None) for document in documents)
@@ -123,7 +128,7 @@ def delete(
     if [bool(ids), bool(sources), where is not None].count(True) != 1:
         raise typer.BadParameter("Give either ids, or --source, or --where.", param_hint="ID, --source, --where")
     filtered: Filter | None = {"source": {"$in": sources}} if sources else parsed_where(where)
-    with Index.open(directory, read_only=dry_run) as opened:
+    with open_index(directory, read_only=dry_run) as opened:
         if ids:
             found = opened.get(ids)
             _check_known(opened, ids, found)
@@ -152,7 +157,7 @@ def _check_known(index: Index, ids: list[str], found: list[Document]) -> None:
     known = {document.id for document in found}
     unknown = [document_id for document_id in ids if document_id not in known]
     if unknown:
-        near = did_you_mean(unknown[0], (fields.id for fields in index.scan(fields=())))
+        near = _nearest(unknown[0], [fields.id for fields in index.scan(fields=())])
         names = ", ".join(map(repr, unknown))
         raise UnknownIdError(f"The index does not contain {names}.{near} `list DIR --ids` shows the ids.")
 
@@ -163,11 +168,13 @@ def _matching(index: Index, where: Filter | None, sources: list[str]) -> int:
     Raises:
         InvalidRequestError: One of these.
     """
+    if unknown := [source for source in sources if not index.count(where={"source": source})]:
+        near = _nearest(unknown[0], [source for source in _sources(index, None) if source is not None])
+        names = " or ".join(map(repr, unknown))
+        raise InvalidRequestError(
+            f"No document has the source {names}.{near} `list DIR` shows the sources. Nothing was deleted."
+        )
     number = index.count(where=where)
-    if sources and not number:
-        known = [source for source in _sources(index, None) if source is not None]
-        near = did_you_mean(sources[0], known)
-        raise InvalidRequestError(f"No document has the source {sources[0]!r}.{near} `list DIR` shows the sources.")
     if number and number == len(index):
         raise InvalidRequestError(
             f"This would delete everything: {counted(number, 'document')}. Nothing was deleted. To delete the whole "
@@ -176,12 +183,38 @@ def _matching(index: Index, where: Filter | None, sources: list[str]) -> int:
     return number
 
 
+def _nearest(given: str, known: list[str]) -> str:
+    """Return a sentence about the known name that was perhaps meant; empty if there is none."""
+    if any(name != given and printable(name, one_line=True) == given for name in known):
+        return " One that is shown like this has control characters, which `list --json` prints as JSON escapes."
+    return did_you_mean(given, known)
+
+
+def _is_escaped(name: str) -> bool:
+    return printable(name, one_line=True) != name
+
+
 def _ask(number: int) -> None:
     if not sys.stdin.isatty():
         raise InvalidRequestError(
             f"{counted(number, 'document')} would be deleted, and nobody can be asked. Nothing was deleted. Pass --yes."
         )
     typer.confirm(f"Delete {counted(number, 'document')}?", abort=True, err=True)
+
+
+def _write_ids(ids: Iterable[str]) -> None:
+    """Print ids, one per line, and say so if control characters in them are escaped."""
+    escaped = False
+
+    def lines() -> Iterator[str]:
+        nonlocal escaped
+        for document_id in ids:
+            escaped = escaped or _is_escaped(document_id)
+            yield printable(document_id, one_line=True)
+
+    _write_lines(lines())
+    if escaped:
+        note(_ESCAPED)
 
 
 def _write_lines(lines: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from late_interaction import Index
+from late_interaction.cli.opening import open_index
 from late_interaction.cli.options import AsJson, IndexDirectory
 from late_interaction.cli.output import console, show, show_json
 from late_interaction.cli.printable import printable
@@ -29,7 +29,7 @@ def info(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: F
 
     Example: late-interaction info my-docs
     """
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         values = opened.info()
         if as_json:
             show_json(values)
@@ -48,7 +48,7 @@ def verify(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa:
 
     The exit status is 1 if there are problems.
     """
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         found = opened.verify()
         if as_json:
             show_json({"ok": bool(found), "problems": list(found.problems)})
@@ -64,7 +64,7 @@ def compact(directory: IndexDirectory) -> None:
 
     Compresses uncompressed segments and merges all segments into one.
     """
-    with Index.open(directory) as opened:
+    with open_index(directory, read_only=False) as opened:
         before = opened.info()["vector_bytes"]
         opened.compact()
         after = opened.info()["vector_bytes"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from late_interaction import Index
+from late_interaction.cli.candidates import read_candidates
+from late_interaction.cli.opening import open_index
 from late_interaction.cli.options import AsJson, IndexDirectory, ModeName, Where, checked_mode, parsed_where
 from late_interaction.cli.output import console, note, show, show_json, show_json_line
 from late_interaction.cli.page_files import save_page
@@ -17,10 +18,9 @@ from late_interaction.cli.printable import printable
 from late_interaction.cli.rows import hit_row
 from late_interaction.cli.stdin import STDIN, stdin_lines
 from late_interaction.cli.terminal import show_explanation, show_hit
-from late_interaction.documents import Document
 from late_interaction.errors import ImageUnavailableError, InvalidRequestError
+from late_interaction.explanations import Explanation
 from late_interaction.index_encoder import as_encoder
-from late_interaction.readers import read_jsonl
 from late_interaction.retrieval.reranking import rerank as rerank_documents
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from late_interaction.documents import Hit
-    from late_interaction.index import Mode
+    from late_interaction.index import Index, Mode
 
 __all__ = ["explain", "rerank", "search"]
 
@@ -74,7 +74,7 @@ def search(
         )
     filtered = parsed_where(where)
     found_all = True
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         for batch in _batches(query):
             results = opened.search_many(batch, k, where=filtered, mode=modes, min_relevance=min_relevance)
             for asked, hits in zip(batch, results, strict=True):
@@ -108,9 +108,11 @@ def explain(
 
     Example: late-interaction explain my-pages "revenue" "report.pdf#page=3" --heatmap why.png
     """
-    with Index.open(directory, read_only=True) as opened:
+    with open_index(directory) as opened:
         explanation = opened.explain(query, document)
         if heatmap is not None:
+            if isinstance(explanation, Explanation):
+                raise InvalidRequestError(f"{document!r} is a text, and only pages have heatmaps. Leave out --heatmap.")
             _save(explanation.heatmap(), heatmap)
         if as_json:
             values = {"id": document, "score": explanation.score, "text": explanation.document.text_to_encode}
@@ -134,8 +136,8 @@ def rerank(
 ) -> None:
     """Rank texts from standard input for a query, best first.
 
-    Each line is a text, or a document as JSON, such as {"id": "a", "text": "..."}; with --ids, the id of a document in
-    the index. Blank lines are left out.
+    Each line is a text, or a document as a JSON object, such as {"id": "a", "text": "..."}; with --ids, the id of a
+    document in the index. Blank lines are left out.
 
     Example: grep -rh revenue docs | late-interaction rerank "revenue by region" --encoder minilm -k 5
     """
@@ -143,27 +145,24 @@ def rerank(
         raise typer.BadParameter("Give either --index or --encoder.", param_hint="--index, --encoder")
     if ids and directory is None:
         raise typer.BadParameter("needs --index.", param_hint="--ids")
-    lines = [line for line in stdin_lines() if line.strip()]
-    if directory is None:
-        hits = rerank_documents(query, _documents(lines), encoder=as_encoder(encoder), k=k)
+    names: dict[str, str] = {}
+    if ids:
+        candidates: dict[str, Any] = {"ids": [line for line in stdin_lines() if line.strip()]}
     else:
-        with Index.open(directory, read_only=True) as opened:
-            candidates: dict[str, Any] = {"ids": lines} if ids else {"documents": _documents(lines)}
+        candidates = {}
+        candidates["documents"], names = read_candidates(stdin_lines())
+    if directory is None:
+        hits = rerank_documents(query, candidates["documents"], encoder=as_encoder(encoder), k=k)
+    else:
+        with open_index(directory) as opened:
             hits = opened.rerank(query, k=k, **candidates)
     if as_json:
         show_json([hit_row(hit) for hit in hits])
         return
     for hit in hits:
-        show_hit(console, hit)
+        show_hit(console, hit, name=names.get(hit.id))
     if not hits:
         show("No hits.")
-
-
-def _documents(lines: list[str]) -> list[Document]:
-    """Return the documents that lines stand for: JSON objects if the first line is one, else texts."""
-    if lines and lines[0].lstrip().startswith("{"):
-        return list(read_jsonl(lines))
-    return [Document(line) for line in lines]
 
 
 def _batches(query: str) -> Iterator[list[str]]:

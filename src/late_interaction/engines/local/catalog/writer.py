@@ -243,7 +243,7 @@ class Writer(Reader):
                 "SELECT row, coalesce(encoded_text, text) FROM documents WHERE id = ?", (new.id,)
             ).fetchone()
             if stored is None:
-                raise UnknownIdError(f"The index has no document {new.id!r}.")
+                raise UnknownIdError(f"The index does not contain {new.id!r}.")
             row, text = stored
             if self.tokenizer is None:
                 execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, text))
@@ -295,7 +295,7 @@ class Writer(Reader):
         moves = [(stored, f"{passing}/{number}", new) for number, (new, stored) in enumerate(stored_ids.items())]
         for stored, between, _ in moves:
             if not self._connection.execute("UPDATE documents SET id = ? WHERE id = ?", (between, stored)).rowcount:
-                raise UnknownIdError(f"The index has no document {stored!r}.")
+                raise UnknownIdError(f"The index does not contain {stored!r}.")
         self.delete_ids(new for _, _, new in moves)
         self._connection.executemany(
             "UPDATE documents SET id = ? WHERE id = ?", [(new, between) for _, between, new in moves]

@@ -40,6 +40,21 @@ class TestWriting:
                 store.add_documents([Document("one"), Document("two")], **columns)
         assert len(store.index) == 0
 
+    def test_columns_may_be_any_iterables(self, store, facts):
+        metadatas = ({"n": number} for number in range(2))
+        assert store.add_texts((text for text in "pq"), metadatas, iter(["1", None]))[0] == "1"
+        assert [document.metadata for document in store.get()] == [{"n": 0}, {"n": 1}]
+        assert store.add_texts({"r": 1}, ids={"3": 1}.keys()) == ["3"]
+        assert store.add_documents(iter(facts), ids=(document.id for document in facts))[0] == "nile"
+        with pytest.raises(InvalidRequestError, match="metadatas has 1 entries for 2"):
+            store.add_texts(["s", "t"], iter([{}]))
+
+    @pytest.mark.parametrize("columns", [{"metadatas": {"a": 1}}, {"ids": b"a"}, {"ids": 7}, {"ids": "a"}])
+    def test_columns_that_are_one_value(self, store, columns):
+        with pytest.raises(InvalidRequestError, match=rf"{next(iter(columns))} must be a list, one entry for each"):
+            store.add_texts(["new"], **columns)
+        assert len(store.index) == 0
+
     def test_what_cannot_be_stored_writes_nothing(self, filled):
         for documents in (
             [Document("new", id="new"), Document("bad", metadata={"when": object()})],

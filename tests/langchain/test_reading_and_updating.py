@@ -106,6 +106,9 @@ class TestDelete:
         assert ids(filled.get()) == ALL
 
     def test_a_function_is_for_searches(self, filled):
-        with pytest.raises(InvalidFilterError, match="dict"):
-            filled.delete(filter=lambda document: True)
+        for name in ("filter", "where"):
+            with pytest.raises(
+                InvalidFilterError, match=r"delete takes a dict, not a function\..*get\(filter=function"
+            ):
+                filled.delete(**{name: lambda document: True})
         assert ids(filled.get()) == ALL

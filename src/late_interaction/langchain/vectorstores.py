@@ -13,7 +13,7 @@ from late_interaction.adapters.documents import as_documents, at_position, colum
 from late_interaction.adapters.event_loop import async_search, async_write
 from late_interaction.adapters.pages import image_documents
 from late_interaction.adapters.results import scan
-from late_interaction.errors import InvalidRequestError, UnknownIdError
+from late_interaction.errors import InvalidFilterError, InvalidRequestError, UnknownIdError
 from late_interaction.langchain.documents import from_langchain, to_langchain
 from late_interaction.langchain.searching import StoreFilter, one_filter, restriction
 from late_interaction.langchain.store_search import StoreSearch
@@ -174,12 +174,18 @@ class LateInteractionVectorStore(StoreSearch):
         """Delete by ids or by filter. Unknown ids are not an error.
 
         Without both it is an error, although LangChain's own documentation lets it delete everything: a variable that
-        happens to be None must not. For that there is ``store.index.clear()``. ``where`` is another name of ``filter``.
+        happens to be None must not. For that there is ``store.index.clear()``. ``where`` is another name of ``filter``,
+        which is a dict here, not a function.
         """
         check_known(kwargs, ("ids", "filter", "where"), "delete")
         chosen = one_filter(filter, where)
         if (ids is None) == (chosen is None):
             raise InvalidRequestError("delete takes either ids or filter. `store.index.clear()` deletes everything.")
+        if callable(chosen):
+            raise InvalidFilterError(
+                "The filter of delete takes a dict, not a function. To delete what a function chooses, get it first: "
+                "`store.delete([document.id for document in store.get(filter=function)])`."
+            )
         self.index.delete(ids, where=chosen)
         return True
 

@@ -44,12 +44,12 @@ class TestWriting:
         metadatas = ({"n": number} for number in range(2))
         assert store.add_texts((text for text in "pq"), metadatas, iter(["1", None]))[0] == "1"
         assert [document.metadata for document in store.get()] == [{"n": 0}, {"n": 1}]
-        assert store.add_texts({"r": 1}, ids={"3": 1}.keys()) == ["3"]
+        assert store.add_texts(["r"], ids={"3": "of a dict, its keys"}) == ["3"]
         assert store.add_documents(iter(facts), ids=(document.id for document in facts))[0] == "nile"
         with pytest.raises(InvalidRequestError, match="metadatas has 1 entries for 2"):
             store.add_texts(["s", "t"], iter([{}]))
 
-    @pytest.mark.parametrize("columns", [{"metadatas": {"a": 1}}, {"ids": b"a"}, {"ids": 7}, {"ids": "a"}])
+    @pytest.mark.parametrize("columns", [{"metadatas": 7}, {"ids": b"a"}, {"ids": 7}, {"ids": "a"}])
     def test_columns_that_are_one_value(self, store, columns):
         with pytest.raises(InvalidRequestError, match=rf"{next(iter(columns))} must be a list, one entry for each"):
             store.add_texts(["new"], **columns)

@@ -125,11 +125,11 @@ def column(name: str, values: Iterable[Any] | None, length: int) -> Iterable[Any
     """Return one value for each of ``length`` documents; None for each without values.
 
     Raises:
-        InvalidRequestError: There are more or fewer, or they are one string or one dict.
+        InvalidRequestError: There are more or fewer, or they are one value.
     """
     if values is None:
         return repeat(None, length)
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise InvalidRequestError(f"{name} must be a list, one entry for each document, got {reprlib.repr(values)}.")
     listed = list(values)
     if len(listed) != length:

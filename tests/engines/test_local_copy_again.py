@@ -118,6 +118,12 @@ def test_anything_else_stays(engine, tmp_path, change):
     assert (tree(tmp_path / "copy") or (tmp_path / "copy").read_text()) == before
 
 
+def test_what_was_written_to_is_said(engine, tmp_path):
+    written_to(engine, tmp_path / "copy")
+    with pytest.raises(InvalidRequestError, match="This copy was written to, so it is not replaced: delete it"):
+        engine.copy(tmp_path / "copy", replace=True)
+
+
 def test_without_replace_an_earlier_copy_stays(engine, tmp_path):
     with pytest.raises(InvalidRequestError, match="not an empty directory"):
         engine.copy(tmp_path / "copy")

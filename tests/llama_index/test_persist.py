@@ -130,12 +130,17 @@ class TestStorageContext:
     def test_one_that_has_moved(self, llama, saved, word_encoder, tmp_path):
         context = saved()
         (tmp_path / "index").rename(tmp_path / "moved")
-        with pytest.raises(IndexNotFoundError, match="index"):
-            load_index_from_storage(context, encoder=word_encoder)
+        for settings in ({}, {"encoder": word_encoder}):
+            with pytest.raises(IndexNotFoundError, match=r"index, the path that the storage context names.*index=PATH"):
+                load_index_from_storage(context, **settings)
         assert not (tmp_path / "index").exists()
         loaded = load_index_from_storage(context, index=tmp_path / "moved", encoder=word_encoder)
         assert len(loaded.index) == 1
         loaded.index.close()
+
+    def test_an_argument_that_nobody_knows(self, saved):
+        with pytest.raises(InvalidRequestError, match=r"'foo'.*Allowed: .*encoder, index, .*read_only"):
+            load_index_from_storage(saved(), foo=1)
 
     def test_one_that_was_in_no_directory(self):
         with pytest.raises(InvalidRequestError, match="index="):

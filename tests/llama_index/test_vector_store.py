@@ -164,6 +164,8 @@ class TestQuery:
             ({"settings": {"filter": {}}}, "'filter'"),
             ({"settings": {"wher": {}}}, "Did you mean 'where'"),
             ({"text": None, "query_embedding": [0.1, 0.2]}, "query_str"),
+            ({"text": None}, "no text: give query_str"),
+            ({"text": None, "query_embedding": []}, "no text: give query_str"),
         ):
             with pytest.raises(InvalidRequestError, match=message):
                 asked(store, **fields)

@@ -14,7 +14,7 @@ from late_interaction.adapters.event_loop import async_write
 from late_interaction.adapters.sources import delete_source, replace_sources
 from late_interaction.errors import InvalidRequestError
 from late_interaction.llama_index.answering import chat_engine, query_engine
-from late_interaction.llama_index.loading import LateInteractionStruct, open_existing, register
+from late_interaction.llama_index.loading import LateInteractionStruct, open_existing, open_named, register
 from late_interaction.llama_index.nodes import REF_DOC_ID, check_nodes, from_nodes, written_node
 from late_interaction.llama_index.retrievers import RETRIEVER_SETTINGS, LateInteractionRetriever, check_settings
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["LateInteractionIndex"]
 
 _OF_BASE_INDEX = ("objects", "index_struct", "storage_context", "callback_manager", "transformations", "show_progress")
+_OWN = ("index", "encoder", "read_only")
 
 
 class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
@@ -81,11 +82,11 @@ class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
         index_struct: LateInteractionStruct | None = None,
         **kwargs: Any,
     ) -> None:
-        check_settings(kwargs, (*_OF_BASE_INDEX, "replaced_sources"), type(self).__name__)
+        check_settings(kwargs, (*_OF_BASE_INDEX, *_OWN, "replaced_sources"), type(self).__name__)
         if index is not None:
             self.index = as_store(index, encoder=encoder, read_only=read_only)
         elif index_struct is not None:
-            self.index = open_existing(index_struct.location, encoder, read_only=read_only)
+            self.index = open_named(index_struct, encoder, read_only=read_only)
         else:
             raise InvalidRequestError("index= is missing: an Index, or the path of one.")
         try:
@@ -103,7 +104,7 @@ class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
         the new ones. So give documents ids (``id_=``) if you will index them again. If this raises or is interrupted,
         nothing has changed.
         """
-        check_settings(kwargs, (*_OF_BASE_INDEX, "index", "encoder", "read_only"), "from_documents")
+        check_settings(kwargs, (*_OF_BASE_INDEX, *_OWN), "from_documents")
         documents = check_nodes(documents, kind="document", example="Document(text=…)")
         return super().from_documents(documents, replaced_sources=[document.id_ for document in documents], **kwargs)
 

@@ -9,7 +9,7 @@ from llama_index.core.data_structs.data_structs import IndexStruct
 from llama_index.core.data_structs.registry import INDEX_STRUCT_TYPE_TO_INDEX_STRUCT_CLASS
 from llama_index.core.indices.registry import INDEX_STRUCT_TYPE_TO_INDEX_CLASS
 
-from late_interaction.errors import InvalidRequestError
+from late_interaction.errors import IndexNotFoundError, InvalidRequestError
 from late_interaction.index import Index
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from late_interaction.adapters.arguments import EncoderOrName
 
-__all__ = ["LateInteractionStruct", "open_existing", "register"]
+__all__ = ["LateInteractionStruct", "open_existing", "open_named", "register"]
 
 
 @dataclass
@@ -54,6 +54,23 @@ def register(index_class: type[BaseIndex[Any]]) -> None:
     kind: Any = LateInteractionStruct.get_type()
     INDEX_STRUCT_TYPE_TO_INDEX_STRUCT_CLASS[kind] = LateInteractionStruct
     INDEX_STRUCT_TYPE_TO_INDEX_CLASS[kind] = index_class
+
+
+def open_named(struct: LateInteractionStruct, encoder: EncoderOrName | None, *, read_only: bool = False) -> Index:
+    """Open the index whose path a storage context keeps. See `open_existing`.
+
+    Raises:
+        InvalidRequestError: The index was not in a directory.
+        IndexNotFoundError: It is not there any more.
+    """
+    path = struct.location
+    try:
+        return open_existing(path, encoder, read_only=read_only)
+    except IndexNotFoundError:
+        raise IndexNotFoundError(
+            f"There is no index at {path}, the path that the storage context names. If it has moved, "
+            "load_index_from_storage(…, index=PATH) opens it at its new place."
+        ) from None
 
 
 def open_existing(path: str | os.PathLike[str], encoder: EncoderOrName | None, *, read_only: bool = False) -> Index:

@@ -88,7 +88,7 @@ def search_arguments(query: VectorStoreQuery, settings: dict[str, Any]) -> dict[
         if getattr(query, name) is not None:
             raise UnsupportedError(f"{name}= cannot be used: nodes come back whole, and there is one field.")
     return {
-        "query": _text_or_vectors(query.query_str or "", query.query_embedding),
+        "query": _text_or_vectors(query.query_str, query.query_embedding),
         "where": restriction(settings.get("where"), query.filters, query.doc_ids),
         "candidates": query.node_ids or None,
         **_ranking(query, mode),
@@ -134,10 +134,12 @@ def _diversity(query: VectorStoreQuery, mode: VectorStoreQueryMode, settings: di
     return {"diversity": 1 - threshold, "diversity_pool": pool if pool is None else check_k(pool, "mmr_prefetch_k")}
 
 
-def _text_or_vectors(text: str, embedding: Sequence[Any] | None) -> Any:
+def _text_or_vectors(text: str | None, embedding: Sequence[Any] | None) -> Any:
     if isinstance(embedding, TextsOfQuery):
         return _joined(embedding.texts)
     if embedding is None or not len(embedding):
+        if text is None:
+            raise InvalidRequestError("The query has no text: give query_str, or an embedding of (tokens, dim).")
         return text
     if np.ndim(embedding[0]):
         return np.asarray(embedding, np.float32)

@@ -125,7 +125,8 @@ class LateInteractionVectorStore(PickledWhole, BasePydanticVectorStore):
     def persist(self, persist_path: str, fs: Any = None) -> None:
         """Write a copy of the index into a directory of this path, replacing an earlier copy (see `Index.copy`).
 
-        The index itself is always up to date: `add` is durable.
+        The index itself is always up to date: `add` is durable. To load a storage context that has the copy, give it
+        the store that `from_persist_dir` opens: ``StorageContext.from_defaults(vector_store=store, persist_dir=…)``.
 
         Raises:
             InvalidRequestError: The directory has something else in it.

@@ -12,8 +12,10 @@ from late_interaction.engines.local.storage.files import (
     CATALOG,
     CODEBOOKS,
     COPIED_COMMIT,
+    LAST_COMMIT,
     LOCK,
     SEGMENTS,
+    SET_ASIDE,
     copy_file,
     disk_errors,
     is_name,
@@ -27,7 +29,7 @@ from late_interaction.engines.local.storage.regular_files import open_regular
 from late_interaction.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from late_interaction.engines.local.snapshot import Snapshot
     from late_interaction.engines.local.storage.columns import ColumnFolder
@@ -36,6 +38,7 @@ __all__ = ["check_target", "copied_to", "copy_folders"]
 
 _COMMITS_OF_AN_INDEX = 1 << 30  # many more than one makes; numbers of different indexes are farther apart
 _OF_A_COPY = {CATALOG, f"{CATALOG}-wal", f"{CATALOG}-shm", SEGMENTS, CODEBOOKS, LOCK, COPIED_COMMIT}
+_OF_A_WRITTEN_COPY = {*_OF_A_COPY, LAST_COMMIT, SET_ASIDE}
 
 
 def check_target(root: Path, target: Path, *, may_be_earlier_copy: int | None = None) -> bool:
@@ -58,6 +61,8 @@ def check_target(root: Path, target: Path, *, may_be_earlier_copy: int | None = 
                 allowed = "Name a directory that is empty or does not exist."
             elif target.is_dir() and _is_earlier_copy(target, may_be_earlier_copy):
                 return True
+            elif target.is_dir() and _is_earlier_copy(target, may_be_earlier_copy, _OF_A_WRITTEN_COPY):
+                allowed = "This copy was written to, so it is not replaced: delete it, or name another directory."
             else:
                 allowed = "It may have a copy of this index that was not written to since; this is none. Name another."
             raise InvalidRequestError(f"{target} is not an empty directory. {allowed}")
@@ -110,7 +115,7 @@ def _exchange(place: Path, new: Path, old: Path) -> None:
     remove_directory(old, (COPIED_COMMIT, f"{CATALOG}-wal", f"{CATALOG}-shm"))
 
 
-def _is_earlier_copy(target: Path, commit: int) -> bool:
+def _is_earlier_copy(target: Path, commit: int, known: Collection[str] = _OF_A_COPY) -> bool:
     """Return whether a directory has a copy of an earlier state of an index, and nothing else, unchanged.
 
     Commit numbers of an index increase from a random number, so they tell it from others. The first write to a copy
@@ -119,9 +124,10 @@ def _is_earlier_copy(target: Path, commit: int) -> bool:
     Args:
         target: The directory.
         commit: The number of the last commit of the index.
+        known: The names of the files it may have: those that copying makes; also those of a copy that was written to.
     """
     names = _names_in(target)
-    if CATALOG not in names or COPIED_COMMIT not in names or not names <= _OF_A_COPY:
+    if CATALOG not in names or COPIED_COMMIT not in names or not names.issubset(known):
         return False
     with open_regular(target / COPIED_COMMIT) as file:
         digits = file.read(32)

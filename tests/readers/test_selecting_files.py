@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 import subprocess
@@ -206,6 +207,47 @@ class TestEncoding:
         for encoding in ("ascii", "utf-8", "utf-16"):
             list(read_paths(["a.txt"], encoding=encoding, on_skip=lambda _, reason: skipped.append(reason)))
         assert [reason[:12] for reason in skipped] == ["it is not as", "it is not UT", "it is not ut"]
+
+    @pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16", "utf-32"])
+    @pytest.mark.parametrize("encoding", [None, "cp1252"])
+    @pytest.mark.parametrize(("name", "content"), [("a.txt", "Café"), ("a.html", "<p>Café"), ("a.tsv", "x\ty\nCafé\t")])
+    def test_byte_order_marks_decide(self, name, content, mark, encoding):
+        Path(name).write_bytes(content.encode(mark))
+        assert [d.text.removeprefix("x: ") for d in read_paths([name], encoding=encoding)] == ["Café"]
+
+    def test_the_byte_order_mark_of_big_endian_text(self):
+        Path("a.txt").write_bytes(codecs.BOM_UTF16_BE + "Café".encode("utf-16-be"))
+        assert [d.text for d in read_paths(["a.txt"])] == ["Café"]
+
+    @pytest.mark.parametrize(
+        ("declaration", "encoding"),
+        [
+            ('<meta charset="iso-8859-1">', "cp1252"),
+            ("<META CHARSET=windows-1252>", "cp1252"),
+            ('<meta http-equiv="Content-Type" content="text/html; charset=windows-1252">', "cp1252"),
+            ('<?xml version="1.0" encoding="iso-8859-1"?>', "cp1252"),
+            ('<meta charset="utf-16">', "utf-8"),
+            ('<meta charset="no-such-encoding">', "utf-8"),
+            ('<meta charset="base64">', "utf-8"),
+            ('<meta charset="ascii">', "cp1252"),
+        ],
+    )
+    def test_that_a_web_page_declares(self, declaration, encoding):
+        Path("a.html").write_bytes(f"{declaration}<p>Café “x”</p>".encode(encoding))
+        assert [d.text for d in read_paths(["a.html"])] == ["Café “x”"]
+
+    def test_a_web_page_that_declares_another_than_its_own(self):
+        Path("a.html").write_text('<meta charset="iso-8859-1"><p>Á', "utf-8")  # its second byte is none of cp1252
+        assert [d.text for d in read_paths(["a.html"])] == ["Á"]
+        Path("a.html").write_text('<meta charset="iso-8859-1"><p>é', "utf-8")
+        assert [d.text for d in read_paths(["a.html"], encoding="utf-8")] == ["é"]
+
+    @pytest.mark.parametrize("content", [b"caf\xe9", b"a,b\n\xff\n", b"x\ny\0"])
+    @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.html"])
+    def test_advice_to_name_one(self, name, content):
+        Path(name).write_bytes(content)
+        with pytest.raises(InvalidDocumentError, match=r"pass .* encoding='cp1252' \(--encoding cp1252\)"):
+            list(read_paths([name]))
 
     @pytest.mark.parametrize("encoding", ["utf-9", "base64", "", 3])
     def test_that_does_not_exist(self, encoding):

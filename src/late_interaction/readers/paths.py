@@ -70,7 +70,8 @@ def read_paths(
         exclude: Do not read files and folders that match this pattern, or one of these.
         gitignore: Do not read what git ignores, in folders inside a work tree of git. A path in ``paths`` is read in
             any case. A folder of which ``glob``, ``exclude`` and git leave nothing is skipped, see ``on_skip``.
-        encoding: The encoding of text, for example ``cp1252``. By default UTF-8, with or without a byte order mark.
+        encoding: The encoding of text, for example ``cp1252``. By default the one that an HTML page declares, otherwise
+            UTF-8. The byte order mark of UTF-8, UTF-16 or UTF-32 decides in any case.
         metadata: Metadata of all passages of a file: a dict such as ``{"a.md": {"year": 2020}}``, or the path of a JSON
             file of the same, or of a CSV file with a column ``source`` and a column for each key. Its numbers become
             numbers, and empty cells are left out.

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import TYPE_CHECKING
 
 from bs4 import BeautifulSoup
 from bs4.builder import ParserRejectedMarkup
+from bs4.dammit import EncodingDetector
 from bs4.element import NavigableString, PreformattedString, Tag
 
 from late_interaction.readers.blocks import Block, Heading, Outline
-from late_interaction.readers.decoding import UnreadableFileError
+from late_interaction.readers.decoding import UTF_8, UnreadableFileError
 from late_interaction.readers.hyphenation import Hyphenation
 
 if TYPE_CHECKING:
     from bs4.element import PageElement
 
-__all__ = ["outline"]
+__all__ = ["declared_encoding", "outline"]
 
 _DROPPED = ["script", "style", "nav", "template"]
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -80,7 +82,39 @@ _CELLS = frozenset(
 _APART = re.compile(r"display\s*:(?!\s*(?:inline\s*(?:;|$|!)|none|contents))", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*[+\u2212-]?\d+\s*")
 _SPACE = re.compile(r"\s+")
+# What browsers read instead of a declared encoding, whose name Python takes literally. A page that declares UTF-16 in
+# text that can be searched for it is not UTF-16.
+_SUPERSETS = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "utf-16": UTF_8,
+    "utf-16-le": UTF_8,
+    "utf-16-be": UTF_8,
+    "utf-8": UTF_8,
+}
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*>")
+
+
+def declared_encoding(content: bytes) -> str | None:
+    """Return the encoding that an HTML page declares, or None if Python has no encoding of text of this name.
+
+    A page that is not text in the encoding, such as one that was converted to UTF-8 later, declares none.
+    """
+    declared = EncodingDetector.find_declared_encoding(content, is_html=True)
+    if declared is None:
+        return None
+    try:
+        name = codecs.lookup(declared).name
+        name = _SUPERSETS.get(name, name)
+        content.decode(name)
+    except (LookupError, ValueError):
+        return None
+    return name
 
 
 def outline(text: str) -> Outline:

@@ -131,7 +131,7 @@ class TestGit:
 
     def test_it_is_counted(self, work, caplog):
         sources([work], exclude="sub")
-        assert caplog.messages == ["Files in the given folders that are not read: 6 ignored by git."]
+        assert caplog.messages == ["Files that are not read: 6 ignored by git."]
 
     def test_a_path_that_is_named_is_read(self, work):
         assert sources(["work/build"]) == ["work/build/x.md"]
@@ -178,9 +178,25 @@ class TestUnread:
         assert sources(["top"]) == ["top/a.md"]
         (message,) = caplog.messages
         assert message == (
-            "Files in the given folders that are not read: 2 .docx (save it as PDF, HTML or text), "
+            "Files that are not read: 2 .docx (save it as PDF, HTML or text), "
             "1 .png (needs an encoder that reads image), 2 of other kinds (without a known suffix, .py)."
         )
+
+    def test_files_with_nothing_to_read(self, caplog):
+        write("top/a.md", "top/b.md", "top/c.txt", "top/d.csv", "top/e.html", "top/f.docx")
+        for name, content in (("b.md", ""), ("c.txt", " \n\n"), ("d.csv", "a,b\n"), ("e.html", "<p></p>")):
+            Path("top", name).write_text(content)
+        assert sources(["top"]) == ["top/a.md"]
+        assert caplog.messages == [
+            "Files that are not read: 1 .docx (save it as PDF, HTML or text), 4 without text or rows."
+        ]
+
+    def test_directories_of_indexes(self, caplog):
+        write("top/a.md", "top/index/segments/x.md", "top/index/catalog.sqlite", "top/segments/b.md")
+        assert sources(["top"]) == ["top/a.md", "top/segments/b.md"]
+        assert caplog.messages == []
+        with pytest.raises(InvalidDocumentError, match="directory of an index"):
+            sources(["top/index"])
 
     def test_nothing_is_told_if_all_is_read(self, caplog):
         write("top/a.md", "top/b.docx")

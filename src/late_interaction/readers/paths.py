@@ -47,10 +47,10 @@ def read_paths(
 ) -> Iterator[Document]:
     """Read the passages of files of text, tables, notebooks and PDFs, or the pages of PDFs and images.
 
-    Folders are read recursively, in the order of their sorted names. Hidden files and links back to a folder that is
-    being read are skipped. Files of other kinds, and what git ignores, are counted in one warning when all is read. A
-    file that several paths lead to under the same name is read once. At most one text file or one page is in memory at
-    a time.
+    Folders are read recursively, in the order of their sorted names. Hidden files, links back to a folder that is being
+    read, and directories of indexes are skipped. Files of other kinds, files without text or rows, and what git ignores
+    are counted in one warning when all is read. A file that several paths lead to under the same name is read once. At
+    most one text file or one page is in memory at a time.
 
     ``metadata``, ``passwords`` and ``pages`` name a file by its path, or by its path relative to a folder in ``paths``.
 
@@ -133,8 +133,12 @@ def _read(
         source = path.as_posix()
         try:
             _check_name(source)
+            is_empty = True
             for document in readers[path.suffix.lower()](path, source, options):
+                is_empty = False
                 yield with_metadata(document, metadata(path))
+            if is_empty:
+                unread.add_empty()
         except UnreadableFileError as error:
             options.report(path, str(error))
     unread.log()

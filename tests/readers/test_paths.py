@@ -215,15 +215,17 @@ class TestUnreadable:
         [
             (b"caf\xe9", "it is not UTF-8 (unexpected end of data at byte 3)"),
             (b"a\0b", "it has NUL bytes: it is binary, or not UTF-8"),
-            ("text".encode("utf-16"), "it is not UTF-8 (invalid start byte at byte 0)"),
+            ("text".encode("utf-16-le"), "it has NUL bytes: it is binary, or not UTF-8"),
+            (b"\xff\xfea", "it is not utf-16 (truncated data at byte 2)"),
         ],
     )
     def test_content(self, content, reason):
         write("a/1.txt", "one")
         write("a/2.txt", content)
         write("a/3.txt", "three")
-        if b"\0" in content:
-            reason = "it has NUL bytes: it is binary, or not UTF-8"
+        reason += (
+            "; if it is text in another encoding, pass the name of that, such as encoding='cp1252' (--encoding cp1252)"
+        )
         skipped = []
 
         documents = list(read_paths(["a"], on_skip=lambda path, reason: skipped.append((path, reason))))

@@ -128,7 +128,7 @@ class TestHtml:
             "Fish & chips",
             [
                 (("Fish & chips",), ["Café bold, 1<2.\nNext line.", "Loose", "ends"]),
-                (("Fish & chips", "Code"), ["if x:\n\n    y()", "One\nTwo", "After.", "Name Price\nCod 4"]),
+                (("Fish & chips", "Code"), ["if x:\n\n    y()", "One\nTwo", "After.", "Name | Price\nCod | 4"]),
             ],
         )
 

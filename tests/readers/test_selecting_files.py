@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 import subprocess
@@ -130,7 +131,7 @@ class TestGit:
 
     def test_it_is_counted(self, work, caplog):
         sources([work], exclude="sub")
-        assert caplog.messages == ["Files in the given folders that are not read: 6 ignored by git."]
+        assert caplog.messages == ["Files that are not read: 6 ignored by git."]
 
     def test_a_path_that_is_named_is_read(self, work):
         assert sources(["work/build"]) == ["work/build/x.md"]
@@ -177,9 +178,25 @@ class TestUnread:
         assert sources(["top"]) == ["top/a.md"]
         (message,) = caplog.messages
         assert message == (
-            "Files in the given folders that are not read: 2 .docx (save it as PDF, HTML or text), "
+            "Files that are not read: 2 .docx (save it as PDF, HTML or text), "
             "1 .png (needs an encoder that reads image), 2 of other kinds (without a known suffix, .py)."
         )
+
+    def test_files_with_nothing_to_read(self, caplog):
+        write("top/a.md", "top/b.md", "top/c.txt", "top/d.csv", "top/e.html", "top/f.docx")
+        for name, content in (("b.md", ""), ("c.txt", " \n\n"), ("d.csv", "a,b\n"), ("e.html", "<p></p>")):
+            Path("top", name).write_text(content)
+        assert sources(["top"]) == ["top/a.md"]
+        assert caplog.messages == [
+            "Files that are not read: 1 .docx (save it as PDF, HTML or text), 4 without text or rows."
+        ]
+
+    def test_directories_of_indexes(self, caplog):
+        write("top/a.md", "top/index/segments/x.md", "top/index/catalog.sqlite", "top/segments/b.md")
+        assert sources(["top"]) == ["top/a.md", "top/segments/b.md"]
+        assert caplog.messages == []
+        with pytest.raises(InvalidDocumentError, match="directory of an index"):
+            sources(["top/index"])
 
     def test_nothing_is_told_if_all_is_read(self, caplog):
         write("top/a.md", "top/b.docx")
@@ -206,6 +223,47 @@ class TestEncoding:
         for encoding in ("ascii", "utf-8", "utf-16"):
             list(read_paths(["a.txt"], encoding=encoding, on_skip=lambda _, reason: skipped.append(reason)))
         assert [reason[:12] for reason in skipped] == ["it is not as", "it is not UT", "it is not ut"]
+
+    @pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16", "utf-32"])
+    @pytest.mark.parametrize("encoding", [None, "cp1252"])
+    @pytest.mark.parametrize(("name", "content"), [("a.txt", "Café"), ("a.html", "<p>Café"), ("a.tsv", "x\ty\nCafé\t")])
+    def test_byte_order_marks_decide(self, name, content, mark, encoding):
+        Path(name).write_bytes(content.encode(mark))
+        assert [d.text.removeprefix("x: ") for d in read_paths([name], encoding=encoding)] == ["Café"]
+
+    def test_the_byte_order_mark_of_big_endian_text(self):
+        Path("a.txt").write_bytes(codecs.BOM_UTF16_BE + "Café".encode("utf-16-be"))
+        assert [d.text for d in read_paths(["a.txt"])] == ["Café"]
+
+    @pytest.mark.parametrize(
+        ("declaration", "encoding"),
+        [
+            ('<meta charset="iso-8859-1">', "cp1252"),
+            ("<META CHARSET=windows-1252>", "cp1252"),
+            ('<meta http-equiv="Content-Type" content="text/html; charset=windows-1252">', "cp1252"),
+            ('<?xml version="1.0" encoding="iso-8859-1"?>', "cp1252"),
+            ('<meta charset="utf-16">', "utf-8"),
+            ('<meta charset="no-such-encoding">', "utf-8"),
+            ('<meta charset="base64">', "utf-8"),
+            ('<meta charset="ascii">', "cp1252"),
+        ],
+    )
+    def test_that_a_web_page_declares(self, declaration, encoding):
+        Path("a.html").write_bytes(f"{declaration}<p>Café “x”</p>".encode(encoding))
+        assert [d.text for d in read_paths(["a.html"])] == ["Café “x”"]
+
+    def test_a_web_page_that_declares_another_than_its_own(self):
+        Path("a.html").write_text('<meta charset="iso-8859-1"><p>Á', "utf-8")  # its second byte is none of cp1252
+        assert [d.text for d in read_paths(["a.html"])] == ["Á"]
+        Path("a.html").write_text('<meta charset="iso-8859-1"><p>é', "utf-8")
+        assert [d.text for d in read_paths(["a.html"], encoding="utf-8")] == ["é"]
+
+    @pytest.mark.parametrize("content", [b"caf\xe9", b"a,b\n\xff\n", b"x\ny\0"])
+    @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.html"])
+    def test_advice_to_name_one(self, name, content):
+        Path(name).write_bytes(content)
+        with pytest.raises(InvalidDocumentError, match=r"pass .* encoding='cp1252' \(--encoding cp1252\)"):
+            list(read_paths([name]))
 
     @pytest.mark.parametrize("encoding", ["utf-9", "base64", "", 3])
     def test_that_does_not_exist(self, encoding):

@@ -34,9 +34,9 @@ def simple(rows):
 
 FORMATS = {
     "markdown": (".md", markdown, "| Name | Price |\n|------|------:|\n| "),
-    "html": (".html", html, "Name Price\nitem"),
-    "html without thead": (".htm", lambda rows: html(rows, "<tr><th>Name<th>Price</tr>"), None),
-    "html with th": (".htm", lambda rows: html(rows, "<tr><th>Name</th><th>Price</th></tr>"), "Name Price\nitem"),
+    "html": (".html", html, "Name | Price\nitem"),
+    "html without thead": (".htm", lambda rows: html(rows, "<tr><th>Name<th>Price</tr>"), "Name | Price\nitem"),
+    "html with th": (".htm", lambda rows: html(rows, "<tr><th>Name</th><th>Price</th></tr>"), "Name | Price\nitem"),
     "grid": (".rst", grid, "+--------+---------+\n| Name   | Price   |\n+========+=========+\n"),
     "simple": (".rst", simple, "======  =======\nName    Price\n======  =======\nitem"),
 }
@@ -49,8 +49,7 @@ def test_each_passage_begins_with_the_header(name):
     texts = [passage.text for passage in passages if "Our prices" not in passage.text]
     assert len(texts) > 3
     assert all(len(text) <= 200 for text in texts)
-    if header is not None:
-        assert all(text.startswith(header) for text in texts)
+    assert all(text.startswith(header) for text in texts)
     joined = "\n".join(texts).split()
     assert [word for word in joined if word.startswith("item")] == [row[0] for row in ROWS]
 
@@ -98,3 +97,25 @@ def test_no_text_of_an_odd_table_is_lost(text):
     documents = split_document(text, source="x", suffix=".html", max_chars=200)
     found = " ".join(f"{document.metadata.get('heading', '')} {document.text}" for document in documents).split()
     assert set(found) == words
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ("<tr><th>A</th><th>B</th><th>C</th></tr><tr><td>1</td><td></td><td>3</td></tr>", "A | B | C\n1 | | 3"),
+        ("<tr><th>A</th><!-- x --><th>B</th></tr><tr><td>1</td>x<td>2</td></tr>", "A | B\n1 x 2"),
+        ("<tr><th>A<th>B<th>C</tr><tr><td>1<td><td>3</tr>", "A | B | C\n1 | | 3"),
+        ("<tr>\n<th>A</th>\n<th>B</th>\n</tr>\n<tr>\n<td> </td>\n<td>2<br>3</td></tr>", "A | B\n| 2 3"),
+        ("<tr><td></td><th>B</th></tr><tr><th>x</th><td>1</td></tr>", "| B\nx | 1"),
+        ("<tr><th colspan='2'>A</th><th>C</th></tr><tr><td>1</td><td>2</td><td>3</td></tr>", "A | | C\n1 | 2 | 3"),
+        (
+            "<tr><th>A<th>B<th>C</tr><tr><td rowspan=2>1<td>2<td rowspan=3>3</tr><tr><td>4</tr><tr><td>5<td>6</tr>",
+            "A | B | C\n1 | 2 | 3\n| 4\n5 | 6",
+        ),
+        ("<tr><th>A</th></tr><tr><td></td></tr><tr><td colspan='x'>1</td></tr>", "A\n1"),
+        ("<tr><th>A</th></tr><tr><td colspan='99999'>1</td></tr>", f"A\n1{' |' * 63}"),
+    ],
+)
+def test_cells_stay_in_their_columns(rows, text):
+    (document,) = split_document(f"<table>{rows}</table>", source="x", suffix=".html")
+    assert document.text == text

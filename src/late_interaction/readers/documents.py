@@ -9,7 +9,8 @@ from late_interaction.documents import Document
 from late_interaction.errors import InvalidRequestError
 from late_interaction.readers.decoding import UTF_8, read_text
 from late_interaction.readers.passages import MAX_CHARS, check_max_chars, pack_blocks
-from late_interaction.readers.sections import SUFFIXES, read_sections
+from late_interaction.readers.sections import HTML, SUFFIXES, read_sections
+from late_interaction.readers.webpages import declared_encoding
 
 if TYPE_CHECKING:
     from late_interaction.readers.options import ReadOptions
@@ -21,11 +22,11 @@ def read_text_file(path: Path, source: str, options: ReadOptions) -> list[Docume
     """Return the passages of a file of text, see `split_document`.
 
     Raises:
-        UnreadableFileError: The file cannot be opened, or is not UTF-8 text.
+        UnreadableFileError: The file cannot be opened, or is not text in its encoding.
     """
     suffix = path.suffix.lower()
     return split_document(
-        read_text(path, options.encoding if suffix != ".ipynb" else UTF_8),
+        _read(path, suffix, options.encoding),
         source=source,
         suffix=suffix,
         max_chars=options.max_chars,
@@ -76,3 +77,9 @@ def split_document(text: str, *, source: str, suffix: str, max_chars: int = MAX_
                 )
             )
     return documents
+
+
+def _read(path: Path, suffix: str, encoding: str | None) -> str:
+    if suffix == ".ipynb":
+        return read_text(path, UTF_8)
+    return read_text(path, encoding, declared=declared_encoding) if suffix in HTML else read_text(path, encoding)

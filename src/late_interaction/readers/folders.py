@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_paths", "find_files"]
 
+_INDEX = frozenset(("catalog.sqlite", "segments"))  # names in the directory of an index, which has nothing to read
+
 
 def check_paths(paths: Iterable[str | os.PathLike[str]], suffixes: Collection[str] = tuple(ALL_SUFFIXES)) -> list[Path]:
     """Return the paths, after checking that each is a folder, or a file of a kind that can be read.
@@ -138,7 +140,7 @@ class _Walk:
                     jumps = (*jumps, path.parent.resolve())
                     if any(folder.is_relative_to(target) for folder in jumps):
                         continue  # the link leads back to a folder that is being walked
-                stack += [(path / name, jumps, inner) for name, inner in self._names(path, ignored)]
+                stack += [(path / name, jumps, inner) for name, inner in self._names(path, ignored, is_place=is_place)]
 
     def _is_kind(self, path: Path) -> bool:
         if path.suffix.lower() in self.suffixes:
@@ -147,12 +149,16 @@ class _Walk:
             self.unread.add_kind(path)
         return False
 
-    def _names(self, folder: Path, ignored: Ignored) -> Iterator[tuple[str, Ignored]]:
+    def _names(self, folder: Path, ignored: Ignored, *, is_place: bool) -> Iterator[tuple[str, Ignored]]:
         """Yield the names in a folder that are not hidden, in reverse order, with the rules of git in the folder."""
         try:
             names = sorted(os.listdir(folder), reverse=True)  # noqa: PTH208  # only names are needed
         except OSError as error:
             self.report(folder, describe(error))
+            return
+        if _INDEX.issubset(names):
+            if is_place:
+                self.report(folder, "it is the directory of an index, whose files are not read")
             return
         if self.selection.gitignore:
             name = Path(os.path.realpath(folder)).name

@@ -21,7 +21,7 @@ class ReadOptions:
     Attributes:
         max_chars: Maximum length of a passage, in characters.
         keep_images: Whether the index keeps a thumbnail of each page image.
-        encoding: The encoding of files of text.
+        encoding: The encoding of files of text; None for UTF-8, or the one that a file declares.
         password_of: Returns the password of a PDF, or None.
         pages_of: Returns the pages to read of a PDF or image file, or None for all.
         fold_equal_pages: Whether equal pages of a file become one document.
@@ -30,7 +30,7 @@ class ReadOptions:
 
     max_chars: int
     keep_images: bool
-    encoding: str
+    encoding: str | None
     password_of: Callable[[Path], str | None]
     pages_of: Callable[[Path], PageRanges | None]
     fold_equal_pages: bool

@@ -47,10 +47,10 @@ def read_paths(
 ) -> Iterator[Document]:
     """Read the passages of files of text, tables, notebooks and PDFs, or the pages of PDFs and images.
 
-    Folders are read recursively, in the order of their sorted names. Hidden files and links back to a folder that is
-    being read are skipped. Files of other kinds, and what git ignores, are counted in one warning when all is read. A
-    file that several paths lead to under the same name is read once. At most one text file or one page is in memory at
-    a time.
+    Folders are read recursively, in the order of their sorted names. Hidden files, links back to a folder that is being
+    read, and directories of indexes are skipped. Files of other kinds, files without text or rows, and what git ignores
+    are counted in one warning when all is read. A file that several paths lead to under the same name is read once. At
+    most one text file or one page is in memory at a time.
 
     ``metadata``, ``passwords`` and ``pages`` name a file by its path, or by its path relative to a folder in ``paths``.
 
@@ -70,7 +70,8 @@ def read_paths(
         exclude: Do not read files and folders that match this pattern, or one of these.
         gitignore: Do not read what git ignores, in folders inside a work tree of git. A path in ``paths`` is read in
             any case. A folder of which ``glob``, ``exclude`` and git leave nothing is skipped, see ``on_skip``.
-        encoding: The encoding of text, for example ``cp1252``. By default UTF-8, with or without a byte order mark.
+        encoding: The encoding of text, for example ``cp1252``. By default the one that an HTML page declares, otherwise
+            UTF-8. The byte order mark of UTF-8, UTF-16 or UTF-32 decides in any case.
         metadata: Metadata of all passages of a file: a dict such as ``{"a.md": {"year": 2020}}``, or the path of a JSON
             file of the same, or of a CSV file with a column ``source`` and a column for each key. Its numbers become
             numbers, and empty cells are left out.
@@ -132,8 +133,12 @@ def _read(
         source = path.as_posix()
         try:
             _check_name(source)
+            is_empty = True
             for document in readers[path.suffix.lower()](path, source, options):
+                is_empty = False
                 yield with_metadata(document, metadata(path))
+            if is_empty:
+                unread.add_empty()
         except UnreadableFileError as error:
             options.report(path, str(error))
     unread.log()

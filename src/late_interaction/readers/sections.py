@@ -12,7 +12,7 @@ from late_interaction.readers.hyphenation import Hyphenation, without_soft_hyphe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["SUFFIXES", "Section", "read_sections"]
+__all__ = ["HTML", "SUFFIXES", "Section", "read_sections"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,9 @@ def _outline_plain(text: str) -> Outline:
     return Outline(title=None, elements=list(split_paragraphs(text.split("\n"))))
 
 
+HTML = (".html", ".htm")
+"""The suffixes of web pages."""
+
 _FORMATS: dict[str, Callable[[str], Outline]] = {
     ".txt": _outline_plain,
     ".text": _outline_plain,
@@ -39,8 +42,7 @@ _FORMATS: dict[str, Callable[[str], Outline]] = {
     ".markdown": markdown.outline,
     ".rst": restructuredtext.outline,
     ".ipynb": notebooks.outline,
-    ".html": webpages.outline,
-    ".htm": webpages.outline,
+    **dict.fromkeys(HTML, webpages.outline),
 }
 
 SUFFIXES = tuple(_FORMATS)

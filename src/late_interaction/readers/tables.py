@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from late_interaction.documents import Document
 from late_interaction.readers.blocks import Block
-from late_interaction.readers.decoding import UnreadableFileError, describe, undecodable
+from late_interaction.readers.decoding import (
+    MARK_BYTES,
+    UTF_8,
+    UnreadableFileError,
+    describe,
+    marked_encoding,
+    nuls,
+    undecodable,
+)
 from late_interaction.readers.passages import pack_blocks
 
 if TYPE_CHECKING:
@@ -41,9 +49,12 @@ def read_table_file(path: Path, source: str, options: ReadOptions) -> Iterator[D
             number += 1
 
 
-def _rows(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+def _rows(path: Path, chosen: str | None) -> Iterator[tuple[int, str]]:
     """Yield each row that is not blank, as its number from 1 below the header and its cells, one a line."""
+    encoding = chosen or UTF_8
     try:
+        with path.open("rb") as content:
+            encoding = marked_encoding(content.read(MARK_BYTES)) or encoding
         with path.open(encoding=encoding, newline="") as file:
             delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(file.readline(_MAX_HEADER_CHARS))
             file.seek(0)
@@ -51,14 +62,14 @@ def _rows(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
             columns = [" ".join(name.split()) for name in next(rows, [])]
             for number, row in enumerate(rows, start=1):
                 if any("\0" in value for value in row):
-                    raise UnreadableFileError("it has NUL bytes: it is binary, or in another encoding")
+                    raise nuls(chosen)
                 cells = [_cell(columns, at, value) for at, value in enumerate(row) if value.strip()]
                 if cells:
                     yield number, "\n".join(cells)
     except csv.Error as error:
         raise UnreadableFileError(f"it is not a table of values: {error}") from None
     except UnicodeError as error:
-        raise undecodable(error, encoding) from None
+        raise undecodable(error, encoding, is_chosen=chosen is not None) from None
     except OSError as error:
         raise UnreadableFileError(describe(error)) from None
 

@@ -1,4 +1,4 @@
-"""Count the files in folders that are not read, and say so in one message."""
+"""Count the files of which nothing is read, and say so in one message."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Unread:
         self._known: Counter[str] = Counter()
         self._other: Counter[str] = Counter()
         self._ignored = 0
+        self._empty = 0
 
     def add_kind(self, path: Path) -> None:
         """Count a file of a kind that is not read."""
@@ -39,6 +40,10 @@ class Unread:
         """Count a file or folder that git ignores."""
         self._ignored += 1
 
+    def add_empty(self) -> None:
+        """Count a file that has nothing to read, such as an empty one or a table without rows."""
+        self._empty += 1
+
     def log(self) -> None:
         """Log one warning with the number of files of each kind and the reason, if there are any."""
         reasons = [
@@ -51,5 +56,7 @@ class Unread:
             reasons.append(f"{self._other.total()} of other kinds ({', '.join(kinds)}{more})")
         if self._ignored:
             reasons.append(f"{self._ignored} ignored by git")
+        if self._empty:
+            reasons.append(f"{self._empty} without text or rows")
         if reasons:
-            _logger.warning("Files in the given folders that are not read: %s.", ", ".join(reasons))
+            _logger.warning("Files that are not read: %s.", ", ".join(reasons))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import TYPE_CHECKING
 
 from bs4 import BeautifulSoup
 from bs4.builder import ParserRejectedMarkup
+from bs4.dammit import EncodingDetector
 from bs4.element import NavigableString, PreformattedString, Tag
 
 from late_interaction.readers.blocks import Block, Heading, Outline
-from late_interaction.readers.decoding import UnreadableFileError
+from late_interaction.readers.decoding import UTF_8, UnreadableFileError
 from late_interaction.readers.hyphenation import Hyphenation
 
 if TYPE_CHECKING:
     from bs4.element import PageElement
 
-__all__ = ["outline"]
+__all__ = ["declared_encoding", "outline"]
 
 _DROPPED = ["script", "style", "nav", "template"]
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -78,9 +80,42 @@ _CELLS = frozenset(
     )
 ).union(("td", "th", "video"))
 _APART = re.compile(r"display\s*:(?!\s*(?:inline\s*(?:;|$|!)|none|contents))", re.IGNORECASE)
+_MAX_SPAN = 64  # columns or rows of a cell
 _NUMBER = re.compile(r"\s*[+\u2212-]?\d+\s*")
 _SPACE = re.compile(r"\s+")
+# What browsers read instead of a declared encoding, whose name Python takes literally. A page that declares UTF-16 in
+# text that can be searched for it is not UTF-16.
+_SUPERSETS = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "utf-16": UTF_8,
+    "utf-16-le": UTF_8,
+    "utf-16-be": UTF_8,
+    "utf-8": UTF_8,
+}
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*>")
+
+
+def declared_encoding(content: bytes) -> str | None:
+    """Return the encoding that an HTML page declares, or None if Python has no encoding of text of this name.
+
+    A page that is not text in the encoding, such as one that was converted to UTF-8 later, declares none.
+    """
+    declared = EncodingDetector.find_declared_encoding(content, is_html=True)
+    if declared is None:
+        return None
+    try:
+        name = codecs.lookup(declared).name
+        name = _SUPERSETS.get(name, name)
+        content.decode(name)
+    except (LookupError, ValueError):
+        return None
+    return name
 
 
 def outline(text: str) -> Outline:
@@ -158,14 +193,41 @@ class _Walk:
             if not any(id(parent) in done for parent in node.parents):
                 done.add(id(node))
                 self._elements += _Walk(self._hyphenation).run(node)
-        lines = [(self._line(row), is_header) for row, is_header in rows]
+        spans: dict[int, int] = {}  # by column: the number of rows below that a cell above covers
+        lines = [(self._line(row, spans), is_header) for row, is_header in rows]
         header = "\n".join(line for line, is_header in lines if is_header and line)
         text = "\n".join(line for line, _ in lines if line)
         if text:
             self._elements.append(Block(text, header=header))
 
-    def _line(self, row: Tag) -> str:
-        return _collapse(" ".join(element.text for element in _Walk(self._hyphenation).run(row)))
+    def _line(self, row: Tag, spans: dict[int, int]) -> str:
+        """Return the cells of a row in a line, apart from each other, so that an empty one does not shift the others.
+
+        Args:
+            row: The row.
+            spans: The columns that cells of the rows above cover, which is updated.
+        """
+        cells = _cells(row)
+        others = (
+            part
+            for part in row.contents
+            if getattr(part, "name", None) not in ("td", "th") and not isinstance(part, PreformattedString)
+        )
+        if any(part.get_text().strip() for part in others):
+            return self._joined(row)  # there is text between the cells
+        texts: list[str] = []
+        for cell in cells:
+            while spans.get(len(texts)):
+                spans[len(texts)] -= 1
+                texts.append("")
+            width, height = _span(cell, "colspan"), _span(cell, "rowspan")
+            spans.update((len(texts) + at, height - 1) for at in range(width))
+            texts += [self._joined(cell), *[""] * (width - 1)]
+        spans.update((column, rows - 1) for column, rows in spans.items() if column >= len(texts) and rows)
+        return _collapse(" | ".join(texts)) if any(texts) else ""
+
+    def _joined(self, tag: Tag) -> str:
+        return _collapse(" ".join(element.text for element in _Walk(self._hyphenation).run(tag)))
 
     def _ends_in_a_word(self) -> bool:
         return bool(self._text) and self._text[-1][-1:].isalnum()
@@ -193,10 +255,28 @@ def _data_rows(table: Tag) -> list[tuple[Tag, bool]]:
         return []
     marked: list[tuple[Tag, bool]] = []
     for row in rows:
-        cells = row.find_all(("td", "th"))
+        cells = list(row.find_all(("td", "th")))
+        if len(cells) > 1 and not cells[0].get_text().strip():
+            cells = cells[1:]  # above the headers of rows
         is_header = row.find_parent("thead") is not None or bool(cells and all(cell.name == "th" for cell in cells))
         marked.append((row, is_header and all(earlier for _, earlier in marked)))
     return marked if marked and marked[0][1] and not marked[-1][1] else []
+
+
+def _cells(row: Tag) -> list[Tag]:
+    """Return the cells of a row. Those inside another one, which lacks its end tag, are moved behind it."""
+    cells = row.find_all(("td", "th"))
+    for cell in cells:
+        outer = cell.find_parent(("td", "th"))
+        if outer is not None:
+            outer.insert_after(cell.extract())
+    return cells
+
+
+def _span(cell: Tag, name: str) -> int:
+    """Return the number of columns or rows that a cell covers."""
+    value = str(cell.get(name, "")).strip()
+    return min(max(int(value), 1), _MAX_SPAN) if value.isdecimal() and len(value) < 6 else 1
 
 
 def _space_around(node: Tag) -> str:

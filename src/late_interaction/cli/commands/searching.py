@@ -12,7 +12,7 @@ from rich.text import Text
 from late_interaction.cli.candidates import read_candidates
 from late_interaction.cli.opening import open_index
 from late_interaction.cli.options import AsJson, IndexDirectory, ModeName, Password, Where, checked_mode, parsed_where
-from late_interaction.cli.output import console, note, show, show_json, show_json_line
+from late_interaction.cli.output import console, describe, note, show, show_json, show_json_line
 from late_interaction.cli.page_files import save_page
 from late_interaction.cli.printable import printable
 from late_interaction.cli.rows import hit_row
@@ -224,4 +224,5 @@ def _save(image: Image, path: Path) -> None:
     try:
         image.save(path)
     except (OSError, ValueError) as error:  # ValueError: unknown image format
-        raise InvalidRequestError(f"Cannot save the heatmap as {path}: {error}.") from None
+        reason = describe(error).rstrip(".")
+        raise InvalidRequestError(f"Cannot save the heatmap as {path}: {reason}.") from None

@@ -119,6 +119,7 @@ class TestExport:
             "elbe",
         ]
         assert "exists already" in fail("export", "my-index", "-o", "all.jsonl")
+        assert fail("export", "my-index", "-o", "no/a.jsonl") == "Error: no/a.jsonl: No such file or directory.\n"
 
     def test_a_page_is_a_reference(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)

@@ -91,6 +91,26 @@ def test_an_explanation_saves_a_heatmap(folder, report, checkpoint):
     assert "Cannot save the heatmap" in done.stderr
 
 
+def test_images_of_an_encrypted_pdf(folder, monkeypatch, checkpoint):
+    monkeypatch.setattr("late_interaction.images.pdf._passwords", {})
+    pdf = write_pdf(folder / "a.pdf", [Page(text("Rain in spring"))], passwords=("secret", "owner"))
+    done = run("index", pdf, "--index", "my-index", "--encoder", checkpoint, "--password", "secret")
+    assert "1 page added" in done.stdout, done.stderr
+    for password, reason in ((None, "read it with its password (--password)"), ("wrong", "the password is wrong")):
+        monkeypatch.setattr("late_interaction.images.pdf._passwords", {})  # as another process
+        option = [] if password is None else ["--password", password]
+        assert reason in run("search", "my-index", "rain", "--save-pages", "pages", *option).stderr
+        assert reason in run("search", "my-index", "rain", "--json", "--images", *option).stderr
+        assert reason in run("explain", "my-index", "rain", "a.pdf#page=1", "--heatmap", "why.png", *option).stderr
+    done = run("search", "my-index", "rain", "--save-pages", "pages", "--password", "secret")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "Saved pages" in done.stdout
+    monkeypatch.setattr("late_interaction.images.pdf._passwords", {})
+    done = run("explain", "my-index", "rain", "a.pdf#page=1", "--heatmap", "why.png", "--password", "secret")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert (folder / "why.png").exists()
+
+
 def test_a_text_encoder_indexes_the_text_of_pdfs(folder, report):
     done = run("index", report, "--index", "my-index")
     assert "3 passages added" in done.stdout

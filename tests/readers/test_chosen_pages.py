@@ -63,9 +63,10 @@ class TestRanges:
 
     def test_that_a_file_does_not_have(self):
         write("a.pdf", "a", "b")
+        write("b.pdf", "a")
         skipped = []
-        assert pages("a.pdf", pages="3-4,9-", on_skip=lambda _, reason: skipped.append(reason)) == []
-        assert skipped == ["it has 2 pages, so none of the pages 3-4,9-"]
+        assert pages("a.pdf", "b.pdf", pages="3-4,9-", on_skip=lambda _, reason: skipped.append(reason)) == []
+        assert skipped == [f"it has {number}, so none of the pages 3-4,9-" for number in ("2 pages", "1 page")]
 
     @pytest.mark.parametrize("ranges", ["", "0", "0-2", "3-2", "a", "1;2", "1,,2", "-", "1-2-3", "1 2", 3, {"a": 1}])
     def test_that_are_malformed(self, ranges):

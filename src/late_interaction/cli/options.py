@@ -11,13 +11,16 @@ from late_interaction.errors import InvalidFilterError
 from late_interaction.index import Mode
 from late_interaction.validation import did_you_mean
 
-__all__ = ["AsJson", "IndexDirectory", "ModeName", "Quiet", "Where", "checked_mode", "parsed_where"]
+__all__ = ["AsJson", "IndexDirectory", "ModeName", "Password", "Quiet", "Where", "checked_mode", "parsed_where"]
 
 IndexDirectory = Annotated[str, typer.Argument(help="Directory of the index.", metavar="DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[
     str | None,
     typer.Option("--where", help="""Filter as JSON, for example '{"year": {"$gte": 2020}}'.""", metavar="JSON"),
+]
+Password = Annotated[
+    str | None, typer.Option("--password", help="Password of encrypted PDFs, to load page images.", metavar="TEXT")
 ]
 ModeName = Annotated[str, typer.Option("--mode", help="late, lexical or hybrid.", metavar="MODE")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and warnings.")]

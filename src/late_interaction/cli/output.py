@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Commands",
     "console",
+    "describe",
     "from_here",
     "is_watched",
     "note",
@@ -89,6 +90,14 @@ def is_watched() -> bool:
     return sys.stderr.isatty()
 
 
+def describe(error: Exception) -> str:
+    """Return what an error says; of one of the operating system, the file and the reason without the number."""
+    if isinstance(error, OSError) and not isinstance(error, LateInteractionError) and error.strerror:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return f"{place}{error.strerror}."
+    return str(error)
+
+
 def show_json(values: Any) -> None:
     """Print values as JSON, such that a round trip returns them unchanged."""
     typer.echo(to_json(values, sys.stdout.encoding))
@@ -112,7 +121,7 @@ def _errors_shown() -> Iterator[None]:
     except BrokenPipeError:  # typer ends the program silently
         raise
     except (LateInteractionError, OSError) as error:
-        message = Text.assemble(("Error: ", "bold red"), printable(str(error), one_line=True))
+        message = Text.assemble(("Error: ", "bold red"), printable(describe(error), one_line=True))
         _print_error(message)
         raise typer.Exit(1) from None
     except KeyboardInterrupt as interrupt:

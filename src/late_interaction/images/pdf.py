@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-__all__ = ["Pdf", "open_pdf", "rendered_size"]
+__all__ = ["Pdf", "open_pdf", "remember_password", "rendered_size"]
 
 _pdfium = Mutex()  # reentrant: the garbage collector may close an unused reader while its thread holds it
 _passwords: dict[str, str] = {}  # by absolute path, for the page images that are loaded after their file was read
@@ -135,6 +135,11 @@ def open_pdf(path: str | os.PathLike[str], password: str | None = None) -> Itera
             document.close()
 
 
+def remember_password(path: str | os.PathLike[str], password: str) -> None:
+    """Remember the password of a file in this process, for when it is opened."""
+    _passwords[os.path.abspath(os.fspath(path))] = password  # noqa: PTH100  # resolve() would follow links
+
+
 @contextmanager
 def _no_advice_on_builds() -> Iterator[None]:
     """Drop what pypdfium2 logs in this thread inside the block.
@@ -193,5 +198,8 @@ def _reason(error: Exception, password: str | None) -> str:
     if getattr(error, "err_code", None) in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY) or "assword" in str(error):
         if password is not None:
             return "it is encrypted, and the password is wrong"
-        return "it is encrypted; read it with its password, or save it without one (an index stores no passwords)"
+        return (
+            "it is encrypted; read it with its password (--password), or save it without one (an index stores no "
+            "passwords)"
+        )
     return "it is not a PDF, or is damaged"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from late_interaction.errors import InvalidRequestError
+from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,9 +59,9 @@ class ByFile(Generic[_Value]):
                 self._values[_resolved(path)] = value
         if missing:
             more = ", …" if len(missing) > _MAX_NAMES else ""
-            _logger.warning(
-                "%s names %d files that do not exist: %s%s.", what, len(missing), ", ".join(missing[:_MAX_NAMES]), more
-            )
+            number, verb = counted(len(missing), "file"), "does" if len(missing) == 1 else "do"
+            names = ", ".join(missing[:_MAX_NAMES])
+            _logger.warning("%s names %s that %s not exist: %s%s.", what, number, verb, names, more)
 
     def __call__(self, path: Path) -> _Value | None:
         """Return the value of a file; the default if it has none."""

@@ -18,7 +18,7 @@ from late_interaction.errors import IndexNotFoundError
 from late_interaction.index_encoder import as_encoder, modalities
 from late_interaction.ingestion.roots import Roots
 from late_interaction.readers.folders import check_paths
-from late_interaction.readers.kinds import suffixes_of
+from late_interaction.readers.kinds import ALL_SUFFIXES, suffixes_of
 from late_interaction.wording import counted
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def index(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Files and folders: .txt .md .rst .html .ipynb .csv .pdf .png .jpg .tif .webp; or .jsonl files; or - "
-            "for JSON lines from standard input.",
+            help=f"Files and folders: {' '.join(ALL_SUFFIXES)}; or .jsonl and .ndjson files; or - for JSON lines from "
+            "standard input.",
             metavar="PATH",
         ),
     ],

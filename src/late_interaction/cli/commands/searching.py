@@ -11,8 +11,8 @@ from rich.text import Text
 
 from late_interaction.cli.candidates import read_candidates
 from late_interaction.cli.opening import open_index
-from late_interaction.cli.options import AsJson, IndexDirectory, ModeName, Where, checked_mode, parsed_where
-from late_interaction.cli.output import console, note, show, show_json, show_json_line
+from late_interaction.cli.options import AsJson, IndexDirectory, ModeName, Password, Where, checked_mode, parsed_where
+from late_interaction.cli.output import console, describe, note, show, show_json, show_json_line
 from late_interaction.cli.page_files import save_page
 from late_interaction.cli.printable import printable
 from late_interaction.cli.rows import hit_row
@@ -20,15 +20,16 @@ from late_interaction.cli.stdin import STDIN, stdin_lines
 from late_interaction.cli.terminal import show_explanation, show_hit
 from late_interaction.errors import ImageUnavailableError, InvalidRequestError
 from late_interaction.explanations import Explanation
+from late_interaction.images.pdf import remember_password
 from late_interaction.index_encoder import as_encoder
 from late_interaction.retrieval.reranking import rerank as rerank_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from PIL.Image import Image
 
-    from late_interaction.documents import Hit
+    from late_interaction.documents import Document, Hit
     from late_interaction.index import Index, Mode
 
 __all__ = ["explain", "rerank", "search"]
@@ -55,6 +56,7 @@ def search(
     save_pages: Annotated[
         Path | None, typer.Option(help="Save the page image of each hit as a PNG file in this folder.", metavar="DIR")
     ] = None,
+    password: Password = None,
     require_hits: Annotated[  # noqa: FBT002
         bool, typer.Option("--require-hits", help="The exit status is 1 if a query has no hits.")
     ] = False,
@@ -78,6 +80,7 @@ def search(
         for batch in _batches(query):
             results = opened.search_many(batch, k, where=filtered, mode=modes, min_relevance=min_relevance)
             for asked, hits in zip(batch, results, strict=True):
+                _remember(password, [hit.document for hit in hits])
                 found_all = found_all and bool(hits)
                 files = {} if save_pages is None else _saved(hits, save_pages)
                 if as_json:
@@ -100,6 +103,7 @@ def explain(
     heatmap: Annotated[
         Path | None, typer.Option(help="Save the page image with matching patches highlighted.", metavar="PNG")
     ] = None,
+    password: Password = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Show what each query word matches in a document.
@@ -109,6 +113,7 @@ def explain(
     Example: late-interaction explain my-pages "revenue" "report.pdf#page=3" --heatmap why.png
     """
     with open_index(directory) as opened:
+        _remember(password, opened.get([document]))
         explanation = opened.explain(query, document)
         if heatmap is not None:
             if isinstance(explanation, Explanation):
@@ -165,6 +170,13 @@ def rerank(
         show("No hits.")
 
 
+def _remember(password: str | None, documents: Iterable[Document]) -> None:
+    """Remember the password for the files of page images."""
+    for document in documents:
+        if password is not None and document.image is not None and document.image.path is not None:
+            remember_password(document.image.path, password)
+
+
 def _batches(query: str) -> Iterator[list[str]]:
     if query != STDIN:
         yield [query]
@@ -212,4 +224,5 @@ def _save(image: Image, path: Path) -> None:
     try:
         image.save(path)
     except (OSError, ValueError) as error:  # ValueError: unknown image format
-        raise InvalidRequestError(f"Cannot save the heatmap as {path}: {error}.") from None
+        reason = describe(error).rstrip(".")
+        raise InvalidRequestError(f"Cannot save the heatmap as {path}: {reason}.") from None

@@ -50,7 +50,7 @@ class TestChosenFiles:
 
     def test_a_blank_pattern(self, folder):  # noqa: F811
         said = fail("index", "docs", "--index", "my-index", "--glob", "")
-        assert said == "Error: A pattern of glob must be a string such as '*.md', got ''.\n"
+        assert said == "Error: glob must be a pattern such as '*.md', got ''.\n"
 
     def test_what_is_left_out_later_is_kept_and_said(self, folder, encoder):  # noqa: F811
         run("docs")

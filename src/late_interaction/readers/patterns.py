@@ -114,7 +114,7 @@ def _spec_of(patterns: str | Iterable[str], argument: str) -> GitIgnoreSpec:
     lines = [patterns] if isinstance(patterns, str) else list(patterns)
     for line in lines:
         if not isinstance(line, str) or not line.strip():
-            raise InvalidRequestError(f"A pattern of {argument} must be a string such as '*.md', got {line!r}.")
+            raise InvalidRequestError(f"{argument} must be a pattern such as '*.md', got {line!r}.")
     try:
         return GitIgnoreSpec.from_lines(lines)
     except ValueError as error:

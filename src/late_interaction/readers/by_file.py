@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from late_interaction.errors import InvalidRequestError
+from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,7 +60,11 @@ class ByFile(Generic[_Value]):
         if missing:
             more = ", …" if len(missing) > _MAX_NAMES else ""
             _logger.warning(
-                "%s names %d files that do not exist: %s%s.", what, len(missing), ", ".join(missing[:_MAX_NAMES]), more
+                "%s names %s that cannot be found: %s%s.",
+                what,
+                counted(len(missing), "file"),
+                ", ".join(missing[:_MAX_NAMES]),
+                more,
             )
 
     def __call__(self, path: Path) -> _Value | None:

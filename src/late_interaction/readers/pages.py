@@ -19,6 +19,7 @@ from late_interaction.readers.folding import Page, folded
 from late_interaction.readers.hyphenation import Hyphenation
 from late_interaction.readers.passages import split_text
 from late_interaction.validation import is_invisible
+from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -135,7 +136,7 @@ def _chosen(pages: int, path: Path, options: ReadOptions) -> Iterable[int]:
     if chosen is None:
         return range(1, pages + 1)
     if not (found := chosen.within(pages)):
-        raise UnreadableFileError(f"it has {pages} pages, so none of the pages {chosen}")
+        raise UnreadableFileError(f"it has {counted(pages, 'page')}, so none of the pages {chosen}")
     return found
 
 

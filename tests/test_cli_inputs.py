@@ -85,6 +85,8 @@ class TestChosenFiles:
         run("docs", "--metadata", "years.csv")
         rows = json.loads(succeed("list", "my-index", "--where", '{"year": 2020}', "--json").stdout)
         assert rows == [{"source": "docs/rivers.md", "documents": 2}]
+        Path("years.csv").write_text("source,year\ngone.md,2020\n")
+        assert "metadata names 1 file that cannot be found: gone.md" in run("docs", "--metadata", "years.csv").stderr
 
     def test_pages(self, folder, watched):  # noqa: F811
         write_pdf(folder / "a.pdf", [Page(text(word)) for word in ("one", "two", "three")])
@@ -92,6 +94,7 @@ class TestChosenFiles:
         assert "2/2 passages" in done.stderr
         with Index.open("my-index", read_only=True) as index:
             assert [document.metadata["page"] for document in index.scan()] == [2, 3]
+        assert "1 deleted" in run("a.pdf", "--pages", "2").stdout  # as the help says
         assert "pages must be" in fail("index", "a.pdf", "--index", "my-index", "--pages", "x")
 
 

@@ -201,7 +201,7 @@ class TestLinkedFolders:
     def test_what_is_left_out_is_kept(self, linked, place):
         done = succeed("index", str(place), "--index", "index", "--exclude", "f.md")
         assert "2 unchanged, 0 deleted" in done.stdout
-        assert "Passages of 1 indexed file that exist and were left out are kept" in done.stdout
+        assert "Passages of 1 indexed file that exists and was left out are kept" in done.stdout
         assert len(texts()) == 3
 
     def test_what_cannot_be_read_is_kept(self, linked):

@@ -70,10 +70,10 @@ def test_csv_is_read_as_metadata_and_not_as_a_table():
 
 def test_files_that_do_not_exist_are_named_once(caplog):
     years(["docs"], {"a.md": {"year": 1}, "gone.md": {}, "\0": {}})
-    assert caplog.messages == ["metadata names 2 files that do not exist: gone.md, \0."]
+    assert caplog.messages == ["metadata names 2 files that cannot be found: gone.md, \0."]
     caplog.clear()
     years(["docs"], {"gone.md": {}})
-    assert caplog.messages == ["metadata names 1 file that does not exist: gone.md."]
+    assert caplog.messages == ["metadata names 1 file that cannot be found: gone.md."]
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,8 @@ def show_roots(run: Run, known: set[int]) -> None:
 
 def _show_unselected(run: Run) -> None:
     if run.unselected:
+        which = "exists and was" if len(run.unselected) == 1 else "exist and were"
         show(
-            f"Passages of {counted(len(run.unselected), 'indexed file')} that exist and were left out are kept. "
+            f"Passages of {counted(len(run.unselected), 'indexed file')} that {which} left out are kept. "
             "`delete --source` deletes them."
         )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from late_interaction.errors import ImageUnavailableError
 from late_interaction.forking import Mutex
 from late_interaction.optional import require
+from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +80,9 @@ class Pdf:
         import pypdfium2
 
         if not 1 <= page <= self.pages:
-            raise ImageUnavailableError(self.path, f"page {page} is out of range: the file has {self.pages} pages")
+            raise ImageUnavailableError(
+                self.path, f"page {page} is out of range: the file has {counted(self.pages, 'page')}"
+            )
         with _pdfium:
             try:
                 with closing(self._document[page - 1]) as opened:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from late_interaction.errors import ImageUnavailableError
 from late_interaction.images.rgb import to_rgb
 from late_interaction.optional import require
+from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     import os
@@ -59,7 +60,9 @@ class Frames:
             ImageUnavailableError: The image is damaged or too large, or the page is out of range.
         """
         if not 1 <= page <= self.count:
-            raise ImageUnavailableError(self._name, f"page {page} is out of range: the file has {self.count} pages")
+            raise ImageUnavailableError(
+                self._name, f"page {page} is out of range: the file has {counted(self.count, 'page')}"
+            )
         with _explained(self._name):
             if self.count > 1:
                 self._image.seek(page - 1)

@@ -59,9 +59,9 @@ class ByFile(Generic[_Value]):
                 self._values[_resolved(path)] = value
         if missing:
             more = ", …" if len(missing) > _MAX_NAMES else ""
-            number, verb = counted(len(missing), "file"), "does" if len(missing) == 1 else "do"
             names = ", ".join(missing[:_MAX_NAMES])
-            _logger.warning("%s names %s that %s not exist: %s%s.", what, number, verb, names, more)
+            number = counted(len(missing), "file")
+            _logger.warning("%s names %s that cannot be found: %s%s.", what, number, names, more)
 
     def __call__(self, path: Path) -> _Value | None:
         """Return the value of a file; the default if it has none."""

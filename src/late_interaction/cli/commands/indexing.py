@@ -66,15 +66,27 @@ def index(
     ] = None,
     no_gitignore: Annotated[bool, typer.Option("--no-gitignore", help="Also read what git ignores.")] = False,  # noqa: FBT002
     encoding: Annotated[
-        str | None, typer.Option(help="Encoding of files of text. [default: utf-8]", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="Encoding of files of text. [default: that which an HTML page declares, otherwise utf-8]",
+            metavar="NAME",
+        ),
     ] = None,
     metadata: Annotated[
         Path | None,
-        typer.Option(help="Metadata by file: JSON, or CSV with a column `source`.", metavar="FILE"),
+        typer.Option(
+            help="Metadata by file: JSON, or CSV with a column `source`. Give it at every run: without it, "
+            "the metadata of the files is removed.",
+            metavar="FILE",
+        ),
     ] = None,
     password: Annotated[str | None, typer.Option(help="Password of encrypted PDFs.", metavar="TEXT")] = None,
     pages: Annotated[
-        str | None, typer.Option(help="Index only these pages of PDFs and TIFFs, such as 1-3,7.", metavar="RANGES")
+        str | None,
+        typer.Option(
+            help="Index only these pages of PDFs and TIFFs, such as 1-3,7. Other pages that are indexed are deleted.",
+            metavar="RANGES",
+        ),
     ] = None,
     fold_equal_pages: Annotated[  # noqa: FBT002
         bool, typer.Option("--fold-equal-pages", help="Index page images of a file that look equal once.")

@@ -15,7 +15,7 @@ from late_interaction.explanations.stored import explain_many, explain_stored
 from late_interaction.index_encoder import IndexEncoder
 from late_interaction.indexing import add_documents
 from late_interaction.notebook import index_html
-from late_interaction.opening import open_index, reopen, reopening
+from late_interaction.opening import check_picklable, open_index, reopen, reopening
 from late_interaction.profiling import printed_profile
 from late_interaction.retrieval.modes import search_many
 from late_interaction.retrieval.request import Mode, SearchRequest
@@ -336,4 +336,5 @@ class Index(Collection):
 
     def __reduce__(self) -> tuple[Any, ...]:
         location, settings = reopening(self._engine)
+        check_picklable(self._encoder.given)
         return partial(reopen, read_only=True), (type(self), location, self._encoder.given, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from late_interaction.engines.registry import open_engine
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from late_interaction.encoders.protocol import Encoder
     from late_interaction.engines.base import Engine
 
-__all__ = ["open_index", "reopen", "reopening"]
+__all__ = ["check_picklable", "open_index", "reopen", "reopening"]
 
 _Index = TypeVar("_Index")
 
@@ -85,6 +86,32 @@ def reopening(engine: Engine) -> tuple[str, dict[str, Any]]:
             "which it could be opened again. Create it in each process."
         )
     return engine.reopening
+
+
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+def check_picklable(encoder: Encoder | None) -> None:
+    """Refuse to pickle an index with an encoder of the caller that holds what no pickle can, such as a mutex.
+
+    Other problems are left to the pickler: that of cloudpickle, for example, takes local classes.
+
+    Raises:
+        TypeError: The encoder cannot be pickled; the message says why.
+    """
+    try:
+        pickle.Pickler(_Nowhere()).dump(encoder)
+    except TypeError as error:
+        raise TypeError(
+            f"The encoder of the index, {type(encoder).__name__}, cannot be pickled: {error}. Leave this out in its "
+            "__getstate__, or create the index in each process."
+        ) from None
+    except (pickle.PicklingError, AttributeError):
+        return
 
 
 def _check_settings(engine: Engine, *, pooling: int | None, dim: int | None, has_encoder: bool) -> None:

@@ -151,6 +151,11 @@ def test_what_cannot_be_pickled_says_why(index):
             pickle.dumps(reranker)
         assert reranker.encoder is with_a_mutex  # pickling has not changed it
         assert copy.deepcopy(reranker).encoder is with_a_mutex
+    with (
+        Index.open(index.path.with_name("mutex"), encoder=with_a_mutex) as holding,
+        pytest.raises(TypeError, match=r"The encoder of the index, WordEncoder, cannot be pickled: .*lock"),
+    ):
+        pickle.dumps(holding)
     pickled = pickle.dumps(index)
     index.path.rename(index.path.with_name("moved"))
     with pytest.raises(IndexNotFoundError, match="There is no index at"):

@@ -32,6 +32,15 @@ def simple(rows):
     return f"{line}\nName    Price\n{line}\n" + "\n".join(f"{name:6}  {price}" for name, price in rows) + f"\n{line}"
 
 
+def list_table(rows):
+    items = "\n\n".join(f"   * - {name}\n     - {price}" for name, price in rows)
+    return f".. list-table:: Goods\n   :header-rows: 1\n\n   * - Name\n     - Price\n{items}"
+
+
+def csv_table(rows, head="   :header: Name, Price\n"):
+    return f".. csv-table:: Goods\n{head}\n" + "\n".join(f'   {name}, "{price}"' for name, price in rows)
+
+
 FORMATS = {
     "markdown": (".md", markdown, "| Name | Price |\n|------|------:|\n| "),
     "html": (".html", html, "Name | Price\nitem"),
@@ -39,6 +48,17 @@ FORMATS = {
     "html with th": (".htm", lambda rows: html(rows, "<tr><th>Name</th><th>Price</th></tr>"), "Name | Price\nitem"),
     "grid": (".rst", grid, "+--------+---------+\n| Name   | Price   |\n+========+=========+\n"),
     "simple": (".rst", simple, "======  =======\nName    Price\n======  =======\nitem"),
+    "list": (
+        ".rst",
+        list_table,
+        ".. list-table:: Goods\n   :header-rows: 1\n\n   * - Name\n     - Price\n   * - item",
+    ),
+    "csv": (".rst", csv_table, ".. csv-table:: Goods\n   :header: Name, Price\n\n   item"),
+    "csv with a row of names": (
+        ".rst",
+        lambda rows: csv_table([("Name", "Price"), *rows], "   :header-rows: 1\n"),
+        '.. csv-table:: Goods\n   :header-rows: 1\n\n   Name, "Price"\n   item',
+    ),
 }
 
 
@@ -50,8 +70,42 @@ def test_each_passage_begins_with_the_header(name):
     assert len(texts) > 3
     assert all(len(text) <= 200 for text in texts)
     assert all(text.startswith(header) for text in texts)
-    joined = "\n".join(texts).split()
+    joined = "\n".join(texts).replace(",", "").split()
     assert [word for word in joined if word.startswith("item")] == [row[0] for row in ROWS]
+
+
+@pytest.mark.parametrize("name", ["grid", "simple", "list", "csv"])
+def test_no_row_of_restructuredtext_is_cut(name):
+    suffix, table, _ = FORMATS[name]
+    rows = [(f"item{number}", f"{number * 7} EUR") for number in range(100, 140)]
+    text = table(rows)
+    for max_chars in range(190, 230):
+        passages = split_document(text, source="a", suffix=suffix, max_chars=max_chars)
+        for passage in passages:
+            assert 0 < passage.text.count("item") == passage.text.count("EUR")
+            if name == "grid":
+                assert passage.text.endswith("+--------+---------+")
+
+
+LINE = "======  ======="
+ROWS_OF_LINES = {
+    "simple": f"{LINE}\n" + 'a1      one\n        two\na1      "one\n--------------\n        two"\n' * 9 + LINE,
+    "csv": ".. csv-table:: Goods\n\n" + '   a1, "one\n   two"\n' * 20,
+    "list": ".. list-table:: Goods\n\n" + "   * - a1\n\n       one\n     - * two\n" * 20,
+}
+
+
+@pytest.mark.parametrize("name", ROWS_OF_LINES)
+@pytest.mark.parametrize("max_chars", range(100, 120))
+def test_rows_of_several_lines_are_not_cut(name, max_chars):
+    passages = split_document(ROWS_OF_LINES[name], source="a", suffix=".rst", max_chars=max_chars)
+    assert len(passages) > 3
+    assert all(0 < passage.text.count("a1") == passage.text.count("two") for passage in passages)
+
+
+@pytest.mark.parametrize("text", [".. csv-table:: Goods\n   :file: goods.csv", ".. list-table::\n\na"])
+def test_a_table_without_rows_in_the_file(text):
+    assert [passage.text for passage in split_document(text, source="a", suffix=".rst")] == [text]
 
 
 def test_the_text_before_and_after_stays_outside():

@@ -19,11 +19,13 @@ class Block:
         text: Never blank; without blank lines at either end.
         verbatim: Whether it is code, which is split at lines, not at sentences.
         header: The first lines of a table, which are repeated in each passage if the table is split.
+        rows: The rows of a table, each of one or more lines, without the header. A table is split between them.
     """
 
     text: str
     verbatim: bool = False
     header: str = ""
+    rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ def _elements(lines: list[str]) -> Iterator[Heading | Block]:
             yield Heading(int(token.tag[1:]), _plain(tokens[position + 1]))
         elif token.type == "table_open":
             table = [line.rstrip() for line in lines[start:end] if line.strip()]
-            yield Block("\n".join(table), header="\n".join(table[:2]))  # the names of the columns, and the line below
+            # The header is the names of the columns, and the line below.
+            yield Block("\n".join(table), header="\n".join(table[:2]), rows=tuple(table[2:]))
         else:
             code = [line.rstrip() for line in lines[start:end]]
             if any(code):

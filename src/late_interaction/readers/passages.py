@@ -30,6 +30,7 @@ _WORDS = re.compile(r"\s+")
 # which have no sentences, line ends separate the items.
 _PROSE_SEPARATORS = (_SENTENCES, _LINES, _WORDS)
 _CODE_SEPARATORS = (_BLANK_LINES, _LINES, _WORDS)
+_ROW_SEPARATORS = (_LINES, _SENTENCES, _WORDS)
 
 
 def split_text(text: str, *, max_chars: int = MAX_CHARS) -> list[str]:
@@ -72,18 +73,19 @@ def pack_blocks(blocks: Iterable[Block], max_chars: int) -> list[str]:
 
 
 def _tables(block: Block, max_chars: int) -> Iterator[str]:
-    """Yield a block; a table that is too long as several tables with the same header.
+    """Yield a block; a table that is too long as several tables of whole rows with the same header.
 
     A header of more than half a passage is not repeated.
     """
-    room = max_chars - len(block.header) - 1
-    if not block.header or len(block.text) <= max_chars or room < max_chars // 2:
+    if not block.rows or len(block.text) <= max_chars:
         yield block.text
         return
-    rows = block.text[len(block.header) :].strip("\n").split("\n")
-    for part in _merge([(f"{row}\n", (_SENTENCES, _WORDS)) for row in rows], room):
+    header, rows = f"{block.header}\n" if block.header else "", block.rows
+    if len(header) > max_chars - max_chars // 2:
+        header, rows = "", (block.header, *rows)
+    for part in _merge([(f"{row}\n", _ROW_SEPARATORS) for row in rows], max_chars - len(header)):
         if part.strip():
-            yield f"{block.header}\n{part.rstrip()}"
+            yield f"{header}{part.rstrip()}"
 
 
 def _merge(parts: Iterable[tuple[str, Sequence[re.Pattern[str]]]], max_chars: int) -> list[str]:

@@ -1,23 +1,22 @@
-"""Parse reStructuredText into headings and blocks. Only section titles are recognized; everything else is text."""
+"""Parse reStructuredText into headings and blocks. Only section titles and tables are recognized; the rest is text."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from late_interaction.readers.blocks import Block, Heading, Outline, split_paragraphs
+from late_interaction.readers.blocks import Heading, Outline
+from late_interaction.readers.restructuredtables import split_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from late_interaction.readers.blocks import Block
 
 __all__ = ["outline"]
 
 # Two or more of one punctuation character, and nothing else, from the start of the line.
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+\s*")
-_GRID_BORDER = re.compile(r"\s*\+(-+\+)+")
-_GRID_HEADER_END = re.compile(r"\s*\+(=+\+)+")
-_SIMPLE_BORDER = re.compile(r"\s*=+(\s+=+)+")
 
 
 def outline(text: str) -> Outline:
@@ -33,7 +32,7 @@ def _elements(lines: list[str]) -> Iterator[Heading | Block]:
         separate = number == done or not lines[number - 1].strip() or lines[number - 1].startswith("..")
         overlined = _is_overlined(lines, number)
         if separate and (overlined or _is_underlined(lines, number)):
-            yield from _blocks(lines[done:number])
+            yield from split_blocks(lines[done:number])
             title = lines[number + overlined]
             style = lines[number + 1 + overlined][0] * (1 + overlined)
             if style not in styles:
@@ -42,24 +41,7 @@ def _elements(lines: list[str]) -> Iterator[Heading | Block]:
             done = number = number + 2 + overlined
         else:
             number += 1
-    yield from _blocks(lines[done:])
-
-
-def _blocks(lines: list[str]) -> Iterator[Block]:
-    for block in split_paragraphs(lines):
-        yield replace(block, header=_table_header(block.text.split("\n")))
-
-
-def _table_header(lines: list[str]) -> str:
-    """Return the lines of a table up to the end of its header; empty for a table without one, and for other text."""
-    if _GRID_BORDER.fullmatch(lines[0]):
-        end = next((number for number, line in enumerate(lines) if _GRID_HEADER_END.fullmatch(line)), 0)
-    elif _SIMPLE_BORDER.fullmatch(lines[0]):
-        borders = [number for number, line in enumerate(lines) if _SIMPLE_BORDER.fullmatch(line)]
-        end = borders[1] if borders[2:] or lines[borders[-1] + 1 :] else 0
-    else:
-        return ""
-    return "\n".join(lines[: end + 1]) if end else ""
+    yield from split_blocks(lines[done:])
 
 
 def _is_underlined(lines: list[str], number: int) -> bool:

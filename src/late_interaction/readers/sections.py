@@ -68,12 +68,12 @@ def _without_hyphenation(elements: Iterable[Heading | Block], hyphenation: Hyphe
         if isinstance(element, Heading):
             yield replace(element, text=without_soft_hyphens(element.text))
             continue
-        if element.verbatim or element.header:  # the lines of code and tables stay as they are
-            text, header = (part.replace("\u00ad", "") for part in (element.text, element.header))
+        if element.verbatim or element.rows:  # the lines of code and tables stay as they are
+            text, header, *rows = (part.replace("\u00ad", "") for part in (element.text, element.header, *element.rows))
         else:
-            text, header = hyphenation.undone(element.text), ""
+            text, header, rows = hyphenation.undone(element.text), "", []
         if text.strip():
-            yield replace(element, text=text, header=header)
+            yield replace(element, text=text, header=header, rows=tuple(rows))
 
 
 def _sections(elements: Iterable[Heading | Block]) -> list[Section]:

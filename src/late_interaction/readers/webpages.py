@@ -196,9 +196,10 @@ class _Walk:
         spans: dict[int, int] = {}  # by column: the number of rows below that a cell above covers
         lines = [(self._line(row, spans), is_header) for row, is_header in rows]
         header = "\n".join(line for line, is_header in lines if is_header and line)
-        text = "\n".join(line for line, _ in lines if line)
+        body = [line for line, is_header in lines if line and not is_header]
+        text = "\n".join([header, *body] if header else body)
         if text:
-            self._elements.append(Block(text, header=header))
+            self._elements.append(Block(text, header=header, rows=tuple(body)))
 
     def _line(self, row: Tag, spans: dict[int, int]) -> str:
         """Return the cells of a row in a line, apart from each other, so that an empty one does not shift the others.

@@ -18,6 +18,13 @@ def html(rows, head="<thead><tr><th>Name</th><th>Price</th></tr></thead>"):
     return f"<table><caption>Our prices</caption>{head}<tbody>{body}</tbody></table>"
 
 
+def html_lines(rows, cell, end="\n"):
+    head = f"<tr><{cell}>Name</{cell}><{cell}>Price</{cell}></tr>"
+    head = f"<thead>{head}</thead>" if cell == "th" else head
+    body = end.join(f"  <tr><td> {name} </td><td>{price} </td></tr>" for name, price in rows)
+    return f"<table>\n  {head}{end}{body}\n</table>"
+
+
 def grid(rows):
     line = "+--------+---------+"
     return (
@@ -46,6 +53,11 @@ FORMATS = {
     "html": (".html", html, "Name | Price\nitem"),
     "html without thead": (".htm", lambda rows: html(rows, "<tr><th>Name<th>Price</tr>"), "Name | Price\nitem"),
     "html with th": (".htm", lambda rows: html(rows, "<tr><th>Name</th><th>Price</th></tr>"), "Name | Price\nitem"),
+    "html in markdown": (
+        ".md",
+        lambda rows: html_lines(rows, "th"),
+        "<table>\n  <thead><tr><th>Name</th><th>Price</th></tr></thead>\n  <tr><td> item",
+    ),
     "grid": (".rst", grid, "+--------+---------+\n| Name   | Price   |\n+========+=========+\n"),
     "simple": (".rst", simple, "======  =======\nName    Price\n======  =======\nitem"),
     "list": (
@@ -85,6 +97,41 @@ def test_no_row_of_restructuredtext_is_cut(name):
             assert 0 < passage.text.count("item") == passage.text.count("EUR")
             if name == "grid":
                 assert passage.text.endswith("+--------+---------+")
+
+
+@pytest.mark.parametrize(
+    ("table", "header"),
+    [
+        (html_lines(ROWS, "th", "\n\n"), "<th>Price"),
+        (html_lines(ROWS, "th").replace("thead", "tbody"), "<th>Price"),
+        (html_lines(ROWS, "td").replace("Name", "<b>Name</b>").replace("Price", "**Price**"), "**Price**"),
+        (html_lines(ROWS, "td"), None),
+        (html_lines(ROWS, "td").replace("Name", "<b>Name</b>"), None),
+        (html_lines(ROWS, "td").replace("td>", "th>"), None),
+        (html_lines(ROWS, "td").replace("Price", "<table>"), None),
+    ],
+)
+def test_an_html_table_in_markdown(table, header):
+    text = f"Before.\n{table}\n\n# After\n\nIt."
+    passages = split_document(text, source="a", suffix=".md", max_chars=300)
+    assert passages[-1].text == "It."
+    assert "".join(passage.text for passage in passages).count("item") == len(ROWS)
+    inside = [passage.text for passage in passages if "item" in passage.text]
+    assert len(inside) > 3
+    assert all(len(text) <= 300 for text in inside)
+    if header:
+        assert all(header in text for text in inside)
+    if "<table></td>" not in table:
+        assert all(text.count("<tr>") == text.count("</tr>") for text in inside)
+
+
+def test_headings_and_code_are_not_in_a_table_without_an_end():
+    text = "<table>\n<tr><td>a\n\n# b\n\n```\nc\n```\n\n</table>\n\n<table>\n\n<table>\n"
+    documents = split_document(text, source="a", suffix=".md")
+    assert [document.text for document in documents] == [
+        "<table>\n<tr><td>a",
+        "```\nc\n```\n\n</table>\n\n<table>\n\n<table>",
+    ]
 
 
 LINE = "======  ======="

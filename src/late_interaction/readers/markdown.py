@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from markdown_it import MarkdownIt
 
 from late_interaction.readers.blocks import Block, Heading, Outline, split_paragraphs
+from late_interaction.readers.markuptables import TABLE_END, TABLE_START, table_block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from markdown_it.token import Token
 
@@ -48,13 +49,18 @@ def _elements(lines: list[str]) -> Iterator[Heading | Block]:
     for position, token in enumerate(tokens):
         # Headings inside lists and quotes (level > 0) do not apply to the text after these; they are kept as text.
         is_heading = token.type == "heading_open" and token.level == 0
-        if token.map is None or not (is_heading or token.type in ("fence", "code_block", "table_open")):
+        if token.map is None or not (is_heading or token.type in ("fence", "code_block", "table_open", "html_block")):
             continue
         start, end = token.map
+        if start < done or (token.type == "html_block" and not TABLE_START.search(token.content)):
+            continue
         # The text between comes from the source, because the tokens leave out link definitions.
         yield from split_paragraphs(lines[done:start])
         if is_heading:
             yield Heading(int(token.tag[1:]), _plain(tokens[position + 1]))
+        elif token.type == "html_block":
+            end = _table_end(tokens, position) or end
+            yield table_block("\n".join(line.rstrip() for line in lines[start:end]).strip("\n"))
         elif token.type == "table_open":
             table = [line.rstrip() for line in lines[start:end] if line.strip()]
             # The header is the names of the columns, and the line below.
@@ -65,6 +71,21 @@ def _elements(lines: list[str]) -> Iterator[Heading | Block]:
                 yield Block("\n".join(code).strip("\n"), verbatim=True)
         done = end
     yield from split_paragraphs(lines[done:])
+
+
+def _table_end(tokens: Sequence[Token], position: int) -> int | None:
+    """Return the number of the line after an HTML table, of which a token is the first part; None if there is no end.
+
+    Blank lines, at which CommonMark ends a block of HTML, may be in a table. Headings, code and other tables are not.
+    """
+    for number in range(position, len(tokens)):
+        token = tokens[number]
+        is_other = token.type in ("heading_open", "fence", "table_open") or TABLE_START.search(token.content)
+        if number > position and is_other:
+            break
+        if token.map is not None and TABLE_END.search(token.content):
+            return token.map[1]
+    return None
 
 
 def _plain(inline: Token) -> str:

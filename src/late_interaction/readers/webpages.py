@@ -59,6 +59,8 @@ _BLOCKS = frozenset(
         "ul",
     ]
 ).union(_HEADINGS)
+# Blocks that a cell with one value may have.
+_PARAGRAPHS = ("center", "div", "p")
 # Elements inside a block that have lines of their own.
 _LINES = frozenset(("dd", "dt", "li", "optgroup", "option", "tbody", "textarea", "text", "tfoot", "thead", "tr"))
 # Elements inside a line that a reader sees apart from each other.
@@ -250,7 +252,7 @@ class _Walk:
 
 
 def _data_rows(table: Tag) -> list[tuple[Tag, bool]]:
-    """Return the rows of a table and whether each is of its header; empty without a header or with tables inside."""
+    """Return the rows of a table and whether each is of its header; empty for a layout and with tables inside."""
     rows = table.find_all("tr")
     if table.find("table") is not None or any(row.find(("tr", "thead", "tbody")) is not None for row in rows):
         return []
@@ -261,7 +263,23 @@ def _data_rows(table: Tag) -> list[tuple[Tag, bool]]:
             cells = cells[1:]  # above the headers of rows
         is_header = row.find_parent("thead") is not None or bool(cells and all(cell.name == "th" for cell in cells))
         marked.append((row, is_header and all(earlier for _, earlier in marked)))
-    return marked if marked and marked[0][1] and not marked[-1][1] else []
+    if marked and marked[0][1] and not marked[-1][1]:
+        return marked
+    if len(rows) < 2 or not all(map(_is_plain, rows)) or not any(len(row.find_all(("td", "th"))) > 1 for row in rows):
+        return []
+    return [(row, number == 0 and _is_bold(row)) for number, row in enumerate(rows)]
+
+
+def _is_plain(row: Tag) -> bool:
+    """Return whether each cell of a row is at most a paragraph, as in tables of values, unlike in those of a layout."""
+    blocks = row.find_all(list(_BLOCKS))
+    return len(blocks) <= len(row.find_all(("td", "th"))) and all(block.name in _PARAGRAPHS for block in blocks)
+
+
+def _is_bold(row: Tag) -> bool:
+    """Return whether all text of a row is bold, which makes it the header of a table without <th>."""
+    texts = [text for text in row.find_all(string=True) if text.strip() and not isinstance(text, PreformattedString)]
+    return bool(texts) and all(text.find_parent(("b", "strong")) is not None for text in texts)
 
 
 def _cells(row: Tag) -> list[Tag]:

@@ -56,6 +56,17 @@ def test_a_long_row_is_split_between_its_cells():
     ]
 
 
+def test_each_passage_of_a_long_cell_has_its_label():
+    documents = read(f"a,b,c\n1,{'word ' * 20},2\n", max_chars=30)
+    assert [d.text for d in documents] == ["a: 1", *["b: word word word word word"] * 4, "c: 2"]
+
+
+def test_a_label_of_most_of_a_passage_is_not_repeated():
+    documents = read(f"{'a' * 12},b\n{'word ' * 20},2\n", max_chars=20)
+    assert [d.text.count("a") for d in documents] == [12, *[0] * (len(documents) - 1)]
+    assert sum(d.text.count("word") for d in documents) == 20
+
+
 @pytest.mark.parametrize("content", ["", "\n", "a,b\n", "a,b\n\n"])
 def test_without_rows(content):
     assert read(content) == []

@@ -39,7 +39,8 @@ def read_table_file(path: Path, source: str, options: ReadOptions) -> Iterator[D
     """
     title = " ".join(PurePath(source).stem.split())
     number = 0
-    for row, text in _rows(path, options.encoding):
+    for row, cells in _rows(path, options.encoding):
+        text = "\n".join(line for name, value in cells for line in _lines(f"{name}: ", value, options.max_chars))
         for passage in pack_blocks([Block(text, verbatim=True)], options.max_chars):
             metadata: dict[str, str | int] = {"source": source, "passage": number, "row": row}
             if title:
@@ -49,8 +50,8 @@ def read_table_file(path: Path, source: str, options: ReadOptions) -> Iterator[D
             number += 1
 
 
-def _rows(path: Path, chosen: str | None) -> Iterator[tuple[int, str]]:
-    """Yield each row that is not blank, as its number from 1 below the header and its cells, one a line."""
+def _rows(path: Path, chosen: str | None) -> Iterator[tuple[int, list[tuple[str, str]]]]:
+    """Yield each row that is not blank: its number from 1 below the header, and the name and value of its cells."""
     encoding = chosen or UTF_8
     try:
         with path.open("rb") as content:
@@ -63,9 +64,9 @@ def _rows(path: Path, chosen: str | None) -> Iterator[tuple[int, str]]:
             for number, row in enumerate(rows, start=1):
                 if any("\0" in value for value in row):
                     raise nuls(chosen)
-                cells = [_cell(columns, at, value) for at, value in enumerate(row) if value.strip()]
+                cells = [(_name(columns, at), " ".join(value.split())) for at, value in enumerate(row) if value.strip()]
                 if cells:
-                    yield number, "\n".join(cells)
+                    yield number, cells
     except csv.Error as error:
         raise UnreadableFileError(f"it is not a table of values: {error}") from None
     except UnicodeError as error:
@@ -80,6 +81,13 @@ def _delimiter(line: str) -> str:
     return max(_DELIMITERS, key=bare.count)
 
 
-def _cell(columns: list[str], at: int, value: str) -> str:
-    name = columns[at] if at < len(columns) and columns[at] else f"column {at + 1}"
-    return f"{name}: {' '.join(value.split())}"
+def _name(columns: list[str], at: int) -> str:
+    return columns[at] if at < len(columns) and columns[at] else f"column {at + 1}"
+
+
+def _lines(label: str, value: str, max_chars: int) -> Iterator[str]:
+    """Yield a cell in a line; one that is too long in several with the same label, unless it fills half a passage."""
+    room = max_chars - len(label)
+    parts = [value] if len(value) <= room or room < max_chars // 2 else pack_blocks([Block(value)], room)
+    for part in parts:
+        yield f"{label}{part}"

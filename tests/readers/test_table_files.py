@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_without_rows(content):
     [
         (b"a,b\n1,\xff\n", "it is not UTF-8 (invalid start byte"),
         (b"a,b\n1,\0\n", ""),
-        (b"a,b\n" + b"x" * 200_000, "it is not a table of values: field larger than"),
+        (b"a,b\n" + b"x" * ((1 << 24) + 1), "it is not a table of values: field larger than"),
     ],
 )
 def test_what_is_not_a_table_is_skipped(content, reason):
@@ -85,6 +86,25 @@ def test_what_is_not_a_table_is_skipped(content, reason):
     assert read(content, on_skip=lambda _, why: skipped.append(why)) == []
     assert len(skipped) == 1
     assert skipped[0].startswith(reason)
+
+
+def test_a_long_cell_is_read_and_the_limit_of_others_stays():
+    limit = csv.field_size_limit()
+    Path("big.csv").write_text(f"a\n{'word ' * 40_000}\nend\n")
+    limits = {csv.field_size_limit() for document in read_paths(["big.csv"]) for _ in document.text.split()}
+    assert limits == {limit}
+    assert sum(document.text.count("word") for document in read_paths(["big.csv"])) == 40_000
+    assert [document.text for document in read_paths(["big.csv"])][-1] == "a: end"
+
+
+@pytest.mark.parametrize("end", [b"\0", b"\xff", b"x" * ((1 << 24) + 1)])
+def test_what_was_read_of_a_skipped_table_is_said(end):
+    skipped = []
+    rows = b"a\n" + b"1\n" * 50_000
+    documents = read(rows + end, on_skip=lambda _, why: skipped.append(why))
+    (reason,) = skipped
+    assert reason.endswith(f"; it was read up to row {len(documents)}")
+    assert len(documents) > 40_000
 
 
 def test_rows_are_read_one_at_a_time():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ __all__ = ["read_table_file"]
 
 _MAX_HEADER_CHARS = 1 << 16  # in which the delimiter is looked for
 _DELIMITERS = ",;\t|"
+_MAX_CELL_CHARS = 1 << 24  # in memory, if a quote is not closed
+_limit_lock = threading.Lock()
 
 
 def read_table_file(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
@@ -38,16 +41,19 @@ def read_table_file(path: Path, source: str, options: ReadOptions) -> Iterator[D
         UnreadableFileError: The file cannot be opened, is not text in the encoding, or has malformed rows.
     """
     title = " ".join(PurePath(source).stem.split())
-    number = 0
-    for row, cells in _rows(path, options.encoding):
-        text = "\n".join(line for name, value in cells for line in _lines(f"{name}: ", value, options.max_chars))
-        for passage in pack_blocks([Block(text, verbatim=True)], options.max_chars):
-            metadata: dict[str, str | int] = {"source": source, "passage": number, "row": row}
-            if title:
-                metadata["title"] = title
-            encoded_text = f"{title}\n{passage}" if title else None
-            yield Document(passage, id=f"{source}#{number}", metadata=metadata, encoded_text=encoded_text)
-            number += 1
+    number = row = 0
+    try:
+        for row, cells in _rows(path, options.encoding):
+            text = "\n".join(line for name, value in cells for line in _lines(f"{name}: ", value, options.max_chars))
+            for passage in pack_blocks([Block(text, verbatim=True)], options.max_chars):
+                metadata: dict[str, str | int] = {"source": source, "passage": number, "row": row}
+                if title:
+                    metadata["title"] = title
+                encoded_text = f"{title}\n{passage}" if title else None
+                yield Document(passage, id=f"{source}#{number}", metadata=metadata, encoded_text=encoded_text)
+                number += 1
+    except UnreadableFileError as error:
+        raise UnreadableFileError(f"{error}; it was read up to row {row}" if number else str(error)) from None
 
 
 def _rows(path: Path, chosen: str | None) -> Iterator[tuple[int, list[tuple[str, str]]]]:
@@ -59,7 +65,7 @@ def _rows(path: Path, chosen: str | None) -> Iterator[tuple[int, list[tuple[str,
         with path.open(encoding=encoding, newline="") as file:
             delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(file.readline(_MAX_HEADER_CHARS))
             file.seek(0)
-            rows = csv.reader(file, delimiter=delimiter)
+            rows = _with_long_cells(csv.reader(file, delimiter=delimiter))
             columns = [" ".join(name.split()) for name in next(rows, [])]
             for number, row in enumerate(rows, start=1):
                 if any("\0" in value for value in row):
@@ -73,6 +79,20 @@ def _rows(path: Path, chosen: str | None) -> Iterator[tuple[int, list[tuple[str,
         raise undecodable(error, encoding, is_chosen=chosen is not None) from None
     except OSError as error:
         raise UnreadableFileError(describe(error)) from None
+
+
+def _with_long_cells(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Yield the rows of a CSV reader. The limit for cells is one of the process, so it is changed only meanwhile."""
+    while True:
+        with _limit_lock:
+            limit = csv.field_size_limit(_MAX_CELL_CHARS)
+            try:
+                row = next(rows, None)
+            finally:
+                csv.field_size_limit(limit)
+        if row is None:
+            return
+        yield row
 
 
 def _delimiter(line: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from late_interaction.readers import split_document
@@ -107,6 +109,7 @@ def test_no_row_of_html_is_cut():
         ("<tr><td>a<td>b</tr><tr><td><td>d</tr>", "a | b\n| d"),
         ("<tr><th>a<td>b</tr><tr><th>c<td>d</tr>", "a | b\nc | d"),
         ("<tr><th>a<th>b</tr><tr><th>c<th>d</tr>", "a | b\nc | d"),
+        ("<tr><td>a<td>b<td>c</td></td></td><td>d<td>e</tr><tr><td>f</tr>", "a | b | c | d | e\nf"),
         ("<tr><td>a<td>b</tr>", "a b"),  # a layout, as are those below
         ("<tr><td>a</tr><tr><td>b</tr>", "a\nb"),
         ("<tr><td>a<td>b</tr><tr><td><p>c</p><p>d</p></tr>", "a b\n\nc\n\nd"),
@@ -182,7 +185,7 @@ def test_rows_of_several_lines_are_not_cut(name, max_chars):
     assert all(0 < passage.text.count("a1") == passage.text.count("two") for passage in passages)
 
 
-@pytest.mark.parametrize("text", [".. csv-table:: Goods\n   :file: goods.csv", ".. list-table::\n\na"])
+@pytest.mark.parametrize("text", [".. csv-table:: Goods\n   :file: goods.csv", ".. list-table::\n\na", "==  ==\na   b"])
 def test_a_table_without_rows_in_the_file(text):
     assert [passage.text for passage in split_document(text, source="a", suffix=".rst")] == [text]
 
@@ -252,3 +255,11 @@ def test_no_text_of_an_odd_table_is_lost(text):
 def test_cells_stay_in_their_columns(rows, text):
     (document,) = split_document(f"<table>{rows}</table>", source="x", suffix=".html")
     assert document.text == text
+
+
+def test_many_cells_without_end_tags_are_read_in_linear_time():
+    text = f"<table><tr>{'<td>a' * 10_000}</tr><tr><td>b</td></tr></table>"
+    started = time.process_time()
+    passages = split_document(text, source="x", suffix=".html")
+    assert time.process_time() - started < 8
+    assert sum(passage.text.count("a") for passage in passages) == 10_000

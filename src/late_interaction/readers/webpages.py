@@ -285,10 +285,20 @@ def _is_bold(row: Tag) -> bool:
 def _cells(row: Tag) -> list[Tag]:
     """Return the cells of a row. Those inside another one, which lacks its end tag, are moved behind it."""
     cells = row.find_all(("td", "th"))
+    nested: list[tuple[Tag, Tag]] = []  # each with the outermost cell around it
+    outer = None
     for cell in cells:
-        outer = cell.find_parent(("td", "th"))
-        if outer is not None:
-            outer.insert_after(cell.extract())
+        parent = cell.find_parent(("td", "th", "tr"))
+        if outer is None or parent is None or parent.name == "tr":
+            outer = cell
+        else:
+            nested.append((cell, outer))
+    # Innermost first, because bs4 looks through all that is in an element that it moves.
+    nested.reverse()
+    for cell, _ in nested:
+        cell.extract()
+    for cell, outer in nested:
+        outer.insert_after(cell)
     return cells
 
 

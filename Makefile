@@ -19,8 +19,9 @@ demo: .venv/installed  ## index the Python language reference and query it throu
 test: lint types  ## all checks that CI runs
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-test-slow: .venv/developed  ## long tests only
-	$(BIN)/python -m pytest -m slow
+test-slow: .venv/developed  ## long tests, and property tests with random examples
+	$(BIN)/python -m pytest -m slow --hypothesis-profile default
+	$(BIN)/python -m pytest --hypothesis-profile default $(shell grep -lE '@given|RuleBased' tests/*.py tests/*/*.py)
 
 torture: .venv/developed  ## thousands of kills, failing system calls, interrupts, bit flips, forks and renames
 	$(BIN)/python -m tests.torture $(TORTURE)

@@ -8,8 +8,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub, w
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
+from hypothesis import settings
 
 from tests.fakes import ColourEncoder, WordEncoder
+
+# The same examples at every run: a failure is one of the change at hand. `make test-slow` draws others.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 # torch and transformers take seconds to import: only the tests that need a checkpoint pay for them.
 

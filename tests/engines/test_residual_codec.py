@@ -63,7 +63,8 @@ def errors_of(found, vectors, columns, codebook, bits):
     """Distances from the vectors relative to those of the centroids, without what half precision cannot tell from 0."""
     dim = vectors.shape[1]
     apart = np.linalg.norm(vectors - codebook.centroids[columns["codes"]].astype(np.float64), axis=1)
-    subnormal = (32 if bits < 8 else 8) * 2.0**-25 * 2 ** (bits - 1) * np.sqrt(dim)
+    # One step of the scale, in half precision without the bits of the share.
+    subnormal = (32 if bits < 8 else 8) * 2.0**-24 * 2 ** (bits - 1) * np.sqrt(dim)
     rounding = 1e-6 * np.linalg.norm(vectors, axis=1)
     return np.maximum(np.linalg.norm(found - vectors, axis=1) - subnormal - rounding, 0) / np.maximum(apart, 1e-30)
 

@@ -298,8 +298,8 @@ class Index(Collection):
 
         Raises:
             UnknownIdError: The index holds no document of this id.
-            MissingEncoderError: There is no encoder, it cannot say what its vectors stand for (see `SpanEncoder`,
-                `PageEncoder`), or it did not make those of the document.
+            MissingEncoderError: The index has no encoder; or the encoder cannot say what its vectors stand for (see
+                `SpanEncoder`, `PageEncoder`), or did not make those of the document.
             ImageUnavailableError: Vectors are pooled, so a page must be encoded again, and its image is gone.
             UnsupportedError: The engine cannot return stored vectors.
         """

@@ -162,9 +162,9 @@ def test_a_hub_that_does_not_answer(hub, monkeypatch):
 @pytest.mark.parametrize(
     ("status", "headers", "problem"),
     [
-        (401, {}, "has no such model, or does not give it to you without a login"),
-        (404, {"X_Error_Code": "RepoNotFound"}, "has no such model"),
-        (403, {"X_Error_Code": "GatedRepo"}, "without a login"),
+        (401, {}, "does not exist on the Hugging Face hub, or needs a login"),
+        (404, {"X_Error_Code": "RepoNotFound"}, "does not exist on the Hugging Face hub"),
+        (403, {"X_Error_Code": "GatedRepo"}, "needs a login"),
         (503, {}, "answers with HTTP status 503. Try again later."),
     ],
 )

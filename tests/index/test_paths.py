@@ -40,7 +40,9 @@ def test_a_tilde_with_the_name_of_a_user(home, word_encoder):
     user = pwd.getpwuid(os.getuid())
     with pytest.raises(IndexNotFoundError, match="There is no index at"):
         Index.open(f"~{user.pw_name}/no such folder")
-    with pytest.raises(InvalidRequestError, match=r"no such home directory: '~nobody knows/index'.*'\./~nobody"):
+    with pytest.raises(
+        InvalidRequestError, match=r"that home directory does not exist: '~nobody knows/index'.*'\./~nobody"
+    ):
         Index.open("~nobody knows/index", encoder=word_encoder)
     assert list(Path().iterdir()) == []
 

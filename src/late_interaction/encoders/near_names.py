@@ -28,7 +28,7 @@ _MAX_FOLDERS = 1000
 
 
 def near_name(name: str) -> str:
-    """Return a sentence that suggests the nearest recommended name or the nearest folder of a model, or nothing.
+    """Return a sentence that suggests the nearest recommended name or folder of a model; empty if none is near.
 
     Example:
         >>> near_name("lateon"), near_name("mini-lm"), near_name("someone/else")

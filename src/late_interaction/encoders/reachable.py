@@ -93,7 +93,7 @@ def _answer(checkpoint: Checkpoint, seconds: float) -> str | None:
     status: int = response.status_code
     # For a model without this file, or of another revision, the status is 404 too.
     if status in (401, 403) or (status == 404 and response.headers.get("X-Error-Code") == "RepoNotFound"):
-        return "the Hugging Face hub has no such model, or does not give it to you without a login (hf auth login)."
+        return "the model does not exist on the Hugging Face hub, or needs a login (hf auth login)."
     if status >= 500:
         return f"the Hugging Face hub answers with HTTP status {status}. Try again later."
     return None

@@ -68,7 +68,7 @@ def index(
     encoding: Annotated[
         str | None,
         typer.Option(
-            help="Encoding of files of text. [default: that which an HTML page declares, otherwise utf-8]",
+            help="Encoding of files of text. [default: the one an HTML page declares, otherwise utf-8]",
             metavar="NAME",
         ),
     ] = None,

@@ -174,7 +174,7 @@ def resolve_root(path: str | os.PathLike[str]) -> Path:
     expanded = os.path.expanduser(name)  # noqa: PTH111  # `Path` takes "./~" for "~"
     if expanded == name and name.startswith("~"):
         raise InvalidRequestError(
-            f"The path of an index begins with ~, and there is no such home directory: {name!r}. For a directory of "
+            f"The path of an index begins with ~, and that home directory does not exist: {name!r}. For a directory of "
             f"this name: {f'./{name}'!r}."
         )
     return Path(expanded).absolute()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class LateInteractionError(Exception):
     """Base class of all errors of this package."""
@@ -76,6 +81,29 @@ class StorageError(LateInteractionError, OSError):
 
 class IndexReplacedError(StorageError):
     """The directory of the index was moved, replaced or removed after it was opened. Open it again."""
+
+
+class EngineUnavailableError(LateInteractionError, ConnectionError):
+    """The server of an engine cannot be reached, does not answer in time, or is overloaded. Trying again may help."""
+
+
+class EngineRefusedError(LateInteractionError):
+    """The server of an engine refuses a request: a credential, a permission, a limit, or a version that lacks it."""
+
+
+class PartialWriteError(LateInteractionError):
+    """An engine without transactions failed after it had written a part. The same call again completes it.
+
+    Attributes:
+        written: Ids of the documents that are certainly written, in order.
+        not_written: Ids of the documents that are perhaps not written, in order; those of an iterator that were not
+            read yet are not among them.
+    """
+
+    def __init__(self, message: str, *, written: Sequence[str], not_written: Sequence[str]) -> None:
+        super().__init__(message)
+        self.written = tuple(written)
+        self.not_written = tuple(not_written)
 
 
 class TruncationWarning(UserWarning):

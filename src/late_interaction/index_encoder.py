@@ -136,6 +136,7 @@ def _accepted(engine: Engine, encoder: Encoder) -> Encoder:
     Raises:
         IncompatibleEncoderError: The index was built with another encoder.
     """
+    engine.prepare(encoder.dim)
     record = read_record(engine)
     if record is not None and record.reduction and not isinstance(encoder, ReducedEncoder):
         encoder = _reduced_again(engine, record.reduction, encoder)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from late_interaction.documents import Document, DocumentFields
-from late_interaction.engines.base import Capabilities, Engine, unsupported
+from late_interaction.engines.base import Capabilities, Engine
+from late_interaction.engines.capabilities import unsupported
 from late_interaction.engines.records import Match, Record
 from late_interaction.errors import (
     DuplicateIdError,

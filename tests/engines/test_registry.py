@@ -24,7 +24,7 @@ from tests.fakes import WordEncoder
         "HTTP://host",
         "http:/host",
         "https:",
-        "qdrant:folder",
+        "weaviate:folder",
         "file:///tmp/index",
         Path("http://host/index"),
         Path("https://"),

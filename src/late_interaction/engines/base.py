@@ -7,19 +7,19 @@ capabilities, or call and get an `UnsupportedError`; they never test for a class
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, overload
 
 from late_interaction.engines.background import null_score_without_vectors, read_background
-from late_interaction.engines.capabilities import Capabilities, Capability, require, unsupported
+from late_interaction.engines.capabilities import Capabilities, Capability, require
 from late_interaction.engines.metadata import with_metadata
+from late_interaction.engines.optional_methods import OptionalMethods
 from late_interaction.errors import InvalidFilterError, UnsupportedError
 from late_interaction.filters import operators_of, parse
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document, DocumentFields, FieldName
     from late_interaction.engines.background import Background
-    from late_interaction.engines.records import Ids, Match, Record, Verification
+    from late_interaction.engines.records import Ids, Match, Record
     from late_interaction.filters import Where
 
 __all__ = ["Capabilities", "Capability", "Engine", "require"]
 
 
-class Engine(ABC):
+class Engine(OptionalMethods):
     """Where an index keeps its documents. Subclass it to write one.
 
     **Required** are the abstract methods. The others belong to a capability: declare it and override them, or leave
@@ -168,6 +168,13 @@ class Engine(ABC):
 
     # Defaults that an engine overrides where it knows better.
 
+    def prepare(self, dim: int) -> None:
+        """Create what documents are stored in, for vectors of this dimension, unless it exists.
+
+        `Index` calls it with the dimension of its encoder before anything else. This default does nothing: it is for
+        engines that exist as soon as they are open.
+        """
+
     def update_metadata(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
         """Set these keys in the metadata of documents, keep their other keys, and return the number of documents.
 
@@ -239,36 +246,8 @@ class Engine(ABC):
             return self.background().null_score(query_vectors)
         return null_score_without_vectors(self, query_vectors)
 
-    # Capability "lexical".
-
-    def search_lexical(
-        self, query: str, k: int = 10, *, where: Where | None = None, candidates: Ids | None = None
-    ) -> list[Match]:
-        """Return the k best documents by BM25 over the words of the query, best first. See `search`."""
-        raise unsupported(self, "lexical")
-
-    def highest_lexical_score(self, query: str) -> float | None:
-        """Return what the score of `search_lexical` approaches in a document with every word of a query many times.
-
-        It turns scores into relevance. None if the engine does not know; then relevance is ``score / (1 + score)``.
-        """
-        return None
-
-    # Capability "vectors".
-
-    def records(self, ids: Sequence[str]) -> dict[str, Record]:
-        """Return documents together with their token vectors, by id; unknown ids are left out.
-
-        Document and vectors of one record belong together, also while others write.
-        """
-        raise unsupported(self, "vectors")
-
-    def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """Return the stored token vectors by id, each (tokens, dim); unknown ids are left out."""
-        raise unsupported(self, "vectors")
-
     def background(self) -> Background:
-        """Return the token vectors of a sample of the documents: what is usual in the index.
+        """Return the token vectors of a sample of the documents: what is usual in the index (capability ``vectors``).
 
         This default reads the first 32 documents, with one `scan` and one call of `vectors`. It keeps them for a
         minute; fewer documents it reads anew. Override it to sample all documents, or to keep the sample otherwise.
@@ -278,72 +257,18 @@ class Engine(ABC):
             self._background = read_background(self)
         return self._background[0]
 
-    # Capabilities "verify", "compact" and "copy".
+    def centroids(self) -> NDArray[np.float32] | None:
+        """Return the centroids of the token vectors, (centroids, dim), which another engine may `adopt_centroids`.
 
-    def verify(self) -> Verification:
-        """Check everything stored against its checksums."""
-        raise unsupported(self, "verify")
+        None if the engine has none.
+        """
+        return None
 
-    def compact(self) -> None:
-        """Reclaim the space of deleted documents and merge what was added in small pieces."""
-        raise unsupported(self, "compact")
+    def adopt_centroids(self, centroids: NDArray[np.float32]) -> None:
+        """Use these centroids for candidate generation, instead of training some; no-op if the engine has its own.
 
-    def copy(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
-        """Write a copy into another directory; with ``replace``, in the place of an earlier copy."""
-        raise unsupported(self, "copy")
-
-    # Capability "sources".
-
-    @property
-    def roots(self) -> dict[str, Any]:
-        """What `record_roots` wrote, or an empty dict."""
-        raise unsupported(self, "sources")
-
-    def record_roots(self, roots: Mapping[str, Any]) -> None:
-        """Store, as JSON, the roots that documents are read from, by number (see `Record`)."""
-        raise unsupported(self, "sources")
-
-    def roots_of(self, ids: Sequence[str]) -> dict[str, int | None]:
-        """Return the root of each of these documents, or None; unknown ids are left out."""
-        raise unsupported(self, "sources")
-
-    def set_root(self, ids: Sequence[str], root: int | None) -> None:
-        """Note that stored documents were read from this root."""
-        raise unsupported(self, "sources")
-
-    def update_documents(
-        self, documents: Iterable[Document], root: int | None, *, stored_ids: Mapping[str, str] | None = None
-    ) -> int:
-        """Replace text, metadata and page image of stored documents, keep their vectors, and return their number.
-
-        For documents of which nothing that is encoded has changed. They are noted as read from this root.
+        This default does nothing: it is for engines that generate candidates in another way.
 
         Args:
-            documents: The documents, each id once.
-            root: The root.
-            stored_ids: The stored ids of documents that get another one, by the new id. Each stored id occurs once. A
-                stored document with a new id is deleted, unless it gets another id itself.
-
-        Raises:
-            UnknownIdError: The engine holds no document of an id. Nothing is changed.
+            centroids: (centroids, dim).
         """
-        raise unsupported(self, "sources")
-
-    # Capability "keeps_vectors".
-
-    def upsert_keeping(
-        self,
-        records: Iterable[Record | Document],
-        encode: Callable[[list[Document]], Iterable[Record]],
-        *,
-        replacing: Where | None = None,
-    ) -> list[str]:
-        """Upsert, where a document without vectors keeps those that are stored under its id. See `upsert`.
-
-        Args:
-            records: Records, and documents whose `Document.encoded_content` is that of the stored document.
-            encode: Called at the end with those of them for which that is no longer true, because others have deleted
-                or replaced the stored document meanwhile; returns their records, in order.
-            replacing: As in `upsert`. What it deletes keeps its vectors where ``records`` has the document.
-        """
-        raise unsupported(self, "keeps_vectors")

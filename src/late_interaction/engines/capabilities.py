@@ -9,7 +9,7 @@ from late_interaction.errors import UnsupportedError
 from late_interaction.filters import OPERATORS
 
 if TYPE_CHECKING:
-    from late_interaction.engines.base import Engine
+    from late_interaction.engines.optional_methods import OptionalMethods
 
 __all__ = ["Capabilities", "Capability", "require", "unsupported"]
 
@@ -65,12 +65,12 @@ _NAMES: dict[Capability, str] = {
 }
 
 
-def unsupported(engine: Engine, capability: Capability) -> UnsupportedError:
+def unsupported(engine: OptionalMethods, capability: Capability) -> UnsupportedError:
     """Return the error for a capability that an engine does not have."""
     return UnsupportedError(f"{type(engine).__name__} cannot {_NAMES[capability]}.")
 
 
-def require(engine: Engine, capability: Capability) -> None:
+def require(engine: OptionalMethods, capability: Capability) -> None:
     """Raise unless the engine has the capability, before anything is encoded or read.
 
     Raises:

@@ -31,6 +31,10 @@ class EngineEntry(NamedTuple):
 
 ENGINES: dict[str, EngineEntry] = {
     "LocalEngine": EngineEntry("late_interaction.engines.local", None, "open_shared"),
+    "QdrantEngine": EngineEntry("late_interaction.engines.qdrant", ("qdrant", "qdrant+http", "qdrant+https")),
+    "LanceDBEngine": EngineEntry(
+        "late_interaction.engines.lancedb", ("lancedb", "lancedb+s3", "lancedb+gs", "lancedb+az")
+    ),
 }
 """By the name of the class."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from late_interaction.engines import LocalEngine
+from late_interaction.engines import LanceDBEngine, LocalEngine
 from tests.conformance.weak_engines import ServerEngine, WeakEngine
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class EngineCase(NamedTuple):
 ENGINES = [
     EngineCase("local", lambda folder, dim: LocalEngine.open(folder, dim=dim, bits=None), LocalEngine.open),
     EngineCase("local-4-bits", lambda folder, dim: LocalEngine.open(folder, dim=dim, bits=4), LocalEngine.open),
+    EngineCase("lancedb", lambda folder, dim: LanceDBEngine(folder, dim=dim), LanceDBEngine.open),
     EngineCase("weak", lambda folder, dim: WeakEngine.open(folder, dim=dim), WeakEngine.open),
     EngineCase("server", lambda folder, dim: ServerEngine.open(folder, dim=dim), ServerEngine.open),
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pydantic
 import qdrant_edge as edge
 from qdrant_client.http import models
 
@@ -21,6 +22,9 @@ from .vectors import (
     edge_vectors,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _CONFIG_FILE = "collection.json"
 _SHARD = "shard"
 _MIN_POINTS_TO_OPTIMIZE = 20_000
@@ -31,7 +35,7 @@ class Saved(models.CreateCollection):
     """What is kept of a collection beside its shard: how it was created and changed, and its payload indexes."""
 
     has_wal: bool = True
-    indexes: dict[str, models.PayloadFieldSchema] = {}
+    indexes: dict[str, models.PayloadFieldSchema] = pydantic.Field(default_factory=dict)
 
 
 class Collection:

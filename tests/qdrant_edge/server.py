@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from qdrant_client.http import models
 
 from .collection import Collection
 from .errors import ServerError, invalid, not_found, wrong_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VERSION = "1.20.0"
 _MAX_NAME_LENGTH = 255

@@ -49,9 +49,11 @@ def test_a_reopened_folder_has_its_collections(edge_folder):
     before = client.get_collection("docs")
     client.close()
     client = EdgeClient(edge_folder)
-    assert client.collection_exists("docs") and not client.collection_exists("others")
+    assert client.collection_exists("docs")
+    assert not client.collection_exists("others")
     assert client.get_collection("docs").model_dump() == before.model_dump()
-    assert before.config.metadata == {"a": 1, "b": 3, "c": 4} and before.points_count == 40
+    assert before.config.metadata == {"a": 1, "b": 3, "c": 4}
+    assert before.points_count == 40
     assert client.retrieve("docs", [7])[0].payload == {"n": 7}
     client.close()
 

@@ -38,15 +38,14 @@ def edge_points(operation) -> list[edge.Point]:
         return [edge.Point(point_id(each.id), edge_vectors(each.vector), each.payload) for each in operation.points]
     batch = operation.batch
     payloads = batch.payloads or [None] * len(batch.ids)
-    if isinstance(batch.vectors, dict):
-        lengths = {len(column) for column in batch.vectors.values()}
-        rows = [dict(zip(batch.vectors, row)) for row in zip(*batch.vectors.values())]
-    else:
-        lengths, rows = {len(batch.vectors)}, batch.vectors
-    if lengths != {len(batch.ids)} or len(payloads) != len(batch.ids):
+    columns = batch.vectors if isinstance(batch.vectors, dict) else {None: batch.vectors}
+    if {len(batch.ids)} != {len(each) for each in [payloads, *columns.values()]}:
         raise invalid("batch: number of ids, vectors and payloads must be the same")
-    columns = zip(batch.ids, rows, payloads)
-    return [edge.Point(point_id(id_), edge_vectors(row), payload) for id_, row, payload in columns]
+    points = []
+    for number, (id_, payload) in enumerate(zip(batch.ids, payloads, strict=True)):
+        vectors = {name: column[number] for name, column in columns.items()}
+        points.append(edge.Point(point_id(id_), edge_vectors(vectors.get(None, vectors)), payload))
+    return points
 
 
 def edge_payload_selector(selector, default):

@@ -54,10 +54,14 @@ class Address:
             return f"qdrant+{self.url}/{quote(self.collection, safe='')}"
         return None if self.path is None or self.collection != DEFAULT_COLLECTION else f"qdrant:{self.path}"
 
+    @property
+    def place(self) -> str:
+        """The URL of the server, or the directory; ``:memory:`` for a collection in memory or of a caller's client."""
+        return self.url if self.url is not None else MEMORY if self.path is None else str(self.path)
+
     def __str__(self) -> str:
         """Return it for messages."""
-        place = self.url if self.url is not None else str(self.path) if self.path is not None else "memory"
-        return f"{self.collection!r} in {place}"
+        return f"{self.collection!r} in {self.place}"
 
 
 def address_of(

@@ -30,7 +30,7 @@ from late_interaction.engines.remote.payload import (
 from late_interaction.validation import check_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from late_interaction.engines.records import Match
     from late_interaction.filters import Where
 
-__all__ = ["Reading"]
+__all__ = ["FIELDS_READ_TOGETHER", "READ_TOGETHER", "VECTORS_READ_TOGETHER", "Reading", "order_of"]
 
 READ_TOGETHER = 128  # documents; with a thumbnail, one may take 200 kB
 FIELDS_READ_TOGETHER = 1000  # documents of which only some fields are read, without thumbnails
@@ -156,18 +156,18 @@ class Reading(State):
         if len(page) < together:
             return
         (last,) = self._page(documents(), [], 1, None, models.Direction.DESC) or page[-1:]
-        end = models.FieldCondition(key=ORDER, range=models.Range(lte=_order_of(last)))
+        end = models.FieldCondition(key=ORDER, range=models.Range(lte=order_of(last.payload)))
         bounded = models.Filter(must=[condition, end])
         seen = {point.id for point in page}
-        start, limit = _order_of(page[-1]), together
-        border = {point.id for point in page if _order_of(point) == start}  # they come again
+        start, limit = order_of(page[-1].payload), together
+        border = {point.id for point in page if order_of(point.payload) == start}  # they come again
         while len(page) >= limit:
             limit = together + len(border)
             page = self._page(bounded, keys, limit, start)
             yield from (point for point in page if point.id not in border and point.id not in seen)
             if page:
-                before, start = start, _order_of(page[-1])
-                border = {point.id for point in page if _order_of(point) == start} | (border if start == before else set())
+                before, start = start, order_of(page[-1].payload)
+                border = {point.id for point in page if order_of(point.payload) == start} | (border if start == before else set())
 
     def _page(
         self,
@@ -190,6 +190,7 @@ class Reading(State):
         return points
 
 
-def _order_of(point: models.Record) -> int:
-    order = (point.payload or {}).get(ORDER)
+def order_of(payload: Mapping[str, Any] | None) -> int:
+    """Return the place of a document in the order of addition."""
+    order = (payload or {}).get(ORDER)
     return order if type(order) is int else 0

@@ -19,7 +19,7 @@ from late_interaction.engines.qdrant.points import (
     size_of,
     words_of,
 )
-from late_interaction.engines.qdrant.reading import READ_TOGETHER
+from late_interaction.engines.qdrant.reading import READ_TOGETHER, order_of
 from late_interaction.engines.qdrant.schema import CODEBOOK, TOKEN_COUNT, WORDS, documents
 from late_interaction.engines.qdrant.writing import Write, Writing, next_order
 from late_interaction.engines.records import Record
@@ -185,10 +185,7 @@ class Rewriting(Writing):
 
     def _with_metadata(self, stored: Mapping[str, Any], metadata: Mapping[str, Any], write: Write) -> Change:
         document = document_of(stored).with_metadata(metadata)
-        order = stored.get(ORDER)
-        return self.changed(
-            document, stored, write, order=order if type(order) is int else next_order(), root=root_of(stored)
-        )
+        return self.changed(document, stored, write, order=order_of(stored), root=root_of(stored))
 
     def _stored(self, ids: Sequence[str], keys: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield what is stored of documents: these keys and `_STORED_KEYS`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from late_interaction.engines.qdrant.filters import PAYLOAD_INDEXES
-from late_interaction.engines.remote.payload import ORDER
+from late_interaction.engines.remote.payload import ORDER, TRUNCATED
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("CENTROIDS", "CODEBOOK", "CODEBOOK_PART", "DOCUMENT", "FORMAT_VERSION", "IS_DOCUMENT", "KIND", "MEAN", "SETTING", "TOKENS", "TOKEN_COUNT"),
+    "TRUNCATED_DOCUMENTS",
     *("WORDS", "check_dim", "check_layout", "documents", "foreign", "is_quantized", "layout", "payload_indexes", "point_id"),
 ]
 
@@ -39,6 +40,7 @@ _NAMESPACE = uuid.UUID("5a0c6a3e-3f0b-5c55-9d0e-6b7d2f1f8c21")
 """Of the ids of points. They are made from the ids of documents, because Qdrant takes nothing but UUIDs and integers."""
 
 IS_DOCUMENT = models.FieldCondition(key=KIND, match=models.MatchValue(value=DOCUMENT))
+TRUNCATED_DOCUMENTS = models.FieldCondition(key=TRUNCATED, match=models.MatchValue(value=True))
 
 
 def point_id(kind: str, name: str) -> str:

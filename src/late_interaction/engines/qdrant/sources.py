@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from late_interaction.engines.qdrant.points import Prepared, document_point_id
-from late_interaction.engines.qdrant.reading import READ_TOGETHER, VECTORS_READ_TOGETHER
+from late_interaction.engines.qdrant.points import Prepared, document_point_id, vectors_of
+from late_interaction.engines.qdrant.reading import READ_TOGETHER, VECTORS_READ_TOGETHER, order_of
 from late_interaction.engines.qdrant.rewriting import Rewriting
 from late_interaction.engines.qdrant.schema import documents
 from late_interaction.engines.qdrant.settings import ROOTS
-from late_interaction.engines.qdrant.writing import Write, next_order
+from late_interaction.engines.qdrant.writing import Write
+from late_interaction.engines.records import Record
 from late_interaction.engines.remote.batches import chunks_of
-from late_interaction.engines.remote.payload import ROOT, VERSION, id_of
+from late_interaction.engines.remote.payload import ID, ORDER, ROOT, TRUNCATED, id_of, truncated_of
 from late_interaction.errors import InvalidRequestError, UnknownIdError
 from late_interaction.validation import check_ids
 
@@ -82,7 +82,7 @@ class Sources(Rewriting):
         while pending:  # again for those that others have replaced meanwhile; the last one wins
             stored = list(self._stored(list(pending), []))
             changes = [
-                self.changed(pending[id_of(one)], one, write, order=next_order(), root=root) for one in stored
+                self.changed(pending[id_of(one)], one, write, order=order_of(one), root=root) for one in stored
             ]
             applied = self._overwrite(changes, write)
             self._write_words([pending[one] for one in applied], write)
@@ -91,12 +91,14 @@ class Sources(Rewriting):
 
     def _rename(self, renamed: Mapping[str, str], given: Mapping[str, Document], root: int | None, write: Write) -> None:
         """Write stored vectors under new ids, then delete the old ones that are not new ids too."""
-        records = self.records(list(renamed.values()))
-        batch = [
-            Prepared(replace(records[old], document=given[new], root=root), records[old].vectors, next_order())
-            for new, old in renamed.items()
-            if old in records
-        ]
+        keys = [ID, ORDER, TRUNCATED]
+        stored = {id_of(point.payload): point for point in self._with_vectors(renamed.values(), keys)}
+        batch = []
+        for new, old in renamed.items():
+            if old in stored:  # unless others have deleted it meanwhile
+                vectors, payload = vectors_of(stored[old], self.dim), stored[old].payload or {}
+                record = Record(given[new], vectors, root, truncated=truncated_of(payload))
+                batch.append(Prepared(record, vectors, order_of(payload)))
         if batch:
             self._write(batch, write)
         self.delete(ids=[old for old in renamed.values() if old not in renamed])

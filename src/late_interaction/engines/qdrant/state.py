@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from late_interaction.engines.base import Capabilities, Engine
@@ -30,7 +30,7 @@ from late_interaction.errors import (
     ReadOnlyIndexError,
 )
 from late_interaction.forking import renew_in_child
-from late_interaction.words import DEFAULT_LANGUAGE, check_language
+from late_interaction.words import DEFAULT_LANGUAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +156,7 @@ class State(Engine):
             InvalidRequestError: It has another language, or is not one of this package.
         """
         known = self._load()
-        if known is None and dim is not None:
+        if known is None and dim is not None and not self._options.read_only:
             self._create(dim)
         elif known is not None and dim not in (None, known.dim):
             raise InvalidVectorsError(
@@ -247,9 +247,3 @@ class State(Engine):
         if needs_collection:
             self._collection  # noqa: B018  # raises if there is none
 
-
-def checked_options(options: Options) -> Options:
-    """Return the options, checked."""
-    if options.language != "default":
-        options = replace(options, language=check_language(options.language))
-    return options

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from qdrant_client import QdrantClient
 
+from .grpc_server import RunningGrpcServer
 from .http_server import RunningHttpServer
 from .server import EdgeServer
 
@@ -17,6 +18,7 @@ class Served(NamedTuple):
 
     server: EdgeServer
     http_port: int
+    grpc_port: int
 
     @property
     def url(self) -> str:
@@ -27,7 +29,7 @@ class Served(NamedTuple):
         """Return a real client of this server."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
-            return QdrantClient(url=self.url, **settings)
+            return QdrantClient(url=self.url, grpc_port=self.grpc_port, **settings)
 
 
 @contextmanager
@@ -35,8 +37,10 @@ def serve(folder, *, api_key: str | None = None):
     """Serve the collections in a folder until the block ends; yields a `Served`."""
     server = EdgeServer(folder)
     http = RunningHttpServer(server, api_key=api_key)
+    grpc = RunningGrpcServer(server, api_key=api_key)
     try:
-        yield Served(server, http.port)
+        yield Served(server, http.port, grpc.port)
     finally:
         http.close()
+        grpc.close()
         server.close()

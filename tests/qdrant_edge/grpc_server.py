@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 from qdrant_client import grpc as messages
@@ -14,6 +13,9 @@ from qdrant_client.http import models
 
 from .errors import ServerError
 from .server import EdgeServer, version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,

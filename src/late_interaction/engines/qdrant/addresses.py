@@ -150,7 +150,12 @@ def _joined(parts: SplitResult) -> str:
 
 
 def _check_collection(name: object) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= 255 or name in (".", "..") or set(name) & set(_REFUSED_IN_NAMES):
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) <= 255
+        or name in (".", "..")
+        or set(name) & set(_REFUSED_IN_NAMES)
+    ):
         raise InvalidRequestError(
             f"The name of a Qdrant collection must be a string of 1 to 255 characters other than "
             f"{' '.join(_REFUSED_IN_NAMES[:-2])}, got {name!r}."

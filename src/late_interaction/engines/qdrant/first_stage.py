@@ -169,7 +169,10 @@ class FirstStage:
         those = models.Filter(must=[models.HasIdCondition(has_id=[point.id for point in page]), same])
         update = models.UpdateVectors(points=points, update_filter=models.Filter(must=[same]))
         note = models.SetPayload(payload={CODEBOOK: centroids.name}, filter=those)
-        operations = [models.UpdateVectorsOperation(update_vectors=update), models.SetPayloadOperation(set_payload=note)]
+        operations = [
+            models.UpdateVectorsOperation(update_vectors=update),
+            models.SetPayloadOperation(set_payload=note),
+        ]
         self._connection.call("batch_update_points", update_operations=operations, wait=True)
 
     def _install_first(self, centroids: Centroids) -> StageState:

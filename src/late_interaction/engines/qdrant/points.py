@@ -91,9 +91,7 @@ def size_of(prepared: Prepared) -> int:
     return prepared.vectors.size * _VALUE_BYTES + 4 * text + thumbnail + 6 * metadata + 1024
 
 
-def payload_for(
-    record: Record, *, order: int, version: str, tokens: int, codebook: str | None
-) -> dict[str, Any]:
+def payload_for(record: Record, *, order: int, version: str, tokens: int, codebook: str | None) -> dict[str, Any]:
     """Return the payload of the point of a document.
 
     Args:

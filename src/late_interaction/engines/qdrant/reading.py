@@ -167,7 +167,9 @@ class Reading(State):
             yield from (point for point in page if point.id not in border and point.id not in seen)
             if page:
                 before, start = start, order_of(page[-1].payload)
-                border = {point.id for point in page if order_of(point.payload) == start} | (border if start == before else set())
+                border = {point.id for point in page if order_of(point.payload) == start} | (
+                    border if start == before else set()
+                )
 
     def _page(
         self,

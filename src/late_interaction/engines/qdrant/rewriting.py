@@ -163,9 +163,7 @@ class Rewriting(Writing):
             for one in kept
             if one.document.id in stored and stored[one.document.id].get(CONTENT) == content_digest(one.document)
         ]
-        changes = [
-            self.changed(one, stored[one.id], write, order=orders[one.id], root=None) for one in same
-        ]
+        changes = [self.changed(one, stored[one.id], write, order=orders[one.id], root=None) for one in same]
         applied = self._overwrite(changes, write)
         self._write_words([one for one in same if one.id in applied], write)
         return [one.document for one in kept if one.document.id not in applied]
@@ -214,7 +212,9 @@ class Rewriting(Writing):
     def _write_words(self, kept: Sequence[Document], write: Write) -> None:
         """Write the words of pages, whose text may have changed while the page is the same."""
         pages = [document for document in kept if document.image is not None]
-        unchanged = models.Filter(must=[models.FieldCondition(key=VERSION, match=models.MatchValue(value=write.version))])
+        unchanged = models.Filter(
+            must=[models.FieldCondition(key=VERSION, match=models.MatchValue(value=write.version))]
+        )
         for chunk in chunks_of(pages, _BATCH_DOCUMENTS):
             words = {document.id: words_of(document.text_to_encode, self.language) for document in chunk}
             points = [
@@ -240,7 +240,9 @@ def _conditional(change: Change) -> models.SetPayload:
 def _size_of_item(item: Prepared | _Kept) -> int:
     if isinstance(item, Prepared):
         return size_of(item)
-    return size_of(Prepared(Record(item.document, np.empty((0, 1), np.float32)), np.empty((0, 1), np.float32), item.order))
+    return size_of(
+        Prepared(Record(item.document, np.empty((0, 1), np.float32)), np.empty((0, 1), np.float32), item.order)
+    )
 
 
 def _size_of_change(change: Change) -> int:

@@ -17,9 +17,31 @@ if TYPE_CHECKING:
     from late_interaction.engines.qdrant.addresses import Address
 
 __all__ = [
-    *("CENTROIDS", "CODEBOOK", "CODEBOOK_PART", "DOCUMENT", "FORMAT_VERSION", "IS_DOCUMENT", "KIND", "MEAN", "SETTING", "TOKENS", "TOKEN_COUNT"),
+    *(
+        "CENTROIDS",
+        "CODEBOOK",
+        "CODEBOOK_PART",
+        "DOCUMENT",
+        "FORMAT_VERSION",
+        "IS_DOCUMENT",
+        "KIND",
+        "MEAN",
+        "SETTING",
+        "TOKENS",
+        "TOKEN_COUNT",
+    ),
     "TRUNCATED_DOCUMENTS",
-    *("WORDS", "check_dim", "check_layout", "documents", "foreign", "is_quantized", "layout", "payload_indexes", "point_id"),
+    *(
+        "WORDS",
+        "check_dim",
+        "check_layout",
+        "documents",
+        "foreign",
+        "is_quantized",
+        "layout",
+        "payload_indexes",
+        "point_id",
+    ),
 ]
 
 FORMAT_VERSION = 1

@@ -35,9 +35,7 @@ _COUNTED_K = 10_000  # a greater k is compared with the number of documents, sin
 _OVERSAMPLING = 4.0  # of quantized candidates, which are then scored exactly
 
 _EXACT = models.SearchParams(exact=True, quantization=models.QuantizationSearchParams(ignore=True))
-_RESCORED = models.SearchParams(
-    quantization=models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
-)
+_RESCORED = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING))
 
 
 class Searching(Reading):
@@ -119,9 +117,7 @@ class Searching(Reading):
             models.Prefetch(query=sparse_vector(sparse), using=CENTROIDS, filter=those, limit=half),
         ]
 
-    def _scored(
-        self, query: NDArray[np.float32], ids: Sequence[str], condition: models.Filter | None
-    ) -> list[Match]:
+    def _scored(self, query: NDArray[np.float32], ids: Sequence[str], condition: models.Filter | None) -> list[Match]:
         """Return the exact score of every document of these ids that passes."""
         found: list[Match] = []
         for chunk in chunks_of(dict.fromkeys(ids), _IDS_TOGETHER):

@@ -81,15 +81,15 @@ class Sources(Rewriting):
         pending = {document.id: document for document in given}
         while pending:  # again for those that others have replaced meanwhile; the last one wins
             stored = list(self._stored(list(pending), []))
-            changes = [
-                self.changed(pending[id_of(one)], one, write, order=order_of(one), root=root) for one in stored
-            ]
+            changes = [self.changed(pending[id_of(one)], one, write, order=order_of(one), root=root) for one in stored]
             applied = self._overwrite(changes, write)
             self._write_words([pending[one] for one in applied], write)
             gone = pending.keys() - {id_of(one) for one in stored}
             pending = {name: one for name, one in pending.items() if name not in applied and name not in gone}
 
-    def _rename(self, renamed: Mapping[str, str], given: Mapping[str, Document], root: int | None, write: Write) -> None:
+    def _rename(
+        self, renamed: Mapping[str, str], given: Mapping[str, Document], root: int | None, write: Write
+    ) -> None:
         """Write stored vectors under new ids, then delete the old ones that are not new ids too."""
         keys = [ID, ORDER, TRUNCATED]
         stored = {id_of(point.payload): point for point in self._with_vectors(renamed.values(), keys)}

@@ -246,4 +246,3 @@ class State(Engine):
             raise ReadOnlyIndexError(f"The collection {self._connection.address} is open with read_only=True.")
         if needs_collection:
             self._collection  # noqa: B018  # raises if there is none
-

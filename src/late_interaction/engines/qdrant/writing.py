@@ -125,7 +125,9 @@ class Writing(Searching):
 
     def _checked_vectors(self, record: Record) -> NDArray[np.float32]:
         if not hasattr(record, "vectors"):
-            raise InvalidVectorsError(f"{getattr(record, 'id', record)!r} has no vectors: pass Record(document, vectors).")
+            raise InvalidVectorsError(
+                f"{getattr(record, 'id', record)!r} has no vectors: pass Record(document, vectors)."
+            )
         return check_vectors(record.vectors, self.dim, f"Vectors of {record.document.id!r}")
 
     def _note(self, document_id: str, seen: set[str], ids: list[str]) -> None:

@@ -46,7 +46,7 @@ class _HttpServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, format, *arguments):
+    def log_message(self, *arguments):
         """Print nothing."""
 
     def _answer_request(self) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import contextmanager
-from typing import NamedTuple
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from qdrant_client import QdrantClient
 
+from .fault_interceptor import FaultInterceptor
+from .fault_proxy import RunningProxy
+from .grpc_server import RunningGrpcServer
 from .http_server import RunningHttpServer
 from .server import EdgeServer
+
+if TYPE_CHECKING:
+    from .faults import Faults
 
 
 class Served(NamedTuple):
@@ -17,6 +23,7 @@ class Served(NamedTuple):
 
     server: EdgeServer
     http_port: int
+    grpc_port: int
 
     @property
     def url(self) -> str:
@@ -27,16 +34,25 @@ class Served(NamedTuple):
         """Return a real client of this server."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
-            return QdrantClient(url=self.url, **settings)
+            return QdrantClient(url=self.url, grpc_port=self.grpc_port, **settings)
 
 
 @contextmanager
-def serve(folder, *, api_key: str | None = None):
-    """Serve the collections in a folder until the block ends; yields a `Served`."""
-    server = EdgeServer(folder)
-    http = RunningHttpServer(server, api_key=api_key)
-    try:
-        yield Served(server, http.port)
-    finally:
-        http.close()
-        server.close()
+def serve(folder, *, api_key: str | None = None, faults: Faults | None = None):
+    """Serve the collections in a folder until the block ends; yields a `Served`.
+
+    With `faults`, every request is recorded, and those that its script names fail.
+    """
+    with ExitStack() as stack:
+        server = EdgeServer(folder)
+        stack.callback(server.close)
+        interceptors = [] if faults is None else [FaultInterceptor(faults)]
+        grpc = RunningGrpcServer(server, api_key=api_key, interceptors=interceptors)
+        stack.callback(grpc.close)
+        http = RunningHttpServer(server, api_key=api_key)
+        stack.callback(http.close)
+        proxy = http
+        if faults is not None:
+            proxy = RunningProxy(http.port, faults)
+            stack.callback(proxy.close)
+        yield Served(server, proxy.port, grpc.port)

@@ -8,8 +8,9 @@ from late_interaction.engines.registry import ENGINES, engine_class
 
 if TYPE_CHECKING:
     from late_interaction.engines.local import LocalEngine
+    from late_interaction.engines.qdrant import QdrantEngine
 
-__all__ = ["Capabilities", "Engine", "LocalEngine", "Match", "Record", "Verification"]
+__all__ = ["Capabilities", "Engine", "LocalEngine", "Match", "QdrantEngine", "Record", "Verification"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,10 +7,20 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from late_interaction.engines import LocalEngine
 from tests.conformance.helpers import DIM, collection
 from tests.engines.helpers import FAST_DIRECTORY
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread():
+    """Many small steps on few cores are slow when several threads wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

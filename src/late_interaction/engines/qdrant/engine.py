@@ -204,7 +204,7 @@ class QdrantEngine(Sources):
 
     @property
     def reopening(self) -> tuple[str, dict[str, Any]] | None:
-        """Location and settings without credentials; None for a client of the caller, and for a collection in memory."""
+        """Location and settings, without credentials; None for a caller's client and for a collection in memory."""
         location = self._connection.address.location
         return None if self._has_client or location is None else (location, dict(self._again))
 
@@ -271,4 +271,4 @@ class QdrantEngine(Sources):
         self.close()
 
     def __repr__(self) -> str:
-        return f"QdrantEngine({self._connection.address}, read_only={self.read_only})"
+        return f"{type(self).__name__}({self._connection.address}, read_only={self.read_only})"

@@ -9,6 +9,7 @@ from late_interaction.engines.registry import ENGINES, engine_class
 
 if TYPE_CHECKING:
     from late_interaction.engines.local import LocalEngine
+    from late_interaction.engines.qdrant import QdrantEngine
     from late_interaction.transferring import TransferReport, transfer
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Engine",
     "LocalEngine",
     "Match",
+    "QdrantEngine",
     "Record",
     "TransferReport",
     "Verification",

@@ -135,10 +135,8 @@ def matches_at(snapshot: Snapshot, positions: NDArray[np.int64], scores: NDArray
 
 def _without_tokens(snapshot: Snapshot, positions: NDArray[np.int64] | None, k: int) -> NDArray[np.int64]:
     """Return the first k documents without tokens."""
-    tokens = snapshot.rows.tokens
-    if positions is None:
-        return np.flatnonzero(tokens == 0)[:k]
-    return positions[tokens[positions] == 0][:k]
+    chosen = np.arange(len(snapshot.rows)) if positions is None else positions
+    return chosen[np.flatnonzero(snapshot.rows.tokens[chosen] == 0)[:k]]
 
 
 def _candidates(

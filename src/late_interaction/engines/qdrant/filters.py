@@ -123,11 +123,11 @@ def _conditions(clause: Filter) -> list[Condition]:
             return found
         case Contains(field, operand, elements, ignore_case):
             found = [_has_key(keys_of(field, operand)[-1])] if elements else []
-            if operand.kind == "string":
+            substring = str(operand.value)
+            if operand.kind == "string" and not (ignore_case and substring != substring.lower()):
                 texts = f"{FILTER}.{VALUES}.{field_name(field)}.strings[]"
-                found.append(_has_substring(f"{texts}.text", str(operand.value)))
-                if ignore_case:
-                    found.append(_has_substring(f"{texts}.lowered", str(operand.value)))
+                names = ("text", "lowered") if ignore_case else ("text",)  # lowered is stored where it differs
+                found += [_has_substring(f"{texts}.{name}", substring) for name in names]
             return found
         case Compare(field, operator, _, elements):
             places = (VALUES, ELEMENTS) if elements else (VALUES,)

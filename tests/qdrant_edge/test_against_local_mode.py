@@ -18,7 +18,7 @@ def client(request, edge_folder):
         client.close()
         return
     with serve(edge_folder) as served:
-        client = served.client(prefer_grpc=request.param == "grpc", check_compatibility=False)
+        client = served.client(prefer_grpc=request.param == "grpc")
         yield client
         client.close()
 

@@ -31,10 +31,10 @@ class Served(NamedTuple):
         return f"http://127.0.0.1:{self.http_port}"
 
     def client(self, **settings) -> QdrantClient:
-        """Return a real client of this server."""
+        """Return a real client of this server; its check of versions, which runs in a thread, is off unless wanted."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
-            return QdrantClient(url=self.url, grpc_port=self.grpc_port, **settings)
+            return QdrantClient(url=self.url, grpc_port=self.grpc_port, **{"check_compatibility": False, **settings})
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -56,7 +56,7 @@ def _opener(place):
     def opened(location, **settings):
         if isinstance(location, str) and ":" in location:
             return open_engine(location, **settings)
-        address, added = place(os.path.abspath(location))
+        address, added = place(str(Path(location).absolute()))
         return open_engine(address, **settings, **added)
 
     return opened

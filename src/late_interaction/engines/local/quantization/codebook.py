@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.kernels.libraries import faiss_module
+from late_interaction.engines.clustering import NearestCentroids
 from late_interaction.engines.local.quantization.residual.grid import Grid
 from late_interaction.engines.local.storage.columns import ColumnFile, ColumnFolder, ColumnWriter
 from late_interaction.engines.local.storage.files import CODEBOOKS, disk_errors, is_name, make_directories
@@ -43,11 +43,6 @@ _FILES = ["along.npy", "centroids.npy", "direction.npy", "scales.npy"]
 _FILES_BEFORE_5 = ["centroids.npy", "scales.npy"]
 _MIN_DIRECTED_DIM = 16
 """With fewer dimensions there is no common direction: without it too little would be left of a vector."""
-
-_ITERATIONS = 6
-_PROBED_CELLS = 6
-_MAX_FLAT_CENTROIDS = _PROBED_CELLS**3  # up to this many, all centroids are compared
-_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -166,41 +161,18 @@ class Codebook:
     def assign(self, vectors: NDArray[np.float32]) -> NDArray[np.uint16]:
         """Return the number of the nearest centroid of each vector, (n,), or of one that is nearly as close.
 
-        Distances are those of `stretched` vectors. Centroids are grouped into cells, about √centroids of them, and only
-        the nearest cells of a vector are searched.
+        Distances are those of `stretched` vectors.
         """
-        vectors = stretched(vectors, self.direction, self.stretch)
-        _, codes = self._cells.search(vectors, 1)
-        if len(missing := np.flatnonzero(codes[:, 0] < 0)):  # the cells searched are empty
-            codes[missing] = self._all_centroids.search(vectors[missing], 1)[1]
-        return np.asarray(codes[:, 0], np.uint16)
+        return np.asarray(self._nearest.search(stretched(vectors, self.direction, self.stretch)), np.uint16)
 
     @cached_property
-    def _cells(self) -> Any:
-        if len(self) <= _MAX_FLAT_CENTROIDS:
-            return self._all_centroids
-        faiss = faiss_module()
-        index = faiss.IndexIVFFlat(faiss.IndexFlatL2(self.dim), self.dim, round(math.sqrt(len(self))))
-        index.cp.seed, index.cp.niter, index.cp.min_points_per_centroid = _SEED, _ITERATIONS, 1
-        index.nprobe = _PROBED_CELLS
-        index.train(self._stretched_centroids)
-        index.add(self._stretched_centroids)
-        return index
-
-    @cached_property
-    def _all_centroids(self) -> Any:
-        index = faiss_module().IndexFlatL2(self.dim)
-        index.add(self._stretched_centroids)
-        return index
+    def _nearest(self) -> NearestCentroids:
+        return NearestCentroids(stretched(self.centroids, self.direction, self.stretch))
 
     @cached_property
     def stretch(self) -> float:
         """How much more a difference along the common direction counts than another. See `stretch_of`."""
         return stretch_of(self.centroids, self.direction)
-
-    @cached_property
-    def _stretched_centroids(self) -> NDArray[np.float32]:
-        return stretched(self.centroids, self.direction, self.stretch)
 
 
 def direction_of(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from late_interaction.engines.libraries import torch_module
 from late_interaction.engines.local.kernels import compiled
-from late_interaction.engines.local.kernels.libraries import torch_module
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search import threads
 from late_interaction.engines.local.storage.segment import in_blocks

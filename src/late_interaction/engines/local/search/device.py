@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from late_interaction.engines.local.kernels.libraries import torch_module
+from late_interaction.engines.libraries import torch_module
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.storage.segment import tokens_of
 from late_interaction.errors import InvalidRequestError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.engines.local.kernels.libraries import torch_module
+from late_interaction.engines.libraries import torch_module
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

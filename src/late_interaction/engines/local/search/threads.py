@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.engines.local.kernels.libraries import torch_module
+from late_interaction.engines.libraries import torch_module
 from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.kernels.libraries import torch_module
+from late_interaction.engines.libraries import torch_module
 from late_interaction.engines.local.quantization.residual.factors import Packing, packing
 from late_interaction.engines.local.quantization.residual.grid import BITS, Grid, compiled_kernels, scan_kernels
 from late_interaction.engines.local.storage.segment import tokens_of

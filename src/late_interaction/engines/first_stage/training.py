@@ -1,0 +1,43 @@
+"""Train centroids: how many, from how many token vectors, and when there are too few of them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from late_interaction.engines.clustering import cluster
+from late_interaction.engines.first_stage.centroids import Centroids
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["MIN_TRAINING_TOKENS", "needs_extension", "size_for", "train"]
+
+MIN_TRAINING_TOKENS = 65_536
+"""Train the first centroids at this many token vectors. Of fewer documents the mean finds enough candidates alone."""
+
+_MAX_CENTROIDS = 2**16
+_CENTROIDS_PER_ROOT_TOKEN = 10  # times √tokens
+_MIN_GROWTH_FACTOR = 2
+
+
+def size_for(tokens: int) -> int:
+    """Return the target number of centroids for an index of this many token vectors; at least 1."""
+    return max(1, min(int(_CENTROIDS_PER_ROOT_TOKEN * math.sqrt(tokens)), _MAX_CENTROIDS))
+
+
+def needs_extension(centroids: Centroids, tokens: int) -> bool:
+    """Return whether an index of this many token vectors has outgrown its centroids: `Centroids.extended` then."""
+    return size_for(tokens) >= _MIN_GROWTH_FACTOR * len(centroids)
+
+
+def train(sample: NDArray[np.float32], size: int) -> Centroids:
+    """Return centroids of a sample of token vectors.
+
+    Args:
+        sample: (tokens, dim), at least one.
+        size: The number of centroids, at most that of the tokens; otherwise one for each token.
+    """
+    return Centroids(cluster(np.ascontiguousarray(sample, np.float32), size))

@@ -18,6 +18,7 @@ from .fault_interceptor import FaultInterceptor
 from .fault_proxy import RunningProxy
 from .grpc_server import RunningGrpcServer
 from .http_server import RunningHttpServer
+from .keys import Keys
 from .server import EdgeServer
 
 if TYPE_CHECKING:
@@ -44,18 +45,18 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def serve(folder, *, api_key: str | None = None, faults: Faults | None = None):
+def serve(folder, *, api_key: str | None = None, read_only_api_key: str | None = None, faults: Faults | None = None):
     """Serve the collections in a folder until the block ends; yields a `Served`.
 
     With `faults`, every request is recorded, and those that its script names fail.
     """
     with ExitStack() as stack:
-        server = EdgeServer(folder)
+        server, keys = EdgeServer(folder), Keys(api_key, read_only_api_key)
         stack.callback(server.close)
         interceptors = [] if faults is None else [FaultInterceptor(faults)]
-        grpc = RunningGrpcServer(server, api_key=api_key, interceptors=interceptors)
+        grpc = RunningGrpcServer(server, keys, interceptors)
         stack.callback(grpc.close)
-        http = RunningHttpServer(server, api_key=api_key)
+        http = RunningHttpServer(server, keys)
         stack.callback(http.close)
         proxy = http
         if faults is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +16,12 @@ from .server import EdgeServer, version
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .keys import Keys
+
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     409: grpc.StatusCode.ALREADY_EXISTS,
     422: grpc.StatusCode.INVALID_ARGUMENT,
@@ -273,33 +276,32 @@ def _servicer(base: type, server: EdgeServer, answers: dict[str, Callable[[EdgeS
     return type(base.__name__, (base,), {name: method(answer) for name, answer in answers.items()})()
 
 
+_READS = {"Get", "List", "CollectionExists", "Scroll", "Count", "Facet", "Query", "QueryBatch"}
+
+
 class _KeyCheck(grpc.ServerInterceptor):
-    def __init__(self, api_key: str):
-        self._api_key = api_key
+    def __init__(self, keys: Keys):
+        self._keys = keys
 
     def intercept_service(self, continuation, details):
-        """Refuse requests without the key; health checks need none."""
-        given = dict(details.invocation_metadata).get("api-key")
-        if details.method.endswith("/HealthCheck"):
+        """Refuse requests without a key that allows them; health checks need none."""
+        method = details.method.rpartition("/")[2]
+        if method == "HealthCheck":
             return continuation(details)
-        if given is None:
-            return _refusal("Must provide an API key or an Authorization bearer token")
-        if not hmac.compare_digest(given.encode(), self._api_key.encode()):
-            return _refusal("Invalid API key or JWT")
+        given = dict(details.invocation_metadata).get("api-key")
+        try:
+            self._keys.check(given, writes=method not in _READS)
+        except ServerError as error:
+            code, message = CODES[error.status], error.message
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: context.abort(code, message))
         return continuation(details)
-
-
-def _refusal(message: str):
-    return grpc.unary_unary_rpc_method_handler(
-        lambda request, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, message)
-    )
 
 
 class RunningGrpcServer:
     """A gRPC server in threads, on a free port of this machine."""
 
-    def __init__(self, server: EdgeServer, *, api_key: str | None = None, interceptors=()):
-        interceptors = [*interceptors, *([] if api_key is None else [_KeyCheck(api_key)])]
+    def __init__(self, server: EdgeServer, keys: Keys, interceptors=()):
+        interceptors = [*interceptors, _KeyCheck(keys)]
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._server = grpc.server(ThreadPoolExecutor(_THREADS), interceptors=interceptors, options=unlimited)
         points = {name: _on_points(call) for name, call in _POINTS.items()}

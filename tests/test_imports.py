@@ -39,7 +39,13 @@ LLAMA_INDEX = ("llama_index", "llama-index")
                 *("reads_images", "reads_text"),
             ],
         ),
-        (late_interaction.engines, ["Capabilities", "Engine", "LocalEngine", "Match", "Record", "Verification"]),
+        (
+            late_interaction.engines,
+            [
+                *("Capabilities", "Engine", "LocalEngine", "Match", "QdrantEngine", "Record", "TransferReport"),
+                *("Verification", "transfer"),
+            ],
+        ),
         (
             late_interaction.langchain,
             [

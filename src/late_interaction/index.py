@@ -88,7 +88,7 @@ class Index(Collection):
         device: str | None = None,
         read_only: bool = False,
     ) -> Index:
-        """Open the index in a directory; with an encoder, or with ``dim``, create it if there is none.
+        """Open the index in a directory or at an address; with an encoder or ``dim``, create it if there is none.
 
         ``bits``, ``pooling``, ``dim`` and ``language`` are chosen when an index is created and cannot be changed:
         leave them out next time.
@@ -98,8 +98,9 @@ class Index(Collection):
         refers to counts as closed.
 
         Args:
-            path: The directory. ``~`` and ``~user`` are home directories. A name that begins as an address, such as
-                ``http:``, is refused: for a directory of this name, write ``./http:``.
+            path: The directory, ``~`` and ``~user`` being home directories; or the address of an index in a database,
+                such as ``qdrant:DIR``, ``qdrant+http://host:6333/collection`` or ``lancedb:DIR``. For a directory
+                whose name begins as an address, write ``./qdrant:``.
             encoder: An `Encoder`, a `sentence_transformers.MultiVectorEncoder`, or what `load_encoder` takes. The index
                 remembers it: leave it out next time, unless it is an object of your own.
             bits: 1, 2, 4 (the default) or 8 for each dimension of a stored vector, or None to keep float16.

@@ -76,6 +76,7 @@ def index_html(title: str, info: Mapping[str, Any]) -> str:
     sizes = [info[name] for name in ("vector_bytes", "catalog_bytes") if name in info]
     shown = {
         "path": info.get("path"),
+        "engine": None if "path" in info else info.get("engine"),
         "documents": f"{info['documents']:,}",
         "token vectors": f"{info['tokens']:,}" if "tokens" in info else None,
         "encoder": "none" if encoder is None else encoder.get("source") or "custom",

@@ -1,8 +1,11 @@
-"""Words of messages that depend on a number."""
+"""Words of messages: numbers with their nouns, and addresses without credentials."""
 
 from __future__ import annotations
 
-__all__ = ["counted"]
+import os
+import re
+
+__all__ = ["counted", "shown_location"]
 
 
 def counted(number: int, noun: str) -> str:
@@ -13,3 +16,16 @@ def counted(number: int, noun: str) -> str:
         ('1 passage', '0 files', '1,204 pages')
     """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+_CREDENTIALS = re.compile(r"(?<=//)\S*@")
+
+
+def shown_location(location: str | os.PathLike[str]) -> str:
+    """Return a path, or an address without the user and the password in it, for messages.
+
+    Example:
+        >>> shown_location("qdrant+http://me:secret@host:6333/docs")
+        'qdrant+http://…@host:6333/docs'
+    """
+    return _CREDENTIALS.sub("…@", os.fspath(location))

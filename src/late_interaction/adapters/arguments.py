@@ -1,4 +1,4 @@
-"""What users give to the classes of every framework: an index or its path, an encoder or its name."""
+"""What users give to the classes of every framework: an index, its path or address; an encoder or its name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     IndexOrPath: TypeAlias = Index | str | os.PathLike[str]
     EncoderOrName: TypeAlias = Encoder | str | os.PathLike[str]
 
-__all__ = ["as_index", "as_store", "check_known", "encoder_name", "engine_name", "source_of", "takes_images"]
+__all__ = [
+    "as_index",
+    "as_store",
+    "check_known",
+    "encoder_name",
+    "engine_name",
+    "location_of",
+    "persist",
+    "source_of",
+    "takes_images",
+]
 
 
 def check_known(given: Iterable[str], known: Iterable[str], method: str) -> None:
@@ -42,10 +52,10 @@ def check_known(given: Iterable[str], known: Iterable[str], method: str) -> None
 
 
 def as_index(index: object, *, read_only: bool = False, encoder: object = None) -> Index:
-    """Return the index, opened if it is given by its path.
+    """Return the index, opened if it is given by its path or address.
 
     Args:
-        index: An `Index`, or the path of one.
+        index: An `Index`, or the path or address of one.
         read_only: Open a path for reading; else for writing.
         encoder: For a path: the encoder of a new index.
 
@@ -55,7 +65,7 @@ def as_index(index: object, *, read_only: bool = False, encoder: object = None) 
     if isinstance(index, (str, os.PathLike)):
         return Index.open(index, read_only=read_only, encoder=None if encoder is None else as_encoder(encoder))
     if not isinstance(index, Index):
-        raise InvalidRequestError(f"index= takes an Index or the path of one, not {type(index).__name__}.")
+        raise InvalidRequestError(f"index= takes an Index, or the path or address of one, not {type(index).__name__}.")
     if encoder is not None:
         raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
     return index
@@ -73,6 +83,21 @@ def as_store(index: object, *, read_only: bool, encoder: object = None) -> Index
             "Index.open(path, read_only=True)."
         )
     return as_index(index, read_only=read_only, encoder=encoder)
+
+
+def location_of(index: Index | None) -> str | None:
+    """Return the path or address from which the index can be opened again; None if there is none."""
+    reopening = None if index is None else index.engine.reopening
+    return None if reopening is None else reopening[0]
+
+
+def persist(index: Index, path: str | os.PathLike[str]) -> None:
+    """Write a copy of the index into a directory, or over an earlier copy there; see `Index.copy`.
+
+    An index of a server or database is not copied: it keeps everything itself, and a storage context its address.
+    """
+    if index.engine.capabilities.copy:
+        index.copy(path, replace=True)
 
 
 def takes_images(index: Index | None, encoder: Encoder | None = None) -> bool:

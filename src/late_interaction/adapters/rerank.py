@@ -23,7 +23,7 @@ def opened(*, index: object, encoder: object, store: bool) -> dict[str, Any]:
     """Return the index and the encoder that a reranker is given, opened or loaded; one of them is None.
 
     Args:
-        index: An `Index`, or the path of one, which is opened for reading; with ``store`` for writing.
+        index: An `Index`, or the path or address of one, which is opened for reading; with ``store`` for writing.
         encoder: An `Encoder`, or what `load_encoder` takes; instead of an index.
         store: Whether documents that the index does not hold will be added to it.
 

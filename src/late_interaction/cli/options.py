@@ -11,9 +11,20 @@ from late_interaction.errors import InvalidFilterError
 from late_interaction.index import Mode
 from late_interaction.validation import did_you_mean
 
-__all__ = ["AsJson", "IndexDirectory", "ModeName", "Password", "Quiet", "Where", "checked_mode", "parsed_where"]
+__all__ = [
+    "INDEX_HELP",
+    "AsJson",
+    "IndexDirectory",
+    "ModeName",
+    "Password",
+    "Quiet",
+    "Where",
+    "checked_mode",
+    "parsed_where",
+]
 
-IndexDirectory = Annotated[str, typer.Argument(help="Directory of the index.", metavar="DIR")]
+INDEX_HELP = "Directory of the index, or its address, such as qdrant+http://localhost:6333/my-docs or lancedb:FOLDER."
+IndexDirectory = Annotated[str, typer.Argument(help=INDEX_HELP, metavar="INDEX")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[
     str | None,

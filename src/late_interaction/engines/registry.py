@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from late_interaction.errors import InvalidRequestError
+from late_interaction.wording import shown_location
 
 if TYPE_CHECKING:
     from late_interaction.engines.base import Engine
@@ -64,7 +65,7 @@ def open_engine(location: str | os.PathLike[str], **settings: Any) -> Engine:
             engine: Engine = getattr(engine_class(name), entry.method)(location, **settings)
             return engine
     known = sorted(f"{one}:" for entry in ENGINES.values() for one in entry.schemes or ())
-    name = os.fspath(location)
+    name = shown_location(location)
     raise InvalidRequestError(
         f"No engine opens {name!r}: it begins with {f'{scheme}:'!r}, as an address. Give the path of a directory"
         f"{''.join(f', or an address with {one}' for one in known)}. For a directory of this name: {f'./{name}'!r}."

@@ -111,6 +111,22 @@ class Roots:
         if self._has_new and not self._dry_run:
             self._write()
 
+    def take(self, others: Roots) -> None:
+        """Take over the roots of another index, with their numbers, to hold its documents. `record` stores them.
+
+        Raises:
+            InvalidRequestError: This index has another root of the same number.
+        """
+        for root in others:
+            own = self._roots.setdefault(root.number, root)
+            if own != root:
+                raise InvalidRequestError(
+                    f"The source has files of {root.path} where the target has files of {own.path}, so they cannot "
+                    "become one index. Transfer into a new index; or if this folder has moved, pass its location to "
+                    "the target: late-interaction index … --root."
+                )
+            self._has_new = self._has_new or own is root
+
     def move(self, where: str) -> None:
         """Record the new location of a root: ``DIR``, or ``LABEL=DIR`` for the root with this label.
 

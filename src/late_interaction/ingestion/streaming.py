@@ -67,7 +67,9 @@ def add_stream(
                 elif document != stored:
                     updates.append(document)
             bar.done(len(batch) - len(changed))
-            if updates and not dry_run:
+            if updates and not dry_run and not index.engine.capabilities.sources:
+                index.add(updates)  # with the stored vectors, if the engine returns them
+            elif updates and not dry_run:
                 for root in {roots.get(document.id) for document in updates}:
                     of_root = [document for document in updates if roots.get(document.id) == root]
                     index.engine.update_documents(of_root, root)
@@ -86,7 +88,7 @@ def _held(index: Index, batch: list[Document]) -> tuple[dict[str, Document], dic
     ids = [document.id for document in batch]
     with index.engine.one_state():
         held = {document.id: document for document in index.get(ids)}
-        owners = index.engine.roots_of(ids)
+        owners = index.engine.roots_of(ids) if index.engine.capabilities.sources else {}
     roots = {
         document.id: root
         for document in batch

@@ -33,7 +33,7 @@ class LateInteractionReranker(BaseDocumentCompressor):
     **Limits.** Documents that the index does not hold are encoded again at every call, unless ``store`` is set.
 
     Attributes:
-        index: An `Index`, or the path of one, which is opened for reading; with ``store`` for writing.
+        index: An `Index`, or the path or address of one, which is opened for reading; with ``store`` for writing.
         encoder: An `Encoder`, or what `load_encoder` takes; instead of an index.
         top_n: How many documents to keep.
         store: Add documents that the index does not hold to it, so that they are encoded once. One with a known id

@@ -32,7 +32,7 @@ class LateInteractionRetriever(BaseRetriever):
     **Limits.** ``explain``, ``lexical`` and ``hybrid`` need an engine with these capabilities; the local one has them.
 
     Attributes:
-        index: The index, or the path of one, which is opened for reading.
+        index: The index, or the path or address of one, which is opened for reading.
         k: How many documents.
         filter: Only documents that pass: a ``where`` dict, or a function of a document, which is asked about every
             document of the index. ``where`` is another name of it.

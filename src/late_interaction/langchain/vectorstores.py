@@ -39,7 +39,7 @@ class LateInteractionVectorStore(StoreSearch):
     **Limits.** There is no search by one vector: a query has one vector for each token.
 
     Args:
-        index: The index, or the path of one, which is opened for writing.
+        index: The index, or the path or address of one, which is opened for writing.
         encoder: For a path: the encoder of a new index.
         read_only: For a path: open it for reading. Any number of readers may share an index with the one writer.
 
@@ -73,9 +73,9 @@ class LateInteractionVectorStore(StoreSearch):
     ) -> LateInteractionVectorStore:
         """Return a store with these texts, added by `add_texts`.
 
-        ``index`` is an index, or the path of one, and ``encoder`` the encoder of a new one: an `Encoder`, or what
-        `load_encoder` takes. ``embedding`` is another name of ``encoder``, where LangChain's callers expect it; its
-        single-vector embeddings cannot be used.
+        ``index`` is an index, or the path or address of one, and ``encoder`` the encoder of a new one: an `Encoder`, or
+        what `load_encoder` takes. ``embedding`` is another name of ``encoder``, where LangChain's callers expect it;
+        its single-vector embeddings cannot be used.
         """
         check_known(kwargs, (*_NEEDLESS, "ids", "index", "encoder", "embedding", "metadatas"), "from_texts")
         store = cls(index=index, encoder=_one_encoder(embedding, encoder))

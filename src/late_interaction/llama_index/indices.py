@@ -9,7 +9,7 @@ from llama_index.core.ingestion import run_transformations
 from llama_index.core.schema import BaseNode, IndexNode
 from llama_index.core.storage.docstore.types import RefDocInfo
 
-from late_interaction.adapters.arguments import as_store, check_known
+from late_interaction.adapters.arguments import as_store, check_known, location_of, persist
 from late_interaction.adapters.event_loop import async_write
 from late_interaction.adapters.sources import delete_source, replace_sources
 from late_interaction.errors import InvalidRequestError
@@ -46,15 +46,15 @@ class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
 
     **Thread safety.** Any thread may call. Async writes run in asyncio's own threads.
 
-    A storage context keeps the path of the index, from which LlamaIndex's ``load_index_from_storage`` opens it, once
-    this module is imported; it passes ``index=`` and ``encoder=`` on.
+    A storage context keeps the path or address of the index, from which LlamaIndex's ``load_index_from_storage`` opens
+    it, once this module is imported; it passes ``index=`` and ``encoder=`` on.
 
     **Limits.** Objects inside nodes that are not nodes, such as query engines, are kept in memory and not stored.
 
     Args:
         nodes: Nodes to add.
-        index: The index, or the path of one, which is opened for writing. Only with an ``index_struct`` of LlamaIndex,
-            which has the path, may it be left out.
+        index: The index, or the path or address of one, which is opened for writing. Only with an ``index_struct`` of
+            LlamaIndex, which has the path or address, may it be left out.
         encoder: For a path: the encoder of a new index.
         read_only: For a path: open it for reading. Any number of processes may read beside the one that writes.
         **kwargs: Passed to LlamaIndex's `BaseIndex`.
@@ -112,7 +112,7 @@ class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
     def load(
         cls, persist_dir: str | os.PathLike[str], *, encoder: EncoderOrName | None = None, **kwargs: Any
     ) -> LateInteractionIndex:
-        """Open the index that is in a directory, by `persist` or because it was created there.
+        """Open the index that is in a directory or at an address, by `persist` or because it was created there.
 
         It needs ``encoder`` only where the index does not remember its own.
 
@@ -124,13 +124,13 @@ class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
     def persist(self, persist_dir: str | os.PathLike[str]) -> None:
         """Write a copy of the index into another directory, or over an earlier copy there; see `Index.copy`.
 
-        Its own directory is always up to date: `insert` is durable.
+        Its own directory is always up to date: `insert` is durable. An index of a server or database, such as
+        ``qdrant:DIR``, keeps everything itself: nothing is done.
 
         Raises:
             InvalidRequestError: The directory has something else in it.
-            UnsupportedError: The index is not in a directory.
         """
-        self.index.copy(persist_dir, replace=True)
+        persist(self.index, persist_dir)
 
     def as_retriever(self, **kwargs: Any) -> LateInteractionRetriever:
         """Return a retriever over this index, with the arguments of `LateInteractionRetriever`."""
@@ -180,7 +180,7 @@ class LateInteractionIndex(BaseIndex[LateInteractionStruct]):
             replaced_sources = {*replaced_sources, *_sources_of(nodes)}
         if nodes or replaced_sources:
             self._insert(nodes, replaced_sources=replaced_sources)
-        return LateInteractionStruct(path=None if self.index.path is None else str(self.index.path))
+        return LateInteractionStruct(path=location_of(self.index))
 
     _build_index_from_nodes = build_index_from_nodes
 

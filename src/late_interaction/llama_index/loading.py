@@ -11,6 +11,7 @@ from llama_index.core.indices.registry import INDEX_STRUCT_TYPE_TO_INDEX_CLASS
 
 from late_interaction.errors import IndexNotFoundError, InvalidRequestError
 from late_interaction.index import Index
+from late_interaction.wording import shown_location
 
 if TYPE_CHECKING:
     import os
@@ -24,10 +25,10 @@ __all__ = ["LateInteractionStruct", "open_existing", "open_named", "register"]
 
 @dataclass
 class LateInteractionStruct(IndexStruct):
-    """The path of an index, in LlamaIndex's index store.
+    """The path or address of an index, in LlamaIndex's index store.
 
     Attributes:
-        path: The directory; None for an index that is not in one.
+        path: The directory or address; None for an index that cannot be opened again.
     """
 
     path: str | None = None
@@ -39,13 +40,15 @@ class LateInteractionStruct(IndexStruct):
 
     @property
     def location(self) -> str:
-        """The path.
+        """The path or address.
 
         Raises:
-            InvalidRequestError: The index was not in a directory.
+            InvalidRequestError: The index had neither.
         """
         if self.path is None:
-            raise InvalidRequestError("The index was not in a directory, so it must be given: index=.")
+            raise InvalidRequestError(
+                "The index was neither in a directory nor at an address, so it must be given: index=."
+            )
         return self.path
 
 
@@ -57,10 +60,10 @@ def register(index_class: type[BaseIndex[Any]]) -> None:
 
 
 def open_named(struct: LateInteractionStruct, encoder: EncoderOrName | None, *, read_only: bool = False) -> Index:
-    """Open the index whose path a storage context keeps. See `open_existing`.
+    """Open the index whose path or address a storage context keeps. See `open_existing`.
 
     Raises:
-        InvalidRequestError: The index was not in a directory.
+        InvalidRequestError: The index had neither.
         IndexNotFoundError: It is not there any more.
     """
     path = struct.location
@@ -68,13 +71,13 @@ def open_named(struct: LateInteractionStruct, encoder: EncoderOrName | None, *, 
         return open_existing(path, encoder, read_only=read_only)
     except IndexNotFoundError:
         raise IndexNotFoundError(
-            f"There is no index at {path}, the path that the storage context names. If it has moved, "
+            f"There is no index at {shown_location(path)}, the path that the storage context names. If it has moved, "
             "load_index_from_storage(…, index=PATH) opens it at its new place."
         ) from None
 
 
 def open_existing(path: str | os.PathLike[str], encoder: EncoderOrName | None, *, read_only: bool = False) -> Index:
-    """Open the index in a directory, for writing unless ``read_only``.
+    """Open the index in a directory or at an address, for writing unless ``read_only``.
 
     Raises:
         IndexNotFoundError: The directory has no index: none is created, also with an encoder.

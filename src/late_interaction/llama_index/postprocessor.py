@@ -11,7 +11,7 @@ from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRan
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from late_interaction.adapters.arguments import check_known, encoder_name, source_of
+from late_interaction.adapters.arguments import check_known, encoder_name, location_of, source_of
 from late_interaction.adapters.rerank import opened, ranked, sharing_encoder
 from late_interaction.adapters.results import RETRIEVAL_SCORE
 from late_interaction.errors import InvalidRequestError
@@ -35,17 +35,17 @@ class LateInteractionRerank(PickledWhole, BaseNodePostprocessor):
     With an encoder alone, all are encoded. The nodes given are never changed; scores are relevances in [0, 1]: 0 is
     what the median node of the index gets; with an encoder alone, the median of the nodes given.
 
-    ``to_dict`` writes the index as its path and the encoder as its name, from which ``from_dict`` opens them again. A
-    custom encoder has none: ``from_dict(data, encoder=…)``. A pickled reranker is the path of its index, opened for
-    reading where it arrives, or its encoder: the name of one that was loaded by name; one of your own must pickle
-    itself.
+    ``to_dict`` writes the index as its path or address and the encoder as its name, from which ``from_dict`` opens them
+    again. A custom encoder has none: ``from_dict(data, encoder=…)``. A pickled reranker is the path of its index,
+    opened for reading where it arrives, or its encoder: the name of one that was loaded by name; one of your own must
+    pickle itself.
 
     **Thread safety.** Any thread may call.
 
     **Limits.** Nodes that the index does not hold are encoded again at every call, unless ``store`` is set.
 
     Args:
-        index: An `Index`, or the path of one, which is opened for reading; with ``store`` for writing.
+        index: An `Index`, or the path or address of one, which is opened for reading; with ``store`` for writing.
         encoder: An `Encoder`, or what `load_encoder` takes; instead of an index.
         top_n: How many nodes to keep.
         keep_retrieval_score: Keep the score a node came with in its metadata, under ``retrieval_score``.
@@ -54,7 +54,7 @@ class LateInteractionRerank(PickledWhole, BaseNodePostprocessor):
         **kwargs: Passed to LlamaIndex's `BaseNodePostprocessor`.
     """
 
-    index: Any = Field(default=None, description="An index, or the path of one.")
+    index: Any = Field(default=None, description="An index, or the path or address of one.")
     encoder: Any = Field(default=None, description="An encoder, or the name of one; instead of an index.")
     top_n: int = Field(default=3, gt=0, description="How many nodes to keep.")
     keep_retrieval_score: bool = Field(default=False, description="Keep the first score in the metadata.")
@@ -73,9 +73,8 @@ class LateInteractionRerank(PickledWhole, BaseNodePostprocessor):
         super().__init__(**fields, store=store, **kwargs)  # type: ignore[call-arg]  # its fields
 
     @field_serializer("index")
-    def _path_of(self, index: Index | None) -> str | None:
-        path = None if index is None else index.path
-        return None if path is None else str(path)
+    def _location_of(self, index: Index | None) -> str | None:
+        return location_of(index)
 
     @field_serializer("encoder")
     def _source_of(self, encoder: Encoder | None) -> str | None:

@@ -66,7 +66,7 @@ class LateInteractionRetriever(BaseRetriever):
     **Limits.** ``explain``, ``lexical`` and ``hybrid`` need an engine with these capabilities; the local one has them.
 
     Args:
-        index: The index, or the path of one, which is opened for reading.
+        index: The index, or the path or address of one, which is opened for reading.
         similarity_top_k: How many nodes.
         where: Only nodes that pass this filter.
         filters: Only nodes that pass these filters of LlamaIndex, nested to any depth.

@@ -19,7 +19,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
-from late_interaction.adapters.arguments import as_store, check_known
+from late_interaction.adapters.arguments import as_store, check_known, location_of, persist
 from late_interaction.adapters.event_loop import async_search, async_write
 from late_interaction.adapters.sources import delete_source
 from late_interaction.errors import InvalidRequestError, UnsupportedError
@@ -55,8 +55,8 @@ class LateInteractionVectorStore(PickledWhole, BasePydanticVectorStore):
     Query modes: ``default`` is MaxSim, ``sparse`` and ``text_search`` are BM25, ``hybrid`` fuses both, ``mmr`` chooses
     hits that differ (``mmr_threshold``: 1 counts relevance alone). Similarities are `Hit.relevance`, in [0, 1].
 
-    ``to_dict`` writes the path of the index, from which ``from_dict`` opens it again. A custom encoder has no name:
-    ``from_dict(data, encoder=…)``.
+    ``to_dict`` writes the path or address of the index, from which ``from_dict`` opens it again. A custom encoder has
+    no name: ``from_dict(data, encoder=…)``.
 
     **Thread safety.** Any thread may call, and so may any event loop.
 
@@ -68,7 +68,7 @@ class LateInteractionVectorStore(PickledWhole, BasePydanticVectorStore):
     `LateInteractionIndex` has none of these limits.
 
     Args:
-        index: An `Index`, or the path of one, which is opened for writing.
+        index: An `Index`, or the path or address of one, which is opened for writing.
         encoder: For a path: the encoder of a new index.
         read_only: For a path: open it for reading.
 
@@ -87,7 +87,7 @@ class LateInteractionVectorStore(PickledWhole, BasePydanticVectorStore):
 
     stores_text: bool = Field(default=True, exclude=True)
     is_embedding_query: bool = Field(default=True, exclude=True)  # so that `NoEmbedding` is given the texts
-    index: Any = Field(description="An index, or the path of one.")
+    index: Any = Field(description="An index, or the path or address of one.")
     read_only: bool = Field(default=False, description="Open a path for reading.")
 
     def __init__(self, *, index: IndexOrPath, encoder: EncoderOrName | None = None, read_only: bool = False) -> None:
@@ -95,8 +95,8 @@ class LateInteractionVectorStore(PickledWhole, BasePydanticVectorStore):
         super().__init__(index=opened, read_only=read_only)  # type: ignore[call-arg]  # its fields
 
     @field_serializer("index")
-    def _path_of(self, index: Index) -> str | None:
-        return None if index.path is None else str(index.path)
+    def _location_of(self, index: Index) -> str | None:
+        return location_of(index)
 
     @classmethod
     def class_name(cls) -> str:
@@ -125,7 +125,8 @@ class LateInteractionVectorStore(PickledWhole, BasePydanticVectorStore):
     def persist(self, persist_path: str, fs: Any = None) -> None:
         """Write a copy of the index into a directory of this path, replacing an earlier copy (see `Index.copy`).
 
-        The index itself is always up to date: `add` is durable. To load a storage context that has the copy, give it
+        The index itself is always up to date: `add` is durable. One of a server or database, such as ``qdrant:DIR``,
+        keeps everything itself: nothing is done. To load a storage context that has the copy, give it
         the store that `from_persist_dir` opens: ``StorageContext.from_defaults(vector_store=store, persist_dir=…)``.
 
         Raises:
@@ -134,7 +135,7 @@ class LateInteractionVectorStore(PickledWhole, BasePydanticVectorStore):
         """
         if fs is not None:
             raise UnsupportedError("fs= cannot be used: an index is copied to the local disk.")
-        self.index.copy(persist_path, replace=True)
+        persist(self.index, persist_path)
 
     @property
     def client(self) -> Index:

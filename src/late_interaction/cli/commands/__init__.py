@@ -8,6 +8,7 @@ from late_interaction.cli.commands.documents import delete, export, get, list_so
 from late_interaction.cli.commands.indexing import index
 from late_interaction.cli.commands.maintenance import compact, demo, info, verify
 from late_interaction.cli.commands.searching import explain, rerank, search
+from late_interaction.cli.commands.transferring import transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,4 +28,5 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "info": info,
     "verify": verify,
     "compact": compact,
+    "transfer": transfer,
 }

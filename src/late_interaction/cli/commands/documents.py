@@ -159,7 +159,7 @@ def _check_known(index: Index, ids: list[str], found: list[Document]) -> None:
     if unknown:
         near = _nearest(unknown[0], [fields.id for fields in index.scan(fields=())])
         names = ", ".join(map(repr, unknown))
-        raise UnknownIdError(f"The index does not contain {names}.{near} `list DIR --ids` shows the ids.")
+        raise UnknownIdError(f"The index does not contain {names}.{near} `list INDEX --ids` shows the ids.")
 
 
 def _matching(index: Index, where: Filter | None, sources: list[str]) -> int:
@@ -172,13 +172,14 @@ def _matching(index: Index, where: Filter | None, sources: list[str]) -> int:
         near = _nearest(unknown[0], [source for source in _sources(index, None) if source is not None])
         names = " or ".join(map(repr, unknown))
         raise InvalidRequestError(
-            f"No document has the source {names}.{near} `list DIR` shows the sources. Nothing was deleted."
+            f"No document has the source {names}.{near} `list INDEX` shows the sources. Nothing was deleted."
         )
     number = index.count(where=where)
     if number and number == len(index):
+        whole = "delete its directory" if index.path is not None else "use Index.clear()"
         raise InvalidRequestError(
             f"This would delete everything: {counted(number, 'document')}. Nothing was deleted. To delete the whole "
-            "index, delete its directory."
+            f"index, {whole}."
         )
     return number
 

@@ -11,7 +11,7 @@ import typer
 
 from late_interaction import Index
 from late_interaction.cli.indexing import Run, noun_of, show_changes, show_plan, show_roots
-from late_interaction.cli.options import Quiet
+from late_interaction.cli.options import INDEX_HELP, Quiet
 from late_interaction.cli.sources import sorted_out
 from late_interaction.encoders.minilm_package import MINILM
 from late_interaction.errors import IndexNotFoundError
@@ -36,7 +36,7 @@ def index(
             metavar="PATH",
         ),
     ],
-    directory: Annotated[str, typer.Option("--index", help="Directory of the index.", metavar="DIR")],
+    directory: Annotated[str, typer.Option("--index", help=INDEX_HELP, metavar="INDEX")],
     encoder: Annotated[
         str | None,
         typer.Option(help=f"Name or path of the encoder. [default: that of the index; {MINILM} for a new index]"),
@@ -145,7 +145,8 @@ def index(
     with _opened(directory, encoder, lengths, settings, files, moved or (), dry_run=dry_run) as opened:
         for where in moved or ():
             Roots(opened.engine).move(where)
-        known = {root.number for root in Roots(opened.engine)}
+        keeps_roots = opened.engine.capabilities.sources or bool(files)  # without it, files are refused here
+        known = {root.number for root in Roots(opened.engine)} if keeps_roots else set()
         run = Run(opened, progress=not quiet, dry_run=dry_run)
         with _what_is_kept(opened):
             if files:
@@ -156,7 +157,8 @@ def index(
             show_plan(run)
         elif not quiet:
             show_changes(run)
-            show_roots(run, known)
+            if keeps_roots:
+                show_roots(run, known)
 
 
 def _refuse_file_options(options: Mapping[str, Any], *, allow_empty: bool) -> None:

@@ -130,7 +130,11 @@ def rerank(
     query: Query,
     directory: Annotated[
         str | None,
-        typer.Option("--index", help="Use the stored vectors of documents that this index has.", metavar="DIR"),
+        typer.Option(
+            "--index",
+            help="Use the stored vectors of documents that this index has: a directory or an address.",
+            metavar="INDEX",
+        ),
     ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Without an index: name or path of the encoder.", metavar="NAME")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from late_interaction.engines.base import Capabilities, Engine
 from late_interaction.engines.local.catalog.partial_rows import check_fields
+from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search.plan import search
 from late_interaction.engines.local.search.positions import positions_of
 from late_interaction.engines.local.snapshot import Snapshots
@@ -195,6 +196,12 @@ class Reading(Engine):
         """
         with self._states.reading() as (_, snapshot):
             return snapshot.background
+
+    def centroids(self) -> NDArray[np.float32] | None:
+        """Return the centroids of the codebook, (centroids, dim); None before there is one."""
+        with self._states.reading() as (_, snapshot):
+            codebook = snapshot.codebook
+        return None if codebook is None else codebook.centroids @ rotation(self._dim)
 
     def records(self, ids: Sequence[str]) -> dict[str, Record]:
         """Return documents together with their token vectors, by id; unknown ids are left out."""

@@ -1,0 +1,219 @@
+"""One connection to Qdrant: a client per process, calls with retries, and errors of this package."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import socket
+import threading
+import weakref
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from qdrant_client import QdrantClient
+from qdrant_client.local.qdrant_local import QdrantLocal
+
+from late_interaction.engines.qdrant.addresses import GRPC_PORT, MEMORY, REST_PORT
+from late_interaction.engines.qdrant.failures import CLIENT_ERRORS, is_refusal_of_credentials, translated, wait_after
+from late_interaction.engines.remote.retries import Retries
+from late_interaction.errors import IndexClosedError, IndexLockedError, InvalidRequestError
+from late_interaction.forking import renew_in_child
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from late_interaction.engines.qdrant.addresses import Address
+
+__all__ = ["Connection", "ConnectionSettings", "Protocol"]
+
+Protocol: TypeAlias = Literal["grpc", "rest", "local", "client"]
+
+_META_FILE = "meta.json"
+_PROBE_SECONDS = 1.0  # that the port of gRPC may take to answer
+_TAKE_CONSISTENCY = frozenset({"query_batch_points", "query_points", "retrieve", "scroll"})
+
+_mutexes: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
+"""By client of local mode, which engines may share: it is not safe to call from several threads."""
+
+_inherited: list[Any] = []
+"""Clients that a forked child has from its parent. They are not closed: their connections are the parent's."""
+
+
+@dataclass(frozen=True)
+class ConnectionSettings:
+    """How a server is called.
+
+    Attributes:
+        api_key: The API key; None for that of the environment variable QDRANT_API_KEY, if there is one.
+        timeout: Seconds that one try may take.
+        prefer_grpc: Whether to use gRPC; None to use it if it answers.
+        grpc_port: Its port.
+        read_consistency: How many replicas are asked; None for the server's default.
+        retries: How often a call is tried.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    timeout: float = 30.0
+    prefer_grpc: bool | None = None
+    grpc_port: int = GRPC_PORT
+    read_consistency: Any = None
+    retries: Retries = field(default_factory=Retries)
+
+    @property
+    def key(self) -> str | None:
+        """The API key that is used."""
+        return self.api_key or os.environ.get("QDRANT_API_KEY") or None
+
+
+class Connection:
+    """Calls the methods of a Qdrant client for one collection. Any thread may call.
+
+    Args:
+        address: Where the collection is.
+        settings: How it is called.
+        client: A client of the caller, which is not closed; None to make one.
+    """
+
+    def __init__(self, address: Address, settings: ConnectionSettings, client: Any = None) -> None:
+        if client is not None and inspect.iscoroutinefunction(getattr(client, "query_points", None)):
+            raise InvalidRequestError(
+                "client= must be a QdrantClient, not an AsyncQdrantClient. Index calls it in threads of its own."
+            )
+        self.address = address
+        self._settings = settings
+        self._given = client
+        self._client: Any = client
+        self._protocol: Protocol | None = None
+        self._is_closed = self._is_in_child = False
+        self._make_mutex()
+        renew_in_child(self._renew)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is the client's local mode, a test double of the server: exact, slow, and of one process."""
+        if self._given is None:
+            return not self.address.is_server
+        return isinstance(getattr(self._given, "_client", None), QdrantLocal)
+
+    @property
+    def protocol(self) -> Protocol:
+        """How the collection is reached: ``client`` is a client of the caller, whatever it does."""
+        self._connected()
+        return self._protocol or "client"
+
+    def is_there(self) -> bool:
+        """Return whether the place of the collection exists. A directory of local mode is not created by asking."""
+        path = self.address.path
+        return path is None or (path / _META_FILE).exists()
+
+    def call(self, method: str, /, **arguments: Any) -> Any:
+        """Return what the method of the client returns for the collection. It must be idempotent.
+
+        Raises:
+            LateInteractionError: Trying again did not help, or would not.
+        """
+        if self._settings.read_consistency is not None and method in _TAKE_CONSISTENCY:
+            arguments["consistency"] = self._settings.read_consistency
+        try:
+            return self._settings.retries.call(partial(self._once, method, arguments), wait_after)
+        except CLIENT_ERRORS as error:
+            raise translated(error, self.address, [self._settings.key or ""]) from error
+
+    def close(self) -> None:
+        """Close the client, unless it is the caller's. Closing twice is no error."""
+        with self._mutex:
+            client, self._client, self._is_closed = self._client, None, True
+        if client is not None and self._given is None:
+            with self._turn(client):
+                client.close()
+
+    def _once(self, method: str, arguments: dict[str, Any]) -> Any:
+        client = self._connected()
+        with self._turn(client):
+            return getattr(client, method)(collection_name=self.address.collection, **arguments)
+
+    def _turn(self, client: Any) -> AbstractContextManager[Any]:
+        """Return the mutex of a client of local mode; a client of a server needs none."""
+        if not self.is_local:
+            return nullcontext()
+        mutex = _mutexes.get(client)
+        return _mutexes.setdefault(client, threading.RLock()) if mutex is None else mutex
+
+    def _connected(self) -> Any:
+        """Return the client of this process; connect if there is none yet."""
+        client = self._client
+        if client is not None:
+            return client
+        with self._mutex:
+            if self._is_closed:
+                raise IndexClosedError("The index is closed. Open it again.")
+            if self._is_in_child and (self._given is not None or not self.address.is_server):
+                raise IndexLockedError(
+                    f"The collection {self.address} was opened in another process, from which this one was forked. "
+                    "Open it in this process; a directory of local mode only after the other process has closed it."
+                )
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _connect(self) -> QdrantClient:
+        if self.address.url is None:
+            self._protocol = "local"
+            if self.address.path is None:
+                return QdrantClient(location=MEMORY, force_disable_check_same_thread=True)
+            return QdrantClient(path=str(self.address.path), force_disable_check_same_thread=True)
+        prefers = self._settings.prefer_grpc
+        if prefers is None and not self._is_in_child:  # gRPC may not work in a child of a process that used it
+            client = self._connect_by_grpc()
+            if client is not None:
+                self._protocol = "grpc"
+                return client
+        self._protocol = "grpc" if prefers else "rest"
+        return self._new_client(grpc=bool(prefers))
+
+    def _connect_by_grpc(self) -> QdrantClient | None:
+        """Return a client that uses gRPC if a Qdrant server answers at its port, else None.
+
+        Behind another port than Qdrant's own, the port of gRPC is not known unless it is given: there may be another
+        server at Qdrant's.
+        """
+        if self.address.port != REST_PORT and self._settings.grpc_port == GRPC_PORT:
+            return None
+        try:
+            socket.create_connection((self.address.host, self._settings.grpc_port), _PROBE_SECONDS).close()
+        except OSError:
+            return None
+        client = self._new_client(grpc=True)
+        try:
+            client.collection_exists(self.address.collection)
+        except CLIENT_ERRORS as error:
+            if is_refusal_of_credentials(error):
+                return client
+            client.close()
+            return None
+        return client
+
+    def _new_client(self, *, grpc: bool) -> QdrantClient:
+        key = self._settings.key
+        return QdrantClient(
+            url=self.address.url,
+            port=REST_PORT,
+            grpc_port=self._settings.grpc_port,
+            prefer_grpc=grpc,
+            api_key=key,
+            timeout=self._settings.timeout,  # type: ignore[arg-type]  # it is rounded up to an integer
+            check_compatibility=False,  # another request, in a thread that outlives the client
+        )
+
+    def _make_mutex(self) -> None:
+        self._mutex = threading.Lock()
+
+    def _renew(self) -> None:
+        """Do not use the parent's client in a forked child."""
+        self._make_mutex()
+        self._is_in_child = True
+        if self._client is not None:
+            _inherited.append(self._client)
+            self._client = None

@@ -1,0 +1,70 @@
+"""The settings of a collection: JSON values by name, in points without vectors, so that every copy of it has them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from qdrant_client import models
+
+from late_interaction.engines.qdrant.schema import KIND, SETTING, point_id
+from late_interaction.errors import CorruptIndexError
+
+if TYPE_CHECKING:
+    from late_interaction.engines.qdrant.client import Connection
+
+__all__ = ["ENCODER", "FIRST_STAGE", "FORMAT", "ROOTS", "Settings"]
+
+FORMAT, ENCODER, ROOTS, FIRST_STAGE = "format", "encoder", "roots", "first_stage"
+
+_NAME, _VALUE = "name", "value"
+
+
+class Settings:
+    """Reads and writes the settings of a collection. Each is an object of JSON."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """Return the value of a setting, or None.
+
+        Raises:
+            CorruptIndexError: It is not an object of JSON.
+        """
+        found = self._connection.call("retrieve", ids=[point_id(SETTING, name)], with_payload=True, with_vectors=False)
+        if not found:
+            return None
+        try:
+            value = json.loads((found[0].payload or {})[_VALUE])
+        except (KeyError, TypeError, ValueError):
+            value = None
+        if not isinstance(value, dict):
+            raise CorruptIndexError(
+                f"The setting {name!r} of the collection {self._connection.address} is damaged. Restore the collection "
+                "from a snapshot."
+            )
+        return value
+
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """Store a value, in the place of the stored one."""
+        self._connection.call("upsert", points=[_point(name, value)], wait=True)
+
+    def write_once(self, name: str, value: dict[str, Any]) -> dict[str, Any]:
+        """Store a value unless one is stored, and return the one that is stored then.
+
+        Servers before 1.17 ignore the mode of the update. There, of two writers at the same time the last one wins,
+        but both see it unless one reads before the other writes.
+        """
+        stored = self.read(name)
+        if stored is None:
+            points = [_point(name, value)]
+            self._connection.call("upsert", points=points, wait=True, update_mode=models.UpdateMode.INSERT_ONLY)
+            stored = self.read(name)
+        return value if stored is None else stored
+
+
+def _point(name: str, value: dict[str, Any]) -> models.PointStruct:
+    # As text: a server could return numbers of an object changed.
+    payload = {KIND: SETTING, _NAME: name, _VALUE: json.dumps(value)}
+    return models.PointStruct(id=point_id(SETTING, name), vector={}, payload=payload)

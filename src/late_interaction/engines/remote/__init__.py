@@ -1,0 +1,1 @@
+"""What engines over a server share: batches, retries, payloads, filter keys and words."""

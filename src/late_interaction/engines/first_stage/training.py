@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["MIN_TRAINING_TOKENS", "needs_extension", "size_for", "train", "training_tokens"]
 
-MIN_TRAINING_TOKENS = 65_536
-"""Train the first centroids at this many token vectors. Of fewer documents the mean finds enough candidates alone."""
+MIN_TRAINING_TOKENS = 131_072
+"""Train the first centroids at this many token vectors. Until then the mean vectors find enough candidates alone.
+
+They are 1,900 documents of 69 tokens, of which 500 candidates by the mean have recall@10 .985, and of 10,000 .972; or
+fewer than 500 long ones, which are all candidates.
+"""
 
 _MAX_CENTROIDS = 2**16
 _CENTROIDS_PER_ROOT_TOKEN = 10  # times √tokens

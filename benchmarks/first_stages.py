@@ -27,6 +27,7 @@ import numpy as np
 
 from benchmarks.candidates import (
     best,
+    fused,
     halves,
     mean_scores,
     ranks,
@@ -81,7 +82,8 @@ def _measured(collection: Collection, words: list[str], folder: Path, options: a
     _say("centroids")
     centroids, sparse = sparse_documents(columns)
     by_ids = sparse_scores(centroids, sparse, columns.queries)
-    mean, ids = ranks(by_mean, wanted), ranks(by_ids, wanted)
+    by_rare_ids = sparse_scores(centroids, sparse, columns.queries, idf=True)
+    mean, ids, rare_ids = (ranks(scores, wanted) for scores in (by_mean, by_ids, by_rare_ids))
     _say("encodings and words")
     stages = {
         "mean-pooled dense": mean,
@@ -89,6 +91,10 @@ def _measured(collection: Collection, words: list[str], folder: Path, options: a
         "BM25": ranks_of_words(collection.texts, words, wanted),
         f"sparse centroids ({len(centroids):,})": ids,
         "half mean, half sparse": halves(mean, ids),
+        "sparse with IDF": rare_ids,
+        "half mean, half sparse with IDF": halves(mean, rare_ids),
+        "mean and sparse, fused by rank": fused(by_mean, by_ids, wanted),
+        "mean and sparse with IDF, fused by rank": fused(by_mean, by_rare_ids, wanted),
     }
     found = {
         "encoded": collection.encoded,

@@ -1,5 +1,11 @@
 """Large collections of token vectors: documents that recombine sentences of encoded documents.
 
+A new document is about the subject of a random encoded one: it has as many sentences, each from one of the documents
+with the nearest mean vectors. 10,000 documents recombined like this are about as hard as 10,000 real ones: recall@10
+within 200 candidates by the mean is .920 and .926, by sparse centroids .958 and .958, by half of each .979 and .979.
+With sentences of 64 neighbors it is .824, .962 and .962: documents about nothing in particular have mean vectors that
+are all alike.
+
 Encoding 100,000 documents takes hours on two cores. Here a sentence keeps the vectors that it has in its own document,
 adapted to the new one: .84 v + .70 m - .51 M, of length 1, with the mean vector m of the new document and M of its own.
 These coefficients are a least-squares fit to 80 documents that were recombined and encoded. The vectors' mean cosine
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Collection", "collect"]
 
 _KEPT, _NEW, _OWN = 0.84, 0.70, 0.51
+_NEIGHBORS = 4
+_BLOCK_DOCUMENTS = 1_000
 
 
 @dataclass(frozen=True)
@@ -63,16 +71,19 @@ class _Sentences:
                     self.texts.append(text[start:end])
                     self.owners.append(owner)
                     self.ranges.append((begin + inside[0], begin + inside[-1] + 1))
+            if firsts[-1] == len(self.texts):
+                raise ValueError(f"The document has no sentence: {text!r:.80}.")
             firsts.append(len(self.texts))
-        self.of_document = [range(*both) for both in pairwise(firsts) if both[0] < both[1]]
+        self.of_document = [range(*both) for both in pairwise(firsts)]
         sums = np.add.reduceat(vectors.tokens, vectors.offsets[:-1], axis=0, dtype=np.float32)
         self.means = sums / np.diff(vectors.offsets)[:, None]
+        self.neighbors = _neighbors(self.means)
 
     def draw(self, rng: np.random.Generator) -> list[int]:
-        """Return sentences of a new document: as many as a random document has, each of a random document."""
-        count = len(self.of_document[rng.integers(len(self.of_document))])
-        chosen = [self.of_document[at] for at in rng.integers(len(self.of_document), size=count)]
-        return [sentences[rng.integers(len(sentences))] for sentences in chosen]
+        """Return the sentences of a new document."""
+        subject = int(rng.integers(len(self.of_document)))
+        sources = [self.of_document[at] for at in rng.choice(self.neighbors[subject], len(self.of_document[subject]))]
+        return [sentences[rng.integers(len(sentences))] for sentences in sources]
 
     def tokens(self, sentences: list[int]) -> int:
         """Return the number of tokens of a document of these sentences, with the markers at both ends."""
@@ -126,6 +137,15 @@ def collect(
         ["\n\n".join(texts[at : at + joined]) for at in range(0, short, joined)],
         encoded // joined,
     )
+
+
+def _neighbors(means: np.ndarray) -> np.ndarray:
+    """Return the documents with the nearest mean vectors of each, itself among them, (documents, neighbors)."""
+    directions = means / np.linalg.norm(means, axis=1, keepdims=True)
+    count = min(_NEIGHBORS, len(means))
+    blocks = range(0, len(means), _BLOCK_DOCUMENTS)
+    products = (directions[start : start + _BLOCK_DOCUMENTS] @ directions.T for start in blocks)
+    return np.concatenate([np.argpartition(-block, count - 1, axis=1)[:, :count] for block in products])
 
 
 def _sentences(text: str) -> list[tuple[int, int]]:

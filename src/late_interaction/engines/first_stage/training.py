@@ -22,14 +22,22 @@ They are 1,900 documents of 69 tokens, of which 500 candidates by the mean have 
 fewer than 500 long ones, which are all candidates.
 """
 
-_MAX_CENTROIDS = 2**16
+_MAX_CENTROIDS = 2**15
+"""More take a query longer than they save: the sparse vector of one of 12 tokens takes .5 ms with 8,192 centroids, 2 ms
+with 26,000 and 9 ms with 65,536, on one thread."""
+
 _CENTROIDS_PER_ROOT_TOKEN = 10  # times √tokens
 _TRAINING_TOKENS_PER_CENTROID = 32
 _MIN_GROWTH_FACTOR = 2
 
 
 def size_for(tokens: int) -> int:
-    """Return the target number of centroids for an index of this many token vectors; at least 1."""
+    """Return the target number of centroids for an index of this many token vectors; at least 1.
+
+    Of 693,064 token vectors, 4,096 centroids have recall@10 .928 within 200 candidates, 8,192 .957 and 16,384 .963,
+    and a query adds up 4.1, 2.1 and 1.3 postings for each document. Of 3.6 million, 4,096 have .909 within 500, 9,370
+    .972 and 18,740 .974.
+    """
     return max(1, min(int(_CENTROIDS_PER_ROOT_TOKEN * math.sqrt(tokens)), _MAX_CENTROIDS))
 
 

@@ -111,7 +111,7 @@ def test_an_interrupt_says_how_to_go_on(indexed, address, monkeypatch):  # noqa:
     from late_interaction.transferring import copying
     from tests.memory_engine import MemoryEngine
 
-    monkeypatch.setattr(copying, "_CHUNK_DOCUMENTS", 2)
+    monkeypatch.setattr(copying, "_BATCH_DOCUMENTS", 2)
     upsert, writes = MemoryEngine.upsert, itertools.count()
 
     def interrupted(self, records):

@@ -21,6 +21,7 @@ import numpy as np
 from late_interaction import Document
 from late_interaction.engines import LocalEngine, Record, transfer
 from late_interaction.engines.registry import open_engine
+from late_interaction.transferring import copying
 from tests.engines import crash_child
 from tests.engines.helpers import small_thresholds
 from tests.torture.driver import Outcome
@@ -33,6 +34,7 @@ _PACKAGES = {"qdrant": "qdrant_client", "lancedb": "lancedb"}
 _DOCUMENTS, _KILLS = 10_000, 100
 _DIM, _TOKENS = 16, 5
 _QUERIES = 50
+_BATCH_DOCUMENTS = 250  # in one write, so that there are forty of them
 _THRESHOLDS = 10_000, 10_000  # tokens: the source is compressed, and has centroids
 _TOLERANCE = 0.02  # of a score: float16 in the target
 _EXACT = ("local", "qdrant")  # Qdrant in its local mode
@@ -172,6 +174,7 @@ def _transfer(source, place, target, says):
                 return ids
 
             to.upsert = acknowledged
+            copying._BATCH_DOCUMENTS = _BATCH_DOCUMENTS
             report = transfer(of, to, verify=0)  # a search imports torch, and is checked at the end
             to.close()
         say(report=str(report))

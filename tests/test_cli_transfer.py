@@ -155,3 +155,23 @@ def test_an_encoder_that_nobody_has(folder, address):  # noqa: F811
     assert "no encoder" in fail("transfer", "own", address, "--encode-again")
     assert "There is no index" in fail("info", address)
     succeed("transfer", "own", address)
+
+
+def test_a_directory_of_qdrant(indexed, encoder):  # noqa: F811
+    """The real client in local mode, through every command; `index` goes on there, since it remembers folders."""
+    pytest.importorskip("qdrant_client")
+    address = "qdrant:moved"
+    assert "4 added" in succeed("transfer", "my-index", address).stdout
+    assert documents(address) == documents("my-index")
+    found = [json.loads(succeed("search", where, "Nile", "--json").stdout)[0]["id"] for where in ("my-index", address)]
+    assert found[0] == found[1]
+    assert succeed("list", address).stdout == succeed("list", "my-index").stdout
+    assert json.loads(succeed("info", address, "--json").stdout)["documents"] == 4
+    assert succeed("verify", address).stdout == "No problems found.\n"
+    assert succeed("compact", address).stdout == "Compacted.\n"
+    encoder.encoded.clear()
+    assert "0 passages added or replaced, 4 unchanged" in succeed("index", "docs", "--index", address).stdout
+    assert "0 added, 0 replaced, 4 unchanged" in succeed("transfer", "my-index", address).stdout
+    succeed("delete", address, found[0])
+    assert "1 added, 0 replaced, 3 unchanged" in succeed("transfer", "my-index", address).stdout
+    assert encoder.encoded == []

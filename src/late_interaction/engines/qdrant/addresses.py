@@ -129,8 +129,8 @@ def _checked_url(url: str, shown: str) -> str:
         ) from None
     if parts.username is not None or parts.password is not None:
         raise InvalidRequestError(
-            f"The address of the Qdrant server {parts.hostname!r} has a user or password in it, which would be shown in "
-            "messages. Leave it out, and pass api_key=, or set the environment variable QDRANT_API_KEY."
+            f"The address of the Qdrant server {parts.hostname!r} has a user or password in it, which "
+            "messages would show. Leave it out, and pass api_key=, or set the environment variable QDRANT_API_KEY."
         )
     if parts.query or parts.fragment:  # not shown: a key may be in it
         raise InvalidRequestError(

@@ -38,7 +38,7 @@ _mutexes: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDicti
 """By client of local mode, which engines may share: it is not safe to call from several threads."""
 
 _inherited: list[Any] = []
-"""Clients that a forked child has from its parent. They are never used nor closed: their connections are the parent's."""
+"""Clients that a forked child has from its parent. They are not closed: their connections are the parent's."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ConnectionSettings:
     prefer_grpc: bool | None = None
     grpc_port: int = GRPC_PORT
     read_consistency: Any = None
-    retries: Retries = Retries()
+    retries: Retries = field(default_factory=Retries)
 
     @property
     def key(self) -> str | None:
@@ -151,8 +151,8 @@ class Connection:
                 raise IndexClosedError("The index is closed. Open it again.")
             if self._is_in_child and (self._given is not None or not self.address.is_server):
                 raise IndexLockedError(
-                    f"The collection {self.address} was opened in another process, from which this one was forked. Open "
-                    "it in this process; a directory of local mode only after the other process has closed it."
+                    f"The collection {self.address} was opened in another process, from which this one was forked. "
+                    "Open it in this process; a directory of local mode only after the other process has closed it."
                 )
             if self._client is None:
                 self._client = self._connect()

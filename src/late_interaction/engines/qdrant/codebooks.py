@@ -51,8 +51,8 @@ def load_codebook(connection: Connection, name: str, parts: int) -> Centroids | 
             data += base64.b64decode((found[0].payload or {})[_DATA], validate=True)
         except (KeyError, TypeError, binascii.Error):
             raise CorruptIndexError(
-                f"The stored centroids of the collection {connection.address} are damaged. Restore the collection from a "
-                "snapshot."
+                f"The stored centroids of the collection {connection.address} are damaged. Restore the collection "
+                "from a snapshot."
             ) from None
     return Centroids.from_bytes(data)
 
@@ -60,7 +60,7 @@ def load_codebook(connection: Connection, name: str, parts: int) -> Centroids | 
 def delete_codebook(connection: Connection, name: str, parts: int) -> None:
     """Delete the centroids of this name."""
     ids = [_part_id(name, part) for part in range(parts)]
-    connection.call("delete", points_selector=models.PointIdsList(points=ids), wait=True)
+    connection.call("delete", points_selector=models.PointIdsList(points=[*ids]), wait=True)
 
 
 def _part_id(name: str, part: int) -> str:

@@ -204,7 +204,7 @@ class QdrantEngine(Sources):
 
     @property
     def reopening(self) -> tuple[str, dict[str, Any]] | None:
-        """Location and settings without credentials; None for a client of the caller, and for a collection in memory."""
+        """Location and settings, without credentials; None for a caller's client and for a collection in memory."""
         location = self._connection.address.location
         return None if self._has_client or location is None else (location, dict(self._again))
 

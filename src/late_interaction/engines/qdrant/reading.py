@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from late_interaction.documents import Document
 from late_interaction.engines.qdrant.filters import compile_filter
 from late_interaction.engines.qdrant.points import document_point_id, vectors_of
 from late_interaction.engines.qdrant.schema import TOKENS, documents
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from late_interaction.documents import FieldName
+    from late_interaction.documents import Document, FieldName
     from late_interaction.engines.records import Match
     from late_interaction.filters import Where
 

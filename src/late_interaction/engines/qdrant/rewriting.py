@@ -155,7 +155,7 @@ class Rewriting(Writing):
             raise InvalidVectorsError(f"encode must return a record of each of {len(lost)} documents, in order.")
 
     def _keep(self, kept: Sequence[_Kept], write: Write) -> list[Document]:
-        """Replace documents and keep their vectors; return those of which the stored one has other content, or is gone."""
+        """Replace documents and keep their vectors; return those whose stored document has other content, or is gone."""
         orders = {one.document.id: one.order for one in kept}
         stored = {id_of(payload): payload for payload in self._stored(list(orders), [])}
         same = [
@@ -225,7 +225,7 @@ class Rewriting(Writing):
             if points:
                 self._connection.call("update_vectors", points=points, update_filter=unchanged, wait=True)
             if without := [document_point_id(name) for name, vector in words.items() if not vector]:
-                those = models.Filter(must=[*unchanged.must, models.HasIdCondition(has_id=without)])  # type: ignore[misc]
+                those = models.Filter(must=[*unchanged.must, models.HasIdCondition(has_id=[*without])])  # type: ignore[misc]
                 self._connection.call(
                     "delete_vectors", vectors=[WORDS], points=models.FilterSelector(filter=those), wait=True
                 )

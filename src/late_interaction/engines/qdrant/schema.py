@@ -59,7 +59,7 @@ CODEBOOK = "codebook"
 
 _MAX_DIM = 65_536
 _NAMESPACE = uuid.UUID("5a0c6a3e-3f0b-5c55-9d0e-6b7d2f1f8c21")
-"""Of the ids of points. They are made from the ids of documents, because Qdrant takes nothing but UUIDs and integers."""
+"""Of the ids of points, which are made from the ids of documents: Qdrant takes nothing but UUIDs and integers."""
 
 IS_DOCUMENT = models.FieldCondition(key=KIND, match=models.MatchValue(value=DOCUMENT))
 TRUNCATED_DOCUMENTS = models.FieldCondition(key=TRUNCATED, match=models.MatchValue(value=True))

@@ -237,8 +237,8 @@ class State(Engine):
         known = self._load()
         if known is not None and known.dim != dim:
             raise InvalidVectorsError(
-                f"The collection {connection.address} was created by another process meanwhile, for vectors of dimension "
-                f"{known.dim}, not {dim}."
+                f"The collection {connection.address} was created by another process meanwhile, for vectors of "
+                f"dimension {known.dim}, not {dim}."
             )
 
     def _check_writable(self, *, needs_collection: bool = True) -> None:

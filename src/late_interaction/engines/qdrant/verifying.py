@@ -68,6 +68,6 @@ def _problems_of_point(point: models.Record, dim: int) -> Iterator[str]:
     if payload.get(CONTENT) != content_digest(document):
         yield f"{name} has another content than its vectors were made of. Add it again."
     if len(vectors) != payload.get(TOKEN_COUNT):
-        yield f"{name} has {len(vectors)} token vectors, and was written with {payload.get(TOKEN_COUNT)!r}. Add it again."
+        yield f"{name} has {len(vectors)} token vectors, not {payload.get(TOKEN_COUNT)!r} as written. Add it again."
     if vectors.ndim != 2 or vectors.shape[1] != dim or not np.isfinite(vectors).all():
         yield f"{name} has token vectors that are damaged. Add it again."

@@ -133,7 +133,7 @@ class Writing(Searching):
     def _note(self, document_id: str, seen: set[str], ids: list[str]) -> None:
         if document_id in seen:
             raise DuplicateIdError(
-                f"Two documents in one call have the id {document_id!r}. Give each its own id, or add them in two calls."
+                f"Two documents in one call have the id {document_id!r:.200}. Give each its own id, or make two calls."
             )
         seen.add(document_id)
         ids.append(document_id)
@@ -158,7 +158,7 @@ class Writing(Searching):
                 self._stage.observe(one.vectors)
 
     def _raise_partial(self, error: LateInteractionError, ids: Sequence[str], write: Write) -> None:
-        """Raise what says which documents are written, after a batch with these ids failed; the error itself if none."""
+        """Raise an error that says which documents are written, after a batch failed; the error itself if none are."""
         confirmed: set[str] = set()
         with suppress(LateInteractionError):  # if the server cannot be asked, they count as not written
             found = self._payloads(ids, [ID, VERSION])
@@ -193,8 +193,8 @@ class Writing(Searching):
                 if not write.written:
                     raise
                 raise PartialWriteError(
-                    f"All {len(write.written)} documents are written, but not all that they replace are deleted: {error} "
-                    "The same call again completes it.",
+                    f"All {len(write.written)} documents are written, but not all that they replace are deleted: "
+                    f"{error} The same call again completes it.",
                     written=write.written,
                     not_written=(),
                 ) from error

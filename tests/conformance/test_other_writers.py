@@ -191,8 +191,10 @@ def test_lexical(engine, interrupted):
         quiet.add([*OTHERS[:2], document, *OTHERS[2:]])
         scores[document.text] = next(h.score for h in quiet.search(QUERY, 10, mode="lexical") if h.id == TARGET)
     assert scores[BEFORE.text] > scores[AFTER.text]
+    # A server counts deleted documents among those that have a word, until it merges its segments.
+    error = (scores[BEFORE.text] - scores[AFTER.text]) / (2 if engine.capabilities.remote else 10)
     for hits, writer in interrupted(lambda index: index.search(QUERY, 10, mode="lexical")):
-        check_target(engine, hits, writer, scores, (scores[BEFORE.text] - scores[AFTER.text]) / 10)
+        check_target(engine, hits, writer, scores, error)
         assert {hit.id for hit in hits if hit.id != TARGET} == OTHER_IDS
 
 

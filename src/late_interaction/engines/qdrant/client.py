@@ -32,7 +32,7 @@ Protocol: TypeAlias = Literal["grpc", "rest", "local", "client"]
 
 _META_FILE = "meta.json"
 _PROBE_SECONDS = 1.0  # that the port of gRPC may take to answer
-_TAKE_CONSISTENCY = frozenset({"query_points", "retrieve", "scroll"})
+_TAKE_CONSISTENCY = frozenset({"query_batch_points", "query_points", "retrieve", "scroll"})
 
 _mutexes: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
 """By client of local mode, which engines may share: it is not safe to call from several threads."""

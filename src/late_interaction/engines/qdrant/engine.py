@@ -271,4 +271,4 @@ class QdrantEngine(Sources):
         self.close()
 
     def __repr__(self) -> str:
-        return f"QdrantEngine({self._connection.address}, read_only={self.read_only})"
+        return f"{type(self).__name__}({self._connection.address}, read_only={self.read_only})"

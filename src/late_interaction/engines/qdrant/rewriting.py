@@ -155,7 +155,7 @@ class Rewriting(Writing):
             raise InvalidVectorsError(f"encode must return a record of each of {len(lost)} documents, in order.")
 
     def _keep(self, kept: Sequence[_Kept], write: Write) -> list[Document]:
-        """Replace documents and keep their vectors; return those whose stored document has other content, or is gone."""
+        """Replace documents and keep their vectors; return those whose stored document differs or is gone."""
         orders = {one.document.id: one.order for one in kept}
         stored = {id_of(payload): payload for payload in self._stored(list(orders), [])}
         same = [

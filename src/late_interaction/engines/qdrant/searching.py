@@ -13,7 +13,7 @@ from late_interaction.engines.qdrant.schema import CENTROIDS, MEAN, TOKEN_COUNT,
 from late_interaction.engines.records import Match
 from late_interaction.engines.remote.batches import chunks_of
 from late_interaction.engines.remote.payload import ID, VERSION, id_of
-from late_interaction.engines.remote.words import query_vector
+from late_interaction.engines.remote.words import highest_score, query_vector
 from late_interaction.validation import check_ids, check_k, check_vectors
 
 if TYPE_CHECKING:
@@ -88,6 +88,26 @@ class Searching(Reading):
             those = documents(condition, None if chunk is None else _with_ids(chunk))
             found += self._query(sparse_vector(words), WORDS, k, those, None)
         return _best(found, k)
+
+    def highest_lexical_score(self, query: str) -> float:
+        """Return what the score of a document approaches in which every word of a query occurs many times.
+
+        One request asks for a document with each word, whose score tells the word's document frequency.
+        """
+        indices = query_vector(query, self.language).indices.tolist()
+        requests = [
+            models.QueryRequest(
+                query=models.SparseVector(indices=[index], values=[1.0]), using=WORDS, limit=1, with_vector=[WORDS]
+            )
+            for index in indices
+        ]
+        found = self._connection.call("query_batch_points", requests=requests) if requests else []
+        idf: dict[int, float] = {}
+        for index, response in zip(indices, found, strict=True):
+            for point in response.points:
+                words = point.vector[WORDS]
+                idf[index] = point.score / words.values[words.indices.index(index)]
+        return highest_score(query, self.language, idf, self._size.documents)
 
     def _late(self, query: NDArray[np.float32], k: int, condition: models.Filter | None) -> list[Match]:
         """Return the k best documents with token vectors; fewer only if fewer pass."""

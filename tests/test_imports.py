@@ -41,7 +41,10 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         ),
         (
             late_interaction.engines,
-            ["Capabilities", "Engine", "LocalEngine", "Match", "Record", "TransferReport", "Verification", "transfer"],
+            [
+                *("Capabilities", "Engine", "LocalEngine", "Match", "QdrantEngine", "Record", "TransferReport"),
+                *("Verification", "transfer"),
+            ],
         ),
         (
             late_interaction.langchain,

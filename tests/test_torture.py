@@ -6,11 +6,13 @@ import os
 
 import pytest
 
-from tests.torture.driver import KINDS, UnavailableError, kind_module, run_kind
+from tests.torture.driver import UnavailableError, kind_module, run_kind
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals, forks and renames of open files are those of POSIX")
 
 _TRIALS = {"kills": 4, "syscalls": 60, "interrupts": 90, "flips": 30, "forks": 4, "renames": 25}
+"""By kind. Transfers take minutes: tests/transferring/test_killed.py has short ones."""
+
 _MOST_FAULTS = 5  # enough to see what is wrong
 
 
@@ -24,12 +26,12 @@ def _survives(kind, seed, trials):
     assert report.tried >= trials
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", _TRIALS)
 def test_some_trials(kind):
     _survives(kind, seed=1, trials=_TRIALS[kind])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", _TRIALS)
 def test_more_trials(kind):
     _survives(kind, seed=2, trials=kind_module(kind).TRIALS // 20)

@@ -145,6 +145,13 @@ def test_extended_centroids_begin_with_the_old_ones():
     assert distances(far, new.values).min(axis=1).mean() < 0.8 * distances(far, old.values).min(axis=1).mean()
 
 
+def test_new_centroids_are_where_the_old_ones_are_far():
+    """Four of ten token vectors of a sample are far from all old centroids, and nearly all new centroids near them."""
+    near, far = np.concatenate(documents(60, topics(30))), np.concatenate(documents(40, topics(30, seed=9)))
+    new = train(near, 40).extended(np.concatenate([near, far]), 60).values[40:]
+    assert (distances(new, far).min(axis=1) < distances(new, near).min(axis=1)).mean() > 0.7
+
+
 def test_centroids_that_are_many_enough_stay_the_same():
     old = random_centroids(40)
     assert old.extended(old.values, 40).name == old.extended(old.values, 20).name == old.name

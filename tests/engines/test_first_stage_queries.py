@@ -19,7 +19,8 @@ def weights(query, centroids, probes):
         nearest = np.argsort(-scores)[:probes]
         best, worst = scores[nearest[0]], scores[nearest[-1]]
         for one in nearest:
-            total[int(one)] = total.get(int(one), 0) + math.exp((scores[one] - best) / 0.08) * (best - worst)
+            weight = math.exp((scores[one] - best) / (0.3 * (best - worst))) * (best - worst)
+            total[int(one)] = total.get(int(one), 0) + weight
     return {one: weight for one, weight in total.items() if weight > 0}
 
 

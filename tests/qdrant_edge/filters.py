@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models
 
@@ -88,6 +89,8 @@ def _match(match):
     if match is None:
         return None
     (value,) = (getattr(match, name) for name in type(match).model_fields)
+    if isinstance(value, bool):
+        value = np.bool_(value)  # the bindings of 0.9.0 take a bool of Python for an integer, which no boolean equals
     return getattr(edge, type(match).__name__)(value)  # both libraries name these classes alike
 
 

@@ -32,7 +32,7 @@ from pathlib import Path
 from tests.engines.helpers import CHILD_ENVIRONMENT, FAST_DIRECTORY
 from tests.torture.report import Report
 
-KINDS = ("kills", "syscalls", "interrupts", "flips", "forks", "renames")
+KINDS = ("kills", "syscalls", "interrupts", "flips", "forks", "renames", "transfers")
 _START_SECONDS = 300
 _CHARACTERS_OF_STDERR = 8_000
 BEGINS = "--- a trial begins ---"

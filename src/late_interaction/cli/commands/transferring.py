@@ -55,7 +55,7 @@ def transfer(
     with open_index(source) as opened:
         said = source_statements(opened.engine, encodes=encode_again)
         _say(said, quiet=quiet)
-        if said and not (yes or quiet) and sys.stdin.isatty():
+        if said and not (yes or quiet) and _is_answered():
             typer.confirm("Copy the stored vectors?", default=True, abort=True, err=True)
         encoder = opened.encoder if encode_again else None
         with closing(_opened_target(target, opened.engine)) as engine, _what_is_kept(engine):
@@ -66,6 +66,11 @@ def transfer(
     _show(report, [*said, *of_target], quiet=quiet, as_json=as_json)
     if report.missing:
         raise typer.Exit(1)
+
+
+def _is_answered() -> bool:
+    """Return whether there is somebody to ask."""
+    return sys.stdin.isatty()
 
 
 def _opened_target(target: str, source: Engine) -> Engine:

@@ -25,8 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["Centroids", "SparseVector"]
 
 _DEFAULT_PROBES = 32
-_TEMPERATURE = 0.08
+_TEMPERATURE = 0.3
+"""Of the weights of a token's nearest centroids, relative to the range of their dot products.
 
+At .3 of the range the weights do not depend on the length of the vectors, nor on a direction that all have in common.
+On vectors of the offline encoder it finds as much as .08 of the dot product does (recall@10 within 200 candidates .957
+and .959), and far more where the mean pairwise cosine is .95 (.948 and .871).
+"""
+
+_BLOCK_PRODUCTS, _MIN_BLOCK_CENTROIDS = 2**18, 64
+"""Multiplications at a time, at most: OpenBLAS starts threads for more, and waiting for them takes longer."""
+
+_GROUP = 32  # scores of which only the greatest is sorted
 _HEADER = struct.Struct("<8sII32s")  # magic, number of centroids, dimension, digest of the centroids
 _MAGIC = b"centrds1"
 
@@ -54,8 +64,8 @@ class Centroids:
     def __init__(self, centroids: NDArray[np.float32]) -> None:
         greatest = np.finfo(np.float16).max
         self._rounded = np.clip(np.asarray(centroids, np.float32), -greatest, greatest).astype("<f2")
-        self.values: NDArray[np.float32] = self._rounded.astype(np.float32)
-        """(n, dim) float32, C-ordered."""
+        self.values: NDArray[np.float32] = np.asfortranarray(self._rounded, np.float32)
+        """(n, dim) float32, in column-major order, in which products with queries take half the time."""
 
     @property
     def dim(self) -> int:
@@ -98,26 +108,40 @@ class Centroids:
         """Return the sparse vector of a query.
 
         Each query token has weights for its nearest centroids, those with the greatest dot products s, which are added
-        up: exp((s - max) / 0.08) · (max - min), with the maximum and minimum over these centroids. It is empty if no
+        up: exp((s - max) / (0.3 · (max - min))) · (max - min), with the maximum and minimum over these
+        centroids. It is empty if no
         centroid tells documents apart: there are no tokens, or a single centroid.
 
         Args:
             vectors: The query's token vectors, (tokens, dim).
             probes: Centroids for each query token.
         """
-        total = np.zeros(len(self), np.float32)
-        if len(vectors):
-            scores = np.asarray(vectors, np.float32) @ self.values.T
-            probes = min(probes, len(self))
-            nearest = np.argpartition(scores, -probes, axis=1)[:, -probes:]
-            near = np.take_along_axis(scores, nearest, axis=1)
-            best, worst = near.max(axis=1, keepdims=True), near.min(axis=1, keepdims=True)
-            np.add.at(total, nearest, np.exp((near - best) / _TEMPERATURE) * (best - worst))
-        indices = np.flatnonzero(total > 0)
-        return SparseVector(indices.astype(np.uint32), total[indices])
+        scores = self._scores(np.asarray(vectors, np.float32))
+        tokens, nearest = _greatest(scores, min(probes, len(self)))
+        near = scores[tokens, nearest]
+        best, worst = near.max(axis=1, keepdims=True), near.min(axis=1, keepdims=True)
+        span = np.maximum(best - worst, np.finfo(np.float32).tiny)
+        weights = np.exp((near - best) / (_TEMPERATURE * span)) * (best - worst)
+        indices, places = np.unique(nearest, return_inverse=True)
+        total = np.bincount(places.ravel(), weights.ravel(), len(indices)).astype(np.float32)
+        return SparseVector(indices[total > 0].astype(np.uint32), total[total > 0])
+
+    def _scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the dot products of query tokens with centroids, (query tokens, n)."""
+        scores = np.empty((len(vectors), len(self)), np.float32)
+        block = max(_MIN_BLOCK_CENTROIDS, _BLOCK_PRODUCTS // max(vectors.size, 1))
+        for start in range(0, len(self), block):
+            end = start + block
+            np.matmul(vectors, self.values[start:end].T, out=scores[:, start:end])
+        return scores
 
     def extended(self, sample: NDArray[np.float32], size: int) -> Centroids:
-        """Return ``size`` centroids that begin with these, the others trained on a sample of token vectors.
+        """Return ``size`` centroids that begin with these, in the same order.
+
+        The others are trained on the half of a sample that is farthest from these. Sparse vectors of documents stay
+        valid. Made again, they find about what they would with centroids that are all new: of 693,064 token vectors,
+        3,620 centroids extended to 8,192 have recall@10 .981 within 200 candidates, half of them by the mean; 8,192 new
+        ones .981; 3,620 ones .978; and if half of the documents keep their old sparse vectors, .978.
 
         Args:
             sample: (tokens, dim).
@@ -126,7 +150,10 @@ class Centroids:
         missing = size - len(self)
         if missing <= 0 or not len(sample):
             return self
-        return Centroids(np.concatenate([self.values, cluster(np.ascontiguousarray(sample, np.float32), missing)]))
+        sample = np.asarray(sample, np.float32)
+        distances = ((sample - self.values[self.ids(sample)]) ** 2).sum(axis=1)
+        far = np.argsort(-distances, kind="stable")[: max(missing, len(sample) // 2)]
+        return Centroids(np.concatenate([self.values, cluster(np.ascontiguousarray(sample[np.sort(far)]), missing)]))
 
     def to_bytes(self) -> bytes:
         """Return the centroids as bytes, two for each value."""
@@ -154,7 +181,27 @@ class Centroids:
 
     @cached_property
     def _nearest(self) -> NearestCentroids:
-        return NearestCentroids(self.values)
+        return NearestCentroids(np.ascontiguousarray(self.values))
+
+
+def _greatest(scores: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows and columns of the greatest scores of each row, (rows, 1) and (rows, count), as an index of scores.
+
+    Scores are divided into groups. The greatest of ``count`` groups are as many scores, so none of the greatest is
+    below the least of those. This takes a tenth of the time of sorting all.
+
+    Args:
+        scores: (rows, columns), not NaN.
+        count: At least 1 and at most the number of columns.
+    """
+    rows, columns = scores.shape
+    size = min(_GROUP, columns // count)
+    groups = scores[:, : columns // size * size].reshape(rows, size, columns // size).max(axis=1)
+    bounds = np.partition(groups, -count, axis=1)[:, -count]
+    row, column = np.divmod(np.flatnonzero(scores >= bounds[:, None]), columns)
+    order = np.lexsort((-scores[row, column], row))
+    begins = np.searchsorted(row, np.arange(rows))
+    return np.arange(rows)[:, None], column[order][begins[:, None] + np.arange(count)]
 
 
 def _digest(rounded: NDArray[np.float16]) -> bytes:

@@ -18,11 +18,12 @@ from qdrant_client.local.qdrant_local import QdrantLocal
 from late_interaction.engines.qdrant.addresses import GRPC_PORT, MEMORY, REST_PORT
 from late_interaction.engines.qdrant.failures import CLIENT_ERRORS, is_refusal_of_credentials, translated, wait_after
 from late_interaction.engines.remote.retries import Retries
-from late_interaction.errors import IndexClosedError, IndexLockedError, InvalidRequestError
+from late_interaction.errors import IndexClosedError, IndexLockedError, InvalidRequestError, LateInteractionError
 from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from late_interaction.engines.qdrant.addresses import Address
 
@@ -118,6 +119,8 @@ class Connection:
             arguments["consistency"] = self._settings.read_consistency
         try:
             return self._settings.retries.call(partial(self._once, method, arguments), wait_after)
+        except LateInteractionError:
+            raise
         except CLIENT_ERRORS as error:
             raise translated(error, self.address, [self._settings.key or ""]) from error
 
@@ -163,6 +166,7 @@ class Connection:
             self._protocol = "local"
             if self.address.path is None:
                 return QdrantClient(location=MEMORY, force_disable_check_same_thread=True)
+            _check_directory(self.address.path)
             return QdrantClient(path=str(self.address.path), force_disable_check_same_thread=True)
         prefers = self._settings.prefer_grpc
         if prefers is None and not self._is_in_child:  # gRPC may not work in a child of a process that used it
@@ -217,3 +221,19 @@ class Connection:
         if self._client is not None:
             _inherited.append(self._client)
             self._client = None
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a directory of something else.
+
+    Raises:
+        InvalidRequestError: It is a file, or has files that are not Qdrant's.
+    """
+    if (path / _META_FILE).exists():
+        return
+    others = [path.name] if path.is_file() else sorted(one.name for one in path.iterdir()) if path.is_dir() else []
+    if others:
+        raise InvalidRequestError(
+            f"{path} is not a directory of Qdrant's local mode: there is {', '.join(map(repr, others[:3]))}. Name a "
+            "directory that is empty or does not exist."
+        )

@@ -112,9 +112,9 @@ class FirstStage:
         """Train the first centroids, or extend them, if the collection is large enough by now."""
         with self._mutex:
             state, tokens = self.current, self._size.tokens
+            if tokens < first_stage.MIN_TRAINING_TOKENS:
+                return state
             if state.centroids is None:
-                if tokens < first_stage.MIN_TRAINING_TOKENS:
-                    return state
                 size = size_for(tokens)
                 return self._install_first(train(self._vectors_to_train(tokens, size), size))
             if needs_extension(state.centroids, tokens):

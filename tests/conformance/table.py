@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from late_interaction.engines import LocalEngine, QdrantEngine
+from late_interaction.engines import LanceDBEngine, LocalEngine, QdrantEngine
 from tests.conformance.weak_engines import ServerEngine, WeakEngine
 from tests.qdrant_edge import EdgeClient, serve
 
@@ -84,6 +84,7 @@ def qdrant_served(folder, dim=None, *, grpc):
 ENGINES = [
     EngineCase("local", lambda folder, dim: LocalEngine.open(folder, dim=dim, bits=None), LocalEngine.open),
     EngineCase("local-4-bits", lambda folder, dim: LocalEngine.open(folder, dim=dim, bits=4), LocalEngine.open),
+    EngineCase("lancedb", lambda folder, dim: LanceDBEngine(folder, dim=dim), LanceDBEngine.open),
     EngineCase("weak", lambda folder, dim: WeakEngine.open(folder, dim=dim), WeakEngine.open),
     EngineCase("server", lambda folder, dim: ServerEngine.open(folder, dim=dim), ServerEngine.open),
     EngineCase("qdrant-local", qdrant_local, qdrant_local),

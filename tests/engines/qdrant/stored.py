@@ -50,9 +50,7 @@ class Stored:
             assert point.payload["token_count"] == len(tokens)
             assert point.vector["words"].indices, "the words are missing"
             assert point.payload["id"] not in found, "a document is there twice"
-            found[point.payload["id"]] = Content.of(
-                point.payload["text"], point.payload.get("metadata", {}), tokens
-            )
+            found[point.payload["id"]] = Content.of(point.payload["text"], point.payload.get("metadata", {}), tokens)
         return found
 
     def without_centroids(self):

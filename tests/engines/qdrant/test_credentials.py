@@ -19,7 +19,7 @@ from tests.fakes import PlainEncoder
 from tests.qdrant_edge import serve
 
 KEY, WRONG = "k3y-of-the-server-4711", "wr0ng-key-0815"
-ODD = ["line-4711-end\n", "two\nlines-4711", "clé-4711-é", "tab-4711\there", "null-4711\0"]
+ODD = ["line-4711-end\n", "two\nlines-4711", "clé-4711-é", "tab-4711\there", "null-4711\0", "two words-4711"]
 
 
 @pytest.fixture
@@ -73,7 +73,13 @@ class TestKeys:
             with Index(engine=engine, encoder=encoder) as index:
                 index.add([Document("a fact", id="a")])
                 assert [hit.id for hit in index.search("fact", k=1)] == ["a"]
-                parts = [repr(index), repr(engine), repr(index.info()), repr(engine.reopening), repr(engine.capabilities)]
+                parts = [
+                    repr(index),
+                    repr(engine),
+                    repr(index.info()),
+                    repr(engine.reopening),
+                    repr(engine.capabilities),
+                ]
                 parts += [repr(one) for one in vars(engine).values()]
                 parts += [repr(one) for one in vars(engine._connection).values()]
                 data = pickle.dumps(index)
@@ -101,7 +107,7 @@ class TestKeys:
 
     @pytest.mark.parametrize("key", ODD, ids=range(len(ODD)))
     def test_a_key_that_no_request_can_hold(self, open_engine, clean, monkeypatch, key):
-        with pytest.raises(InvalidRequestError, match="API key") as caught:
+        with pytest.raises(InvalidRequestError, match="api_key=") as caught:
             open_engine(api_key=key)
         assert clean(*shown(caught.value), keys=["4711"])
         if "\0" not in key:
@@ -110,7 +116,7 @@ class TestKeys:
                 open_engine()
             assert clean(*shown(caught.value), keys=["4711"])
 
-    @pytest.mark.parametrize("command", [["info"], ["info", "--json"], ["verify"], ["list"], ["get", "a"]])
+    @pytest.mark.parametrize("command", [["info", "--json"], ["get", "a"]], ids=["info", "get"])
     def test_the_command_line(self, open_engine, served, clean, monkeypatch, command):
         engine = open_engine(api_key=KEY)
         with Index(engine=engine, encoder=PlainEncoder(DIM)) as index:
@@ -144,18 +150,21 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_addresses_with_credentials_are_refused(address, clean):
-    refusals = []
-    for use in (
+    uses = [
         lambda: QdrantEngine(address),
         lambda: QdrantEngine(location=address),
         lambda: QdrantEngine.open(f"qdrant+{address}"),
         lambda: QdrantEngine.open(f"qdrant+{address}/documents"),
-        lambda: Index.open(f"qdrant+{address}/documents", dim=3),
-    ):
+    ]
+    is_path = address.startswith("me:")  # without http, what follows the first colon may be anything
+    if not is_path:
+        uses.append(lambda: Index.open(f"qdrant+{address}/documents", dim=3))
+    for use in uses:
         with pytest.raises(InvalidRequestError) as caught:
             use()
-        refusals += shown(caught.value)
-    assert clean(*(text.replace(repr(address), "") for text in refusals[::4]), keys=["pa55word"])
+        assert clean(str(caught.value), repr(caught.value), keys=["pa55word"])
+    if is_path:
+        return
     done = CliRunner().invoke(app, ["info", f"qdrant+{address}/documents"], catch_exceptions=False)
     assert done.exit_code == 1
     assert clean(done.stdout, done.stderr, keys=["pa55word"])

@@ -48,17 +48,15 @@ WAYS = {
     "filter": lambda index: [hit.id for hit in index.search(QUERY, k=2, where={"length": {"$gt": 1}})],
     "search-many": lambda index: [hit.id for hits in index.search_many([QUERY, QUERY], k=2) for hit in hits],
     "rerank": lambda index: [hit.id for hit in index.rerank(QUERY, ids=["nile", "paris"], k=2)],
-    "explain": lambda index: [span for span in index.explain(QUERY, "paris").spans],
+    "explain": lambda index: list(index.explain(QUERY, "paris").spans),
     "get": lambda index: [document.text for document in index.get(["paris", "nile"])],
     "scan": lambda index: [document.id for document in index.scan()],
-    "langchain-retriever": lambda index: langchain_documents(
-        LateInteractionRetriever(index=index, k=2).invoke(QUERY)
-    ),
+    "langchain-retriever": lambda index: langchain_documents(LateInteractionRetriever(index=index, k=2).invoke(QUERY)),
     "langchain-store": lambda index: langchain_documents(
-        LateInteractionVectorStore(index).similarity_search(QUERY, k=2)
+        LateInteractionVectorStore(index=index).similarity_search(QUERY, k=2)
     ),
     "langchain-mmr": lambda index: langchain_documents(
-        LateInteractionVectorStore(index).max_marginal_relevance_search(QUERY, k=2)
+        LateInteractionVectorStore(index=index).max_marginal_relevance_search(QUERY, k=2)
     ),
     "langchain-reranker": lambda index: langchain_documents(
         LateInteractionReranker(index=index).compress_documents(
@@ -74,9 +72,14 @@ WAYS = {
 }
 
 
+SAMPLE = ["lexical", "filter", "langchain-retriever", "llama-index-retriever"]
+
+
 @pytest.mark.usefixtures("clock")
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param(one, marks=[] if one in SAMPLE else [pytest.mark.slow]) for one in WAYS])
 def test_each_way_in(index, faults, clock, way):
+    WAYS[way](index)  # what is known for a minute is asked now
+    faults.clear()
     expected = WAYS[way](index)
     assert expected
     operations = faults.operations()
@@ -86,7 +89,7 @@ def test_each_way_in(index, faults, clock, way):
             clock.waits.clear()
             faults.on(None, FOR_A_MOMENT[name], nth=number)
             assert WAYS[way](index) == expected, (operations, number)
-            assert len(clock.waits) == 1
+            assert len(clock.waits) == 1, (operations, number, name)
         for name in ("503", "closed", "403", "400"):
             faults.clear()
             faults.on(None, FOR_GOOD[name], nth=number, times=10_000)
@@ -99,12 +102,17 @@ def test_each_way_in(index, faults, clock, way):
     assert WAYS[way](index) == expected
 
 
-@pytest.mark.parametrize("command", [["search", QUERY], ["list"], ["get", "paris"], ["info"], ["rerank", QUERY], ["verify"]])
-def test_the_command_line(index, served, faults, clock, protocol, command):
-    if protocol == "grpc":
-        pytest.skip("the port of gRPC is not in an address")
+COMMANDS = [["get", "paris"], ["search", QUERY], ["list"], ["info"], ["rerank", QUERY], ["verify"]]
+
+
+@pytest.mark.parametrize("protocol", ["rest"])  # the port of gRPC is not in an address
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(one, marks=[pytest.mark.slow] if place else [], id=one[0]) for place, one in enumerate(COMMANDS)],
+)
+def test_the_command_line(index, served, faults, clock, command):
     name, *arguments = command
-    arguments = [name, *arguments, "-"] if name == "rerank" else [name, f"qdrant+{served.url}/documents", *arguments]
+    arguments = [name, *arguments] if name == "rerank" else [name, f"qdrant+{served.url}/documents", *arguments]
     arguments += ["--index", f"qdrant+{served.url}/documents"] if name == "rerank" else []
     text = "\n".join(TEXTS)
     done = CliRunner().invoke(app, arguments, input=text, catch_exceptions=False)
@@ -124,6 +132,7 @@ def test_the_command_line(index, served, faults, clock, protocol, command):
             assert ("cannot be reached" if fault == "closed" else "refuses the API key") in done.stderr
 
 
+@pytest.mark.usefixtures("clock")
 def test_no_server(free_tcp_port):
     address = f"qdrant+http://127.0.0.1:{free_tcp_port}/documents"
     with pytest.raises(EngineUnavailableError, match="cannot be reached"):

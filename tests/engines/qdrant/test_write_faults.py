@@ -14,19 +14,21 @@ from late_interaction.errors import EngineRefusedError, EngineUnavailableError, 
 from tests.engines.qdrant.failing import FOR_A_MOMENT, FOR_GOOD, REFUSALS, error_of
 from tests.engines.qdrant.writes import BEFORE, CALLS, CONTENT_BEFORE
 
-SAMPLE = [("add", "grpc"), ("add-replacing", "rest"), ("update-metadata", "rest"), ("upsert-keeping", "grpc")]
-
 pytestmark = pytest.mark.usefixtures("clock")
 
 
-def cases(faults, sampled):
+def cases(faults, *sample):
     """Return all combinations, those outside the sample as slow ones."""
     found = []
-    for name, protocol, fault in itertools.product(CALLS, ("rest", "grpc"), faults):
-        is_slow = fault not in sampled or (name, protocol) not in SAMPLE
-        marks = [pytest.mark.slow] if is_slow else []
-        found.append(pytest.param(name, protocol, fault, marks=marks, id=f"{name}-{protocol}-{fault}"))
+    for case in itertools.product(CALLS, ("rest", "grpc"), faults):
+        marks = [] if case in sample else [pytest.mark.slow]
+        found.append(pytest.param(*case, marks=marks, id="-".join(case)))
     return found
+
+
+MOMENT = cases(FOR_A_MOMENT, ("add", "grpc", "500-half"), ("upsert-keeping", "rest", "closed-applied"))
+GOOD = cases(FOR_GOOD, ("add-replacing", "rest", "500-half"), ("update-metadata", "grpc", "403"))
+ONE = cases(FOR_GOOD, ("add", "rest", "500-half"), ("upsert-keeping", "grpc", "closed-applied"))
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,7 @@ def setting(open_engine, stored, faults):
     return requests_of
 
 
-@pytest.mark.parametrize(("name", "protocol", "fault"), cases(FOR_A_MOMENT, ["500-half", "closed-applied"]))
+@pytest.mark.parametrize(("name", "protocol", "fault"), MOMENT)
 def test_a_request_that_fails_once_is_tried_again(setting, open_engine, stored, faults, clock, name, fault):
     call = CALLS[name]
     operations = setting(call)
@@ -79,7 +81,7 @@ def test_a_request_that_fails_once_is_tried_again(setting, open_engine, stored, 
         engine.close()
 
 
-@pytest.mark.parametrize(("name", "protocol", "fault"), cases(FOR_GOOD, ["500-half", "403"]))
+@pytest.mark.parametrize(("name", "protocol", "fault"), GOOD)
 def test_a_server_that_fails_from_some_request_on(setting, open_engine, stored, faults, clock, name, fault):
     call = CALLS[name]
     operations = setting(call)
@@ -94,11 +96,12 @@ def test_a_server_that_fails_from_some_request_on(setting, open_engine, stored, 
         failed = len(faults.operations()) - number + 1
         assert failed <= (4 if fault in REFUSALS else 20), where
         assert sum(clock.waits) <= 4 * 4, where
-        check(call, error, stored.documents(), fault, where, is_certain=not FOR_GOOD[fault].applied)
+        is_certain = not FOR_GOOD[fault].applied and not call.is_confirmed
+        check(call, error, stored.documents(), fault, where, is_certain=is_certain)
         again(call, engine, open_engine, stored, faults, where)
 
 
-@pytest.mark.parametrize(("name", "protocol", "fault"), cases(FOR_GOOD, ["500-half", "closed-applied"]))
+@pytest.mark.parametrize(("name", "protocol", "fault"), ONE)
 def test_one_operation_that_fails_from_some_time_on(setting, open_engine, stored, faults, name, fault):
     call = CALLS[name]
     operations = setting(call)
@@ -110,7 +113,7 @@ def test_one_operation_that_fails_from_some_time_on(setting, open_engine, stored
         faults.on(operation, FOR_GOOD[fault], nth=nth, times=10_000)
         error = error_of(call.run, engine)
         where = (number, operations, error)
-        is_certain = operation != "retrieve" or not FOR_GOOD[fault].applied
+        is_certain = operation != "retrieve" or not (FOR_GOOD[fault].applied or call.is_confirmed)
         check(call, error, stored.documents(), fault, where, is_certain=is_certain)
         again(call, engine, open_engine, stored, faults, where)
 

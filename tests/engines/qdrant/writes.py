@@ -35,6 +35,11 @@ class Call:
     ids: tuple[str, ...]
     deleted: frozenset[str] = field(default_factory=frozenset)
 
+    @property
+    def is_confirmed(self):
+        """Whether it reads what it has written, since it writes on conditions: if it cannot, it does not know."""
+        return self.name in ("update-metadata", "upsert-keeping")
+
 
 def record(name, version=1, group="a"):
     """Return a record whose text and vectors depend on name and version."""
@@ -139,6 +144,5 @@ def _ids(records):
 
 
 CALLS = {
-    call.name: call
-    for call in (_add(), _add_stream(), _replace(), _delete_ids(), _delete_where(), _update(), _keep())
+    call.name: call for call in (_add(), _add_stream(), _replace(), _delete_ids(), _delete_where(), _update(), _keep())
 }

@@ -87,11 +87,7 @@ def translated(error: Exception, address: Address, hidden: Collection[str] = ())
     text = _shown(_text_of(error), hidden)
     if isinstance(error, ResourceExhaustedResponse):
         return EngineUnavailableError(f"The Qdrant server of {address} is overloaded: {text} Try again later.")
-<<<<<<< HEAD
-    if _is_transport(error):
-=======
     if _is_transport(error) or _is_unanswered(error):
->>>>>>> faults
         return EngineUnavailableError(
             f"The Qdrant server of {address} cannot be reached or does not answer in time ({text}). Check that it runs "
             "and that the address is right. A greater timeout= waits longer."
@@ -168,8 +164,6 @@ def _retry_after(error: Exception) -> float:
 
 def _is_transport(error: Exception) -> bool:
     """Return whether no response came: refused, reset, timed out, cut off."""
-    if isinstance(error, grpc.RpcError):
-        return _grpc_detail(error, "code") in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
     source = error.source if isinstance(error, ResponseHandlingException) else error
     return isinstance(source, (httpx.TransportError, ConnectionError, TimeoutError))
 

@@ -18,6 +18,7 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 pytest_addoption = engine_option.add_option
+pytest_collection_modifyitems = engine_option.skip_differences
 
 # torch and transformers take seconds to import: only the tests that need a checkpoint pay for them.
 

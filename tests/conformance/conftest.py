@@ -11,7 +11,7 @@ import torch
 
 from late_interaction import Index
 from tests.conformance.helpers import DIM
-from tests.conformance.table import ENGINES
+from tests.conformance.table import ENGINES, SERVED
 from tests.engines.helpers import FAST_DIRECTORY, small_thresholds
 from tests.fakes import WordEncoder
 
@@ -40,7 +40,9 @@ def new_folder():
         yield lambda: Path(base) / str(next(numbers))
 
 
-@pytest.fixture(params=ENGINES, ids=lambda case: case.name)
+@pytest.fixture(
+    params=[*ENGINES, *(pytest.param(case, marks=pytest.mark.slow) for case in SERVED)], ids=lambda case: case.name
+)
 def case(request):
     """An entry of the table."""
     return request.param

@@ -87,14 +87,14 @@ def translated(error: Exception, address: Address, hidden: Collection[str] = ())
     text = _shown(_text_of(error), hidden)
     if isinstance(error, ResourceExhaustedResponse):
         return EngineUnavailableError(f"The Qdrant server of {address} is overloaded: {text} Try again later.")
-    status = _status_of(error)
-    if status is not None:
-        return _of_status(status, text, address)
-    if _is_transport(error):
+    if _is_transport(error) or _is_unanswered(error):
         return EngineUnavailableError(
             f"The Qdrant server of {address} cannot be reached or does not answer in time ({text}). Check that it runs "
             "and that the address is right. A greater timeout= waits longer."
         )
+    status = _status_of(error)
+    if status is not None:
+        return _of_status(status, text, address)
     if isinstance(error, ResponseHandlingException):  # a response that is not what the client expects
         return EngineRefusedError(
             f"What answers at {address} does not answer as a Qdrant server does ({text}). Check the address, and that "
@@ -166,6 +166,16 @@ def _is_transport(error: Exception) -> bool:
     """Return whether no response came: refused, reset, timed out, cut off."""
     source = error.source if isinstance(error, ResponseHandlingException) else error
     return isinstance(source, (httpx.TransportError, ConnectionError, TimeoutError))
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Return whether it is gRPC's error of a server that was not reached, or did not answer in time."""
+    if not isinstance(error, grpc.RpcError):
+        return False
+    code, details = _grpc_detail(error, "code"), str(_grpc_detail(error, "details"))
+    return code == grpc.StatusCode.DEADLINE_EXCEEDED or (
+        code == grpc.StatusCode.UNAVAILABLE and details.startswith("failed to connect")
+    )
 
 
 def _is_missing_collection(status: int, text: str) -> bool:

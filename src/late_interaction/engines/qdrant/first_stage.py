@@ -82,6 +82,11 @@ class FirstStage:
             return self.refresh()
         return known[0]
 
+    @property
+    def known(self) -> StageState | None:
+        """What the setting said when it was last read or written; None if it was not."""
+        return None if self._known is None else self._known[0]
+
     def refresh(self) -> StageState:
         """Read the setting, and the centroids if they are others than before."""
         for _ in range(3):  # another writer may replace the centroids between the two reads
@@ -202,7 +207,7 @@ class FirstStage:
                 f"The setting 'first_stage' of the collection {self._connection.address} is damaged. Restore the "
                 "collection from a snapshot."
             )
-        known = None if self._known is None else self._known[0].centroids
+        known = None if self.known is None else self.known.centroids
         if known is None or known.name != name:
             known = load_codebook(self._connection, name, parts)
         return None if known is None else StageState(known, state == COMPLETE)

@@ -28,7 +28,7 @@ def test_every_capability_has_a_row():
     assert ROWS.keys() == {field.name for field in fields(Capabilities)} - NOT_IN_THE_TABLE
 
 
-@pytest.mark.parametrize(("place", "name"), enumerate(ENGINES), ids=list(ENGINES))
+@pytest.mark.parametrize(("place", "name"), list(enumerate(ENGINES)), ids=list(ENGINES))
 def test_it_says_what_an_engine_declares(place, name, tmp_path):
     engine = ENGINES[name](tmp_path)
     said = {capability: values[place] == "yes" for capability, values in ROWS.items()}

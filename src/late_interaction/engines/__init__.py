@@ -8,6 +8,7 @@ from late_interaction.engines.records import Match, Record, Verification
 from late_interaction.engines.registry import ENGINES, engine_class
 
 if TYPE_CHECKING:
+    from late_interaction.engines.lancedb import LanceDBEngine
     from late_interaction.engines.local import LocalEngine
     from late_interaction.engines.qdrant import QdrantEngine
     from late_interaction.transferring import TransferReport, transfer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Capabilities",
     "Engine",
+    "LanceDBEngine",
     "LocalEngine",
     "Match",
     "QdrantEngine",

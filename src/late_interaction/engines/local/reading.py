@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from late_interaction.engines.base import Capabilities, Engine
-from late_interaction.engines.local.catalog.partial_rows import check_fields
+from late_interaction.engines.fields import check_fields
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search.plan import search
 from late_interaction.engines.local.search.positions import positions_of

@@ -180,8 +180,8 @@ class Connection:
                 return QdrantClient(location=MEMORY, force_disable_check_same_thread=True)
             _check_directory(self.address.path)
             return QdrantClient(path=str(self.address.path), force_disable_check_same_thread=True)
-        prefers = self._settings.prefer_grpc
-        if prefers is None and not self._is_in_child:  # gRPC may not work in a child of a process that used it
+        prefers = False if self._is_in_child else self._settings.prefer_grpc  # gRPC may not work after a fork
+        if prefers is None:
             client = self._connect_by_grpc()
             if client is not None:
                 self._protocol = "grpc"

@@ -30,7 +30,7 @@ from late_interaction.words.characters import COMPLEX, HANGUL, IDEOGRAPHIC
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["highest_score", "query_vector", "word_vector"]
+__all__ = ["document_terms", "highest_score", "query_terms", "query_vector", "word_vector"]
 
 _K1 = 1.2
 _B = 0.75
@@ -60,27 +60,31 @@ def word_vector(text: str, language: str | None) -> SparseVector:
         text: The text.
         language: The language of stems; None for no stems.
     """
-    exact, forms = (words.split() for words in tokenizer_for(language).document(text))
-    frequencies: defaultdict[str, float] = defaultdict(float)
-    for word in exact:
-        frequencies[_EXACT + word] += 1
-        frequencies[_ANY + word] += 1
-    for form in forms:
-        frequencies[_ANY + form] += _FORM_WEIGHT
-    if not text.isascii():
-        _add_characters(frequencies, exact, 1)
-        _add_characters(frequencies, forms, _FORM_WEIGHT)
-    length = (len(exact) + len(forms)) / _AVERAGE_LENGTH
+    frequencies, words = _frequencies(text, language)
+    length = words / _AVERAGE_LENGTH
     norm = _K1 * (1 - _B + _B * length)
     return _vector({name: count * (_K1 + 1) / (count + norm) for name, count in frequencies.items()})
 
 
-def query_vector(query: str, language: str | None) -> SparseVector:
-    """Return the sparse vector of a query; empty if the query has no words."""
+def document_terms(text: str, language: str | None) -> dict[str, float]:
+    """Return the dimensions of the text of a document by name, with the frequency of each, for full-text search.
+
+    See `word_vector` for the arguments.
+    """
+    return dict(_frequencies(text, language)[0])
+
+
+def query_terms(query: str, language: str | None) -> dict[str, float]:
+    """Return the dimensions of a query by name, with the weight of each; nothing if the query has no words."""
     weights: defaultdict[str, float] = defaultdict(float)
     for name, weight, _ in _query_weights(query, language):
         weights[name] += weight
-    return _vector(weights)
+    return dict(weights)
+
+
+def query_vector(query: str, language: str | None) -> SparseVector:
+    """Return the sparse vector of a query; empty if the query has no words."""
+    return _vector(query_terms(query, language))
 
 
 def highest_score(query: str, language: str | None, idf: Mapping[int, float], documents: int) -> float:
@@ -100,6 +104,21 @@ def highest_score(query: str, language: str | None, idf: Mapping[int, float], do
     for name, weight, is_word in _query_weights(query, language):
         total += weight * (_K1 + 1) * idf.get(_dimension(name), rarest if is_word else 0.0)
     return total
+
+
+def _frequencies(text: str, language: str | None) -> tuple[dict[str, float], int]:
+    """Return the frequencies of the dimensions of a text by name, and its number of words and forms."""
+    exact, forms = (words.split() for words in tokenizer_for(language).document(text))
+    frequencies: defaultdict[str, float] = defaultdict(float)
+    for word in exact:
+        frequencies[_EXACT + word] += 1
+        frequencies[_ANY + word] += 1
+    for form in forms:
+        frequencies[_ANY + form] += _FORM_WEIGHT
+    if not text.isascii():
+        _add_characters(frequencies, exact, 1)
+        _add_characters(frequencies, forms, _FORM_WEIGHT)
+    return frequencies, len(exact) + len(forms)
 
 
 def _query_weights(query: str, language: str | None) -> Iterator[tuple[str, float, bool]]:

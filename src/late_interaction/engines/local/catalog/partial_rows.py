@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from late_interaction.documents import DocumentFields, FieldName
+from late_interaction.documents import DocumentFields
 from late_interaction.engines.local.catalog.stored_json import parse_json
-from late_interaction.errors import CorruptIndexError, InvalidRequestError
+from late_interaction.errors import CorruptIndexError
 from late_interaction.images import PageImage
-from late_interaction.validation import did_you_mean
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["check_fields", "read_fields"]
+    from late_interaction.documents import FieldName
+
+__all__ = ["read_fields"]
 
 _COLUMNS: dict[FieldName, tuple[str, ...]] = {
     "text": ("documents.text",),
@@ -23,24 +24,6 @@ _COLUMNS: dict[FieldName, tuple[str, ...]] = {
     "image": ("images.image", "images.thumbnail"),
 }
 _IMAGES = " LEFT JOIN images ON images.document = documents.row"
-
-
-def check_fields(fields: Iterable[FieldName]) -> tuple[FieldName, ...]:
-    """Return the fields to read besides the id, each once.
-
-    Raises:
-        InvalidRequestError: They are not a list of names of fields.
-    """
-    if isinstance(fields, str):
-        raise InvalidRequestError(f"fields must be a list of names, got the string {fields!r}. Pass `[{fields!r}]`.")
-    names: dict[Any, None] = dict.fromkeys(fields)
-    names.pop("id", None)  # always read
-    if unknown := [name for name in names if name not in get_args(FieldName)]:
-        raise InvalidRequestError(
-            f"fields must be among id, {', '.join(get_args(FieldName))}, got {', '.join(map(repr, unknown))}."
-            f"{did_you_mean(unknown[0], get_args(FieldName))}"
-        )
-    return tuple(names)
 
 
 def read_fields(

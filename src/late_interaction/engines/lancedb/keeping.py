@@ -1,0 +1,77 @@
+"""Documents that are written again and keep the stored token vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from late_interaction.engines.lancedb.rows import STEP, kept_version
+from late_interaction.engines.lancedb.schema import DOCUMENTS
+from late_interaction.engines.lancedb.sql import conditions_of_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from late_interaction.documents import Document
+    from late_interaction.engines.lancedb.database import Database
+    from late_interaction.engines.lancedb.snapshot import Snapshot
+
+__all__ = ["IS_CURRENT", "VECTOR_COLUMNS", "Kept", "kept_rows", "not_kept", "versions_before"]
+
+IS_CURRENT = f"source.version % {STEP} = 0 OR target.version = source.version - 1"
+"""A row with new vectors replaces any other, one that keeps the stored vectors only the one that has them."""
+
+VECTOR_COLUMNS = ("key", "truncated", "tokens", "mean", "centroids", "codebook")
+"""The columns that follow from what is encoded."""
+
+
+class Kept(NamedTuple):
+    """A document that keeps the stored vectors, and its columns but for `VECTOR_COLUMNS`, order and version."""
+
+    document: Document
+    columns: dict[str, Any]
+
+
+def kept_rows(snapshot: Snapshot, kept: Mapping[int, Kept]) -> tuple[dict[int, dict[str, Any]], list[int]]:
+    """Return the rows of documents that keep the stored vectors, and the numbers of those that cannot.
+
+    Args:
+        snapshot: What is stored.
+        kept: The documents by their number in the upsert.
+    """
+    if not kept:
+        return {}, []
+    ids = [one.document.id for one in kept.values()]
+    stored = snapshot.find(ids, (*VECTOR_COLUMNS, "content", "version"))
+    rows: dict[int, dict[str, Any]] = {}
+    for number, (document, columns) in kept.items():
+        row = stored.get(document.id)
+        if row is not None and row["content"] == columns["content"]:
+            rows[number] = {
+                **columns,
+                **{name: row[name] for name in VECTOR_COLUMNS},
+                "version": kept_version(row["version"]),
+            }
+    return rows, [number for number in kept if number not in rows]
+
+
+def not_kept(database: Database, version: int, rows: Mapping[int, Mapping[str, Any]]) -> list[int]:
+    """Return the numbers of rows whose stored vectors had gone before they were written.
+
+    Args:
+        database: The database.
+        version: The version of the documents before the rows were written.
+        rows: The rows that keep stored vectors, by number.
+    """
+    versions = versions_before(database, version, [row["id"] for row in rows.values()])
+    return [number for number, row in rows.items() if kept_version(versions.get(row["id"], -1)) != row["version"]]
+
+
+def versions_before(database: Database, version: int, ids: Sequence[str]) -> dict[str, int]:
+    """Return the versions of documents, by id, as they were at a version of their table."""
+    table = database.pinned(DOCUMENTS, version)
+    versions: dict[str, int] = {}
+    for condition in conditions_of_ids(ids):
+        with database.calling():
+            found = table.search().where(condition).select(["id", "version"]).to_arrow()
+        versions |= zip(found["id"].to_pylist(), found["version"].to_pylist(), strict=True)
+    return versions

@@ -1,0 +1,59 @@
+"""Exact MaxSim of stored documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from late_interaction.engines.lancedb.snapshot import Snapshot
+
+__all__ = ["best_positions", "exact_scores", "maxsim"]
+
+_BLOCK_TOKENS = 8192  # token vectors scored at a time: 4 MB of float32 at 128 dimensions
+
+
+def exact_scores(snapshot: Snapshot, query: NDArray[np.float32], positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the MaxSim of documents, (positions,); 0 for documents without tokens.
+
+    Args:
+        snapshot: The documents.
+        query: (query tokens, dim).
+        positions: The positions of the documents.
+    """
+    scores = np.zeros(len(positions), np.float32)
+    if not len(query):
+        return scores
+    rows = snapshot.rows
+    for places, vectors, offsets in snapshot.vectors(rows.keys[positions], rows.tokens[positions]):
+        scores[places] = maxsim(query, vectors, offsets)
+    return scores
+
+
+def maxsim(query: NDArray[np.float32], vectors: NDArray[np.float16], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the MaxSim of documents, (documents,), each of at least one token.
+
+    Args:
+        query: (query tokens, dim).
+        vectors: Token vectors of the documents, one after the other, (tokens, dim).
+        offsets: Where each document begins, and where the last ends, (documents + 1,).
+    """
+    scores = np.empty(len(offsets) - 1, np.float32)
+    first = 0
+    while first < len(scores):
+        last = int(np.searchsorted(offsets, offsets[first] + _BLOCK_TOKENS, side="right")) - 1
+        last = max(first + 1, last)
+        start, end = offsets[first], offsets[last]
+        similarities = vectors[start:end].astype(np.float32) @ query.T
+        best = np.maximum.reduceat(similarities, offsets[first:last] - start, axis=0)
+        scores[first:last] = best.sum(axis=1)
+        first = last
+    return scores
+
+
+def best_positions(scores: NDArray[np.float32], positions: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Return places of the k highest scores, best first; of equal ones, the lower position first."""
+    return np.lexsort((positions, -scores))[:k]

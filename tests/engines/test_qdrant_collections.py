@@ -321,3 +321,20 @@ def test_a_missing_client_names_the_extra():
         [sys.executable, "-c", code], capture_output=True, text=True, env=CHILD_ENVIRONMENT, check=True
     )
     assert "pip install 'late-interaction[qdrant]'" in done.stdout
+
+
+@pytest.mark.parametrize("grpc", [False, True], ids=["http", "grpc"])
+def test_a_forked_child_connects_anew(edge_folder, grpc):  # noqa: F811
+    with serve(edge_folder) as served, connect(served, grpc=grpc, dim=16) as engine:
+        engine.upsert([record("a")])
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                found = ids_of(engine.search(unit_vectors(1, 2), 1))
+                os.write(writer, f"{found} {engine.info()['protocol']}".encode())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(reader, 100) == b"['a'] rest"
+        assert engine.count() == 1

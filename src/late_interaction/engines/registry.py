@@ -68,7 +68,8 @@ def open_engine(location: str | os.PathLike[str], **settings: Any) -> Engine:
     name = shown_location(location)
     raise InvalidRequestError(
         f"No engine opens {name!r}: it begins with {f'{scheme}:'!r}, as an address. Give the path of a directory"
-        f"{''.join(f', or an address with {one}' for one in known)}. For a directory of this name: {f'./{name}'!r}."
+        f", or an address that begins with {', '.join(known[:-1])} or {known[-1]}. For a directory of this name: "
+        f"{f'./{name}'!r}."
     )
 
 

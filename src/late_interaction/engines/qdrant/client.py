@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import socket
 import threading
 import weakref
@@ -64,8 +65,19 @@ class ConnectionSettings:
 
     @property
     def key(self) -> str | None:
-        """The API key that is used."""
-        return self.api_key or os.environ.get("QDRANT_API_KEY") or None
+        """The API key that is used.
+
+        Raises:
+            InvalidRequestError: No request can hold it. An error of the client would show it.
+        """
+        key = self.api_key or os.environ.get("QDRANT_API_KEY") or None
+        if key is not None and not (isinstance(key, str) and re.fullmatch("[!-~]+", key)):
+            source = "api_key=" if self.api_key else "the environment variable QDRANT_API_KEY"
+            raise InvalidRequestError(
+                f"The API key of the Qdrant server, from {source}, must be a string of printable ASCII characters "
+                "without spaces. Look for a line end, which a file may add."
+            )
+        return key
 
 
 class Connection:
@@ -168,8 +180,8 @@ class Connection:
                 return QdrantClient(location=MEMORY, force_disable_check_same_thread=True)
             _check_directory(self.address.path)
             return QdrantClient(path=str(self.address.path), force_disable_check_same_thread=True)
-        prefers = self._settings.prefer_grpc
-        if prefers is None and not self._is_in_child:  # gRPC may not work in a child of a process that used it
+        prefers = False if self._is_in_child else self._settings.prefer_grpc  # gRPC may not work after a fork
+        if prefers is None:
             client = self._connect_by_grpc()
             if client is not None:
                 self._protocol = "grpc"

@@ -54,7 +54,7 @@ class QdrantEngine(Sources):
             with the dimension of its encoder.
         api_key: The API key. By default, that of the environment variable QDRANT_API_KEY.
         timeout: Seconds that one try of a request may take. Failed tries are repeated, for a minute at most.
-        prefer_grpc: Use gRPC. By default, it is used if it answers.
+        prefer_grpc: Use gRPC. By default, it is used if it answers. A forked process uses REST.
         grpc_port: The port of gRPC.
         read_only: Refuse to write.
         language: Language of the words of lexical search, ``english`` for a new collection; None for no stems.

@@ -29,10 +29,15 @@ def wanted():
 
 FAULTS = {f"moment-{name}": (fault, 1) for name, fault in FOR_A_MOMENT.items()}
 FAULTS |= {f"good-{name}": (fault, 10_000) for name, fault in FOR_GOOD.items()}
-EACH = [pytest.param(fault, 1, marks=pytest.mark.slow, id=fault) for fault in FAULTS]
+CASES = [pytest.param("grpc", "good-500-half", 11, id="sample")]
+CASES += [
+    pytest.param(protocol, fault, 1, marks=pytest.mark.slow, id=f"{protocol}-{fault}")
+    for protocol in ("rest", "grpc")
+    for fault in FAULTS
+]
 
 
-@pytest.mark.parametrize(("fault", "step"), [pytest.param("good-500-half", 11, id="sample"), *EACH])
+@pytest.mark.parametrize(("protocol", "fault", "step"), CASES)
 def test_the_server_fails_at_each_request(open_engine, stored, faults, source, wanted, fault, step, monkeypatch):
     monkeypatch.setattr(copying, "_CHUNK_DOCUMENTS", 3)
     monkeypatch.setattr(writing, "_BATCH_DOCUMENTS", 2)

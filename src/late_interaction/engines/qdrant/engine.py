@@ -59,7 +59,8 @@ class QdrantEngine(Sources):
         read_only: Refuse to write.
         language: Language of the words of lexical search, ``english`` for a new collection; None for no stems.
         candidates: Documents that the first stage finds; by default 500, or four times k if that is more. In local mode
-            and in collections of no more documents, everything is scored instead, unless this is given.
+            and in collections of no more documents, or of fewer than 131,072 token vectors, everything is scored
+            instead, unless this is given.
         quantization: Of the token vectors of a new collection, for example
             ``qdrant_client.models.ScalarQuantization``. Candidates are then found in less memory and scored again
             with the float16 vectors.

@@ -10,11 +10,15 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 from hypothesis import settings
 
+from tests import engine_option
 from tests.fakes import ColourEncoder, WordEncoder
 
 # The same examples at every run: a failure is one of the change at hand. `make test-slow` draws others.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
+
+pytest_addoption = engine_option.add_option
+pytest_collection_modifyitems = engine_option.skip_differences
 
 # torch and transformers take seconds to import: only the tests that need a checkpoint pay for them.
 

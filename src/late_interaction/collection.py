@@ -133,7 +133,10 @@ class Collection:
         self._engine.copy(path, replace=replace)
 
     def close(self) -> None:
-        """Release files and locks. Closing twice is no error."""
+        """Close the engine, also one that was given as ``engine=``: release files, locks and connections.
+
+        A client that was given to the engine stays open. Closing twice is no error.
+        """
         self._engine.close()
 
     def __enter__(self) -> Self:

@@ -42,17 +42,17 @@ __all__ = ["Index", "Mode"]
 class Index(Collection):
     """A collection of documents that is searched by late interaction: one vector for each token, scored by MaxSim.
 
-    Open one in a directory with `Index.open`, or put one over any engine with ``Index(engine=…, encoder=…)``. A
-    context manager.
+    Open one in a directory or at an address with `Index.open`, or put one over any engine with
+    ``Index(engine=…, encoder=…)``. A context manager.
 
     **Thread safety.** Any thread may call any method, also at the same time.
 
     **Durability.** Every write is one transaction, durable once it has returned (`Capabilities` says what an engine
     other than the local one promises).
 
-    **Copies.** A pickled index is its path: where it arrives, it is opened with ``read_only=True``. An encoder that was
-    loaded by name is loaded by name there; one of your own is pickled too. A copy, by `copy.copy` or `copy.deepcopy`,
-    is another opening of the same directory.
+    **Copies.** A pickled index is its path or address: where it arrives, it is opened with ``read_only=True``. An
+    encoder that was loaded by name is loaded by name there; one of your own is pickled too. A copy, by `copy.copy` or
+    `copy.deepcopy`, is another opening of the same index.
 
     Args:
         engine: Where documents and vectors are kept.

@@ -19,7 +19,8 @@ MODULES = [
 HEAVY = [
     *("late_interaction.engines.local", "late_interaction.langchain", "late_interaction.llama_index"),
     *("sqlite3", "torch", "transformers", "sentence_transformers", "faiss", "numba", "scipy", "PIL", "pandas"),
-    *("langchain_core", "langsmith", "llama_index", "pydantic", "qdrant_client", "lancedb", "pyarrow"),
+    *("qdrant_client", "grpc", "lancedb", "pyarrow"),
+    *("langchain_core", "langsmith", "llama_index", "pydantic"),
 ]
 
 

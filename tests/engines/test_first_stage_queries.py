@@ -52,6 +52,29 @@ def test_indices_ascend_and_weights_are_positive(count, tokens, dim):
         assert bool(len(indices)) == (tokens > 0 and count > 1)
 
 
+def test_the_query_of_a_page_is_that_of_its_parts():
+    """More tokens than are scored at a time."""
+    rng = np.random.default_rng(0)
+    centroids = Centroids(unit(rng.normal(size=(600, 24))))
+    page = unit(rng.normal(size=(1030, 24)))
+    expected = np.zeros(600)
+    for part in np.array_split(page, 40):
+        indices, values = centroids.query(part)
+        expected[indices] += values
+    indices, values = centroids.query(page)
+    assert indices.tolist() == np.flatnonzero(expected).tolist()
+    np.testing.assert_allclose(values, expected[indices], rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 300])
+def test_weights_are_proportional_to_the_length_of_vectors(scale):
+    rng = np.random.default_rng(0)
+    values, query = unit(rng.normal(size=(600, 24))), unit(rng.normal(size=(7, 24)))
+    one, other = Centroids(values).query(query), Centroids(scale * values).query(query / scale)
+    assert len(np.intersect1d(one.indices, other.indices)) > 0.98 * len(one.indices)
+    np.testing.assert_allclose(one.values.sum(), other.values.sum(), rtol=0.02)
+
+
 def test_a_query_of_zeros_is_empty():
     assert len(train(topics(50), 40).query(np.zeros((3, 32), np.float32)).indices) == 0
 

@@ -70,7 +70,7 @@ def test_more_tokens_have_more_centroids():
     sizes = [size_for(tokens) for tokens in (0, 1, 1000, MIN_TRAINING_TOKENS, 10**6, 10**7, 10**9, 10**12)]
     assert sizes == sorted(sizes)
     assert sizes[0] == 1
-    assert sizes[-1] == 65_536
+    assert sizes[-1] == 32_768
 
 
 def test_centroids_are_extended_when_an_index_has_grown():

@@ -38,6 +38,13 @@ def test_an_address_that_no_engine_opens(location, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("address", ["qdrant+me:secret@host", "other://me:secret@host/name", "http:me:secret@host"])
+def test_the_message_shows_no_password(address):
+    with pytest.raises(InvalidRequestError, match="No engine opens") as caught:
+        Index.open(address)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "name", ["plain", "a b", "c:\\index", "./http:", "./qdrant:folder", "a/with:colon", ":", "1:2", ".:x"]
 )
@@ -65,7 +72,7 @@ def test_an_engine_of_another_module_is_opened_by_its_scheme(monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "SomeEngine", Opened, raising=False)
     monkeypatch.setitem(registry.ENGINES, "SomeEngine", registry.EngineEntry(__name__, ("some", "some+https")))
     assert registry.open_engine("some+https://host/name", dim=3) == ("some+https://host/name", {"dim": 3})
-    with pytest.raises(InvalidRequestError, match="address with some:"):
+    with pytest.raises(InvalidRequestError, match=r"address that begins with .* or some:"):
         registry.open_engine("other://host")
 
 

@@ -5,6 +5,7 @@ from langchain_core.documents import Document
 
 from late_interaction import Index
 from late_interaction.langchain import LateInteractionVectorStore
+from tests.engine_option import _engine_of_paths  # noqa: F401
 from tests.fakes import WordEncoder
 
 

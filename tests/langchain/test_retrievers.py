@@ -122,7 +122,8 @@ def test_errors_of_the_index_reach_the_caller(filled):
         LateInteractionRetriever(index="/nowhere/at/all")
 
 
-def test_traces_name_the_engine(retriever):
+def test_traces_name_the_engine(retriever, request):
     params = retriever._get_ls_params()
-    assert params["ls_vector_store_provider"] == "LocalEngine"
+    names = {"local": "LocalEngine", "qdrant": "QdrantEngine", "lancedb": "LanceDBEngine"}
+    assert params["ls_vector_store_provider"] == names[request.config.getoption("--engine")]
     assert params["ls_retriever_name"]

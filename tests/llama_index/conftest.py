@@ -10,6 +10,7 @@ from llama_index.core.schema import TextNode
 
 from late_interaction import Index
 from late_interaction.llama_index import LateInteractionIndex
+from tests.engine_option import _engine_of_paths  # noqa: F401
 
 HERE = Path(__file__).parent
 CORE = tuple(int(part) for part in version("llama-index-core").split(".")[:3])

@@ -4,6 +4,6 @@
 """
 
 from .client import EdgeClient
-from .serving import Served, serve
+from .serving import Served, serve, shared_server
 
-__all__ = ["EdgeClient", "Served", "serve"]
+__all__ = ["EdgeClient", "Served", "serve", "shared_server"]

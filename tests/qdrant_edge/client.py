@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from qdrant_client import QdrantClient
 from qdrant_client.http import models
@@ -10,6 +11,9 @@ from qdrant_client.http.exceptions import ResponseHandlingException
 
 from .errors import ServerError
 from .server import REQUESTS, EdgeServer, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _NO_URL = "http://edge.invalid"
 
@@ -19,25 +23,30 @@ class EdgeClient(QdrantClient):
 
     Arguments are checked and converted by the client's own code. Errors are those that the client raises for a
     server's answer. Everything is in the folder, which one process may open at a time.
+
+    Checking a point of 69 x 128 floats takes the client longer than storing it takes the engine. For benchmarks,
+    `PointStruct.model_construct` skips the check, and its vectors may be arrays.
     """
 
-    def __init__(self, folder, *, has_wal: bool = True):
+    def __init__(self, folder=None, *, has_wal: bool = True, server: EdgeServer | None = None):
+        """Open a folder; or use a server that is open, such as that of `serve`, past its sockets and faults."""
         super().__init__(url=_NO_URL, check_compatibility=False, verify=False)
-        self._server = EdgeServer(folder, has_wal=has_wal)
+        self._server = EdgeServer(folder, has_wal=has_wal) if server is None else server
         self._client.openapi_client.close()
-        self._client.openapi_client = _interface(self._server)
+        close = self._server.close if server is None else lambda: None
+        self._client.openapi_client = _interface(self._server, close)
 
     def optimize(self, collection_name: str) -> bool:
         """Do at once what a server does in the background: merge, index and quantize segments."""
         return self._server.collection(collection_name).optimize()
 
 
-def _interface(server: EdgeServer) -> SimpleNamespace:
+def _interface(server: EdgeServer, close: Callable[[], None]) -> SimpleNamespace:
     """Return what the client calls in place of its REST interface."""
     parts: dict[str, SimpleNamespace] = {}
     for request in REQUESTS:
         setattr(parts.setdefault(request.api, SimpleNamespace()), request.method, _call(server, request))
-    return SimpleNamespace(close=server.close, **parts)
+    return SimpleNamespace(close=close, **parts)
 
 
 def _call(server: EdgeServer, request: Request):

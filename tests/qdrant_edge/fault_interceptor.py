@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import grpc
+from qdrant_client.grpc import PointsSelector
 
 from .faults import Fault, Faults, Seen, part_of
 from .grpc_server import CODES
@@ -85,13 +86,16 @@ def _abort(fault: Fault, context) -> None:
 
 
 def _part(request: Message, share: float) -> Message:
-    """Return a request with the first part of its points, or of its operations."""
-    if share == 1:
+    """Return a request with the first part of its points, or of its operations; whole if it has neither."""
+    name = next((name for name in ("operations", "points") if hasattr(request, name)), None)
+    if share == 1 or name is None:
         return request
-    name = "operations" if hasattr(request, "operations") else "points"
     part = type(request)()
     part.CopyFrom(request)
-    points = getattr(part, name)
-    items = points.points.ids if hasattr(points, "points") else points  # those of a deletion are in a selector
+    items = getattr(part, name)
+    if isinstance(items, PointsSelector):  # of a deletion
+        if items.WhichOneof("points_selector_one_of") != "points":
+            return request
+        items = items.points.ids
     del items[len(part_of(items, share)) :]
     return part

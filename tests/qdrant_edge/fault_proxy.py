@@ -118,13 +118,15 @@ def _error(fault: Fault):
 
 
 def _part(body: bytes, share: float) -> bytes:
-    """Return a body with the first part of its points, or of its operations."""
-    if share == 1:
+    """Return a body with the first part of its points, or of its operations; whole if it has neither."""
+    if share == 1 or not body:
         return body
     request = json.loads(body)
     for name in ("points", "operations"):
         if name in request:
             return json.dumps({**request, name: part_of(request[name], share)}).encode()
+    if "batch" not in request:
+        return body
     batch = request["batch"]
     columns = {name: part_of(batch[name], share) for name in ("ids", "payloads") if name in batch}
     if isinstance(batch["vectors"], dict):

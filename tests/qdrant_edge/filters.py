@@ -42,7 +42,7 @@ def edge_filter(filter_: models.Filter | None) -> edge.Filter | None:
 
 
 def _conditions(conditions):
-    if conditions is None:
+    if not conditions:  # over gRPC, an empty list and none are the same
         return None
     return [_condition(each) for each in (conditions if isinstance(conditions, list) else [conditions])]
 

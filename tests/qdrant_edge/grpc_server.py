@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +16,12 @@ from .server import EdgeServer, version
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .keys import Keys
+
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     409: grpc.StatusCode.ALREADY_EXISTS,
     422: grpc.StatusCode.INVALID_ARGUMENT,
@@ -29,6 +32,15 @@ CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
 }
 _THREADS = 16
+
+
+class _FromGrpc(GrpcToRest):
+    @classmethod
+    def convert_filter(cls, model):
+        """Return a filter without empty clauses: over gRPC, a server cannot tell them from missing ones."""
+        converted = super().convert_filter(model)
+        clauses = {name: getattr(converted, name) or None for name in ("must", "should", "must_not")}
+        return converted.model_copy(update=clauses)
 
 
 class _Call(NamedTuple):
@@ -44,39 +56,37 @@ def _given(message, field: str, convert: Callable[[Any], Any] = lambda value: va
 
 
 def _ids(ids) -> list:
-    return [GrpcToRest.convert_point_id(each) for each in ids]
+    return [_FromGrpc.convert_point_id(each) for each in ids]
 
 
 def _selected(selector) -> dict:
     """Return the points that a selector names, as the fields of a body of the REST interface."""
-    chosen = GrpcToRest.convert_points_selector(selector)
+    chosen = _FromGrpc.convert_points_selector(selector)
     by_id = isinstance(chosen, models.PointIdsList)
     return {"points": chosen.points} if by_id else {"filter": chosen.filter}
 
 
 def _upsert(request) -> models.PointsList:
     return models.PointsList(
-        points=[GrpcToRest.convert_point_struct(each) for each in request.points],
-        update_filter=_given(request, "update_filter", GrpcToRest.convert_filter),
-        update_mode=_given(request, "update_mode", GrpcToRest.convert_update_mode),
+        points=[_FromGrpc.convert_point_struct(each) for each in request.points],
+        update_filter=_given(request, "update_filter", _FromGrpc.convert_filter),
+        update_mode=_given(request, "update_mode", _FromGrpc.convert_update_mode),
     )
 
 
 def _set_payload(request) -> models.SetPayload:
-    payload = GrpcToRest.convert_payload(request.payload)
+    payload = _FromGrpc.convert_payload(request.payload)
     return models.SetPayload(payload=payload, key=_given(request, "key"), **_selected(request.points_selector))
 
 
 def _update_vectors(request) -> models.UpdateVectors:
-    points = [GrpcToRest.convert_point_vectors(each) for each in request.points]
-    return models.UpdateVectors(
-        points=points, update_filter=_given(request, "update_filter", GrpcToRest.convert_filter)
-    )
+    points = [_FromGrpc.convert_point_vectors(each) for each in request.points]
+    return models.UpdateVectors(points=points, update_filter=_given(request, "update_filter", _FromGrpc.convert_filter))
 
 
 def _create_index(request) -> models.CreateFieldIndex:
     if request.HasField("field_index_params"):
-        schema = GrpcToRest.convert_payload_schema_params(request.field_index_params)
+        schema = _FromGrpc.convert_payload_schema_params(request.field_index_params)
     else:
         schema = messages.FieldType.Name(request.field_type).removeprefix("FieldType").lower()
     return models.CreateFieldIndex(field_name=request.field_name, field_schema=schema)
@@ -84,23 +94,23 @@ def _create_index(request) -> models.CreateFieldIndex:
 
 def _selectors(request) -> dict:
     return {
-        "with_payload": _given(request, "with_payload", GrpcToRest.convert_with_payload_selector),
-        "with_vector": _given(request, "with_vectors", GrpcToRest.convert_with_vectors_selector),
+        "with_payload": _given(request, "with_payload", _FromGrpc.convert_with_payload_selector),
+        "with_vector": _given(request, "with_vectors", _FromGrpc.convert_with_vectors_selector),
     }
 
 
 def _scroll(request) -> models.ScrollRequest:
     return models.ScrollRequest(
-        offset=_given(request, "offset", GrpcToRest.convert_point_id),
+        offset=_given(request, "offset", _FromGrpc.convert_point_id),
         limit=_given(request, "limit"),
-        filter=_given(request, "filter", GrpcToRest.convert_filter),
-        order_by=_given(request, "order_by", GrpcToRest.convert_order_by),
+        filter=_given(request, "filter", _FromGrpc.convert_filter),
+        order_by=_given(request, "order_by", _FromGrpc.convert_order_by),
         **_selectors(request),
     )
 
 
 def _facet(request) -> models.FacetRequest:
-    filter_ = _given(request, "filter", GrpcToRest.convert_filter)
+    filter_ = _given(request, "filter", _FromGrpc.convert_filter)
     return models.FacetRequest(
         key=request.key, filter=filter_, limit=_given(request, "limit"), exact=_given(request, "exact")
     )
@@ -133,7 +143,7 @@ def _write(method: str, body: Callable[[Any], Any]) -> _Call:
 
 _POINTS = {
     "Upsert": _write("upsert", _upsert),
-    "Delete": _write("delete_points", lambda request: GrpcToRest.convert_points_selector(request.points)),
+    "Delete": _write("delete_points", lambda request: _FromGrpc.convert_points_selector(request.points)),
     "UpdateVectors": _write("update_vectors", _update_vectors),
     "DeleteVectors": _write(
         "delete_vectors",
@@ -145,13 +155,13 @@ _POINTS = {
         "delete_payload",
         lambda request: models.DeletePayload(keys=list(request.keys), **_selected(request.points_selector)),
     ),
-    "ClearPayload": _write("clear_payload", lambda request: GrpcToRest.convert_points_selector(request.points)),
+    "ClearPayload": _write("clear_payload", lambda request: _FromGrpc.convert_points_selector(request.points)),
     "CreateFieldIndex": _write("create_index", _create_index),
     "DeleteFieldIndex": _write("delete_index", lambda request: request.field_name),
     "UpdateBatch": _Call(
         "batch",
         lambda request: models.UpdateOperations(
-            operations=[GrpcToRest.convert_points_update_operation(each) for each in request.operations]
+            operations=[_FromGrpc.convert_points_update_operation(each) for each in request.operations]
         ),
         lambda results: messages.UpdateBatchResponse(
             result=[RestToGrpc.convert_update_result(each) for each in results]
@@ -166,7 +176,7 @@ _POINTS = {
     "Count": _Call(
         "count",
         lambda request: models.CountRequest(
-            filter=_given(request, "filter", GrpcToRest.convert_filter), exact=_given(request, "exact")
+            filter=_given(request, "filter", _FromGrpc.convert_filter), exact=_given(request, "exact")
         ),
         lambda result: messages.CountResponse(result=RestToGrpc.convert_count_result(result)),
     ),
@@ -177,13 +187,13 @@ _POINTS = {
     ),
     "Query": _Call(
         "query",
-        GrpcToRest.convert_query_points,
+        _FromGrpc.convert_query_points,
         lambda response: messages.QueryResponse(result=_found(response)),
     ),
     "QueryBatch": _Call(
         "query_batch",
         lambda request: models.QueryRequestBatch(
-            searches=[GrpcToRest.convert_query_points(each) for each in request.query_points]
+            searches=[_FromGrpc.convert_query_points(each) for each in request.query_points]
         ),
         lambda responses: messages.QueryBatchResponse(
             result=[messages.BatchResult(result=_found(each)) for each in responses]
@@ -194,19 +204,19 @@ _POINTS = {
 
 def _create_collection(request) -> models.CreateCollection:
     return models.CreateCollection(
-        vectors=_given(request, "vectors_config", GrpcToRest.convert_vectors_config),
-        sparse_vectors=_given(request, "sparse_vectors_config", GrpcToRest.convert_sparse_vector_config),
+        vectors=_given(request, "vectors_config", _FromGrpc.convert_vectors_config),
+        sparse_vectors=_given(request, "sparse_vectors_config", _FromGrpc.convert_sparse_vector_config),
         shard_number=_given(request, "shard_number"),
-        sharding_method=_given(request, "sharding_method", GrpcToRest.convert_sharding_method),
+        sharding_method=_given(request, "sharding_method", _FromGrpc.convert_sharding_method),
         replication_factor=_given(request, "replication_factor"),
         write_consistency_factor=_given(request, "write_consistency_factor"),
         on_disk_payload=_given(request, "on_disk_payload"),
-        hnsw_config=_given(request, "hnsw_config", GrpcToRest.convert_hnsw_config_diff),
-        wal_config=_given(request, "wal_config", GrpcToRest.convert_wal_config_diff),
-        optimizers_config=_given(request, "optimizers_config", GrpcToRest.convert_optimizers_config_diff),
-        quantization_config=_given(request, "quantization_config", GrpcToRest.convert_quantization_config),
-        strict_mode_config=_given(request, "strict_mode_config", GrpcToRest.convert_strict_mode_config),
-        metadata=GrpcToRest.convert_payload(request.metadata) or None,
+        hnsw_config=_given(request, "hnsw_config", _FromGrpc.convert_hnsw_config_diff),
+        wal_config=_given(request, "wal_config", _FromGrpc.convert_wal_config_diff),
+        optimizers_config=_given(request, "optimizers_config", _FromGrpc.convert_optimizers_config_diff),
+        quantization_config=_given(request, "quantization_config", _FromGrpc.convert_quantization_config),
+        strict_mode_config=_given(request, "strict_mode_config", _FromGrpc.convert_strict_mode_config),
+        metadata=_FromGrpc.convert_payload(request.metadata) or None,
     )
 
 
@@ -221,7 +231,7 @@ _COLLECTIONS: dict[str, Callable[[EdgeServer, Any], Any]] = {
         result=server.create(request.collection_name, _create_collection(request))
     ),
     "Update": lambda server, request: messages.CollectionOperationResponse(
-        result=server.collection(request.collection_name).change(GrpcToRest.convert_update_collection(request))
+        result=server.collection(request.collection_name).change(_FromGrpc.convert_update_collection(request))
     ),
     "Delete": lambda server, request: messages.CollectionOperationResponse(
         result=server.delete(request.collection_name)
@@ -266,33 +276,32 @@ def _servicer(base: type, server: EdgeServer, answers: dict[str, Callable[[EdgeS
     return type(base.__name__, (base,), {name: method(answer) for name, answer in answers.items()})()
 
 
+_READS = {"Get", "List", "CollectionExists", "Scroll", "Count", "Facet", "Query", "QueryBatch"}
+
+
 class _KeyCheck(grpc.ServerInterceptor):
-    def __init__(self, api_key: str):
-        self._api_key = api_key
+    def __init__(self, keys: Keys):
+        self._keys = keys
 
     def intercept_service(self, continuation, details):
-        """Refuse requests without the key; health checks need none."""
-        given = dict(details.invocation_metadata).get("api-key")
-        if details.method.endswith("/HealthCheck"):
+        """Refuse requests without a key that allows them; health checks need none."""
+        method = details.method.rpartition("/")[2]
+        if method == "HealthCheck":
             return continuation(details)
-        if given is None:
-            return _refusal("Must provide an API key or an Authorization bearer token")
-        if not hmac.compare_digest(given.encode(), self._api_key.encode()):
-            return _refusal("Invalid API key or JWT")
+        given = dict(details.invocation_metadata).get("api-key")
+        try:
+            self._keys.check(given, writes=method not in _READS)
+        except ServerError as error:
+            code, message = CODES[error.status], error.message
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: context.abort(code, message))
         return continuation(details)
-
-
-def _refusal(message: str):
-    return grpc.unary_unary_rpc_method_handler(
-        lambda request, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, message)
-    )
 
 
 class RunningGrpcServer:
     """A gRPC server in threads, on a free port of this machine."""
 
-    def __init__(self, server: EdgeServer, *, api_key: str | None = None, interceptors=()):
-        interceptors = [*interceptors, *([] if api_key is None else [_KeyCheck(api_key)])]
+    def __init__(self, server: EdgeServer, keys: Keys, interceptors=()):
+        interceptors = [*interceptors, _KeyCheck(keys)]
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._server = grpc.server(ThreadPoolExecutor(_THREADS), interceptors=interceptors, options=unlimited)
         points = {name: _on_points(call) for name, call in _POINTS.items()}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 import threading
 import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +16,9 @@ from qdrant_client.http import models
 
 from .errors import ServerError
 from .server import REQUESTS, EdgeServer, Request
+
+if TYPE_CHECKING:
+    from .keys import Keys
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 _HEALTH_CHECKS = {"/healthz", "/livez", "/readyz"}
@@ -34,10 +37,10 @@ class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, server: EdgeServer, api_key: str | None):
+    def __init__(self, server: EdgeServer, keys: Keys):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.edge = server
-        self.api_key = api_key
+        self.keys = keys
 
     def handle_error(self, request, client_address):
         """Ignore clients that close their connection early, as the tests of faults do."""
@@ -73,8 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = url.path.rstrip("/") or "/"
         if path in _HEALTH_CHECKS:
             raise _NotJson(200, f"{path[1:]} check passed")
-        self._check_key()
+        self._check_key(writes=False)
         request, adapter, parameters = self._find(path)
+        self._check_key(writes=request.writes)
         arguments = [_parsed(adapter, body)] if adapter is not None else []
         result = request.run(self.server.edge, *arguments, **parameters)
         if path == "/":
@@ -84,14 +88,14 @@ class _Handler(BaseHTTPRequestHandler):
             result.status = models.UpdateStatus.ACKNOWLEDGED
         return to_json({"result": result, "status": "ok", "time": time.perf_counter() - begin})
 
-    def _check_key(self) -> None:
-        if self.server.api_key is None:
-            return
-        given = self.headers.get("api-key") or (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-        if not given:
-            raise _NotJson(401, "Must provide an API key or an Authorization bearer token")
-        if not hmac.compare_digest(given.encode(), self.server.api_key.encode()):
-            raise _NotJson(401, "Invalid API key or JWT")
+    def _check_key(self, *, writes: bool) -> None:
+        bearer = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        try:
+            self.server.keys.check(self.headers.get("api-key") or bearer, writes=writes)
+        except ServerError as error:
+            if error.status != 401:
+                raise
+            raise _NotJson(401, error.message) from error
 
     def _find(self, path: str):
         for verb, pattern, adapter, request in _ROUTES:
@@ -125,8 +129,8 @@ def _parsed(adapter: TypeAdapter, body: bytes):
 class RunningHttpServer:
     """An HTTP server in a thread, on a free port of this machine."""
 
-    def __init__(self, server: EdgeServer, *, api_key: str | None = None):
-        self._server = _HttpServer(server, api_key)
+    def __init__(self, server: EdgeServer, keys: Keys):
+        self._server = _HttpServer(server, keys)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         self.port: int = self._server.server_address[1]

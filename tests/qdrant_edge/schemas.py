@@ -24,15 +24,19 @@ _SETTINGS_OF_OPTIMIZERS = (
     "prevent_unoptimized",
 )
 
+_NO_VECTORS = {"no vectors": edge.EdgeSparseVectorParams()}
+"""For a collection of payloads alone, which a server knows and Edge does not: no point has this vector."""
+
 
 def edge_config(created: models.CreateCollection, *, has_wal: bool) -> edge.EdgeConfig:
     """Return the configuration of the shard of a collection."""
     vectors = created.vectors or {}
     named = {"": vectors} if isinstance(vectors, models.VectorParams) else vectors
+    sparse = {name: _sparse_params(params) for name, params in (created.sparse_vectors or {}).items()}
     optimizers = created.optimizers_config
     return edge.EdgeConfig(
         vectors={name: _vector_params(params, created) for name, params in named.items()},
-        sparse_vectors={name: _sparse_params(params) for name, params in (created.sparse_vectors or {}).items()},
+        sparse_vectors=sparse if named or sparse else _NO_VECTORS,
         on_disk_payload=created.on_disk_payload,
         hnsw_config=_hnsw(created.hnsw_config),
         quantization_config=_quantization(created.quantization_config),

@@ -96,6 +96,9 @@ def _check_name(name: str) -> None:
             raise wrong_input(f'collection name cannot contain "{character}" char')
 
 
+_READS = {"get_points", "count_points", "scroll_points", "query_points", "query_batch_points", "facet"}
+
+
 class Request(NamedTuple):
     """A kind of request: where the client makes it, how it goes over HTTP, and what answers it."""
 
@@ -110,6 +113,11 @@ class Request(NamedTuple):
     argument: str | None
     run: Callable[..., Any]
     """Called with the server, the body if there is one, and the parameters of the path by name."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change something."""
+        return self.verb != "GET" and self.method not in _READS
 
 
 def _of_collection(method: str) -> Callable[..., Any]:

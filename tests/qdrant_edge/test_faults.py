@@ -24,7 +24,7 @@ def faults():
 @pytest.fixture(params=["http", "grpc"])
 def client(request, edge_folder, faults):
     with serve(edge_folder, faults=faults) as served:
-        client = served.client(prefer_grpc=request.param == "grpc", timeout=1, check_compatibility=False)
+        client = served.client(prefer_grpc=request.param == "grpc", timeout=1)
         client.create_collection("docs", vectors_config=models.VectorParams(size=2, distance="Dot"))
         faults.clear()
         yield client

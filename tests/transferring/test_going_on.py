@@ -15,8 +15,9 @@ from tests.conformance.weak_engines import ServerEngine
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    """Seven documents are compared at a time, and a write has few bytes."""
-    monkeypatch.setattr(copying, "_CHUNK_DOCUMENTS", 7)
+    """Five documents are compared at a time, and a write has at most seven and few bytes."""
+    monkeypatch.setattr(copying, "_CHUNK_DOCUMENTS", 5)
+    monkeypatch.setattr(copying, "_BATCH_DOCUMENTS", 7)
     monkeypatch.setattr(copying, "_BATCH_BYTES", 20 * DIM * 4)
 
 

@@ -13,7 +13,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     cls=Commands,
-    help="Late-interaction retrieval over one local index.",
+    help="Late-interaction retrieval over an index in a directory or a database.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -23,7 +23,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def main(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:  # noqa: FBT002
-    """Late-interaction retrieval over one local index."""
+    """Late-interaction retrieval over an index in a directory or a database."""
     if version:
         typer.echo(__version__)
         raise typer.Exit

@@ -40,6 +40,7 @@ ENGINES: dict[str, EngineEntry] = {
 """By the name of the class."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # of two characters at least: one is a drive of Windows
+_CREDENTIALS = re.compile(r":[^@]*@")  # a user and a password, which a message must not show
 _SCHEME_IN_PATH = re.compile(_SCHEME.pattern + r"([\\/]|$)")  # what `Path` makes of an address
 
 
@@ -68,7 +69,8 @@ def open_engine(location: str | os.PathLike[str], **settings: Any) -> Engine:
     name = shown_location(location)
     raise InvalidRequestError(
         f"No engine opens {name!r}: it begins with {f'{scheme}:'!r}, as an address. Give the path of a directory"
-        f"{''.join(f', or an address with {one}' for one in known)}. For a directory of this name: {f'./{name}'!r}."
+        f", or an address that begins with {', '.join(known[:-1])} or {known[-1]}. For a directory of this name: "
+        f"{f'./{name}'!r}."
     )
 
 

@@ -40,7 +40,8 @@ class LateInteractionReranker(BaseDocumentCompressor):
             but another text replaces the stored document.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    # Of an address, pydantic would show what our own message leaves out: a password in it.
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
 
     index: Index | None = None
     encoder: Any = None

@@ -56,7 +56,8 @@ class LateInteractionRetriever(BaseRetriever):
         >>> index.close()
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    # Of an address, pydantic would show what our own message leaves out: a password in it.
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
 
     index: Index
     k: int = 4

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["Copied", "copy_documents"]
 
 _CHUNK_DOCUMENTS = 256
-"""Documents that are compared with those of the target together, and that are in one write, at most."""
+"""Documents that are compared with those of the target together."""
+
+_BATCH_DOCUMENTS = 1024
+"""Documents in one write, at most. After an interruption, the next run writes at most this many again."""
 
 _BATCH_BYTES = 32 * 2**20
 """Bytes of token vectors in one write, unless one document has more."""
@@ -67,35 +70,83 @@ def copy_documents(
         sampled: How many evenly spaced documents to choose for `verification`.
         report: Called with the number of documents since the last call.
     """
-    copied = Copied()
-    step = max(1, source.count() // sampled) if sampled else 0
-    ids = (fields.id for fields in source.scan(fields=()))
-    read = _encoded(encode, copied) if encode else _Reading(source).records
-    seen = 0
-    while chunk := list(islice(ids, _CHUNK_DOCUMENTS)):
-        if step:
-            first = -seen % step
-            copied.sampled += chunk[first::step][: sampled - len(copied.sampled)]
-        seen += len(chunk)
-        documents = {document.id: document for document in source.get(chunk)}
-        known = {document.id: document for document in target.get(list(documents))}
-        roots = source.roots_of(list(documents)) if source.capabilities.sources else {}
-        unchanged = [key for key in documents if key in known and _is_same(documents[key], known[key])]
-        kept = set(unchanged)
-        changed = [document for key, document in documents.items() if key not in kept]
-        _correct_roots(target, roots, unchanged)
-        copied.unchanged += len(unchanged)
-        copied.page_files += sum(_has_file(documents[key]) for key in unchanged)
-        report(len(chunk) - len(changed))
-        for batch in _batches(replace(one, root=roots.get(one.document.id)) for one in read(changed)):
-            target.upsert(batch)
-            replaced = sum(one.document.id in known for one in batch)
-            copied.added += len(batch) - replaced
-            copied.replaced += replaced
-            copied.page_files += sum(_has_file(one.document) for one in batch)
-            report(len(batch))
-    copied.vanished = seen - copied.present
-    return copied
+    copying = _Copying(source, target, encode, sampled, report)
+    for batch in _batches(copying.records()):
+        target.upsert(batch)
+        copying.written(batch)
+    return copying.copied
+
+
+class _Copying:
+    """Compares the documents of the source with those of the target. See `copy_documents` for the arguments.
+
+    Attributes:
+        copied: What was copied so far.
+    """
+
+    def __init__(
+        self, source: Engine, target: Engine, encode: Encode | None, sampled: int, report: Callable[[int], object]
+    ) -> None:
+        self.copied = Copied()
+        self._source, self._target = source, target
+        self._read = _Reading(source).records if encode is None else self._encoded(encode)
+        self._sampled = sampled
+        self._report = report
+        self._replaced: set[str] = set()  # of those that are not written yet
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records that the target needs. Their vectors are read, or encoded, when they are asked for."""
+        total = self._source.count()
+        step = max(1, total // self._sampled) if self._sampled else 0
+        ids = (fields.id for fields in self._source.scan(fields=()))
+        seen = 0
+        while chunk := list(islice(ids, _CHUNK_DOCUMENTS)):
+            if step:
+                free = self._sampled - len(self.copied.sampled)
+                self.copied.sampled += chunk[-seen % step :: step][:free]
+            seen += len(chunk)
+            changed, roots = self._compared(chunk)
+            found = 0
+            for record in self._read(changed):
+                found += 1
+                yield replace(record, root=roots.get(record.document.id))
+            self.copied.vanished += len(changed) - found
+            self._report(len(changed) - found)
+
+    def written(self, batch: list[Record]) -> None:
+        """Note that records were written."""
+        ids = {record.document.id for record in batch}
+        self.copied.replaced += len(ids & self._replaced)
+        self.copied.added += len(ids - self._replaced)
+        self._replaced -= ids
+        self.copied.page_files += sum(_has_file(record.document) for record in batch)
+        self._report(len(batch))
+
+    def _compared(self, ids: list[str]) -> tuple[list[Document], dict[str, int | None]]:
+        """Return the documents that the target does not hold as they are, and the roots of all."""
+        documents = {document.id: document for document in self._source.get(ids)}
+        known = {document.id: document for document in self._target.get(list(documents))}
+        roots = self._source.roots_of(list(documents)) if self._source.capabilities.sources else {}
+        changed: list[Document] = []
+        unchanged: list[Document] = []
+        for document in documents.values():
+            is_known = document.id in known and _is_same(document, known[document.id])
+            (unchanged if is_known else changed).append(document)
+        _correct_roots(self._target, roots, [document.id for document in unchanged])
+        self._replaced |= {document.id for document in changed} & known.keys()
+        self.copied.unchanged += len(unchanged)
+        self.copied.page_files += sum(map(_has_file, unchanged))
+        self.copied.vanished += len(ids) - len(documents)
+        self._report(len(ids) - len(changed))
+        return changed, roots
+
+    def _encoded(self, encode: Encode) -> Callable[[list[Document]], Iterator[Record]]:
+        def records(documents: list[Document]) -> Iterator[Record]:
+            for record in encode(documents):
+                self.copied.without_vectors += not len(record.vectors)
+                yield record
+
+        return records
 
 
 class _Reading:
@@ -119,21 +170,12 @@ class _Reading:
             self._number = min(_CHUNK_DOCUMENTS, max(1, _BATCH_BYTES // max(greatest, 1)))
 
 
-def _encoded(encode: Encode, copied: Copied) -> Callable[[list[Document]], Iterator[Record]]:
-    def records(documents: list[Document]) -> Iterator[Record]:
-        for one in encode(documents):
-            copied.without_vectors += not len(one.vectors)
-            yield one
-
-    return records
-
-
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Yield the records in lists that are bounded in bytes of vectors."""
+    """Yield the records in lists that are bounded in number and in bytes of vectors."""
     batch: list[Record] = []
     size = 0
     for one in records:
-        if batch and size + one.vectors.nbytes > _BATCH_BYTES:
+        if batch and (len(batch) == _BATCH_DOCUMENTS or size + one.vectors.nbytes > _BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(one)

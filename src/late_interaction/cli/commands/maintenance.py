@@ -38,7 +38,7 @@ def info(directory: IndexDirectory, as_json: AsJson = False) -> None:  # noqa: F
         name = "none" if encoder is None else encoder.get("source") or "custom"
         table = Table(show_header=False, box=None)
         for key, value in {**values, "encoder": name}.items():
-            shown = f"{value:,}" if isinstance(value, int) else str(value)
+            shown = f"{value:,}" if type(value) is int else str(value)  # a bool is no number
             table.add_row(Text(key.replace("_", " ")), Text(printable(shown, one_line=True)))
         console.print(table)
 

@@ -13,7 +13,13 @@ half of the candidates comes from each:
 from late_interaction.engines.first_stage.centroids import Centroids, SparseVector
 from late_interaction.engines.first_stage.means import mean_vector, query_mean
 from late_interaction.engines.first_stage.sampling import Sample
-from late_interaction.engines.first_stage.training import MIN_TRAINING_TOKENS, needs_extension, size_for, train
+from late_interaction.engines.first_stage.training import (
+    MIN_TRAINING_TOKENS,
+    needs_extension,
+    size_for,
+    train,
+    training_tokens,
+)
 
 __all__ = [
     "MIN_TRAINING_TOKENS",
@@ -25,4 +31,5 @@ __all__ = [
     "query_mean",
     "size_for",
     "train",
+    "training_tokens",
 ]

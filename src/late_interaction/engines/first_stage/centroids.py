@@ -36,6 +36,8 @@ and .959), and far more where the mean pairwise cosine is .95 (.948 and .871).
 _BLOCK_PRODUCTS, _MIN_BLOCK_CENTROIDS = 2**18, 64
 """Multiplications at a time, at most: OpenBLAS starts threads for more, and waiting for them takes longer."""
 
+_BLOCK_TOKENS = 256  # query tokens whose scores are in memory at a time
+_BLOCK_SAMPLE = 65_536
 _GROUP = 32  # scores of which only the greatest is sorted
 _HEADER = struct.Struct("<8sII32s")  # magic, number of centroids, dimension, digest of the centroids
 _MAGIC = b"centrds1"
@@ -108,23 +110,29 @@ class Centroids:
         """Return the sparse vector of a query.
 
         Each query token has weights for its nearest centroids, those with the greatest dot products s, which are added
-        up: exp((s - max) / (0.3 · (max - min))) · (max - min), with the maximum and minimum over these
-        centroids. It is empty if no
-        centroid tells documents apart: there are no tokens, or a single centroid.
+        up: exp((s - max) / (0.3 · (max - min))) · (max - min), with the maximum and minimum over these centroids. The
+        vector is empty if no centroid distinguishes documents: there are no tokens, or there is a single centroid.
 
         Args:
             vectors: The query's token vectors, (tokens, dim).
             probes: Centroids for each query token.
         """
-        scores = self._scores(np.asarray(vectors, np.float32))
+        blocks = range(0, len(vectors), _BLOCK_TOKENS)
+        parts = [self._weights(np.asarray(vectors[at : at + _BLOCK_TOKENS], np.float32), probes) for at in blocks]
+        nearest = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in parts)])
+        weights = np.concatenate([np.empty(0, np.float32), *(values for _, values in parts)])
+        indices, places = np.unique(nearest, return_inverse=True)
+        total = np.bincount(places, weights, len(indices)).astype(np.float32)
+        return SparseVector(indices[total > 0].astype(np.uint32), total[total > 0])
+
+    def _weights(self, vectors: NDArray[np.float32], probes: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the nearest centroids of query tokens, and their weights for that token, (query tokens · probes,)."""
+        scores = self._scores(vectors)
         tokens, nearest = _greatest(scores, min(probes, len(self)))
         near = scores[tokens, nearest]
         best, worst = near.max(axis=1, keepdims=True), near.min(axis=1, keepdims=True)
         span = np.maximum(best - worst, np.finfo(np.float32).tiny)
-        weights = np.exp((near - best) / (_TEMPERATURE * span)) * (best - worst)
-        indices, places = np.unique(nearest, return_inverse=True)
-        total = np.bincount(places.ravel(), weights.ravel(), len(indices)).astype(np.float32)
-        return SparseVector(indices[total > 0].astype(np.uint32), total[total > 0])
+        return nearest.ravel(), (np.exp((near - best) / (_TEMPERATURE * span)) * (best - worst)).ravel()
 
     def _scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the dot products of query tokens with centroids, (query tokens, n)."""
@@ -151,9 +159,10 @@ class Centroids:
         if missing <= 0 or not len(sample):
             return self
         sample = np.asarray(sample, np.float32)
-        distances = ((sample - self.values[self.ids(sample)]) ** 2).sum(axis=1)
+        blocks = (sample[at : at + _BLOCK_SAMPLE] for at in range(0, len(sample), _BLOCK_SAMPLE))
+        distances = np.concatenate([((one - self.values[self.ids(one)]) ** 2).sum(axis=1) for one in blocks])
         far = np.argsort(-distances, kind="stable")[: max(missing, len(sample) // 2)]
-        return Centroids(np.concatenate([self.values, cluster(np.ascontiguousarray(sample[np.sort(far)]), missing)]))
+        return Centroids(np.concatenate([self.values, cluster(sample[np.sort(far)], missing)]))
 
     def to_bytes(self) -> bytes:
         """Return the centroids as bytes, two for each value."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -139,10 +140,15 @@ def _checked_url(url: str, shown: str) -> str:
         )
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise InvalidRequestError(
-            f"The address of a Qdrant server begins with http:// or https:// and a host, got {shown!r}. For example "
-            f"http://localhost:{REST_PORT}, and as a location {_EXAMPLE}."
+            f"The address of a Qdrant server begins with http:// or https:// and a host, got {_hidden(shown)!r}. For "
+            f"example http://localhost:{REST_PORT}, and as a location {_EXAMPLE}."
         )
     return _joined(parts)
+
+
+def _hidden(address: str) -> str:
+    """Return an address without what stands before an @, wherever in it that is."""
+    return re.sub(r"[^/]*@", "…@", address)
 
 
 def _joined(parts: SplitResult) -> str:

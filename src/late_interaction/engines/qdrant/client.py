@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import socket
+import sqlite3
 import threading
 import weakref
 from contextlib import nullcontext
@@ -17,12 +19,20 @@ from qdrant_client.local.qdrant_local import QdrantLocal
 
 from late_interaction.engines.qdrant.addresses import GRPC_PORT, MEMORY, REST_PORT
 from late_interaction.engines.qdrant.failures import CLIENT_ERRORS, is_refusal_of_credentials, translated, wait_after
+from late_interaction.engines.qdrant.untrusted import META_FILE, check_stored
 from late_interaction.engines.remote.retries import Retries
-from late_interaction.errors import IndexClosedError, IndexLockedError, InvalidRequestError
+from late_interaction.errors import (
+    CorruptIndexError,
+    IndexClosedError,
+    IndexLockedError,
+    InvalidRequestError,
+    LateInteractionError,
+)
 from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from late_interaction.engines.qdrant.addresses import Address
 
@@ -30,7 +40,6 @@ __all__ = ["Connection", "ConnectionSettings", "Protocol"]
 
 Protocol: TypeAlias = Literal["grpc", "rest", "local", "client"]
 
-_META_FILE = "meta.json"
 _PROBE_SECONDS = 1.0  # that the port of gRPC may take to answer
 _TAKE_CONSISTENCY = frozenset({"query_batch_points", "query_points", "retrieve", "scroll"})
 
@@ -63,8 +72,19 @@ class ConnectionSettings:
 
     @property
     def key(self) -> str | None:
-        """The API key that is used."""
-        return self.api_key or os.environ.get("QDRANT_API_KEY") or None
+        """The API key that is used.
+
+        Raises:
+            InvalidRequestError: No request can hold it. An error of the client would show it.
+        """
+        key = self.api_key or os.environ.get("QDRANT_API_KEY") or None
+        if key is not None and not (isinstance(key, str) and re.fullmatch("[!-~]+", key)):
+            source = "api_key=" if self.api_key else "the environment variable QDRANT_API_KEY"
+            raise InvalidRequestError(
+                f"The API key of the Qdrant server, from {source}, must be a string of printable ASCII characters "
+                "without spaces. Look for a line end, which a file may add."
+            )
+        return key
 
 
 class Connection:
@@ -106,7 +126,7 @@ class Connection:
     def is_there(self) -> bool:
         """Return whether the place of the collection exists. A directory of local mode is not created by asking."""
         path = self.address.path
-        return path is None or (path / _META_FILE).exists()
+        return path is None or (path / META_FILE).exists()
 
     def call(self, method: str, /, **arguments: Any) -> Any:
         """Return what the method of the client returns for the collection. It must be idempotent.
@@ -118,6 +138,8 @@ class Connection:
             arguments["consistency"] = self._settings.read_consistency
         try:
             return self._settings.retries.call(partial(self._once, method, arguments), wait_after)
+        except LateInteractionError:
+            raise
         except CLIENT_ERRORS as error:
             raise translated(error, self.address, [self._settings.key or ""]) from error
 
@@ -163,9 +185,9 @@ class Connection:
             self._protocol = "local"
             if self.address.path is None:
                 return QdrantClient(location=MEMORY, force_disable_check_same_thread=True)
-            return QdrantClient(path=str(self.address.path), force_disable_check_same_thread=True)
-        prefers = self._settings.prefer_grpc
-        if prefers is None and not self._is_in_child:  # gRPC may not work in a child of a process that used it
+            return _open_directory(self.address.path)
+        prefers = False if self._is_in_child else self._settings.prefer_grpc  # gRPC may not work after a fork
+        if prefers is None:
             client = self._connect_by_grpc()
             if client is not None:
                 self._protocol = "grpc"
@@ -217,3 +239,35 @@ class Connection:
         if self._client is not None:
             _inherited.append(self._client)
             self._client = None
+
+
+def _open_directory(path: Path) -> QdrantClient:
+    """Return a client of local mode, after a check of the directory.
+
+    Raises:
+        CorruptIndexError: It has anything that the client does not write.
+    """
+    _check_directory(path)
+    check_stored(path)
+    try:
+        return QdrantClient(path=str(path), force_disable_check_same_thread=True)
+    except (OSError, RuntimeError, sqlite3.Error):
+        raise
+    except Exception as error:  # the client reads the values of points without a check
+        raise CorruptIndexError(f"The Qdrant directory {path} is damaged ({error}). Restore it from a copy.") from error
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a directory of something else.
+
+    Raises:
+        InvalidRequestError: It is a file, or has files that are not Qdrant's.
+    """
+    if (path / META_FILE).exists():
+        return
+    others = [path.name] if path.is_file() else sorted(one.name for one in path.iterdir()) if path.is_dir() else []
+    if others:
+        raise InvalidRequestError(
+            f"{path} is not a directory of Qdrant's local mode: there is {', '.join(map(repr, others[:3]))}. Name a "
+            "directory that is empty or does not exist."
+        )

@@ -43,7 +43,8 @@ class QdrantEngine(Sources):
     A write is durable and visible to this object when the call has returned.
 
     Qdrant's local mode (``path=`` and ``location=":memory:"``) is the client's test double of a server, for trying out
-    and for tests: exact, slow, of one process at a time. It unpickles its files, so open no directory of others.
+    and for tests: exact, slow, of one process at a time. It unpickles its files. A directory may come from others all
+    the same: each pickle is checked before, and one that could run code is refused.
 
     Args:
         url: The server, for example ``http://localhost:6333``.
@@ -54,12 +55,13 @@ class QdrantEngine(Sources):
             with the dimension of its encoder.
         api_key: The API key. By default, that of the environment variable QDRANT_API_KEY.
         timeout: Seconds that one try of a request may take. Failed tries are repeated, for a minute at most.
-        prefer_grpc: Use gRPC. By default, it is used if it answers.
+        prefer_grpc: Use gRPC. By default, it is used if it answers. A forked process uses REST.
         grpc_port: The port of gRPC.
         read_only: Refuse to write.
         language: Language of the words of lexical search, ``english`` for a new collection; None for no stems.
         candidates: Documents that the first stage finds; by default 500, or four times k if that is more. In local mode
-            and in collections of no more documents, everything is scored instead, unless this is given.
+            and in collections of no more documents, or of fewer than 131,072 token vectors, everything is scored
+            instead, unless this is given.
         quantization: Of the token vectors of a new collection, for example
             ``qdrant_client.models.ScalarQuantization``. Candidates are then found in less memory and scored again
             with the float16 vectors.
@@ -75,6 +77,7 @@ class QdrantEngine(Sources):
         EngineUnavailableError: The server cannot be reached.
         EngineRefusedError: The server refuses the API key, or a request.
         IndexLockedError: A directory of local mode is open elsewhere.
+        CorruptIndexError: A directory of local mode has anything else than Qdrant's client writes.
 
     Example:
         >>> import numpy as np

@@ -29,9 +29,10 @@ __all__ = ["CLIENT_ERRORS", "is_conflict", "is_refusal_of_credentials", "transla
 
 CLIENT_ERRORS = (
     *(ApiException, QdrantException, grpc.RpcError, httpx.HTTPError, httpx.InvalidURL, sqlite3.Error),
-    *(ValueError, RuntimeError, OSError),
+    *(ValueError, RuntimeError, OSError, AssertionError),
 )
-"""Whatever a call of the client raises: local mode has no classes of its own."""
+"""Whatever a call of the client raises: local mode has no classes of its own, and a response without a result is an
+AssertionError."""
 
 _MAX_SHOWN = 300  # characters of what a server says
 _HIDDEN = "[hidden]"
@@ -87,15 +88,15 @@ def translated(error: Exception, address: Address, hidden: Collection[str] = ())
     text = _shown(_text_of(error), hidden)
     if isinstance(error, ResourceExhaustedResponse):
         return EngineUnavailableError(f"The Qdrant server of {address} is overloaded: {text} Try again later.")
-    status = _status_of(error)
-    if status is not None:
-        return _of_status(status, text, address)
-    if _is_transport(error):
+    if _is_transport(error) or _is_unanswered(error):
         return EngineUnavailableError(
             f"The Qdrant server of {address} cannot be reached or does not answer in time ({text}). Check that it runs "
             "and that the address is right. A greater timeout= waits longer."
         )
-    if isinstance(error, ResponseHandlingException):  # a response that is not what the client expects
+    status = _status_of(error)
+    if status is not None:
+        return _of_status(status, text, address)
+    if isinstance(error, (ResponseHandlingException, AssertionError)):  # a response that is not what the client expects
         return EngineRefusedError(
             f"What answers at {address} does not answer as a Qdrant server does ({text}). Check the address, and that "
             "server and qdrant-client have versions that belong together."
@@ -115,7 +116,7 @@ def _of_status(status: int, text: str, address: Address) -> LateInteractionError
         return EngineUnavailableError(
             f"The Qdrant server of {address} is overloaded or fails ({text}). Try again later."
         )
-    if status == _TOO_LARGE or "larger than max" in text:
+    if status == _TOO_LARGE or "larger than max" in text or "larger than allowed" in text:
         return EngineRefusedError(
             f"The Qdrant server of {address} refuses a request because it is too large ({text}). Split long documents, "
             "reduce vectors with pooling= or dim=, or raise the server's limits."
@@ -166,6 +167,16 @@ def _is_transport(error: Exception) -> bool:
     """Return whether no response came: refused, reset, timed out, cut off."""
     source = error.source if isinstance(error, ResponseHandlingException) else error
     return isinstance(source, (httpx.TransportError, ConnectionError, TimeoutError))
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Return whether it is gRPC's error of a server that was not reached, or did not answer in time."""
+    if not isinstance(error, grpc.RpcError):
+        return False
+    code, details = _grpc_detail(error, "code"), str(_grpc_detail(error, "details"))
+    return code == grpc.StatusCode.DEADLINE_EXCEEDED or (
+        code == grpc.StatusCode.UNAVAILABLE and details.startswith("failed to connect")
+    )
 
 
 def _is_missing_collection(status: int, text: str) -> bool:

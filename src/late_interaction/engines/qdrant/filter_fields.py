@@ -18,7 +18,7 @@ import re
 import struct
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.engines.remote.decimals import is_decimal
+from late_interaction.engines.qdrant.decimals import is_decimal
 from late_interaction.engines.remote.filter_keys import document_keys
 from late_interaction.filters import field_values
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from qdrant_client import models
 
+from late_interaction.engines.qdrant.decimals import nearest_decimal
 from late_interaction.engines.qdrant.filter_fields import (
     ELEMENTS,
     FILTER,
@@ -17,7 +18,6 @@ from late_interaction.engines.qdrant.filter_fields import (
     string_chunks,
     wide_parts,
 )
-from late_interaction.engines.remote.decimals import nearest_decimal
 from late_interaction.engines.remote.filter_keys import exists_key, keys_of
 from late_interaction.engines.remote.payload import TEXT
 from late_interaction.errors import InvalidFilterError

@@ -87,16 +87,16 @@ class Rewriting(Writing):
         pending = list(dict.fromkeys(check_ids(ids)))
         metadata = check_metadata(metadata)
         self._check_writable()
-        write, changed = Write(), 0
+        write = Write(planned=pending)
         for _ in range(_MAX_TRIES):
             lost: list[str] = []
-            for chunk in chunks_of(pending, READ_TOGETHER):
-                changes = [self._with_metadata(one, metadata, write) for one in self._stored(chunk, field_keys())]
-                applied = self._overwrite(changes, write)
-                changed += len(applied)
-                lost += [one.document.id for one in changes if one.document.id not in applied]
+            with self._reporting(write):
+                for chunk in chunks_of(pending, READ_TOGETHER):
+                    changes = [self._with_metadata(one, metadata, write) for one in self._stored(chunk, field_keys())]
+                    applied = self._overwrite(changes, write)
+                    lost += [one.document.id for one in changes if one.document.id not in applied]
             if not lost:
-                return changed
+                return len(write.written)
             pending = lost
         raise LateInteractionError(
             f"The metadata of {len(pending)} documents could not be set, because others kept replacing them, first "
@@ -122,15 +122,18 @@ class Rewriting(Writing):
         replaced = self._replaced(replacing)
         ids: list[str] = []
         write, lost = Write(), list[Document]()
-        items = self._checked_items(records, ids)
-        for batch in batches_of(items, _size_of_item, max_bytes=2 * _BATCH_BYTES, max_items=_BATCH_DOCUMENTS):
-            if new := [one for one in batch if isinstance(one, Prepared)]:
-                self._write(new, write)
-            if kept := [one for one in batch if isinstance(one, _Kept)]:
-                lost += self._keep(kept, write)
-        if lost:
-            self._encode_again(lost, encode, write)
-        self._finish(write, replaced, replacing)
+        items: Iterable[Prepared | _Kept] = self._checked_items(records, ids)
+        if isinstance(records, (list, tuple)):
+            items, write.planned = list(items), ids
+        with self._reporting(write):
+            for batch in batches_of(items, _size_of_item, max_bytes=2 * _BATCH_BYTES, max_items=_BATCH_DOCUMENTS):
+                if new := [one for one in batch if isinstance(one, Prepared)]:
+                    self._write(new, write)
+                if kept := [one for one in batch if isinstance(one, _Kept)]:
+                    lost += self._keep(kept, write)
+            if lost:
+                self._encode_again(lost, encode, write)
+            self._finish(write, replaced, replacing)
         return ids
 
     def _checked_items(self, records: Iterable[Record | Document], ids: list[str]) -> Iterator[Prepared | _Kept]:
@@ -190,21 +193,18 @@ class Rewriting(Writing):
         return self._payloads(ids, list(dict.fromkeys([*keys, *_STORED_KEYS])))
 
     def _overwrite(self, changes: Sequence[Change], write: Write) -> set[str]:
-        """Replace payloads of documents that are still of the version that was read; return the ids of these.
-
-        Raises:
-            PartialWriteError: It failed, and some documents of the call are written.
-        """
+        """Replace payloads of documents that are still of the version that was read; return the ids of these."""
         applied: set[str] = set()
         for batch in batches_of(changes, _size_of_change, max_bytes=_BATCH_BYTES, max_items=_BATCH_DOCUMENTS):
             ids = [change.document.id for change in batch]
             operations = [models.OverwritePayloadOperation(overwrite_payload=_conditional(change)) for change in batch]
             try:
                 self._connection.call("batch_update_points", update_operations=operations, wait=True)
-            except LateInteractionError as error:
-                self._raise_partial(error, ids, write)
-            found = self._payloads(ids, [ID, VERSION])
-            done = {id_of(payload) for payload in found if payload.get(VERSION) == write.version}
+                found = self._payloads(ids, [ID, VERSION])
+                done = {id_of(payload) for payload in found if payload.get(VERSION) == write.version}
+            except LateInteractionError:
+                self._note_written(ids, write)
+                raise
             write.written += [one for one in ids if one in done]
             applied |= done
         return applied

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from late_interaction.engines.qdrant.filters import PAYLOAD_INDEXES
-from late_interaction.engines.remote.payload import ORDER, TRUNCATED
+from late_interaction.engines.remote.payload import ORDER, ROOT, TRUNCATED, VERSION
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError
 
 if TYPE_CHECKING:
@@ -114,10 +114,15 @@ def layout(dim: int, quantization: Any) -> dict[str, Any]:
 
 
 def payload_indexes() -> dict[str, Any]:
-    """Return the schema of each field of the payload that is indexed."""
+    """Return the schema of each field of the payload that is indexed.
+
+    Every condition of this package but order and substrings of metadata is about these: a server in strict mode, as
+    Qdrant's cloud is by default, refuses conditions on other fields.
+    """
     keyword = models.PayloadSchemaType.KEYWORD
     integer = models.PayloadSchemaType.INTEGER
-    return {**PAYLOAD_INDEXES, KIND: keyword, CODEBOOK: keyword, ORDER: integer, TOKEN_COUNT: integer}
+    own = {KIND: keyword, CODEBOOK: keyword, VERSION: keyword, ORDER: integer, TOKEN_COUNT: integer, ROOT: integer}
+    return {**PAYLOAD_INDEXES, **own, TRUNCATED: models.PayloadSchemaType.BOOL}
 
 
 def check_layout(info: models.CollectionInfo, address: Address) -> int:

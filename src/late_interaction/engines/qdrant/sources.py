@@ -65,11 +65,12 @@ class Sources(Rewriting):
         if not renamed.keys() <= given.keys():
             raise InvalidRequestError("stored_ids has the id of a document that is not given.")
         self._check_known([renamed.get(one, one) for one in given])
-        write = Write()
-        for chunk in chunks_of([one for one in given if one not in renamed], READ_TOGETHER):
-            self._update_in_place([given[one] for one in chunk], root, write)
-        for group in _in_order(renamed):
-            self._rename({new: renamed[new] for new in group}, given, root, write)
+        write = Write(planned=list(given))
+        with self._reporting(write):
+            for chunk in chunks_of([one for one in given if one not in renamed], READ_TOGETHER):
+                self._update_in_place([given[one] for one in chunk], root, write)
+            for group in _in_order(renamed):
+                self._rename({new: renamed[new] for new in group}, given, root, write)
         return len(given)
 
     def _check_known(self, ids: Sequence[str]) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qdrant_client import models
 
-from late_interaction.engines.qdrant.first_stage import StageState
 from late_interaction.engines.qdrant.points import Orders, Prepared, document_point_id, points_of, size_of
 from late_interaction.engines.qdrant.schema import documents
 from late_interaction.engines.qdrant.searching import Searching
@@ -18,6 +17,8 @@ from late_interaction.engines.remote.batches import batches_of, chunks_of
 from late_interaction.engines.remote.payload import ID, VERSION, id_of
 from late_interaction.errors import (
     DuplicateIdError,
+    EngineRefusedError,
+    EngineUnavailableError,
     InvalidRequestError,
     InvalidVectorsError,
     LateInteractionError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from late_interaction.engines.qdrant.first_stage import StageState
     from late_interaction.engines.records import Record
     from late_interaction.filters import Where
 
@@ -53,12 +55,14 @@ class Write:
         planned: The ids of all documents, if they are known; None for an iterator.
         version: Marks the documents that this call has written.
         written: The ids of those that are certainly written, in order.
+        pending: The ids of those of which that is not known.
         lacks_centroids: Whether a document was written without the sparse vector of centroids.
     """
 
     planned: list[str] | None = None
     version: str = field(default_factory=lambda: uuid.uuid4().hex)
     written: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
     lacks_centroids: bool = False
 
 
@@ -84,9 +88,10 @@ class Writing(Searching):
         write = Write()
         if isinstance(records, (list, tuple)):
             prepared, write.planned = list(prepared), ids
-        for batch in batches_of(prepared, size_of, max_bytes=_BATCH_BYTES, max_items=_BATCH_DOCUMENTS):
-            self._write(batch, write)
-        self._finish(write, replaced, replacing)
+        with self._reporting(write):
+            for batch in batches_of(prepared, size_of, max_bytes=_BATCH_BYTES, max_items=_BATCH_DOCUMENTS):
+                self._write(batch, write)
+            self._finish(write, replaced, replacing)
         return ids
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Where | None = None) -> int:
@@ -139,42 +144,54 @@ class Writing(Searching):
         ids.append(document_id)
 
     def _write(self, batch: Sequence[Prepared], write: Write) -> None:
-        """Write some documents.
-
-        Raises:
-            PartialWriteError: It failed, and some documents of the call are written.
-        """
+        """Write some documents. After an error, those that were written nevertheless are noted."""
         centroids = self._grown().centroids
         write.lacks_centroids |= centroids is None
         points = points_of(batch, write.version, language=self.language, centroids=centroids)
         try:
             self._connection.call("upsert", points=points, wait=True)
-        except LateInteractionError as error:
-            self._raise_partial(error, [one.id for one in batch], write)
+        except LateInteractionError:
+            self._note_written([one.id for one in batch], write)
+            raise
         write.written += [one.id for one in batch]
         self._size.added(len(batch), sum(len(one.vectors) for one in batch))
         if not self._capabilities.exact_search:
             for one in batch:
                 self._stage.observe(one.vectors)
 
-    def _raise_partial(self, error: LateInteractionError, ids: Sequence[str], write: Write) -> None:
-        """Raise an error that says which documents are written, after a batch failed; the error itself if none are."""
-        confirmed: set[str] = set()
-        with suppress(LateInteractionError):  # if the server cannot be asked, they count as not written
+    def _note_written(self, ids: Sequence[str], write: Write) -> None:
+        """Ask which of these documents are written. If the server cannot be asked, they count as not written."""
+        with suppress(LateInteractionError):
             found = self._payloads(ids, [ID, VERSION])
             confirmed = {id_of(payload) for payload in found if payload.get(VERSION) == write.version}
-        written = [*write.written, *(one for one in ids if one in confirmed)]
-        if not written:
-            raise error
-        done = set(written)
-        rest = ids if write.planned is None else write.planned
-        not_written = [one for one in rest if one not in done]
-        raise PartialWriteError(
-            f"{len(written)} documents are written, and {len(not_written)} perhaps not: {error} The same call again "
-            "completes it.",
-            written=written,
-            not_written=not_written,
-        ) from error
+            write.pending += [one for one in ids if one not in confirmed]
+            write.written += [one for one in ids if one in confirmed]
+            return
+        write.pending += ids
+
+    @contextmanager
+    def _reporting(self, write: Write) -> Iterator[None]:
+        """Raise an error of the server as one that says which documents are written, if some are.
+
+        Raises:
+            PartialWriteError: Some are written.
+        """
+        try:
+            yield
+        except (EngineUnavailableError, EngineRefusedError) as error:
+            if not write.written:
+                raise
+            done = set(write.written)
+            rest = write.pending if write.planned is None else write.planned
+            not_written = [one for one in rest if one not in done]
+            what = f"and {len(not_written)} perhaps not" if not_written else "but not all that they replace are deleted"
+            first = "" if isinstance(error, EngineUnavailableError) else "When that is resolved, "
+            again = f"{first}the same call again completes it."
+            raise PartialWriteError(
+                f"{len(write.written)} documents are written, {what}: {error} {again[0].upper()}{again[1:]}",
+                written=write.written,
+                not_written=not_written,
+            ) from error
 
     def _replaced(self, replacing: Where | None) -> set[str]:
         """Return the ids of the points of documents that pass the filter."""
@@ -187,32 +204,25 @@ class Writing(Searching):
         left = replaced - {document_point_id(one) for one in write.written}
         for chunk in chunks_of(sorted(left), _IDS_TOGETHER):
             condition = documents(_with_point_ids(chunk), self._condition(replacing))
-            try:
-                self._connection.call("delete", points_selector=models.FilterSelector(filter=condition), wait=True)
-            except LateInteractionError as error:
-                if not write.written:
-                    raise
-                raise PartialWriteError(
-                    f"All {len(write.written)} documents are written, but not all that they replace are deleted: "
-                    f"{error} The same call again completes it.",
-                    written=write.written,
-                    not_written=(),
-                ) from error
+            self._connection.call("delete", points_selector=models.FilterSelector(filter=condition), wait=True)
         if write.written:
             self._fill_after(write)
 
     def _grown(self) -> StageState:
         """Return the first stage, after training or extending centroids if the collection is large enough.
 
-        A document is stored also if that fails: its sparse vector is written later.
+        If that fails, documents are stored all the same. If not even the setting can be read, they are not: without
+        sparse vectors they would be missing in a first stage that is complete.
         """
         if self._capabilities.exact_search:
             return self._stage.current
         try:
             return self._stage.grow()
         except LateInteractionError as error:
+            if self._stage.known is None:
+                raise
             _logger.warning("The centroids of %s were not trained: %s", self._connection.address, error)
-            return StageState()
+            return self._stage.known
 
     def _fill_after(self, write: Write) -> None:
         """Write the sparse vectors that are missing, after the documents are written: an error is only logged."""

@@ -12,7 +12,6 @@ import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from late_interaction.documents import Document, DocumentFields
-from late_interaction.engines.remote.decimals import is_decimal
 from late_interaction.errors import CorruptIndexError
 from late_interaction.images import PageImage
 from late_interaction.validation import MAX_METADATA_DEPTH, check_id, check_string, plain_json
@@ -49,7 +48,10 @@ __all__ = [
 
 ID, TEXT, ENCODED_TEXT, METADATA, IMAGE = "id", "text", "encoded_text", "metadata", "image"
 METADATA_JSON = "metadata_json"
-"""The metadata as JSON text, only where a server could return the JSON object changed."""
+"""The metadata as JSON text, which is what documents are made of. `METADATA` is for other programs.
+
+A server changes a JSON object: the order of keys, and Qdrant the last bit of a quarter of the floats with 17 digits.
+"""
 THUMBNAIL = "thumbnail"
 """The thumbnail of the page as base64. Read it only if it is wanted: it may be 100 kB."""
 ROOT, TRUNCATED, ORDER, VERSION = "root", "truncated", "order", "version"
@@ -59,10 +61,10 @@ CONTENT = "content"
 _FIELD_KEYS: dict[FieldName, tuple[str, ...]] = {
     "text": (TEXT,),
     "encoded_text": (ENCODED_TEXT,),
-    "metadata": (METADATA, METADATA_JSON),
+    "metadata": (METADATA_JSON,),
     "image": (IMAGE, THUMBNAIL),
 }
-_DOCUMENT_KEYS = (ID, TEXT, ENCODED_TEXT, METADATA, METADATA_JSON, IMAGE, THUMBNAIL, ROOT, TRUNCATED)
+_DOCUMENT_KEYS = (ID, TEXT, ENCODED_TEXT, METADATA_JSON, IMAGE, THUMBNAIL, ROOT, TRUNCATED)
 _DIGEST_BYTES = 16
 _ADVICE = "Add it again, or restore it from a copy."
 
@@ -93,11 +95,10 @@ def payload_of(record: Record, *, order: int, version: str) -> dict[str, Any]:
 
 
 def metadata_payload(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a payload that hold the metadata; None for a field that is not needed."""
-    is_exact = _is_exact(metadata)
+    """Return the fields of a payload that hold the metadata; `METADATA` is None if it is nested too deep."""
     return {
-        METADATA: dict(metadata) if is_exact or _is_shallow(metadata) else None,
-        METADATA_JSON: None if is_exact else json.dumps(metadata, ensure_ascii=False),
+        METADATA: dict(metadata) if _is_shallow(metadata) else None,
+        METADATA_JSON: json.dumps(metadata, ensure_ascii=False),
     }
 
 
@@ -199,9 +200,7 @@ def _optional_text(payload: Mapping[str, Any], name: str) -> str | None:
 
 
 def _metadata_of(payload: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = payload.get(METADATA, {})
-    if payload.get(METADATA_JSON) is not None:
-        metadata = _DECODER.decode(_text_of(payload, METADATA_JSON))
+    metadata = _DECODER.decode(_text_of(payload, METADATA_JSON))
     if not isinstance(metadata, dict):
         raise ValueError(f"its metadata is a {type(metadata).__name__}, not a dict.")  # noqa: TRY004  # stored, not given
     restored: dict[str, Any] = plain_json(metadata, "metadata")
@@ -223,19 +222,6 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "metadata": _metadata_of,
     "image": _image_of,
 }
-
-
-def _is_exact(value: object, depth: int = 0) -> bool:
-    """Return whether every server gives a JSON value back as it is.
-
-    Parsers of JSON, such as Qdrant's, change the last bit of a quarter of the floats with 17 digits.
-    """
-    if isinstance(value, float):
-        return is_decimal(value)
-    if isinstance(value, (dict, list)):
-        items = value.values() if isinstance(value, dict) else value
-        return depth <= MAX_METADATA_DEPTH and all(_is_exact(item, depth + 1) for item in items)
-    return True
 
 
 def _is_shallow(value: object, depth: int = 0) -> bool:

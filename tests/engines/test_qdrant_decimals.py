@@ -8,7 +8,7 @@ import struct
 import pytest
 import qdrant_edge as edge
 
-from late_interaction.engines.remote.decimals import is_decimal, nearest_decimal
+from late_interaction.engines.qdrant.decimals import is_decimal, nearest_decimal
 
 
 def random_floats(count, seed=3):

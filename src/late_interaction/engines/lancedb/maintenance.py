@@ -78,10 +78,10 @@ class Maintenance:
         self._codebooks.assign()
         self._delete_orphans()
         documents = self._database.table(DOCUMENTS)
-        self._optimize(documents, cleanup_older_than=_KEPT_VERSIONS)
         if self._needs_words_index(documents):
             self._index_words(documents)
-        self._optimize(self._database.table(BLOBS), cleanup_older_than=_KEPT_VERSIONS)
+        for table in (documents, self._database.table(BLOBS)):
+            self._optimize(table, cleanup_older_than=_KEPT_VERSIONS)
 
     def _fragments(self, table: Any) -> tuple[int, int]:
         stats = self._database.call(table.stats)

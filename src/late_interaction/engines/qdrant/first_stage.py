@@ -88,7 +88,11 @@ class FirstStage:
         return None if self._known is None else self._known[0]
 
     def refresh(self) -> StageState:
-        """Read the setting, and the centroids if they are others than before."""
+        """Read the setting, and the centroids if they are others than before.
+
+        Raises:
+            IndexReplacedError: It is that of another collection than was opened.
+        """
         for _ in range(3):  # another writer may replace the centroids between the two reads
             value = self._settings.read(FIRST_STAGE)
             state = StageState() if value is None else self._state_of(value)
@@ -190,9 +194,12 @@ class FirstStage:
         return self.current
 
     def _install_extended(self, state: StageState, centroids: Centroids) -> None:
+        stored = self.refresh()  # training has taken a while
+        if stored.centroids is None or state.centroids is None or stored.centroids.name != state.centroids.name:
+            return  # another writer was faster
         store_codebook(self._connection, centroids)
-        self._set(centroids, COMPLETE if state.is_complete else FILLING)
-        if state.centroids is not None and state.centroids.name != centroids.name:
+        self._set(centroids, COMPLETE if stored.is_complete else FILLING)
+        if state.centroids.name != centroids.name:
             delete_codebook(self._connection, state.centroids.name, parts_of(state.centroids))
 
     def _set(self, centroids: Centroids, state: str) -> None:

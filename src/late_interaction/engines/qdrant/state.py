@@ -19,7 +19,7 @@ from late_interaction.engines.qdrant.schema import (
     layout,
     payload_indexes,
 )
-from late_interaction.engines.qdrant.settings import ENCODER, FORMAT, Settings
+from late_interaction.engines.qdrant.settings import ENCODER, Settings
 from late_interaction.engines.qdrant.sizes import Size
 from late_interaction.errors import (
     CorruptIndexError,
@@ -191,7 +191,7 @@ class State(Engine):
         except IndexNotFoundError:
             return None
         dim = check_layout(info, connection.address)
-        stored = self._settings.read(FORMAT)
+        stored = self._settings.open()
         if stored is None:
             if connection.call("count", exact=True).count:
                 raise InvalidRequestError(foreign(connection.address))
@@ -233,7 +233,7 @@ class State(Engine):
                 connection.call("create_payload_index", field_name=name, field_schema=schema, wait=True)
         language = self._options.language
         words = DEFAULT_LANGUAGE if language == "default" else language
-        self._settings.write_once(FORMAT, {"version": FORMAT_VERSION, "dim": dim, "language": words})
+        self._settings.create({"version": FORMAT_VERSION, "dim": dim, "language": words})
         known = self._load()
         if known is not None and known.dim != dim:
             raise InvalidVectorsError(

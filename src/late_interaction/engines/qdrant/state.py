@@ -143,9 +143,15 @@ class State(Engine):
         self._encoder = self._settings.write_once(ENCODER, dict(record))
 
     def prepare(self, dim: int) -> None:
-        """Create the collection, for vectors of this dimension, unless it exists."""
+        """Create the collection, for vectors of this dimension, unless it exists.
+
+        Raises:
+            IndexNotFoundError: It does not exist, and the engine is read-only.
+        """
         with self._mutex:
             if self._known is None and self._load() is None:
+                if self._options.read_only:
+                    raise IndexNotFoundError(f"There is no collection {self._connection.address} to read.")
                 self._create(dim)
 
     def _open(self, dim: int | None) -> None:

@@ -9,21 +9,23 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from late_interaction.documents import Document
-from late_interaction.engines import LanceDBEngine, Record
+from late_interaction.engines import LanceDBEngine
 from late_interaction.engines.lancedb import codebooks
-from tests.engines.helpers import CHILD_ENVIRONMENT, DIM, unit_vectors
+from tests.engines.helpers import CHILD_ENVIRONMENT, unit_vectors
+from tests.engines.lancedb_child import DIM, document, record, vectors_of
 
-__all__ = ["centers", "child", "clustered", "document", "document_ids", "record", "trained_early"]
-
-
-def document(name, text=None, **metadata):
-    return Document(f"text of {name}" if text is None else text, id=name, metadata=metadata)
-
-
-def record(name, text=None, *, tokens=3, **metadata):
-    one = document(name, text, **metadata)
-    return Record(one, unit_vectors(sum(one.text.encode()), tokens))
+__all__ = [
+    "DIM",
+    "centers",
+    "child",
+    "clustered",
+    "document",
+    "document_ids",
+    "engine",
+    "record",
+    "trained_early",
+    "vectors_of",
+]
 
 
 def document_ids(engine):
@@ -52,12 +54,7 @@ def trained_early(tokens):
 
 def child(code, *arguments):
     """A process of its own that runs code with an engine over the first argument."""
-    begin = (
-        "import sys\n"
-        "from late_interaction.engines import LanceDBEngine\n"
-        "from tests.engines.lancedb_engines import *\n"
-        "engine = LanceDBEngine(sys.argv[1])\n"
-    )
+    begin = "import sys\nfrom tests.engines.lancedb_child import open_engine, record\nengine = open_engine()\n"
     return subprocess.Popen(
         [sys.executable, "-c", begin + code, *map(str, arguments)],
         env=CHILD_ENVIRONMENT,

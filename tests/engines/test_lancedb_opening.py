@@ -22,8 +22,7 @@ from late_interaction.errors import (
     LateInteractionError,
     ReadOnlyIndexError,
 )
-from tests.engines.helpers import DIM
-from tests.engines.lancedb_engines import document, document_ids, record
+from tests.engines.lancedb_engines import DIM, document, document_ids, record
 from tests.fakes import WordEncoder
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from late_interaction.engines import LanceDBEngine, Record
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError, UnknownIdError
-from tests.engines.helpers import DIM, unit_vectors
-from tests.engines.lancedb_engines import child, document, document_ids, engine, record
+from tests.engines.helpers import unit_vectors
+from tests.engines.lancedb_engines import DIM, child, document, document_ids, engine, record, vectors_of
 
 __all__ = ["engine"]
 
@@ -19,7 +19,7 @@ IDS = [f"d{number}" for number in range(12)]
 
 
 def encode(documents):
-    return [Record(one, unit_vectors(sum(one.text.encode()), 3)) for one in documents]
+    return [Record(one, vectors_of(one.text)) for one in documents]
 
 
 def refuse(documents):
@@ -83,7 +83,9 @@ print("done", flush=True)
 """
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.4, 0.8, None])
+@pytest.mark.parametrize(
+    "seconds", [0.2, None, *(pytest.param(step / 10, marks=pytest.mark.slow) for step in range(20))]
+)
 def test_a_killed_writer_leaves_all_or_nothing(engine, tmp_path, seconds):
     """At None, it is not killed."""
     engine.upsert([record("held"), record("gone", old=True)])

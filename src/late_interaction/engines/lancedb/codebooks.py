@@ -89,17 +89,15 @@ class Codebooks:
         if self._added < self._next_count:
             return
         snapshot = self._states.last()
-        tokens = int(snapshot.rows.tokens.sum())
-        self._added, self._next_count = 0, max(MIN_TRAINING_TOKENS - tokens, tokens // 2)
+        tokens = int(snapshot.rows.tokens.sum(dtype=np.int64))
         centroids = self.last()
-        if centroids is None:
-            if tokens < MIN_TRAINING_TOKENS:
-                return
+        if centroids is None and tokens >= MIN_TRAINING_TOKENS:
             self.store(train(self._sample(snapshot, size_for(tokens)), size_for(tokens)))
-        elif needs_extension(centroids, tokens):
+        elif centroids is not None and needs_extension(centroids, tokens):
             size = size_for(tokens)
             self.store(centroids.extended(self._sample(snapshot, size - len(centroids)), size))
         self.assign()
+        self._added, self._next_count = 0, max(MIN_TRAINING_TOKENS - tokens, tokens // 2)
 
     def assign(self) -> None:
         """Find the centroids of documents that have none, or were written with a smaller codebook. Resumable."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import lancedb
 
 from late_interaction.engines.lancedb.calls import RunningCalls
-from late_interaction.engines.lancedb.failures import is_conflict, translated
+from late_interaction.engines.lancedb.failures import is_conflict, secrets_of, translated, without
 from late_interaction.engines.lancedb.loop import run
 from late_interaction.engines.lancedb.schema import (
     BLOBS,
@@ -68,6 +68,7 @@ class Database:
     def __init__(self, address: Address, storage_options: Mapping[str, str] | None = None) -> None:
         self.address = address
         self._storage_options = dict(storage_options or {})
+        self._secrets = secrets_of(self._storage_options)
         self._names = table_names(address.table)
         self._calls = RunningCalls()
         self._format: Format | None = None
@@ -112,13 +113,12 @@ class Database:
         raise AssertionError
 
     def _translated(self, error: Exception) -> LateInteractionError:
-        secrets = self._storage_options.values()
-        return translated(error, self.address, is_remote=self.address.is_remote, secrets=secrets)
+        return translated(error, self.address, is_remote=self.address.is_remote, secrets=self._secrets)
 
     def _cause(self, error: Exception) -> Exception | None:
         """Return the error, unless a credential is in it."""
-        message = str(error)
-        return None if any(secret and secret in message for secret in self._storage_options.values()) else error
+        message = " ".join(str(error).split())
+        return error if without(self._secrets, message) == without((), message) else None
 
     @property
     def format(self) -> Format:

@@ -64,17 +64,22 @@ class Snapshot:
         database: The database.
         documents_version: Version of the table of documents.
         blobs_version: Version of the table of blobs.
+        same: A snapshot with the same version of the table of documents, whose memory is shared.
     """
 
-    def __init__(self, database: Database, documents_version: int, blobs_version: int) -> None:
+    def __init__(
+        self, database: Database, documents_version: int, blobs_version: int, same: Snapshot | None = None
+    ) -> None:
         self.version = documents_version
         self.blobs_version = blobs_version
         self.call = database.call
         self._dim = database.format.dim
-        self.documents = database.pinned(DOCUMENTS, documents_version)
         self._blobs = database.pinned(BLOBS, blobs_version)
-        self.passing: dict[Any, NDArray[np.int64]] = {}
+        self.passing: dict[Any, NDArray[np.int64]] = {} if same is None else same.passing
         """Positions that pass a filter, by filter."""
+        self.documents: Any = database.pinned(DOCUMENTS, documents_version) if same is None else same.documents
+        known = {} if same is None else vars(same)
+        vars(self).update((name, known[name]) for name in ("rows", "postings") if name in known)
         self.mutex = threading.RLock()
 
     @cached_property

@@ -54,14 +54,16 @@ class States:
         with self._mutex:
             for _ in range(_MAX_ATTEMPTS):
                 version = self._database.call(documents.version)
-                if self._last is not None and self._last.version == version:
-                    return self._last
+                blobs_version = self._database.call(blobs.version)
+                last = self._last
+                if last is not None and (last.version, last.blobs_version) == (version, blobs_version):
+                    return last
                 # Vectors are added before, and deleted after, the documents they belong to. So if the documents did not
                 # change meanwhile, the blobs have the vectors of all of them.
-                blobs_version = self._database.call(blobs.version)
                 if self._database.call(documents.version) == version:
                     break
-            self._last = Snapshot(self._database, version, blobs_version)
+            same = last if last is not None and last.version == version else None
+            self._last = Snapshot(self._database, version, blobs_version, same)
             return self._last
 
     def before(self, version: int, known: Snapshot) -> Snapshot:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import re
+import reprlib
 import socket
 import sqlite3
 import threading
+import warnings
 import weakref
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 from qdrant_client.local.qdrant_local import QdrantLocal
 
 from late_interaction.engines.qdrant.addresses import GRPC_PORT, MEMORY, REST_PORT
@@ -40,7 +43,13 @@ __all__ = ["Connection", "ConnectionSettings", "Protocol"]
 
 Protocol: TypeAlias = Literal["grpc", "rest", "local", "client"]
 
+<<<<<<< HEAD
+=======
+_META_FILE = "meta.json"
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+>>>>>>> trial-qdrant
 _PROBE_SECONDS = 1.0  # that the port of gRPC may take to answer
+_CONSISTENCIES = tuple(one.value for one in models.ReadConsistencyType)
 _TAKE_CONSISTENCY = frozenset({"query_batch_points", "query_points", "retrieve", "scroll"})
 
 _mutexes: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
@@ -61,6 +70,9 @@ class ConnectionSettings:
         grpc_port: Its port.
         read_consistency: How many replicas are asked; None for the server's default.
         retries: How often a call is tried.
+
+    Raises:
+        InvalidRequestError: A setting is invalid.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -69,6 +81,22 @@ class ConnectionSettings:
     grpc_port: int = GRPC_PORT
     read_consistency: Any = None
     retries: Retries = field(default_factory=Retries)
+
+    def __post_init__(self) -> None:
+        port, consistency = self.grpc_port, self.read_consistency
+        is_number = type(consistency) is int and consistency > 0
+        for name, is_valid, allowed in (
+            ("timeout", _is_duration(self.timeout), "a number of seconds above 0"),
+            ("prefer_grpc", self.prefer_grpc in (None, True, False), "True, False or None"),
+            ("grpc_port", type(port) is int and 0 < port < 2**16, "an integer from 1 to 65535"),
+            (
+                "read_consistency",
+                consistency is None or is_number or consistency in _CONSISTENCIES,
+                f"a number of replicas, {', '.join(map(repr, _CONSISTENCIES))} or None",
+            ),
+        ):
+            if not is_valid:
+                raise InvalidRequestError(f"{name} must be {allowed}, got {reprlib.repr(getattr(self, name))}.")
 
     @property
     def key(self) -> str | None:
@@ -219,15 +247,18 @@ class Connection:
 
     def _new_client(self, *, grpc: bool) -> QdrantClient:
         key = self._settings.key
-        return QdrantClient(
-            url=self.address.url,
-            port=REST_PORT,
-            grpc_port=self._settings.grpc_port,
-            prefer_grpc=grpc,
-            api_key=key,
-            timeout=self._settings.timeout,  # type: ignore[arg-type]  # it is rounded up to an integer
-            check_compatibility=False,  # another request, in a thread that outlives the client
-        )
+        with warnings.catch_warnings():
+            if self.address.host in _THIS_MACHINE:
+                warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
+            return QdrantClient(
+                url=self.address.url,
+                port=REST_PORT,
+                grpc_port=self._settings.grpc_port,
+                prefer_grpc=grpc,
+                api_key=key,
+                timeout=self._settings.timeout,  # type: ignore[arg-type]  # it is rounded up to an integer
+                check_compatibility=False,  # another request, in a thread that outlives the client
+            )
 
     def _make_mutex(self) -> None:
         self._mutex = threading.Lock()
@@ -241,6 +272,7 @@ class Connection:
             self._client = None
 
 
+<<<<<<< HEAD
 def _open_directory(path: Path) -> QdrantClient:
     """Return a client of local mode, after a check of the directory.
 
@@ -255,6 +287,10 @@ def _open_directory(path: Path) -> QdrantClient:
         raise
     except Exception as error:  # the client reads the values of points without a check
         raise CorruptIndexError(f"The Qdrant directory {path} is damaged ({error}). Restore it from a copy.") from error
+=======
+def _is_duration(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+>>>>>>> trial-qdrant
 
 
 def _check_directory(path: Path) -> None:

@@ -13,7 +13,7 @@ from late_interaction.engines.qdrant.addresses import (
     parse_location,
 )
 from late_interaction.engines.qdrant.client import Connection, ConnectionSettings
-from late_interaction.engines.qdrant.schema import FORMAT_VERSION, TRUNCATED_DOCUMENTS, documents
+from late_interaction.engines.qdrant.schema import FORMAT_VERSION, TRUNCATED_DOCUMENTS, documents, layout
 from late_interaction.engines.qdrant.sources import Sources
 from late_interaction.engines.qdrant.state import Options
 from late_interaction.engines.qdrant.verifying import problems_of
@@ -120,6 +120,7 @@ class QdrantEngine(Sources):
             "replication_factor": replication_factor,
             "write_consistency_factor": write_consistency_factor,
         }
+        layout(1, quantization)  # raises if it is none
         options = Options(
             language=language,
             candidates=None if candidates is None else check_k(candidates, "candidates"),

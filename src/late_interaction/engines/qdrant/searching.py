@@ -51,6 +51,10 @@ class Searching(Reading):
         and scored exactly. Everything is scored in a collection of no more documents, or of fewer than 131,072 token
         vectors unless the number was given, in local mode, with ``candidates``, and where fewer than k candidates pass
         the filter.
+
+        Raises:
+            IndexReplacedError: The collection was deleted and created again after it was opened. It is looked at once a
+                minute.
         """
         k = check_k(k)
         query = check_vectors(query_vectors, self.dim, "Query vectors")
@@ -129,9 +133,9 @@ class Searching(Reading):
 
         Before there are enough token vectors for centroids, it takes no longer, and mean vectors alone miss documents.
         """
+        state = self._stage.current
         if self._size.documents <= depth:
             return False
-        state = self._stage.current
         has_centroids = state.centroids is not None and state.is_complete
         return has_centroids or self._size.tokens >= first_stage.MIN_TRAINING_TOKENS
 

@@ -19,6 +19,7 @@ from late_interaction.errors import (
     DuplicateIdError,
     EngineRefusedError,
     EngineUnavailableError,
+    IndexReplacedError,
     InvalidRequestError,
     InvalidVectorsError,
     LateInteractionError,
@@ -80,8 +81,10 @@ class Writing(Searching):
                 before anything is written.
             DuplicateIdError: Two records have the same id.
             PartialWriteError: Some are written. The same call again completes it.
+            IndexReplacedError: The collection was deleted and created again after it was opened.
         """
         self._check_writable()
+        self._stage.refresh()
         replaced = self._replaced(replacing)
         ids: list[str] = []
         prepared: Iterable[Prepared] = self._checked(records, ids)
@@ -219,7 +222,7 @@ class Writing(Searching):
         try:
             return self._stage.grow()
         except LateInteractionError as error:
-            if self._stage.known is None:
+            if self._stage.known is None or isinstance(error, IndexReplacedError):
                 raise
             _logger.warning("The centroids of %s were not trained: %s", self._connection.address, error)
             return self._stage.known

@@ -29,9 +29,10 @@ __all__ = ["CLIENT_ERRORS", "is_conflict", "is_refusal_of_credentials", "transla
 
 CLIENT_ERRORS = (
     *(ApiException, QdrantException, grpc.RpcError, httpx.HTTPError, httpx.InvalidURL, sqlite3.Error),
-    *(ValueError, RuntimeError, OSError),
+    *(ValueError, RuntimeError, OSError, AssertionError),
 )
-"""Whatever a call of the client raises: local mode has no classes of its own."""
+"""Whatever a call of the client raises: local mode has no classes of its own, and a response without a result is an
+AssertionError."""
 
 _MAX_SHOWN = 300  # characters of what a server says
 _HIDDEN = "[hidden]"
@@ -96,7 +97,7 @@ def translated(error: Exception, address: Address, hidden: Collection[str] = ())
     status = _status_of(error)
     if status is not None:
         return _of_status(status, text, address)
-    if isinstance(error, ResponseHandlingException):  # a response that is not what the client expects
+    if isinstance(error, (ResponseHandlingException, AssertionError)):  # a response that is not what the client expects
         return EngineRefusedError(
             f"What answers at {address} does not answer as a Qdrant server does ({text}). Check the address, and that "
             "server and qdrant-client have versions that belong together."
@@ -121,7 +122,7 @@ def _of_status(status: int, text: str, address: Address) -> LateInteractionError
         return EngineUnavailableError(
             f"The Qdrant server of {address} is overloaded or fails ({text}). Try again later."
         )
-    if status == _TOO_LARGE or "larger than max" in text:
+    if status == _TOO_LARGE or "larger than max" in text or "larger than allowed" in text:
         return EngineRefusedError(
             f"The Qdrant server of {address} refuses a request because it is too large ({text}). Split long documents, "
             "reduce vectors with pooling= or dim=, or raise the server's limits."

@@ -78,6 +78,17 @@ class Settings:
         """Store a value, in the place of the stored one."""
         self._connection.call("upsert", points=[_point(name, value)], wait=True)
 
+    def replace(self, name: str, before: dict[str, Any], value: dict[str, Any]) -> bool:
+        """Store a value if the stored one is still ``before``; return whether it is the stored one then.
+
+        Servers before 1.16 ignore the condition. There, of two writers at the same time the last one wins.
+        """
+        same = models.FieldCondition(key=_VALUE, match=models.MatchValue(value=json.dumps(before)))
+        self._connection.call(
+            "upsert", points=[_point(name, value)], wait=True, update_filter=models.Filter(must=[same])
+        )
+        return self.read(name) == value
+
     def write_once(self, name: str, value: dict[str, Any]) -> dict[str, Any]:
         """Store a value unless one is stored, and return the one that is stored then.
 

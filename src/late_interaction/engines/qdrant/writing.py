@@ -189,8 +189,10 @@ class Writing(Searching):
             rest = write.pending if write.planned is None else write.planned
             not_written = [one for one in rest if one not in done]
             what = f"and {len(not_written)} perhaps not" if not_written else "but not all that they replace are deleted"
+            first = "" if isinstance(error, EngineUnavailableError) else "When that is resolved, "
+            again = f"{first}the same call again completes it."
             raise PartialWriteError(
-                f"{len(write.written)} documents are written, {what}: {error} The same call again completes it.",
+                f"{len(write.written)} documents are written, {what}: {error} {again[0].upper()}{again[1:]}",
                 written=write.written,
                 not_written=not_written,
             ) from error

@@ -43,11 +43,7 @@ __all__ = ["Connection", "ConnectionSettings", "Protocol"]
 
 Protocol: TypeAlias = Literal["grpc", "rest", "local", "client"]
 
-<<<<<<< HEAD
-=======
-_META_FILE = "meta.json"
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
->>>>>>> trial-qdrant
 _PROBE_SECONDS = 1.0  # that the port of gRPC may take to answer
 _CONSISTENCIES = tuple(one.value for one in models.ReadConsistencyType)
 _TAKE_CONSISTENCY = frozenset({"query_batch_points", "query_points", "retrieve", "scroll"})
@@ -272,7 +268,6 @@ class Connection:
             self._client = None
 
 
-<<<<<<< HEAD
 def _open_directory(path: Path) -> QdrantClient:
     """Return a client of local mode, after a check of the directory.
 
@@ -287,10 +282,10 @@ def _open_directory(path: Path) -> QdrantClient:
         raise
     except Exception as error:  # the client reads the values of points without a check
         raise CorruptIndexError(f"The Qdrant directory {path} is damaged ({error}). Restore it from a copy.") from error
-=======
+
+
 def _is_duration(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
->>>>>>> trial-qdrant
 
 
 def _check_directory(path: Path) -> None:

@@ -196,23 +196,12 @@ class FirstStage:
         self.fill()
         return self.current
 
-<<<<<<< HEAD
     def _install_extended(self, before: StageState, old: Centroids, centroids: Centroids) -> None:
         store_codebook(self._connection, centroids)
         is_used = self._replace(before, StageState(centroids, before.is_complete))
         unused = old if is_used else centroids
         if self.current.centroids is not None and self.current.centroids.name != unused.name:
             delete_codebook(self._connection, unused.name, parts_of(unused))
-=======
-    def _install_extended(self, state: StageState, centroids: Centroids) -> None:
-        stored = self.refresh()  # training has taken a while
-        if stored.centroids is None or state.centroids is None or stored.centroids.name != state.centroids.name:
-            return  # another writer was faster
-        store_codebook(self._connection, centroids)
-        self._set(centroids, COMPLETE if stored.is_complete else FILLING)
-        if state.centroids.name != centroids.name:
-            delete_codebook(self._connection, state.centroids.name, parts_of(state.centroids))
->>>>>>> trial-qdrant
 
     def _replace(self, before: StageState, state: StageState) -> bool:
         """Write the setting unless another writer has changed it; return whether it is written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from late_interaction.engines.qdrant.schema import KIND, SETTING, point_id
+from late_interaction.engines.remote.payload import VERSION
 from late_interaction.errors import CorruptIndexError, IndexReplacedError
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class Settings:
 
         Servers before 1.16 ignore the condition. There, of two writers at the same time the last one wins.
         """
-        same = models.FieldCondition(key=_VALUE, match=models.MatchValue(value=json.dumps(before)))
+        same = models.FieldCondition(key=VERSION, match=models.MatchValue(value=_version_of(json.dumps(before))))
         self._connection.call(
             "upsert", points=[_point(name, value)], wait=True, update_filter=models.Filter(must=[same])
         )
@@ -105,5 +107,11 @@ class Settings:
 
 def _point(name: str, value: dict[str, Any]) -> models.PointStruct:
     # As text: a server could return numbers of an object changed.
-    payload = {KIND: SETTING, _NAME: name, _VALUE: json.dumps(value)}
+    text = json.dumps(value)
+    payload = {KIND: SETTING, _NAME: name, _VALUE: text, VERSION: _version_of(text)}
     return models.PointStruct(id=point_id(SETTING, name), vector={}, payload=payload)
+
+
+def _version_of(text: str) -> str:
+    """Return what tells a value from others, under a key that has an index: a condition needs one in strict mode."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import socket
+import sqlite3
 import threading
 import weakref
 from contextlib import nullcontext
@@ -18,8 +19,15 @@ from qdrant_client.local.qdrant_local import QdrantLocal
 
 from late_interaction.engines.qdrant.addresses import GRPC_PORT, MEMORY, REST_PORT
 from late_interaction.engines.qdrant.failures import CLIENT_ERRORS, is_refusal_of_credentials, translated, wait_after
+from late_interaction.engines.qdrant.untrusted import META_FILE, check_stored
 from late_interaction.engines.remote.retries import Retries
-from late_interaction.errors import IndexClosedError, IndexLockedError, InvalidRequestError, LateInteractionError
+from late_interaction.errors import (
+    CorruptIndexError,
+    IndexClosedError,
+    IndexLockedError,
+    InvalidRequestError,
+    LateInteractionError,
+)
 from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:
@@ -32,7 +40,6 @@ __all__ = ["Connection", "ConnectionSettings", "Protocol"]
 
 Protocol: TypeAlias = Literal["grpc", "rest", "local", "client"]
 
-_META_FILE = "meta.json"
 _PROBE_SECONDS = 1.0  # that the port of gRPC may take to answer
 _TAKE_CONSISTENCY = frozenset({"query_batch_points", "query_points", "retrieve", "scroll"})
 
@@ -119,7 +126,7 @@ class Connection:
     def is_there(self) -> bool:
         """Return whether the place of the collection exists. A directory of local mode is not created by asking."""
         path = self.address.path
-        return path is None or (path / _META_FILE).exists()
+        return path is None or (path / META_FILE).exists()
 
     def call(self, method: str, /, **arguments: Any) -> Any:
         """Return what the method of the client returns for the collection. It must be idempotent.
@@ -178,8 +185,7 @@ class Connection:
             self._protocol = "local"
             if self.address.path is None:
                 return QdrantClient(location=MEMORY, force_disable_check_same_thread=True)
-            _check_directory(self.address.path)
-            return QdrantClient(path=str(self.address.path), force_disable_check_same_thread=True)
+            return _open_directory(self.address.path)
         prefers = False if self._is_in_child else self._settings.prefer_grpc  # gRPC may not work after a fork
         if prefers is None:
             client = self._connect_by_grpc()
@@ -235,13 +241,29 @@ class Connection:
             self._client = None
 
 
+def _open_directory(path: Path) -> QdrantClient:
+    """Return a client of local mode, after a check of the directory.
+
+    Raises:
+        CorruptIndexError: It has anything that the client does not write.
+    """
+    _check_directory(path)
+    check_stored(path)
+    try:
+        return QdrantClient(path=str(path), force_disable_check_same_thread=True)
+    except (OSError, RuntimeError, sqlite3.Error):
+        raise
+    except Exception as error:  # the client reads the values of points without a check
+        raise CorruptIndexError(f"The Qdrant directory {path} is damaged ({error}). Restore it from a copy.") from error
+
+
 def _check_directory(path: Path) -> None:
     """Refuse a directory of something else.
 
     Raises:
         InvalidRequestError: It is a file, or has files that are not Qdrant's.
     """
-    if (path / _META_FILE).exists():
+    if (path / META_FILE).exists():
         return
     others = [path.name] if path.is_file() else sorted(one.name for one in path.iterdir()) if path.is_dir() else []
     if others:

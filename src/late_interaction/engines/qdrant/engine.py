@@ -43,7 +43,8 @@ class QdrantEngine(Sources):
     A write is durable and visible to this object when the call has returned.
 
     Qdrant's local mode (``path=`` and ``location=":memory:"``) is the client's test double of a server, for trying out
-    and for tests: exact, slow, of one process at a time. It unpickles its files, so open no directory of others.
+    and for tests: exact, slow, of one process at a time. It unpickles its files. A directory may come from others all
+    the same: each pickle is checked before, and one that could run code is refused.
 
     Args:
         url: The server, for example ``http://localhost:6333``.
@@ -75,6 +76,7 @@ class QdrantEngine(Sources):
         EngineUnavailableError: The server cannot be reached.
         EngineRefusedError: The server refuses the API key, or a request.
         IndexLockedError: A directory of local mode is open elsewhere.
+        CorruptIndexError: A directory of local mode has anything else than Qdrant's client writes.
 
     Example:
         >>> import numpy as np

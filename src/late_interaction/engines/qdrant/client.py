@@ -20,6 +20,7 @@ from qdrant_client.local.qdrant_local import QdrantLocal
 from late_interaction.engines.qdrant.addresses import GRPC_PORT, MEMORY, REST_PORT
 from late_interaction.engines.qdrant.failures import CLIENT_ERRORS, is_refusal_of_credentials, translated, wait_after
 from late_interaction.engines.qdrant.untrusted import META_FILE, check_stored
+from late_interaction.engines.qdrant.versions import check_version, version_of
 from late_interaction.engines.remote.retries import Retries
 from late_interaction.errors import (
     CorruptIndexError,
@@ -94,6 +95,10 @@ class Connection:
         address: Where the collection is.
         settings: How it is called.
         client: A client of the caller, which is not closed; None to make one.
+
+    Attributes:
+        address: Where the collection is.
+        server_version: What `check_version` found; None if the server does not say it, and in local mode.
     """
 
     def __init__(self, address: Address, settings: ConnectionSettings, client: Any = None) -> None:
@@ -102,6 +107,7 @@ class Connection:
                 "client= must be a QdrantClient, not an AsyncQdrantClient. Index calls it in threads of its own."
             )
         self.address = address
+        self.server_version: str | None = None
         self._settings = settings
         self._given = client
         self._client: Any = client
@@ -122,6 +128,16 @@ class Connection:
         """How the collection is reached: ``client`` is a client of the caller, whatever it does."""
         self._connected()
         return self._protocol or "client"
+
+    def check_version(self) -> None:
+        """Ask a server for its version.
+
+        Raises:
+            EngineRefusedError: It is too old.
+        """
+        if not self.is_local:
+            self.server_version = version_of(self._connected())
+            check_version(self.server_version, self.address)
 
     def is_there(self) -> bool:
         """Return whether the place of the collection exists. A directory of local mode is not created by asking."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import httpx
 from qdrant_client import QdrantClient
 from qdrant_client.local.qdrant_local import QdrantLocal
 
@@ -42,6 +43,10 @@ __all__ = ["Connection", "ConnectionSettings", "Protocol"]
 Protocol: TypeAlias = Literal["grpc", "rest", "local", "client"]
 
 _PROBE_SECONDS = 1.0  # that the port of gRPC may take to answer
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1"})  # for which the client has limits of its own
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+"""The default keeps 20 connections. With more threads, most requests would open one, with TLS in two round trips."""
+
 _TAKE_CONSISTENCY = frozenset({"query_batch_points", "query_points", "retrieve", "scroll"})
 
 _mutexes: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
@@ -242,6 +247,7 @@ class Connection:
             prefer_grpc=grpc,
             api_key=key,
             timeout=self._settings.timeout,  # type: ignore[arg-type]  # it is rounded up to an integer
+            limits=None if self.address.host in _LOCAL_HOSTS else _LIMITS,
             check_compatibility=False,  # another request, in a thread that outlives the client
         )
 

@@ -219,10 +219,10 @@ class Connection:
     def _connect_by_grpc(self) -> QdrantClient | None:
         """Return a client that uses gRPC if a Qdrant server answers at its port, else None.
 
-        Behind another port than Qdrant's own, the port of gRPC is not known unless it is given: there may be another
-        server at Qdrant's.
+        Behind another port than Qdrant's own, or a path, the port of gRPC is not known unless it is given: there may be
+        another server at Qdrant's.
         """
-        if self.address.port != REST_PORT and self._settings.grpc_port == GRPC_PORT:
+        if not self.address.is_usual and self._settings.grpc_port == GRPC_PORT:
             return None
         try:
             socket.create_connection((self.address.host, self._settings.grpc_port), _PROBE_SECONDS).close()

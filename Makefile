@@ -11,7 +11,7 @@ FLOOR_TESTS := $(addprefix tests/,encoders/test_spans.py encoders/test_vectors.p
 test_floor = NUMBA_CACHE_DIR=$(CURDIR)/.floors/numba .floors/$(1)/bin/python -m pytest --quiet
 FLOORS_PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints-floors.txt
 
-.PHONY: demo test test-slow torture test-floors lint types format clean
+.PHONY: demo test test-slow test-engines torture test-floors lint types format clean
 
 demo: .venv/installed  ## index the Python language reference and query it through both frameworks
 	$(BIN)/late-interaction demo
@@ -22,6 +22,12 @@ test: lint types  ## all checks that CI runs
 test-slow: .venv/developed  ## long tests, and property tests with random examples
 	$(BIN)/python -m pytest -m slow --hypothesis-profile default
 	$(BIN)/python -m pytest --hypothesis-profile default $(shell grep -lE '@given|RuleBased' tests/*.py tests/*/*.py)
+
+test-engines: .venv/developed  ## the tests of both frameworks over Qdrant's own engine and over LanceDB
+	for engine in qdrant lancedb; do \
+		$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --engine $$engine \
+			tests/langchain tests/llama_index || exit 1; \
+	done
 
 torture: .venv/developed  ## thousands of kills, failing system calls, interrupts, bit flips, forks and renames
 	$(BIN)/python -m tests.torture $(TORTURE)

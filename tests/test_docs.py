@@ -10,6 +10,7 @@ import pytest
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(page for page in DOCS.glob("*.md") if "```python\n" in page.read_text("utf-8"))
 PRINTED = {
+    "engines": ["['nile']", "2", "2"],
     "files": ["3", "docs/rivers.md#0", "'city: Cologne\\nriver: Rhine'", "0", "a"],
     "servers": [
         "['The Nile is a river.']",

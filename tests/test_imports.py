@@ -42,8 +42,8 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         (
             late_interaction.engines,
             [
-                *("Capabilities", "Engine", "LocalEngine", "Match", "QdrantEngine", "Record", "TransferReport"),
-                *("Verification", "transfer"),
+                *("Capabilities", "Engine", "LanceDBEngine", "LocalEngine", "Match", "QdrantEngine", "Record"),
+                *("TransferReport", "Verification", "transfer"),
             ],
         ),
         (

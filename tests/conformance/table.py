@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from late_interaction.engines import LanceDBEngine, LocalEngine, QdrantEngine
+from tests.conformance import live
 from tests.conformance.weak_engines import ServerEngine, WeakEngine
 from tests.qdrant_edge import EdgeClient, serve
 
@@ -96,3 +98,10 @@ SERVED = [
     for name, grpc in (("http", False), ("grpc", True))
 ]
 """The same engine over the wire, for the slow tests: it differs in how numbers and errors are sent."""
+
+LIVE = [
+    EngineCase(f"{name}-live", open_engine, open_engine)
+    for name, (variable, open_engine) in live.OPENED_BY.items()
+    if variable in os.environ
+]
+"""Servers of whoever runs the tests."""

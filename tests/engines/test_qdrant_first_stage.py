@@ -7,7 +7,7 @@ import pytest
 
 from late_interaction.engines import QdrantEngine, first_stage
 from late_interaction.engines.first_stage import size_for
-from late_interaction.engines.qdrant import schema
+from late_interaction.engines.qdrant import schema, searching
 from late_interaction.engines.qdrant import writing as writing_module
 from late_interaction.engines.qdrant.settings import FIRST_STAGE
 from late_interaction.errors import CorruptIndexError
@@ -83,6 +83,17 @@ def test_means_alone_until_there_are_enough_tokens(engine, client):
     assert engine.info()["first_stage"] == "means"
     assert sparse_of(client) == {}
     assert len(engine.search(RECORDS[3].vectors, 5)) == 5
+
+
+def test_everything_is_scored_until_there_are_enough_tokens(client, monkeypatch):
+    monkeypatch.setattr(searching, "_MIN_CANDIDATES", 10)
+    engine = QdrantEngine(client=client, dim=16)
+    engine.upsert(RECORDS[:49])
+    truth = Truth(engine, RECORDS[:49])
+    truth.error = 1e-3
+    for number in range(20):
+        query = topical(3000 + number, tokens=6).vectors
+        truth.check_best(query, engine.search(query, 2), 2, ids=[one.document.id for one in RECORDS[:49]])
 
 
 def test_it_is_trained_in_the_middle_of_a_long_write_and_completed(engine, client):

@@ -38,6 +38,13 @@ def test_an_address_that_no_engine_opens(location, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("address", ["qdrant+me:secret@host", "other://me:secret@host/name", "http:me:secret@host"])
+def test_the_message_shows_no_password(address):
+    with pytest.raises(InvalidRequestError, match="No engine opens") as caught:
+        Index.open(address)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "name", ["plain", "a b", "c:\\index", "./http:", "./qdrant:folder", "a/with:colon", ":", "1:2", ".:x"]
 )

@@ -19,7 +19,7 @@ from tests.engines.qdrant.writes import BEFORE, CONTENT_BEFORE, content, record
 
 FAULTS = {f"moment-{name}": (fault, 1) for name, fault in FOR_A_MOMENT.items()}
 FAULTS |= {f"good-{name}": (fault, 10_000) for name, fault in FOR_GOOD.items()}
-SAMPLE = {("train", "rest", "moment-500-half"), ("extend", "grpc", "good-closed-applied")}
+SAMPLE = {("extend", "grpc", "good-closed-applied")}
 FIRST = [record("new0")]
 MORE = [record(f"more{number}") for number in range(20)]
 

@@ -72,7 +72,7 @@ WAYS = {
 }
 
 
-SAMPLE = ["lexical", "filter", "langchain-retriever", "llama-index-retriever"]
+SAMPLE = ["filter", "langchain-retriever", "llama-index-retriever"]
 
 
 @pytest.mark.usefixtures("clock")

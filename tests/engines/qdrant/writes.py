@@ -38,7 +38,7 @@ class Call:
     @property
     def is_confirmed(self):
         """Whether it reads what it has written, since it writes on conditions: if it cannot, it does not know."""
-        return self.name in ("update-metadata", "upsert-keeping")
+        return self.name in ("update-metadata", "update-documents", "upsert-keeping")
 
 
 def record(name, version=1, group="a"):
@@ -116,6 +116,18 @@ def _update():
     )
 
 
+def _update_documents():
+    ids = ("old0", "old1", "old2", "old4")
+    documents = [Document(CONTENT_BEFORE[key].text, id=key, metadata={"moved": key}) for key in ids]
+    changed = {one.id: CONTENT_BEFORE[one.id]._replace(metadata=dict(one.metadata)) for one in documents}
+    return Call(
+        "update-documents",
+        lambda engine: engine.update_documents(documents, 1),
+        CONTENT_BEFORE | changed,
+        ids,
+    )
+
+
 def _keep():
     kept = [Document(one.document.text, id=one.document.id, metadata={"kept": True}) for one in BEFORE[:2]]
     gone = Document("text of gone 1", id="gone", metadata={"kept": True})
@@ -143,6 +155,5 @@ def _ids(records):
     return tuple(one.document.id for one in records)
 
 
-CALLS = {
-    call.name: call for call in (_add(), _add_stream(), _replace(), _delete_ids(), _delete_where(), _update(), _keep())
-}
+_CALLS = [_add, _add_stream, _replace, _delete_ids, _delete_where, _update, _update_documents, _keep]
+CALLS = {call.name: call for call in (make() for make in _CALLS)}

@@ -37,6 +37,7 @@ _BLOCK_PRODUCTS, _MIN_BLOCK_CENTROIDS = 2**18, 64
 """Multiplications at a time, at most: OpenBLAS starts threads for more, and waiting for them takes longer."""
 
 _BLOCK_TOKENS = 256  # query tokens whose scores are in memory at a time
+_BLOCK_SAMPLE = 65_536
 _GROUP = 32  # scores of which only the greatest is sorted
 _HEADER = struct.Struct("<8sII32s")  # magic, number of centroids, dimension, digest of the centroids
 _MAGIC = b"centrds1"
@@ -109,9 +110,8 @@ class Centroids:
         """Return the sparse vector of a query.
 
         Each query token has weights for its nearest centroids, those with the greatest dot products s, which are added
-        up: exp((s - max) / (0.3 · (max - min))) · (max - min), with the maximum and minimum over these
-        centroids. It is empty if no
-        centroid tells documents apart: there are no tokens, or a single centroid.
+        up: exp((s - max) / (0.3 · (max - min))) · (max - min), with the maximum and minimum over these centroids. The
+        vector is empty if no centroid distinguishes documents: there are no tokens, or there is a single centroid.
 
         Args:
             vectors: The query's token vectors, (tokens, dim).
@@ -159,9 +159,10 @@ class Centroids:
         if missing <= 0 or not len(sample):
             return self
         sample = np.asarray(sample, np.float32)
-        distances = ((sample - self.values[self.ids(sample)]) ** 2).sum(axis=1)
+        blocks = (sample[at : at + _BLOCK_SAMPLE] for at in range(0, len(sample), _BLOCK_SAMPLE))
+        distances = np.concatenate([((one - self.values[self.ids(one)]) ** 2).sum(axis=1) for one in blocks])
         far = np.argsort(-distances, kind="stable")[: max(missing, len(sample) // 2)]
-        return Centroids(np.concatenate([self.values, cluster(np.ascontiguousarray(sample[np.sort(far)]), missing)]))
+        return Centroids(np.concatenate([self.values, cluster(sample[np.sort(far)], missing)]))
 
     def to_bytes(self) -> bytes:
         """Return the centroids as bytes, two for each value."""

@@ -16,7 +16,7 @@ DEFAULT_TABLE = "documents"
 _OBJECT_STORES = ("s3", "gs", "az")
 _MEMORY = "memory"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-_LOCATION = re.compile(r"lancedb(?:\+([a-z]+))?:", re.IGNORECASE)
+_LOCATION = re.compile(r"lancedb(?:\+([a-z0-9]+))?:", re.IGNORECASE)
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 

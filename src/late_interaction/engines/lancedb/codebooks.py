@@ -45,34 +45,34 @@ class Codebooks:
         self._database = database
         self._settings = settings
         self._states = states
-        self._read: tuple[str, Centroids] | None = None
-        self._seen_version: int | None = None
+        self._read: tuple[int, Centroids | None] | None = None
         self._added = self._next_count = 0
 
     def last(self) -> Centroids | None:
-        """Return the codebook; None if there is none."""
+        """Return the codebook; None if there is none. It is read again when a setting has changed."""
+        version = self._settings.version
+        if self._read is None or self._read[0] != version:
+            self._read = version, self._stored()
+        return self._read[1]
+
+    def _stored(self) -> Centroids | None:
         found = self._settings.read(CODEBOOK)
         if found is None:
             return None
         name = str(found.get("name"))
-        if self._read is None or self._read[0] != name:
-            data = self._settings.data(f"{CODEBOOK}:{name}")
-            centroids = None if data is None else Centroids.from_bytes(data)
-            if centroids is None or centroids.name != name or centroids.dim != self._database.format.dim:
-                raise CorruptIndexError(
-                    f"The codebook of {self._database.address} is missing or damaged. Restore the index from a copy."
-                )
-            self._read = name, centroids
-        return self._read[1]
+        if self._read is not None and self._read[1] is not None and self._read[1].name == name:
+            return self._read[1]
+        data = self._settings.data(f"{CODEBOOK}:{name}")
+        centroids = None if data is None else Centroids.from_bytes(data)
+        if centroids is None or centroids.name != name or centroids.dim != self._database.format.dim:
+            raise CorruptIndexError(
+                f"The codebook of {self._database.address} is missing or damaged. Restore the index from a copy."
+            )
+        return centroids
 
     def of(self, snapshot: Snapshot) -> Centroids | None:
-        """Return a codebook with all centroids of the documents of a state; None if none has any."""
-        if not snapshot.postings.is_used:
-            return None
-        if self._seen_version != snapshot.version or self._read is None:
-            self.last()
-            self._seen_version = snapshot.version
-        return None if self._read is None else self._read[1]
+        """Return a codebook with all centroids of the documents of a state; None if no document has any."""
+        return self.last() if snapshot.postings.is_used else None
 
     def store(self, centroids: Centroids) -> None:
         """Make this the codebook. It is new, or begins with the centroids of the stored one."""
@@ -89,17 +89,15 @@ class Codebooks:
         if self._added < self._next_count:
             return
         snapshot = self._states.last()
-        tokens = int(snapshot.rows.tokens.sum())
-        self._added, self._next_count = 0, max(MIN_TRAINING_TOKENS - tokens, tokens // 2)
+        tokens = int(snapshot.rows.tokens.sum(dtype=np.int64))
         centroids = self.last()
-        if centroids is None:
-            if tokens < MIN_TRAINING_TOKENS:
-                return
+        if centroids is None and tokens >= MIN_TRAINING_TOKENS:
             self.store(train(self._sample(snapshot, size_for(tokens)), size_for(tokens)))
-        elif needs_extension(centroids, tokens):
+        elif centroids is not None and needs_extension(centroids, tokens):
             size = size_for(tokens)
             self.store(centroids.extended(self._sample(snapshot, size - len(centroids)), size))
         self.assign()
+        self._added, self._next_count = 0, max(MIN_TRAINING_TOKENS - tokens, tokens // 2)
 
     def assign(self) -> None:
         """Find the centroids of documents that have none, or were written with a smaller codebook. Resumable."""

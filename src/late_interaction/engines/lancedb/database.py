@@ -6,12 +6,14 @@ import random
 import time
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import lancedb
 
 from late_interaction.engines.lancedb.calls import RunningCalls
-from late_interaction.engines.lancedb.failures import is_conflict, translated
+from late_interaction.engines.lancedb.failures import is_conflict, secrets_of, translated, without
+from late_interaction.engines.lancedb.loop import run
 from late_interaction.engines.lancedb.schema import (
     BLOBS,
     DOCUMENTS,
@@ -30,10 +32,12 @@ from late_interaction.errors import (
     LateInteractionError,
     StorageError,
 )
-from late_interaction.forking import imports, renew_in_child
+from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
+
+    import pyarrow as pa
 
     from late_interaction.engines.lancedb.addresses import Address
 
@@ -64,6 +68,7 @@ class Database:
     def __init__(self, address: Address, storage_options: Mapping[str, str] | None = None) -> None:
         self.address = address
         self._storage_options = dict(storage_options or {})
+        self._secrets = secrets_of(self._storage_options)
         self._names = table_names(address.table)
         self._calls = RunningCalls()
         self._format: Format | None = None
@@ -86,13 +91,18 @@ class Database:
         except Exception as error:  # noqa: BLE001  # its classes are not documented, and no code of others runs here
             raise self._translated(error) from self._cause(error)
 
-    def retrying(self, write: Callable[[], _Result]) -> _Result:
+    def call(self, request: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
+        """Return what a request to LanceDB returns."""
+        with self.calling():
+            return run(request())
+
+    def retrying(self, write: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
         """Return what a write returns, which is tried again when another writer comes first."""
         wait = _FIRST_WAIT_SECONDS
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 with self._calls:
-                    return write()
+                    return run(write())
             except LateInteractionError:
                 raise
             except Exception as error:  # noqa: BLE001
@@ -103,13 +113,12 @@ class Database:
         raise AssertionError
 
     def _translated(self, error: Exception) -> LateInteractionError:
-        secrets = self._storage_options.values()
-        return translated(error, self.address, is_remote=self.address.is_remote, secrets=secrets)
+        return translated(error, self.address, is_remote=self.address.is_remote, secrets=self._secrets)
 
     def _cause(self, error: Exception) -> Exception | None:
         """Return the error, unless a credential is in it."""
-        message = str(error)
-        return None if any(secret and secret in message for secret in self._storage_options.values()) else error
+        message = " ".join(str(error).split())
+        return error if without(self._secrets, message) == without((), message) else None
 
     @property
     def format(self) -> Format:
@@ -143,12 +152,12 @@ class Database:
             raise InvalidRequestError(f"{path} is not a directory, so it is not a LanceDB database.")
         if self._table(DOCUMENTS) is None:
             return None
+        found = self._format_of(DOCUMENTS)
         for kind in (BLOBS, SETTINGS):
             if self._table(kind) is None:
-                raise CorruptIndexError(
-                    f"The table of the {kind} of {self.address} is missing. Restore it from a copy."
-                )
-        self._format = self._format_of(DOCUMENTS)
+                raise self._missing(kind)
+            self._format_of(kind)
+        self._format = found
         return self._format
 
     def check_open(self) -> None:
@@ -165,10 +174,7 @@ class Database:
         self._check_directory()
         for kind, schema in _SCHEMAS.items():
             if self._table(kind) is None:
-                with self.calling():
-                    self._tables[kind] = self._connected().create_table(
-                        self._names[kind], schema=schema(format_), exist_ok=True
-                    )
+                self._tables[kind] = self.call(partial(self._create, kind, schema(format_)))
             if (found := self._format_of(kind)).dim != format_.dim:
                 raise InvalidRequestError(
                     f"The table of the {kind} of {self.address} is of dimension {found.dim}, not {format_.dim}. "
@@ -191,9 +197,7 @@ class Database:
             )
 
     def _format_of(self, kind: str) -> Format:
-        with self.calling():
-            schema = self._tables[kind].schema
-        return Format.of(schema, kind, self.address)
+        return Format.of(self.call(self._tables[kind].schema), kind, self.address)
 
     def table(self, kind: str) -> Any:
         """Return a table, whose reads see the last state, and whose writes change it."""
@@ -210,10 +214,13 @@ class Database:
 
     def pinned(self, kind: str, version: int) -> Any:
         """Return a table as it was at a version, for reading."""
-        with self.calling():
-            table = self._connected().open_table(self._names[kind])
-            table.checkout(version)
+
+        async def opened() -> Any:
+            table = await (await self._connected()).open_table(self._names[kind])
+            await table.checkout(version)
             return table
+
+        return self.call(opened)
 
     def close(self) -> None:
         """Disconnect. Closing twice is no error."""
@@ -223,23 +230,29 @@ class Database:
     def _table(self, kind: str) -> Any:
         """Return a table; None if it does not exist."""
         if kind not in self._tables:
-            name = self._names[kind]
-            with self.calling():
-                try:
-                    self._tables[kind] = self._connected().open_table(name)
-                except ValueError as error:
-                    if f"'{name}' was not found" not in str(error):
-                        raise
-        return self._tables.get(kind)
+            table = self.call(partial(self._opened, kind))
+            if table is None:
+                return None
+            self._tables[kind] = table
+        return self._tables[kind]
 
-    def _connected(self) -> Any:
+    async def _opened(self, kind: str) -> Any:
+        name = self._names[kind]
+        try:
+            return await (await self._connected()).open_table(name)
+        except ValueError as error:
+            if f"'{name}' was not found" not in str(error):
+                raise
+            return None
+
+    async def _create(self, kind: str, schema: pa.Schema) -> Any:
+        return await (await self._connected()).create_table(self._names[kind], schema=schema, exist_ok=True)
+
+    async def _connected(self) -> Any:
         self.check_open()
         if self._connection is None:
-            with imports:
-                interval = _REMOTE_CONSISTENCY if self.address.is_remote else timedelta(0)
-                self._connection = lancedb.connect(
-                    self.address.uri,
-                    read_consistency_interval=interval,
-                    storage_options=self._storage_options or None,
-                )
+            interval = _REMOTE_CONSISTENCY if self.address.is_remote else timedelta(0)
+            self._connection = await lancedb.connect_async(
+                self.address.uri, read_consistency_interval=interval, storage_options=self._storage_options or None
+            )
         return self._connection

@@ -83,8 +83,7 @@ def add_pictures(database: Database, documents: Iterable[Document]) -> dict[str,
                 append_blobs(database, spool, [(first_key + number, None, document.image.thumbnail)])
         if pictures:
             table = database.table(BLOBS)
-            with database.calling():
-                table.add(blob_batches(spool))
+            database.call(lambda: table.add(blob_batches(spool)))
     finally:
         spool.close()
     return pictures

@@ -5,23 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from late_interaction.engines.lancedb.rows import STEP, kept_version
-from late_interaction.engines.lancedb.schema import DOCUMENTS
-from late_interaction.engines.lancedb.sql import conditions_of_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from late_interaction.documents import Document
-    from late_interaction.engines.lancedb.database import Database
     from late_interaction.engines.lancedb.snapshot import Snapshot
 
-__all__ = ["IS_CURRENT", "VECTOR_COLUMNS", "Kept", "kept_rows", "not_kept", "versions_before"]
+__all__ = ["IS_CURRENT", "VECTOR_COLUMNS", "Kept", "blob_keys", "kept_rows", "not_kept"]
 
 IS_CURRENT = f"source.version % {STEP} = 0 OR target.version = source.version - 1"
 """A row with new vectors replaces any other, one that keeps the stored vectors only the one that has them."""
 
 VECTOR_COLUMNS = ("key", "truncated", "tokens", "mean", "centroids", "codebook")
 """The columns that follow from what is encoded."""
+
+
+def blob_keys(rows: Iterable[Mapping[str, Any]]) -> set[int]:
+    """Return the keys of the token vectors and thumbnails of rows of documents."""
+    return {row[name] for row in rows for name in ("key", "picture") if row[name] is not None}
 
 
 class Kept(NamedTuple):
@@ -54,24 +56,13 @@ def kept_rows(snapshot: Snapshot, kept: Mapping[int, Kept]) -> tuple[dict[int, d
     return rows, [number for number in kept if number not in rows]
 
 
-def not_kept(database: Database, version: int, rows: Mapping[int, Mapping[str, Any]]) -> list[int]:
+def not_kept(before: Snapshot, rows: Mapping[int, Mapping[str, Any]]) -> list[int]:
     """Return the numbers of rows whose stored vectors had gone before they were written.
 
     Args:
-        database: The database.
-        version: The version of the documents before the rows were written.
+        before: What was stored immediately before.
         rows: The rows that keep stored vectors, by number.
     """
-    versions = versions_before(database, version, [row["id"] for row in rows.values()])
+    stored = before.find([row["id"] for row in rows.values()], ("version",)) if rows else {}
+    versions = {key: row["version"] for key, row in stored.items()}
     return [number for number, row in rows.items() if kept_version(versions.get(row["id"], -1)) != row["version"]]
-
-
-def versions_before(database: Database, version: int, ids: Sequence[str]) -> dict[str, int]:
-    """Return the versions of documents, by id, as they were at a version of their table."""
-    table = database.pinned(DOCUMENTS, version)
-    versions: dict[str, int] = {}
-    for condition in conditions_of_ids(ids):
-        with database.calling():
-            found = table.search().where(condition).select(["id", "version"]).to_arrow()
-        versions |= zip(found["id"].to_pylist(), found["version"].to_pylist(), strict=True)
-    return versions

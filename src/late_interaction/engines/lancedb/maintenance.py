@@ -24,7 +24,7 @@ __all__ = ["Maintenance"]
 
 _WRITES_BETWEEN_CHECKS = 16
 _LARGE_WRITE = 1024  # documents
-_MAX_FRAGMENTS = 64
+_MAX_FRAGMENTS = 32
 _MIN_BLOBS_PER_FRAGMENT = 64
 """Fragments of token vectors are merged only while they are this small: merging rewrites all of them."""
 
@@ -84,24 +84,25 @@ class Maintenance:
         self._optimize(self._database.table(BLOBS), cleanup_older_than=_KEPT_VERSIONS)
 
     def _fragments(self, table: Any) -> tuple[int, int]:
-        with self._database.calling():
-            stats = table.stats()
+        stats = self._database.call(table.stats)
         return int(stats["fragment_stats"]["num_fragments"]), int(stats["num_rows"])
 
     def _needs_words_index(self, table: Any) -> bool:
         """Return whether so many documents have words that are not indexed."""
-        with self._database.calling():
-            rows = table.count_rows()
-            if rows < _MAX_UNINDEXED:
-                return False
-            names = [index.name for index in table.list_indices() if index.columns == [WORDS]]
-            unindexed = table.index_stats(names[0]).num_unindexed_rows if names else rows
+        rows = self._database.call(table.count_rows)
+        if rows < _MAX_UNINDEXED:
+            return False
+        name = self._words_index(table)
+        unindexed = rows if name is None else self._database.call(lambda: table.index_stats(name)).num_unindexed_rows
         return int(unindexed) >= _MAX_UNINDEXED
 
+    def _words_index(self, table: Any) -> str | None:
+        """Return the name of the index of words; None if there is none."""
+        found = self._database.call(table.list_indices)
+        return next((str(index.name) for index in found if index.columns == [WORDS]), None)
+
     def _index_words(self, table: Any) -> None:
-        with self._database.calling():
-            is_new = not any(index.columns == [WORDS] for index in table.list_indices())
-        if is_new:
+        if self._words_index(table) is None:
             self._database.retrying(lambda: table.create_index(WORDS, config=words_index()))
         else:
             self._optimize(table)
@@ -116,7 +117,7 @@ class Maintenance:
         used = np.concatenate([table["key"].to_numpy(), table["picture"].drop_null().to_numpy()])
         blobs = self._database.table(BLOBS)
         oldest = int((time.time() - _MIN_ORPHAN_AGE_SECONDS) * 1e6)
-        with self._database.calling():
-            old = blobs.search().where(f"written < {oldest}").select(["key"]).to_arrow()["key"].to_numpy()
+        request = blobs.query().where(f"written < {oldest}").select(["key"])
+        old = self._database.call(request.to_arrow)["key"].to_numpy()
         for condition in conditions_of_numbers("key", np.setdiff1d(old, used)):
             self._database.retrying(partial(blobs.delete, condition))

@@ -137,8 +137,7 @@ class Reading(Engine):
         conditions: list[str | None] = [None] if ids is None else list(conditions_of_ids(ids))
         found: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
         for condition in conditions:
-            with snapshot.calling():
-                request = snapshot.documents.search(words, query_type="fts")
+            request = snapshot.documents.query().nearest_to_text(words)
             found.append(ranked_rows(snapshot, request, "_score", where, positions, k, condition))
         if not found:
             return []

@@ -153,7 +153,7 @@ def _candidates(
         by_centroids = _by_centroids(snapshot, query, positions, centroids, depth // 2)
     # Documents whose centroids are not known yet are only found by their mean vectors.
     is_half = centroids is not None and snapshot.postings.is_complete
-    request = snapshot.documents.search(query_mean(query), vector_column_name="mean").distance_type("dot")
+    request = snapshot.documents.query().nearest_to(query_mean(query)).column("mean").distance_type("dot")
     limit = depth - depth // 2 if is_half else depth
     by_mean = ranked_rows(snapshot, request, "_distance", where, positions, limit)[0]
     return np.union1d(by_mean, by_centroids)
@@ -199,9 +199,8 @@ def ranked_rows(
     condition = " AND ".join(f"({part})" for part in parts)
     limit = count
     while True:
-        query = request.select([score]).with_row_id(True).limit(limit)
-        with snapshot.calling():
-            table = (query.where(condition, prefilter=True) if condition else query).to_arrow()
+        query = request.select([score]).with_row_id().limit(limit)
+        table = snapshot.call((query.where(condition) if condition else query).to_arrow)
         rows, scores = table["_rowid"].to_numpy(), table[score].to_numpy()
         found = snapshot.rows.positions(rows)
         if sql is not None and not sql.is_exact and positions is not None:

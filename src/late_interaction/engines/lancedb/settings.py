@@ -29,6 +29,11 @@ class Settings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def version(self) -> int:
+        """Changes when a setting does."""
+        return int(self._database.call(self._database.table(SETTINGS).version))
+
     def read(self, name: str) -> dict[str, Any] | None:
         """Return an object of JSON, or None.
 
@@ -63,19 +68,16 @@ class Settings:
 
     def _row(self, name: str, column: str) -> dict[str, Any] | None:
         table = self._database.table(SETTINGS)
-        with self._database.calling():
-            rows = table.search().where(f"name = {quoted(name)}").select([column]).to_arrow().to_pylist()
+        request = table.query().where(f"name = {quoted(name)}").select([column])
+        rows = self._database.call(request.to_arrow).to_pylist()
         return rows[0] if rows else None
 
     def _merge(self, name: str, value: dict[str, Any] | None, data: bytes | None, *, replace: bool) -> None:
         table = self._database.table(SETTINGS)
         text = None if value is None else json.dumps(value)
         schema = settings_schema(self._database.format)
-
-        def write() -> None:
-            merge = table.merge_insert("name").use_index(False).when_not_matched_insert_all()
-            if replace:
-                merge = merge.when_matched_update_all()
-            merge.execute(pa.Table.from_pylist([{"name": name, "value": text, "data": data}], schema=schema))
-
-        self._database.retrying(write)
+        row = pa.Table.from_pylist([{"name": name, "value": text, "data": data}], schema=schema)
+        merge = table.merge_insert("name").use_index(False).when_not_matched_insert_all()
+        if replace:
+            merge = merge.when_matched_update_all()
+        self._database.retrying(lambda: merge.execute(row))

@@ -64,17 +64,22 @@ class Snapshot:
         database: The database.
         documents_version: Version of the table of documents.
         blobs_version: Version of the table of blobs.
+        same: A snapshot with the same version of the table of documents, whose memory is shared.
     """
 
-    def __init__(self, database: Database, documents_version: int, blobs_version: int) -> None:
+    def __init__(
+        self, database: Database, documents_version: int, blobs_version: int, same: Snapshot | None = None
+    ) -> None:
         self.version = documents_version
         self.blobs_version = blobs_version
-        self.calling = database.calling
+        self.call = database.call
         self._dim = database.format.dim
-        self.documents = database.pinned(DOCUMENTS, documents_version)
         self._blobs = database.pinned(BLOBS, blobs_version)
-        self.passing: dict[Any, NDArray[np.int64]] = {}
+        self.passing: dict[Any, NDArray[np.int64]] = {} if same is None else same.passing
         """Positions that pass a filter, by filter."""
+        self.documents: Any = database.pinned(DOCUMENTS, documents_version) if same is None else same.documents
+        known = {} if same is None else vars(same)
+        vars(self).update((name, known[name]) for name in ("rows", "postings") if name in known)
         self.mutex = threading.RLock()
 
     @cached_property
@@ -94,30 +99,26 @@ class Snapshot:
     @cached_property
     def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The keys of all blobs, ascending, and their rows."""
-        with self.mutex, self.calling():
-            table = self._blobs.search().select(["key"]).with_row_id(True).to_arrow()
+        with self.mutex:
+            table = self.call(self._blobs.query().select(["key"]).with_row_id().to_arrow)
         keys, rows = table["key"].to_numpy(), table[_ROW].to_numpy().astype(np.int64)
         by_key = np.argsort(keys)
         return keys[by_key], rows[by_key]
 
     def count(self) -> int:
         """Return the number of documents."""
-        with self.calling():
-            return int(self.documents.count_rows())
+        return int(self.call(self.documents.count_rows))
 
     def scan(self, columns: Sequence[str], condition: str | None = None) -> pa.Table:
         """Return columns and row numbers of the documents that pass an SQL condition."""
-        with self.calling():
-            query = self.documents.search().select(list(columns)).with_row_id(True)
-            return (query if condition is None else query.where(condition)).to_arrow()
+        query = self.documents.query().select(list(columns)).with_row_id()
+        return self.call((query if condition is None else query.where(condition)).to_arrow)
 
     def find(self, ids: Sequence[str], columns: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return columns of the documents of these ids, by id; unknown ids are left out."""
-        found: dict[str, dict[str, Any]] = {}
-        for condition in conditions_of_ids(ids):
-            for row in self.scan(["id", *(name for name in columns if name != "id")], condition).to_pylist():
-                found[row["id"]] = row
-        return found
+        columns = ["id", *(name for name in columns if name != "id")]
+        tables = [self.scan(columns, condition) for condition in conditions_of_ids(ids)]
+        return {row["id"]: row for table in tables for row in table.to_pylist()}
 
     def positions_of_ids(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """Return the positions of the documents of these ids, ascending; unknown ids are left out."""
@@ -127,8 +128,8 @@ class Snapshot:
     def take(self, positions: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """Return columns of the documents at these positions, in this order."""
         rows = self.rows.rows[positions]
-        with self.calling():
-            table = self.documents.take_row_ids(np.sort(rows).tolist()).select(list(columns)).with_row_id().to_arrow()
+        request = self.documents.take_row_ids(np.sort(rows).tolist()).select(list(columns)).with_row_id()
+        table = self.call(request.to_arrow)
         taken = table[_ROW].to_numpy().astype(np.int64)
         by_row = np.argsort(taken)
         return table.take(by_row[np.searchsorted(taken[by_row], rows)])
@@ -167,7 +168,7 @@ class Snapshot:
             if isinstance(column, pa.ChunkedArray):
                 column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
             offsets = column.offsets.to_numpy().astype(np.int64)
-            flat = column.values.values.to_numpy(zero_copy_only=False).reshape(-1, self._dim)
+            flat = column.values.flatten().to_numpy(zero_copy_only=False).reshape(-1, self._dim)
             yield filled[by_key[places]], flat[offsets[0] : offsets[-1]], offsets - offsets[0]
 
     def missing_keys(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -202,8 +203,7 @@ class Snapshot:
 
     def _taken(self, rows: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """Return columns of these rows of blobs, which are ascending, in order."""
-        with self.calling():
-            table = self._blobs.take_row_ids(rows.tolist()).select(list(columns)).with_row_id().to_arrow()
+        table = self.call(self._blobs.take_row_ids(rows.tolist()).select(list(columns)).with_row_id().to_arrow)
         taken = table[_ROW].to_numpy().astype(np.int64)
         if not np.array_equal(taken, rows):
             table = table.take(pc.sort_indices(table[_ROW]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from late_interaction.engines.lancedb.incoming import add_pictures
-from late_interaction.engines.lancedb.keeping import VECTOR_COLUMNS, versions_before
+from late_interaction.engines.lancedb.keeping import VECTOR_COLUMNS, blob_keys
 from late_interaction.engines.lancedb.rows import changed_metadata, document_columns, kept_version, new_version
 from late_interaction.engines.lancedb.schema import DOCUMENTS, documents_schema
 from late_interaction.engines.lancedb.settings import ROOTS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from late_interaction.documents import Document
+    from late_interaction.engines.lancedb.snapshot import Snapshot
 
 __all__ = ["Sources"]
 
@@ -53,7 +54,7 @@ class Sources(Writing):
         documents = self._database.table(DOCUMENTS)
         value = "CAST(NULL AS BIGINT)" if root is None else str(int(root))
         for condition in conditions_of_ids(ids):
-            self._database.retrying(partial(documents.update, where=condition, values_sql={"root": value}))
+            self._database.retrying(partial(documents.update, where=condition, updates_sql={"root": value}))
         self._maintenance.tidy(len(ids))
 
     def update_metadata(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
@@ -107,7 +108,7 @@ class Sources(Writing):
                 if self._replace(documents, root, renamed, pictures):
                     self._maintenance.tidy(len(documents))
                     return len(documents)
-        except BaseException:
+        except UnknownIdError:
             self._delete_blobs(pictures.values())
             raise
         raise self._contention()
@@ -147,22 +148,22 @@ class Sources(Writing):
         result = self._database.retrying(lambda: merge.execute(source))
         if not renamed and result.num_updated_rows < len(rows):
             return False
-        if renamed and result.version != snapshot.version + 1:
-            self._check_renamed(result.version - 1, sources, stored, rows)
-        used = {row[name] for row in rows for name in ("key", "picture")}
-        self._delete_blobs({row[name] for row in stored.values() for name in ("key", "picture")} - used)
+        if renamed:
+            self._check_renamed(self._states.before(result.version, snapshot), sources, stored, rows)
+        self._delete_blobs(blob_keys(stored.values()) - blob_keys(rows))
         return True
 
     def _check_renamed(
-        self, version: int, sources: Mapping[str, str], stored: Mapping[str, Any], rows: list[dict[str, Any]]
+        self, before: Snapshot, sources: Mapping[str, str], stored: Mapping[str, Any], rows: list[dict[str, Any]]
     ) -> None:
         """Delete documents whose vectors another writer deleted while they got another id.
 
         Raises:
             EngineUnavailableError: There are such documents.
         """
-        before = versions_before(self._database, version, list(sources.values()))
-        lost = [row for row in rows if before.get(sources[row["id"]]) != stored[sources[row["id"]]]["version"]]
+        found = before.find(list(sources.values()), ("version",))
+        versions = {key: row["version"] for key, row in found.items()}
+        lost = [row for row in rows if versions.get(sources[row["id"]]) != stored[sources[row["id"]]]["version"]]
         for condition in conditions_of_numbers("version", [row["version"] for row in lost]):
             self._database.retrying(partial(self._database.table(DOCUMENTS).delete, condition))
         if lost:

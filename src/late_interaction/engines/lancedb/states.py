@@ -53,18 +53,29 @@ class States:
         documents, blobs = self._database.table(DOCUMENTS), self._database.table(BLOBS)
         with self._mutex:
             for _ in range(_MAX_ATTEMPTS):
-                with self._database.calling():
-                    version = documents.version
-                if self._last is not None and self._last.version == version:
-                    return self._last
+                version = self._database.call(documents.version)
+                blobs_version = self._database.call(blobs.version)
+                last = self._last
+                if last is not None and (last.version, last.blobs_version) == (version, blobs_version):
+                    return last
                 # Vectors are added before, and deleted after, the documents they belong to. So if the documents did not
                 # change meanwhile, the blobs have the vectors of all of them.
-                with self._database.calling():
-                    blobs_version, again = blobs.version, documents.version
-                if again == version:
+                if self._database.call(documents.version) == version:
                     break
-            self._last = Snapshot(self._database, version, blobs_version)
+            same = last if last is not None and last.version == version else None
+            self._last = Snapshot(self._database, version, blobs_version, same)
             return self._last
+
+    def before(self, version: int, known: Snapshot) -> Snapshot:
+        """Return the state before the write that made a version of the documents.
+
+        Args:
+            version: The version.
+            known: A state before it, which is often the same.
+        """
+        if version == known.version + 1:
+            return known
+        return Snapshot(self._database, version - 1, known.blobs_version)
 
     def forget(self) -> None:
         """Release the state that is kept."""

@@ -68,7 +68,7 @@ def _problems_of_blobs(snapshot: Snapshot, tokens: dict[int, int], dim: int) -> 
             *(batch[name] for name in ("key", "tokens", "thumbnail", "checksum")), strict=True
         ):
             values = column.values
-            vectors = values.values.to_numpy(zero_copy_only=False).reshape(-1, dim) if values is not None else None
+            vectors = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim) if values is not None else None
             stored = np.empty((0, dim), np.float16) if vectors is None else vectors
             name = key.as_py()
             if blob_checksum(stored, thumbnail.as_py()) != checksum.as_py():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.engines.lancedb.incoming import Incoming
-from late_interaction.engines.lancedb.keeping import IS_CURRENT, kept_rows, not_kept
+from late_interaction.engines.lancedb.keeping import IS_CURRENT, blob_keys, kept_rows, not_kept
 from late_interaction.engines.lancedb.maintenance import Maintenance
 from late_interaction.engines.lancedb.ordering import next_order
 from late_interaction.engines.lancedb.reading import Reading
@@ -122,10 +122,10 @@ class Writing(Reading):
         if not len(positions):
             return 0
         condition = version_condition(snapshot, positions)
-        found = snapshot.take(positions, ["key", "picture"])
+        old = blob_keys(snapshot.take(positions, ["key", "picture"]).to_pylist())
         documents = self._database.table(DOCUMENTS)
-        deleted = self._database.retrying(lambda: documents.delete(condition).num_deleted_rows)
-        self._delete_blobs({*found["key"].to_pylist(), *found["picture"].to_pylist()})
+        deleted = self._database.retrying(lambda: documents.delete(condition)).num_deleted_rows
+        self._delete_blobs(old)
         self._maintenance.tidy(0)
         return int(deleted)
 
@@ -170,48 +170,43 @@ class Writing(Reading):
         """Write what came in; return documents that others deleted or replaced since, so that they have no vectors."""
         if incoming.has_blobs:
             blobs = self._database.table(BLOBS)
-            with self._database.calling():
-                blobs.add(incoming.blobs())
-        try:
-            return self._merge(incoming, clause)
-        except BaseException:
-            self._delete_blobs(range(incoming.first_key, incoming.first_key + len(incoming.ids)))
-            raise
-
-    def _merge(self, incoming: Incoming, clause: Filter | None) -> list[Document]:
+            self._database.call(lambda: blobs.add(incoming.blobs()))
         snapshot = self._states.last()
         kept, lost = kept_rows(snapshot, incoming.kept)
         order = next_order(len(incoming.ids))
         rows = [row | {"order": order + number} for number, row in kept.items()]
-        gone = snapshot.positions_of_ids(incoming.ids)
-        condition = None
+        condition, removed_keys = None, set()
         if clause is not None:
             removed = passing(snapshot, clause)
             removed = np.arange(len(snapshot.rows)) if removed is None else removed
             condition = version_condition(snapshot, removed)
-            gone = np.union1d(gone, removed)
-        old = snapshot.take(gone, ["key", "picture"])
+            removed_keys = blob_keys(snapshot.take(removed, ["key", "picture"]).to_pylist())
         documents = self._database.table(DOCUMENTS)
         merge = documents.merge_insert("id").use_index(False).when_not_matched_insert_all()
         merge = merge.when_matched_update_all(where=IS_CURRENT if rows else None)
         if condition is not None:
             merge = merge.when_not_matched_by_source_delete(condition)
         result = self._database.retrying(lambda: merge.execute(incoming.documents(order, rows)))
-        if rows and result.version != snapshot.version + 1:  # others wrote in between
-            lost += not_kept(self._database, result.version - 1, kept)
-        used = {row["key"] for row in rows} | {row["picture"] for row in rows}
-        self._delete_blobs({*old["key"].to_pylist(), *old["picture"].to_pylist()} - used)
+        before = self._states.before(result.version, snapshot)
+        replaced_keys = blob_keys(before.find(incoming.ids, ("key", "picture")).values())
+        self._delete_blobs((replaced_keys | removed_keys) - blob_keys(rows))
+        if before is not snapshot:  # others wrote in between
+            lost += not_kept(before, kept)
         return [incoming.kept[number].document for number in lost]
 
     def _delete_passing(self, snapshot: Snapshot, clause: Filter) -> int:
         positions = passing(snapshot, clause)
         return self._delete(snapshot, np.arange(len(snapshot.rows)) if positions is None else positions)
 
-    def _delete_blobs(self, keys: Iterable[int | None]) -> None:
-        """Delete token vectors and thumbnails that no document has any more."""
+    def _delete_blobs(self, keys: Iterable[int]) -> None:
+        """Delete token vectors and thumbnails that no document has any more.
+
+        Those of an upsert that failed are left to `compact`: perhaps its documents were written, and only the answer
+        was lost.
+        """
         blobs = self._database.table(BLOBS)
         with suppress(LateInteractionError):  # the documents are written; `compact` deletes what is left over
-            for condition in conditions_of_numbers("key", [key for key in keys if key is not None]):
+            for condition in conditions_of_numbers("key", keys):
                 self._database.retrying(partial(blobs.delete, condition))
 
     def _check_writable(self) -> None:

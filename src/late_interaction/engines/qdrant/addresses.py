@@ -96,12 +96,17 @@ def parse_location(location: str) -> Address:
     """Return the address that a location names: ``qdrant:DIR`` or ``qdrant+http://host:6333/collection``.
 
     Raises:
-        InvalidRequestError: It is not a location of Qdrant.
+        InvalidRequestError: It is not a location of Qdrant, or ``qdrant://…``, which could mean a server.
     """
     scheme, _, rest = location.partition(":")
     if scheme.lower() == "qdrant":
         if rest == MEMORY:
             return Address(DEFAULT_COLLECTION)
+        if rest.startswith("//"):
+            raise InvalidRequestError(
+                f"{_hidden(location)!r} is neither a directory nor a server: a directory is qdrant:DIR, without //, "
+                f"and a server {_EXAMPLE}."
+            )
         return Address(DEFAULT_COLLECTION, path=_directory(rest))
     url = _checked_url(f"{scheme.lower().removeprefix('qdrant+')}:{rest}", location)
     before, _, last = url.rpartition("/")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import re
+import reprlib
 import socket
 import sqlite3
 import threading
+import warnings
 import weakref
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -15,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import httpx
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 from qdrant_client.local.qdrant_local import QdrantLocal
 
 from late_interaction.engines.qdrant.addresses import GRPC_PORT, MEMORY, REST_PORT
@@ -43,7 +46,8 @@ __all__ = ["Connection", "ConnectionSettings", "Protocol"]
 Protocol: TypeAlias = Literal["grpc", "rest", "local", "client"]
 
 _PROBE_SECONDS = 1.0  # that the port of gRPC may take to answer
-_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1"})  # for which the client has limits of its own
+_CONSISTENCIES = tuple(one.value for one in models.ReadConsistencyType)
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 """The default keeps 20 connections. With more threads, most requests would open one, with TLS in two round trips."""
 
@@ -67,6 +71,9 @@ class ConnectionSettings:
         grpc_port: Its port.
         read_consistency: How many replicas are asked; None for the server's default.
         retries: How often a call is tried.
+
+    Raises:
+        InvalidRequestError: A setting is invalid.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -75,6 +82,22 @@ class ConnectionSettings:
     grpc_port: int = GRPC_PORT
     read_consistency: Any = None
     retries: Retries = field(default_factory=Retries)
+
+    def __post_init__(self) -> None:
+        port, consistency = self.grpc_port, self.read_consistency
+        is_number = type(consistency) is int and consistency > 0
+        for name, is_valid, allowed in (
+            ("timeout", _is_duration(self.timeout), "a number of seconds above 0"),
+            ("prefer_grpc", self.prefer_grpc in (None, True, False), "True, False or None"),
+            ("grpc_port", type(port) is int and 0 < port < 2**16, "an integer from 1 to 65535"),
+            (
+                "read_consistency",
+                consistency is None or is_number or consistency in _CONSISTENCIES,
+                f"a number of replicas, {', '.join(map(repr, _CONSISTENCIES))} or None",
+            ),
+        ):
+            if not is_valid:
+                raise InvalidRequestError(f"{name} must be {allowed}, got {reprlib.repr(getattr(self, name))}.")
 
     @property
     def key(self) -> str | None:
@@ -240,16 +263,20 @@ class Connection:
 
     def _new_client(self, *, grpc: bool) -> QdrantClient:
         key = self._settings.key
-        return QdrantClient(
-            url=self.address.url,
-            port=REST_PORT,
-            grpc_port=self._settings.grpc_port,
-            prefer_grpc=grpc,
-            api_key=key,
-            timeout=self._settings.timeout,  # type: ignore[arg-type]  # it is rounded up to an integer
-            limits=None if self.address.host in _LOCAL_HOSTS else _LIMITS,
-            check_compatibility=False,  # another request, in a thread that outlives the client
-        )
+        is_here = self.address.host in _THIS_MACHINE  # for which the client has limits of its own
+        with warnings.catch_warnings():
+            if is_here:
+                warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
+            return QdrantClient(
+                url=self.address.url,
+                port=REST_PORT,
+                grpc_port=self._settings.grpc_port,
+                prefer_grpc=grpc,
+                api_key=key,
+                timeout=self._settings.timeout,  # type: ignore[arg-type]  # it is rounded up to an integer
+                limits=None if is_here else _LIMITS,
+                check_compatibility=False,  # another request, in a thread that outlives the client
+            )
 
     def _make_mutex(self) -> None:
         self._mutex = threading.Lock()
@@ -277,6 +304,10 @@ def _open_directory(path: Path) -> QdrantClient:
         raise
     except Exception as error:  # the client reads the values of points without a check
         raise CorruptIndexError(f"The Qdrant directory {path} is damaged ({error}). Restore it from a copy.") from error
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
 def _check_directory(path: Path) -> None:

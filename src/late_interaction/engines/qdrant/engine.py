@@ -13,7 +13,7 @@ from late_interaction.engines.qdrant.addresses import (
     parse_location,
 )
 from late_interaction.engines.qdrant.client import Connection, ConnectionSettings
-from late_interaction.engines.qdrant.schema import FORMAT_VERSION, TRUNCATED_DOCUMENTS, documents
+from late_interaction.engines.qdrant.schema import FORMAT_VERSION, TRUNCATED_DOCUMENTS, documents, layout
 from late_interaction.engines.qdrant.sources import Sources
 from late_interaction.engines.qdrant.state import Options
 from late_interaction.engines.qdrant.verifying import problems_of
@@ -62,7 +62,8 @@ class QdrantEngine(Sources):
         read_only: Refuse to write.
         language: Language of the words of lexical search, ``english`` for a new collection; None for no stems.
         candidates: Documents that the first stage finds; by default 500, or four times k if that is more. In local mode
-            and in collections of no more documents, everything is scored instead, unless this is given.
+            and in collections of no more documents, or of fewer than 131,072 token vectors, everything is scored
+            instead, unless this is given.
         quantization: Of the token vectors of a new collection, for example
             ``qdrant_client.models.ScalarQuantization``. Candidates are then found in less memory and scored again
             with the float16 vectors.
@@ -121,6 +122,7 @@ class QdrantEngine(Sources):
             "replication_factor": replication_factor,
             "write_consistency_factor": write_consistency_factor,
         }
+        layout(1, quantization)  # raises if it is none
         options = Options(
             language=language,
             candidates=None if candidates is None else check_k(candidates, "candidates"),

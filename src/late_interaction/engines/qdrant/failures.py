@@ -29,15 +29,17 @@ __all__ = ["CLIENT_ERRORS", "is_conflict", "is_refusal_of_credentials", "transla
 
 CLIENT_ERRORS = (
     *(ApiException, QdrantException, grpc.RpcError, httpx.HTTPError, httpx.InvalidURL, sqlite3.Error),
-    *(ValueError, RuntimeError, OSError),
+    *(ValueError, RuntimeError, OSError, AssertionError),
 )
-"""Whatever a call of the client raises: local mode has no classes of its own."""
+"""Whatever a call of the client raises: local mode has no classes of its own, and a response without a result is an
+AssertionError."""
 
 _MAX_SHOWN = 300  # characters of what a server says
 _HIDDEN = "[hidden]"
 
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CREDENTIALS = frozenset({401, 403})
+_NOT_FOUND, _NOT_ALLOWED = 404, 405
 _TOO_LARGE = 413
 _CONFLICT = 409
 
@@ -95,7 +97,7 @@ def translated(error: Exception, address: Address, hidden: Collection[str] = ())
     status = _status_of(error)
     if status is not None:
         return _of_status(status, text, address)
-    if isinstance(error, ResponseHandlingException):  # a response that is not what the client expects
+    if isinstance(error, (ResponseHandlingException, AssertionError)):  # a response that is not what the client expects
         return EngineRefusedError(
             f"What answers at {address} does not answer as a Qdrant server does ({text}). Check the address, and that "
             "server and qdrant-client have versions that belong together."
@@ -111,11 +113,16 @@ def _of_status(status: int, text: str, address: Address) -> LateInteractionError
         )
     if _is_missing_collection(status, text):
         return IndexNotFoundError(f"There is no collection {address}. Index.open(…, encoder=…) creates it.")
+    if status in (_NOT_FOUND, _NOT_ALLOWED):
+        return EngineRefusedError(
+            f"What answers at {address.place} has no collections of Qdrant ({text}). Check the address: its last part "
+            "is the name of the collection, and what stands before it the URL of the server."
+        )
     if status in _TRY_AGAIN:
         return EngineUnavailableError(
             f"The Qdrant server of {address} is overloaded or fails ({text}). Try again later."
         )
-    if status == _TOO_LARGE or "larger than max" in text:
+    if status == _TOO_LARGE or "larger than max" in text or "larger than allowed" in text:
         return EngineRefusedError(
             f"The Qdrant server of {address} refuses a request because it is too large ({text}). Split long documents, "
             "reduce vectors with pooling= or dim=, or raise the server's limits."
@@ -179,7 +186,7 @@ def _is_unanswered(error: Exception) -> bool:
 
 
 def _is_missing_collection(status: int, text: str) -> bool:
-    return status == 404 and "ollection" in text
+    return status == _NOT_FOUND and "ollection" in text
 
 
 def _text_of(error: Exception) -> str:

@@ -88,7 +88,11 @@ class FirstStage:
         return None if self._known is None else self._known[0]
 
     def refresh(self) -> StageState:
-        """Read the setting, and the centroids if they are others than before."""
+        """Read the setting, and the centroids if they are others than before.
+
+        Raises:
+            IndexReplacedError: It is that of another collection than was opened.
+        """
         for _ in range(3):  # another writer may replace the centroids between the two reads
             value = self._settings.read(FIRST_STAGE)
             state = StageState() if value is None else self._state_of(value)
@@ -123,8 +127,11 @@ class FirstStage:
                 size = size_for(tokens)
                 return self._install_first(train(self._vectors_to_train(tokens, size), size))
             if needs_extension(state.centroids, tokens):
+                state = self.refresh()  # another writer may have extended them meanwhile
+            if state.centroids is not None and needs_extension(state.centroids, tokens):
                 size = size_for(tokens)
-                self._install_extended(state, state.centroids.extended(self._vectors_to_train(tokens, size), size))
+                new = state.centroids.extended(self._vectors_to_train(tokens, size), size)
+                self._install_extended(state, state.centroids, new)
             return self.current
 
     def fill(self, *, outdated: bool = False) -> None:
@@ -155,7 +162,7 @@ class FirstStage:
             if offset is None:
                 break
         if not state.is_complete and not self.missing():
-            self._set(state.centroids, COMPLETE)
+            self._replace(state, StageState(state.centroids, is_complete=True))
 
     def missing(self) -> int:
         """Return how many documents with token vectors have no sparse vector."""
@@ -182,22 +189,28 @@ class FirstStage:
 
     def _install_first(self, centroids: Centroids) -> StageState:
         store_codebook(self._connection, centroids)
-        self._settings.write_once(FIRST_STAGE, _value(centroids, FILLING))
+        self._settings.write_once(FIRST_STAGE, _value(StageState(centroids)))
         state = self.refresh()
         if state.centroids is not None and state.centroids.name != centroids.name:  # another writer was faster
             delete_codebook(self._connection, centroids.name, parts_of(centroids))
         self.fill()
         return self.current
 
-    def _install_extended(self, state: StageState, centroids: Centroids) -> None:
+    def _install_extended(self, before: StageState, old: Centroids, centroids: Centroids) -> None:
         store_codebook(self._connection, centroids)
-        self._set(centroids, COMPLETE if state.is_complete else FILLING)
-        if state.centroids is not None and state.centroids.name != centroids.name:
-            delete_codebook(self._connection, state.centroids.name, parts_of(state.centroids))
+        is_used = self._replace(before, StageState(centroids, before.is_complete))
+        unused = old if is_used else centroids
+        if self.current.centroids is not None and self.current.centroids.name != unused.name:
+            delete_codebook(self._connection, unused.name, parts_of(unused))
 
-    def _set(self, centroids: Centroids, state: str) -> None:
-        self._settings.write(FIRST_STAGE, _value(centroids, state))
-        self._known = StageState(centroids, state == COMPLETE), time.monotonic() + _KEPT_SECONDS
+    def _replace(self, before: StageState, state: StageState) -> bool:
+        """Write the setting unless another writer has changed it; return whether it is written."""
+        is_written = self._settings.replace(FIRST_STAGE, _value(before), _value(state))
+        if is_written:
+            self._known = state, time.monotonic() + _KEPT_SECONDS
+        else:
+            self.refresh()
+        return is_written
 
     def _state_of(self, value: dict[str, Any]) -> StageState | None:
         """Return what the value of the setting says; None if the centroids that it names are not there."""
@@ -239,5 +252,8 @@ def _has_none() -> models.IsEmptyCondition:
     return models.IsEmptyCondition(is_empty=models.PayloadField(key=CODEBOOK))
 
 
-def _value(centroids: Centroids, state: str) -> dict[str, Any]:
-    return {"codebook": centroids.name, "parts": parts_of(centroids), "state": state}
+def _value(state: StageState) -> dict[str, Any]:
+    if state.centroids is None:
+        raise ValueError("The setting is only written with centroids.")
+    text = COMPLETE if state.is_complete else FILLING
+    return {"codebook": state.centroids.name, "parts": parts_of(state.centroids), "state": text}

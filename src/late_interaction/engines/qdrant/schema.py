@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import reprlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from qdrant_client import models
 
 from late_interaction.engines.qdrant.filters import PAYLOAD_INDEXES
@@ -98,16 +100,25 @@ def layout(dim: int, quantization: Any) -> dict[str, Any]:
     Args:
         dim: Dimension of the token vectors.
         quantization: The quantization of token vectors, of `qdrant_client.models`; None for none.
+
+    Raises:
+        InvalidRequestError: It is no quantization.
     """
-    tokens = models.VectorParams(
-        size=dim,
-        distance=models.Distance.DOT,
-        datatype=models.Datatype.FLOAT16,
-        on_disk=True,
-        hnsw_config=models.HnswConfigDiff(m=0),
-        multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
-        quantization_config=quantization,
-    )
+    try:
+        tokens = models.VectorParams(
+            size=dim,
+            distance=models.Distance.DOT,
+            datatype=models.Datatype.FLOAT16,
+            on_disk=True,
+            hnsw_config=models.HnswConfigDiff(m=0),
+            multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
+            quantization_config=quantization,
+        )
+    except ValidationError:
+        raise InvalidRequestError(
+            "quantization must be None or one of qdrant_client.models, such as ScalarQuantization, got "
+            f"{reprlib.repr(quantization)}."
+        ) from None
     return {
         "vectors_config": {TOKENS: tokens, MEAN: models.VectorParams(size=dim, distance=models.Distance.DOT)},
         "sparse_vectors_config": {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
+from late_interaction.engines import first_stage
 from late_interaction.engines.first_stage import query_mean
 from late_interaction.engines.qdrant.points import document_point_id, sparse_vector
 from late_interaction.engines.qdrant.reading import FIELDS_READ_TOGETHER, Reading
@@ -47,8 +48,13 @@ class Searching(Reading):
         """Return the k best documents by MaxSim, best first.
 
         Candidates are found by mean vectors and centroids, 500 or 4 k of them unless `QdrantEngine` got another number,
-        and scored exactly. Everything is scored in a collection of no more documents, in local mode, with
-        ``candidates``, and where fewer than k candidates pass the filter.
+        and scored exactly. Everything is scored in a collection of no more documents, or of fewer than 131,072 token
+        vectors unless the number was given, in local mode, with ``candidates``, and where fewer than k candidates pass
+        the filter.
+
+        Raises:
+            IndexReplacedError: The collection was deleted and created again after it was opened. It is looked at once a
+                minute.
         """
         k = check_k(k)
         query = check_vectors(query_vectors, self.dim, "Query vectors")
@@ -114,13 +120,24 @@ class Searching(Reading):
         chosen = self._options.candidates
         depth = max(k, _MIN_CANDIDATES, _CANDIDATES_FACTOR * k) if chosen is None else max(k, chosen)
         those = documents(condition)
-        if not self._capabilities.exact_search and (chosen is not None or self._size.documents > depth):
+        if not self._capabilities.exact_search and (chosen is not None or self._is_large(depth)):
             prefetch = self._prefetch(query, depth, those)
             params = _RESCORED if self._collection.is_quantized else None
             found = self._query(query.tolist(), TOKENS, k, None, params, prefetch=prefetch)
             if len(found) == k:
                 return found
         return self._query(query.tolist(), TOKENS, k, those, _EXACT)
+
+    def _is_large(self, depth: int) -> bool:
+        """Return whether scoring everything takes longer than finding so many candidates first.
+
+        Before there are enough token vectors for centroids, it takes no longer, and mean vectors alone miss documents.
+        """
+        state = self._stage.current
+        if self._size.documents <= depth:
+            return False
+        has_centroids = state.centroids is not None and state.is_complete
+        return has_centroids or self._size.tokens >= first_stage.MIN_TRAINING_TOKENS
 
     def _prefetch(self, query: NDArray[np.float32], depth: int, those: models.Filter) -> list[models.Prefetch]:
         """Return the first stage: half of the candidates by mean vectors, half by centroids; the mean alone without."""

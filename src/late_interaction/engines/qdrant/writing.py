@@ -19,6 +19,7 @@ from late_interaction.errors import (
     DuplicateIdError,
     EngineRefusedError,
     EngineUnavailableError,
+    IndexReplacedError,
     InvalidRequestError,
     InvalidVectorsError,
     LateInteractionError,
@@ -80,8 +81,10 @@ class Writing(Searching):
                 before anything is written.
             DuplicateIdError: Two records have the same id.
             PartialWriteError: Some are written. The same call again completes it.
+            IndexReplacedError: The collection was deleted and created again after it was opened.
         """
         self._check_writable()
+        self._stage.refresh()
         replaced = self._replaced(replacing)
         ids: list[str] = []
         prepared: Iterable[Prepared] = self._checked(records, ids)
@@ -185,8 +188,10 @@ class Writing(Searching):
             rest = write.pending if write.planned is None else write.planned
             not_written = [one for one in rest if one not in done]
             what = f"and {len(not_written)} perhaps not" if not_written else "but not all that they replace are deleted"
+            first = "" if isinstance(error, EngineUnavailableError) else "When that is resolved, "
+            again = f"{first}the same call again completes it."
             raise PartialWriteError(
-                f"{len(write.written)} documents are written, {what}: {error} The same call again completes it.",
+                f"{len(write.written)} documents are written, {what}: {error} {again[0].upper()}{again[1:]}",
                 written=write.written,
                 not_written=not_written,
             ) from error
@@ -217,7 +222,7 @@ class Writing(Searching):
         try:
             return self._stage.grow()
         except LateInteractionError as error:
-            if self._stage.known is None:
+            if self._stage.known is None or isinstance(error, IndexReplacedError):
                 raise
             _logger.warning("The centroids of %s were not trained: %s", self._connection.address, error)
             return self._stage.known

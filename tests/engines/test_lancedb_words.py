@@ -1,0 +1,123 @@
+"""Lexical search over LanceDB: every script, languages, documents before and after the index was made."""
+
+from __future__ import annotations
+
+import pytest
+
+from late_interaction.engines import LanceDBEngine
+from late_interaction.engines.lancedb import maintenance
+from tests.engines.lancedb_engines import DIM, engine, record
+
+__all__ = ["engine"]
+
+TEXTS = {
+    "map": "several maps of the city",
+    "cafe": "Im Café gab es Größe",
+    "cpp": "a parser for C++ and .NET",
+    "compound": "the foo-bar of FooBar",
+    "tokyo": "東京都の地図",
+    "kyoto": "京都の寺",
+    "korean": "한국어 문서 검색",
+    "thai": "ภาษาไทย ง่าย",
+    "odd": 'a|b "quoted" AND (x) _ * ~y =z',
+    "empty": "!!!",
+}
+
+
+@pytest.fixture
+def filled(engine):
+    engine.upsert([record(name, text) for name, text in TEXTS.items()])
+    return engine
+
+
+def found(engine, query, **options):
+    return [match.id for match in engine.search_lexical(query, 10, **options)]
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("map", "map"),
+        ("MAPS", "map"),
+        ("cafe", "cafe"),
+        ("grösse", "cafe"),
+        ("c++", "cpp"),
+        (".net", "cpp"),
+        ("foo-bar", "compound"),
+        ("bar", "compound"),
+        ("東京", "tokyo"),
+        ("京都", "kyoto"),
+        ("東", "tokyo"),
+        ("寺", "kyoto"),
+        ("문서", "korean"),
+        ("ภาษาไทย", "thai"),
+        ('"quoted" AND', "odd"),
+    ],
+)
+def test_words_of_every_script(filled, query, first):
+    assert found(filled, query)[0] == first
+
+
+@pytest.mark.parametrize("query", ["", "!!", "|", "absent", "~", "=", "*"])
+def test_queries_that_find_nothing(filled, query):
+    assert found(filled, query) == []
+
+
+def test_the_language_is_that_of_the_index(tmp_path):
+    texts = [record("a", "die Häuser am See"), record("b", "running")]
+    with LanceDBEngine(tmp_path / "german", dim=DIM, language="german") as engine:
+        engine.upsert(texts)
+        assert (found(engine, "haus"), found(engine, "runs")) == (["a"], [])
+    with LanceDBEngine(tmp_path / "english", dim=DIM) as engine:
+        engine.upsert(texts)
+        assert (found(engine, "haus"), found(engine, "runs")) == ([], ["b"])
+    with LanceDBEngine(tmp_path / "none", dim=DIM, language=None) as engine:
+        engine.upsert(texts)
+        assert (found(engine, "hauser"), found(engine, "runs")) == (["a"], [])
+
+
+def test_the_word_as_it_is_written_comes_first(engine):
+    engine.upsert([record(f"stem{n}", "the map here") for n in range(5)])
+    engine.upsert([record("exact", "the maps here"), record("other", "a town")])
+    assert found(engine, "maps")[0] == "exact"
+    assert len(found(engine, "maps")) == 6
+
+
+def test_documents_before_and_after_the_index_was_made(engine, monkeypatch):
+    monkeypatch.setattr(maintenance, "_MAX_UNINDEXED", 50)
+    monkeypatch.setattr(maintenance, "_LARGE_WRITE", 10)
+
+    def add(first, count):
+        engine.upsert([record(f"d{n}", f"river number{n}", even=n % 2 == 0) for n in range(first, first + count)])
+
+    add(0, 40)
+    assert engine._database.call(engine._database.table("documents").list_indices) == []
+    before = found(engine, "number7"), len(engine.search_lexical("river", 100))
+    assert before == (["d7"], 40)
+    add(40, 40)
+    (index,) = engine._database.call(engine._database.table("documents").list_indices)
+    assert index.columns == ["words"]
+    add(80, 15)  # not indexed yet
+    for n in (7, 50, 90):
+        assert found(engine, f"number{n}") == [f"d{n}"]
+        assert found(engine, f"number{n}", where={"even": n % 2 == 1}) == []
+    assert len(engine.search_lexical("river", 200)) == 95
+    engine.delete(ids=["d7"])
+    engine.upsert([record("d50", "a stone"), record("d90", "a stone")])
+    engine.update_metadata(["d60"], {"even": "changed"})
+    assert found(engine, "number7") == found(engine, "number50") == found(engine, "number90") == []
+    assert sorted(found(engine, "stone")) == ["d50", "d90"]
+    assert found(engine, "river", where={"even": "changed"}) == ["d60"]
+    engine.compact()
+    assert len(engine.search_lexical("river", 200)) == 92
+    assert sorted(found(engine, "stone")) == ["d50", "d90"]
+
+
+def test_filters_and_candidates_are_applied_before_the_best_are_chosen(engine):
+    engine.upsert([record(f"d{n}", "river " * (1 + n % 7), n=n) for n in range(60)])
+    assert len(engine.search_lexical("river", 5, where={"n": {"$gte": 57}})) == 3
+    assert sorted(found(engine, "river", where={"n": {"$gte": 55}})) == [f"d{n}" for n in range(55, 60)]
+    assert sorted(found(engine, "river", candidates=["d1", "d2", "no"])) == ["d1", "d2"]
+    assert found(engine, "river", candidates=["d1", "d2"], where={"n": {"$lt": 2}}) == ["d1"]
+    many = [f"d{n}" for n in range(60)] + [f"unknown{n}" for n in range(6000)]
+    assert len(engine.search_lexical("river", 100, candidates=many)) == 60

@@ -34,6 +34,7 @@ def test_many_threads_use_their_connections_again(monkeypatch, served, faults):
 def test_grpc_is_not_looked_for_behind_a_path(monkeypatch, served, path, protocol):
     """Another server may have the port of gRPC there."""
     monkeypatch.setattr("late_interaction.engines.qdrant.addresses.REST_PORT", served.http_port)
+    monkeypatch.setattr("late_interaction.engines.qdrant.client.REST_PORT", served.http_port)
     monkeypatch.setattr("late_interaction.engines.qdrant.client.GRPC_PORT", served.grpc_port)
     settings = ConnectionSettings(grpc_port=served.grpc_port)
     connection = Connection(Address("documents", url=f"{served.url}{path}"), settings)

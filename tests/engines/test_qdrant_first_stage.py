@@ -89,6 +89,7 @@ def test_everything_is_scored_until_there_are_enough_tokens(client, monkeypatch)
     monkeypatch.setattr(searching, "_MIN_CANDIDATES", 10)
     engine = QdrantEngine(client=client, dim=16)
     engine.upsert(RECORDS[:49])
+    assert engine.info()["first_stage"] == "none"
     truth = Truth(engine, RECORDS[:49])
     truth.error = 1e-3
     for number in range(20):
@@ -204,7 +205,8 @@ def test_adopted_centroids(engine, client):
     assert (engine.centroids() == centroids).all()
     engine.upsert(RECORDS[:10])
     check_sparse(engine, client, RECORDS[:10])
-    assert QdrantEngine(client=client).info()["first_stage"] == "means and centroids"
+    assert QdrantEngine(client=client).info()["first_stage"] == "none"  # so few documents are all scored
+    assert QdrantEngine(client=client, candidates=CANDIDATES).info()["first_stage"] == "means and centroids"
 
 
 def test_documents_replaced_while_it_is_filled_keep_their_own_vectors(engine, client, monkeypatch):

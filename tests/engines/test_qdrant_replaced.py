@@ -76,9 +76,9 @@ def test_of_two_writers_that_extend_the_same_centroids_one_wins(client, monkeypa
     other = QdrantEngine(client=client)
     install = other._stage._install_extended
 
-    def after_the_other(state, centroids):
+    def after_the_other(*arguments):
         one.upsert(records(range(60, 400)))
-        install(state, centroids)
+        install(*arguments)
 
     other._stage.current  # noqa: B018  # read
     monkeypatch.setattr(other._stage, "_install_extended", after_the_other)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from late_interaction.engines.qdrant.first_stage import StageState
+
 __all__ = ["QdrantEngine"]
 
 _KEPT_SETTINGS = ("timeout", "prefer_grpc", "grpc_port", "read_consistency")
@@ -246,7 +248,10 @@ class QdrantEngine(Sources):
         return Verification(tuple(problems_of(self, self._stage)))
 
     def info(self) -> dict[str, Any]:
-        """Return size and settings, as JSON values. ``tokens`` is an estimate in a collection of over 256 documents."""
+        """Return size and settings, as JSON values. ``tokens`` is an estimate in a collection of over 256 documents.
+
+        ``first_stage`` says how candidates of the ten best are found; ``none`` if everything is scored.
+        """
         collection, stage = self._collection, self._stage.refresh()
         self._size.forget()
         return {
@@ -263,8 +268,13 @@ class QdrantEngine(Sources):
             "quantized": collection.is_quantized,
             "exact_search": self._capabilities.exact_search,
             "centroids": 0 if stage.centroids is None else len(stage.centroids),
-            "first_stage": "means" if stage.centroids is None or not stage.is_complete else "means and centroids",
+            "first_stage": self._first_stage_of(stage),
         }
+
+    def _first_stage_of(self, stage: StageState) -> str:
+        if not self._finds_candidates():
+            return "none"
+        return "means and centroids" if stage.centroids is not None and stage.is_complete else "means"
 
     def close(self) -> None:
         """Close the client, unless it is the caller's. Closing twice is no error."""

@@ -127,6 +127,12 @@ def _of_status(status: int, text: str, address: Address) -> LateInteractionError
             f"The Qdrant server of {address} refuses a request because it is too large ({text}). Split long documents, "
             "reduce vectors with pooling= or dim=, or raise the server's limits."
         )
+    if "Index required" in text:
+        return EngineRefusedError(
+            f"The Qdrant server of {address} is in strict mode and refuses a filter on a field without a payload index "
+            f"({text}). Create it with create_payload_index of a QdrantClient. Filters with $eq, $ne, $in, $nin, $all "
+            "and $exists need none."
+        )
     return EngineRefusedError(f"The Qdrant server of {address} refuses a request: {text}")
 
 

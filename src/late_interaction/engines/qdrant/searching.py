@@ -117,10 +117,9 @@ class Searching(Reading):
 
     def _late(self, query: NDArray[np.float32], k: int, condition: models.Filter | None) -> list[Match]:
         """Return the k best documents with token vectors; fewer only if fewer pass."""
-        chosen = self._options.candidates
-        depth = max(k, _MIN_CANDIDATES, _CANDIDATES_FACTOR * k) if chosen is None else max(k, chosen)
+        depth = self._depth(k)
         those = documents(condition)
-        if not self._capabilities.exact_search and (chosen is not None or self._is_large(depth)):
+        if self._finds_candidates(k):
             prefetch = self._prefetch(query, depth, those)
             params = _RESCORED if self._collection.is_quantized else None
             found = self._query(query.tolist(), TOKENS, k, None, params, prefetch=prefetch)
@@ -128,13 +127,20 @@ class Searching(Reading):
                 return found
         return self._query(query.tolist(), TOKENS, k, those, _EXACT)
 
-    def _is_large(self, depth: int) -> bool:
-        """Return whether scoring everything takes longer than finding so many candidates first.
+    def _depth(self, k: int) -> int:
+        """Return how many candidates the first stage finds."""
+        chosen = self._options.candidates
+        return max(k, _MIN_CANDIDATES, _CANDIDATES_FACTOR * k) if chosen is None else max(k, chosen)
+
+    def _finds_candidates(self, k: int = 10) -> bool:
+        """Return whether candidates are found first, since scoring everything would take longer.
 
         Before there are enough token vectors for centroids, it takes no longer, and mean vectors alone miss documents.
         """
+        if self._capabilities.exact_search or self._options.candidates is not None:
+            return not self._capabilities.exact_search
         state = self._stage.current
-        if self._size.documents <= depth:
+        if self._size.documents <= self._depth(k):
             return False
         has_centroids = state.centroids is not None and state.is_complete
         return has_centroids or self._size.tokens >= first_stage.MIN_TRAINING_TOKENS

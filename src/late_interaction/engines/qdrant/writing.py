@@ -73,8 +73,9 @@ class Writing(Searching):
     def upsert(self, records: Iterable[Record], *, replacing: Where | None = None) -> list[str]:
         """Add records, replacing those of the same id; return the ids, in order.
 
-        They are written in batches of 8 MB, each of which is durable. With ``replacing``, documents that pass are
-        deleted after all records are written, so an error never loses documents.
+        They are written in batches of 8 MB, each of which is durable. If the iterable itself raises, the batches before
+        are written. With ``replacing``, documents that pass are deleted after all records are written, so an error
+        never loses documents.
 
         Raises:
             InvalidVectorsError: Vectors of another shape or dimension, NaN or infinity. Of a list, all are checked

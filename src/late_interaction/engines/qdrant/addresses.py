@@ -49,6 +49,11 @@ class Address:
         return urlsplit(self.url or "").port or REST_PORT
 
     @property
+    def is_usual(self) -> bool:
+        """Whether the REST interface is at Qdrant's own port and not under a path, as behind a proxy."""
+        return self.port == REST_PORT and not urlsplit(self.url or "").path
+
+    @property
     def location(self) -> str | None:
         """What `Index.open` opens; None for a collection in memory, and for one in a directory with another name."""
         if self.url is not None:

@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import httpx
 from qdrant_client import QdrantClient, models
 from qdrant_client.local.qdrant_local import QdrantLocal
 
 from late_interaction.engines.qdrant.addresses import GRPC_PORT, MEMORY, REST_PORT
 from late_interaction.engines.qdrant.failures import CLIENT_ERRORS, is_refusal_of_credentials, translated, wait_after
 from late_interaction.engines.qdrant.untrusted import META_FILE, check_stored
+from late_interaction.engines.qdrant.versions import check_version, version_of
 from late_interaction.engines.remote.retries import Retries
 from late_interaction.errors import (
     CorruptIndexError,
@@ -43,9 +45,12 @@ __all__ = ["Connection", "ConnectionSettings", "Protocol"]
 
 Protocol: TypeAlias = Literal["grpc", "rest", "local", "client"]
 
-_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _PROBE_SECONDS = 1.0  # that the port of gRPC may take to answer
 _CONSISTENCIES = tuple(one.value for one in models.ReadConsistencyType)
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+"""The default keeps 20 connections. With more threads, most requests would open one, with TLS in two round trips."""
+
 _TAKE_CONSISTENCY = frozenset({"query_batch_points", "query_points", "retrieve", "scroll"})
 
 _mutexes: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
@@ -118,6 +123,10 @@ class Connection:
         address: Where the collection is.
         settings: How it is called.
         client: A client of the caller, which is not closed; None to make one.
+
+    Attributes:
+        address: Where the collection is.
+        server_version: What `check_version` found; None if the server does not say it, and in local mode.
     """
 
     def __init__(self, address: Address, settings: ConnectionSettings, client: Any = None) -> None:
@@ -126,6 +135,7 @@ class Connection:
                 "client= must be a QdrantClient, not an AsyncQdrantClient. Index calls it in threads of its own."
             )
         self.address = address
+        self.server_version: str | None = None
         self._settings = settings
         self._given = client
         self._client: Any = client
@@ -146,6 +156,16 @@ class Connection:
         """How the collection is reached: ``client`` is a client of the caller, whatever it does."""
         self._connected()
         return self._protocol or "client"
+
+    def check_version(self) -> None:
+        """Ask a server for its version.
+
+        Raises:
+            EngineRefusedError: It is too old.
+        """
+        if not self.is_local:
+            self.server_version = version_of(self._connected())
+            check_version(self.server_version, self.address)
 
     def is_there(self) -> bool:
         """Return whether the place of the collection exists. A directory of local mode is not created by asking."""
@@ -222,10 +242,10 @@ class Connection:
     def _connect_by_grpc(self) -> QdrantClient | None:
         """Return a client that uses gRPC if a Qdrant server answers at its port, else None.
 
-        Behind another port than Qdrant's own, the port of gRPC is not known unless it is given: there may be another
-        server at Qdrant's.
+        Behind another port than Qdrant's own, or a path, the port of gRPC is not known unless it is given: there may be
+        another server at Qdrant's.
         """
-        if self.address.port != REST_PORT and self._settings.grpc_port == GRPC_PORT:
+        if not self.address.is_usual and self._settings.grpc_port == GRPC_PORT:
             return None
         try:
             socket.create_connection((self.address.host, self._settings.grpc_port), _PROBE_SECONDS).close()
@@ -243,8 +263,9 @@ class Connection:
 
     def _new_client(self, *, grpc: bool) -> QdrantClient:
         key = self._settings.key
+        is_here = self.address.host in _THIS_MACHINE  # for which the client has limits of its own
         with warnings.catch_warnings():
-            if self.address.host in _THIS_MACHINE:
+            if is_here:
                 warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
             return QdrantClient(
                 url=self.address.url,
@@ -253,6 +274,7 @@ class Connection:
                 prefer_grpc=grpc,
                 api_key=key,
                 timeout=self._settings.timeout,  # type: ignore[arg-type]  # it is rounded up to an integer
+                limits=None if is_here else _LIMITS,
                 check_compatibility=False,  # another request, in a thread that outlives the client
             )
 

@@ -42,14 +42,16 @@ class QdrantEngine(Sources):
 
     Candidates are generated inside Qdrant, half of them by mean vectors and half by centroids of token vectors, and
     scored by MaxSim. Several writers and readers may use a collection; of two writes of one document the last wins.
-    A write is durable and visible to this object when the call has returned.
+    A write is durable and visible to this object when the call has returned; in a cluster with replicas, it is durable
+    on ``write_consistency_factor`` of them, and visible with a ``read_consistency`` that asks enough of the others.
+    The server needs version 1.16 or later, and 1.20 for filters with ``$contains`` and on the text.
 
     Qdrant's local mode (``path=`` and ``location=":memory:"``) is the client's test double of a server, for trying out
     and for tests: exact, slow, of one process at a time. It unpickles its files. A directory may come from others all
     the same: each pickle is checked before, and one that could run code is refused.
 
     Args:
-        url: The server, for example ``http://localhost:6333``.
+        url: The server, for example ``http://localhost:6333``. Without a port it is 6333; behind a proxy, write 443.
         path: A directory of local mode.
         location: ``:memory:``, or a URL.
         collection: The name of the collection. One that late-interaction did not create is refused.
@@ -77,7 +79,7 @@ class QdrantEngine(Sources):
         InvalidRequestError: An argument is invalid, or the collection is not one of late-interaction.
         InvalidVectorsError: The collection has another dimension.
         EngineUnavailableError: The server cannot be reached.
-        EngineRefusedError: The server refuses the API key, or a request.
+        EngineRefusedError: The server is older than 1.16, or refuses the API key or a request.
         IndexLockedError: A directory of local mode is open elsewhere.
         CorruptIndexError: A directory of local mode has anything else than Qdrant's client writes.
 

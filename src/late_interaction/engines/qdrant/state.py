@@ -160,8 +160,10 @@ class State(Engine):
         Raises:
             InvalidVectorsError: It has another dimension.
             InvalidRequestError: It has another language, or is not one of this package.
+            EngineRefusedError: The server is too old.
         """
         known = self._load()
+        self._connection.check_version()
         if known is None and dim is not None and not self._options.read_only:
             self._create(dim)
         elif known is not None and dim not in (None, known.dim):

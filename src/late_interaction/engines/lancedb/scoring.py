@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["best_positions", "exact_scores", "maxsim"]
 
-_BLOCK_TOKENS = 8192  # token vectors scored at a time: 4 MB of float32 at 128 dimensions
+_BLOCK_PRODUCTS, _MIN_BLOCK_TOKENS = 2**18, 64
+"""Multiplications at a time, at most: OpenBLAS starts threads for more, and waiting for them takes longer."""
 
 
 def exact_scores(snapshot: Snapshot, query: NDArray[np.float32], positions: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -41,17 +42,14 @@ def maxsim(query: NDArray[np.float32], vectors: NDArray[np.float16], offsets: ND
         vectors: Token vectors of the documents, one after the other, (tokens, dim).
         offsets: Where each document begins, and where the last ends, (documents + 1,).
     """
-    scores = np.empty(len(offsets) - 1, np.float32)
-    first = 0
-    while first < len(scores):
-        last = int(np.searchsorted(offsets, offsets[first] + _BLOCK_TOKENS, side="right")) - 1
-        last = max(first + 1, last)
-        start, end = offsets[first], offsets[last]
-        similarities = vectors[start:end].astype(np.float32) @ query.T
-        best = np.maximum.reduceat(similarities, offsets[first:last] - start, axis=0)
-        scores[first:last] = best.sum(axis=1)
-        first = last
-    return scores
+    similarities = np.empty((len(vectors), len(query)), np.float32)
+    block = max(_MIN_BLOCK_TOKENS, _BLOCK_PRODUCTS // query.size)
+    transposed = np.ascontiguousarray(query.T)
+    for start in range(0, len(vectors), block):
+        end = start + block
+        np.matmul(vectors[start:end].astype(np.float32), transposed, out=similarities[start:end])
+    best: NDArray[np.float32] = np.maximum.reduceat(similarities, offsets[:-1], axis=0).sum(axis=1)
+    return best
 
 
 def best_positions(scores: NDArray[np.float32], positions: NDArray[np.int64], k: int) -> NDArray[np.int64]:

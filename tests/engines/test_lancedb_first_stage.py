@@ -8,7 +8,7 @@ import pytest
 from late_interaction.documents import Document
 from late_interaction.engines import LanceDBEngine, Record
 from late_interaction.engines.first_stage import Centroids
-from late_interaction.engines.lancedb import codebooks
+from late_interaction.engines.lancedb import codebooks, searching
 from late_interaction.errors import InvalidVectorsError
 from tests.conformance.helpers import maxsim
 from tests.engines.helpers import unit_vectors
@@ -142,11 +142,19 @@ class TestTraining:
         with trained_early(1000), LanceDBEngine(tmp_path / "index", dim=DIM, candidates=DEPTH) as engine:
             engine.upsert(records(100))
             assert engine.centroids() is None
-            assert (engine.info()["first_stage"], engine.info()["centroids"]) == ("mean", 0)
+            assert (engine.info()["first_stage"], engine.info()["centroids"]) == ("none", 0)
             assert len(engine.search(clustered(1), 10)) == 10
             engine.upsert(records(100, first=100))
             assert engine.centroids().shape[1] == DIM
             assert engine._states.last().postings.is_complete
+
+    def test_everything_is_scored_before(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(searching, "_MIN_CANDIDATES", 10)
+        with LanceDBEngine(tmp_path / "index", dim=DIM) as engine:
+            engine.upsert(records())
+            for n in range(20):
+                query = clustered(n)[:4]
+                assert [match.id for match in engine.search(query, 2)] == best(query, 2)
 
     def test_documents_added_later_have_centroids_at_once(self, trained):
         trained.upsert(records(5, first=COUNT))

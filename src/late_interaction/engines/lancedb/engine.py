@@ -205,7 +205,7 @@ class LanceDBEngine(Sources):
             "bits": None,
             "language": format_.language,
             "centroids": 0 if centroids is None else len(centroids),
-            "first_stage": "mean" if centroids is None else "mean and centroids",
+            "first_stage": "none" if centroids is None else "means and centroids",
             "vector_bytes": 2 * tokens * format_.dim,
         }
 

@@ -93,15 +93,18 @@ def search(
         where: A filter.
         ids: Only documents of these ids, all of which are scored.
         codebooks: The codebook of the documents.
-        depth: Candidates of the first stages; None for the default.
+        depth: Candidates of the first stages; None for the default, and for all documents while there is no codebook.
     """
     with stage("filter"):
         positions = passing(snapshot, where, ids)
+    centroids = codebooks.of(snapshot)
+    # Mean vectors alone miss too many documents, and before there are centroids it is quick to score all of them.
+    finds_candidates = ids is None and len(query) > 0 and (depth is not None or centroids is not None)
     depth = max(k, depth) if depth is not None else max(_MIN_CANDIDATES, _CANDIDATES_PER_K * k)
     documents = len(snapshot.rows) if positions is None else len(positions)
-    if documents > depth and ids is None and len(query):
+    if finds_candidates and documents > depth:
         with stage("first stage"):
-            candidates = _candidates(snapshot, query, positions, where, codebooks.of(snapshot), depth)
+            candidates = _candidates(snapshot, query, positions, where, centroids, depth)
         with stage("scores"):
             best, scores = _best(snapshot, query, candidates, k)
         if len(best) < k or scores[-1] < 0:  # documents without tokens score 0

@@ -54,8 +54,8 @@ def expected(engine, query, k, passes=lambda n: True, known=lambda n: True, dept
         [sum(weights[one] for one in ids) if known(n) else 0 for n, ids in zip(numbers, nearest, strict=True)]
     )
     everywhere = all(map(known, numbers))
-    chosen = set(np.argsort(-by_mean)[: depth - depth // 2 if everywhere else depth].tolist())
-    chosen |= {one for one in np.argsort(-by_centroids)[: depth // 2].tolist() if by_centroids[one] > 0}
+    chosen = set(np.argsort(-by_mean)[: depth // 4 if everywhere else depth].tolist())
+    chosen |= {one for one in np.argsort(-by_centroids)[: depth - depth // 4].tolist() if by_centroids[one] > 0}
     scores = {f"d{numbers[one]}": maxsim(query, clustered(numbers[one])) for one in chosen}
     return sorted(scores, key=scores.get, reverse=True)[:k]
 

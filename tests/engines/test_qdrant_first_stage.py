@@ -140,8 +140,9 @@ def test_searches_use_both_stages_and_find_the_best(client):
         hits += len({key for key, _ in best} & set(ids_of(found)))
         wanted += 10
     assert hits / wanted > 0.9
-    request = engine._prefetch(RECORDS[0].vectors, 40, schema.documents())
-    assert [(one.using, one.limit) for one in request] == [("mean", 20), ("centroids", 20)]
+    for is_filtered, limit in ((False, 10), (True, 40)):
+        request = engine._prefetch(RECORDS[0].vectors, 40, schema.documents(), is_filtered=is_filtered)
+        assert [(one.using, one.limit) for one in request] == [("mean", limit), ("centroids", 30)]
 
 
 def test_a_selective_filter_is_searched_exactly(engine):

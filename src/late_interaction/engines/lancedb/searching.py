@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.first_stage import query_mean
+from late_interaction.engines.first_stage import MEAN_SHARE, query_mean
 from late_interaction.engines.lancedb.filters import bounds
 from late_interaction.engines.lancedb.scoring import best_positions, exact_scores
 from late_interaction.engines.lancedb.sql import conditions_of_numbers
@@ -150,14 +151,15 @@ def _candidates(
     centroids: Centroids | None,
     depth: int,
 ) -> NDArray[np.int64]:
-    """Return the candidates of both first stages, half each; of the mean vectors alone while there is no codebook."""
+    """Return the candidates of both first stages; of the mean vectors alone while there is no codebook."""
     by_centroids = np.empty(0, np.int64)
+    mean_share = math.ceil(MEAN_SHARE * depth)
     if centroids is not None:
-        by_centroids = _by_centroids(snapshot, query, positions, centroids, depth // 2)
+        by_centroids = _by_centroids(snapshot, query, positions, centroids, depth - mean_share)
     # Documents whose centroids are not known yet are only found by their mean vectors.
-    is_half = centroids is not None and snapshot.postings.is_complete
+    is_complete = centroids is not None and snapshot.postings.is_complete
     request = snapshot.documents.query().nearest_to(query_mean(query)).column("mean").distance_type("dot")
-    limit = depth - depth // 2 if is_half else depth
+    limit = mean_share if is_complete else depth
     by_mean = ranked_rows(snapshot, request, "_distance", where, positions, limit)[0]
     return np.union1d(by_mean, by_centroids)
 

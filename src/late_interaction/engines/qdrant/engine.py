@@ -40,7 +40,7 @@ _KEPT_SETTINGS = ("timeout", "prefer_grpc", "grpc_port", "read_consistency")
 class QdrantEngine(Sources):
     """Documents and token vectors in a collection of a Qdrant server.
 
-    Candidates are generated inside Qdrant, half of them by mean vectors and half by centroids of token vectors, and
+    Candidates are generated inside Qdrant, a quarter by mean vectors and the others by centroids of token vectors, and
     scored by MaxSim. Several writers and readers may use a collection; of two writes of one document the last wins.
     A write is durable and visible to this object when the call has returned; in a cluster with replicas, it is durable
     on ``write_consistency_factor`` of them, and visible with a ``read_consistency`` that asks enough of the others.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
 from late_interaction.engines import first_stage
-from late_interaction.engines.first_stage import query_mean
+from late_interaction.engines.first_stage import MEAN_SHARE, query_mean
 from late_interaction.engines.qdrant.points import document_point_id, sparse_vector
 from late_interaction.engines.qdrant.reading import FIELDS_READ_TOGETHER, Reading
 from late_interaction.engines.qdrant.schema import CENTROIDS, MEAN, TOKEN_COUNT, TOKENS, WORDS, documents
@@ -120,7 +121,7 @@ class Searching(Reading):
         depth = self._depth(k)
         those = documents(condition)
         if self._finds_candidates(k):
-            prefetch = self._prefetch(query, depth, those)
+            prefetch = self._prefetch(query, depth, those, is_filtered=condition is not None)
             params = _RESCORED if self._collection.is_quantized else None
             found = self._query(query.tolist(), TOKENS, k, None, params, prefetch=prefetch)
             if len(found) == k:
@@ -145,8 +146,14 @@ class Searching(Reading):
         has_centroids = state.centroids is not None and state.is_complete
         return has_centroids or self._size.tokens >= first_stage.MIN_TRAINING_TOKENS
 
-    def _prefetch(self, query: NDArray[np.float32], depth: int, those: models.Filter) -> list[models.Prefetch]:
-        """Return the first stage: half of the candidates by mean vectors, half by centroids; the mean alone without."""
+    def _prefetch(
+        self, query: NDArray[np.float32], depth: int, those: models.Filter, *, is_filtered: bool
+    ) -> list[models.Prefetch]:
+        """Return the first stage: candidates by mean vectors and by centroids; by mean vectors alone without centroids.
+
+        With a filter, mean vectors give as many candidates as there may be in all. So if no more documents pass, all of
+        them are candidates, and nobody has to count them first.
+        """
         state = self._stage.current
         sparse = None
         if state.centroids is not None and state.is_complete:
@@ -154,10 +161,10 @@ class Searching(Reading):
         mean = query_mean(query).tolist()
         if sparse is None or not len(sparse.indices):
             return [models.Prefetch(query=mean, using=MEAN, filter=those, limit=depth)]
-        half = -(-depth // 2)
+        by_mean = math.ceil(MEAN_SHARE * depth)
         return [
-            models.Prefetch(query=mean, using=MEAN, filter=those, limit=half),
-            models.Prefetch(query=sparse_vector(sparse), using=CENTROIDS, filter=those, limit=half),
+            models.Prefetch(query=mean, using=MEAN, filter=those, limit=depth if is_filtered else by_mean),
+            models.Prefetch(query=sparse_vector(sparse), using=CENTROIDS, filter=those, limit=max(1, depth - by_mean)),
         ]
 
     def _scored(self, query: NDArray[np.float32], ids: Sequence[str], condition: models.Filter | None) -> list[Match]:

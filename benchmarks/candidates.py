@@ -28,8 +28,8 @@ __all__ = [
     "Ranks",
     "best",
     "fused",
-    "halves",
     "mean_scores",
+    "mixed",
     "ranks",
     "ranks_of_words",
     "sparse_documents",
@@ -78,10 +78,10 @@ def fused(one: np.ndarray, other: np.ndarray, wanted: list[np.ndarray]) -> Ranks
     return Ranks([_places(row)[documents] for row, documents in zip(fusions, wanted, strict=True)])
 
 
-def halves(one: Ranks, other: Ranks) -> Ranks:
-    """Return the ranks in candidates of which each of two rankings gives half."""
-    pairs = zip(one.of_queries, other.of_queries, strict=True)
-    return Ranks([2 * np.minimum(first, second) for first, second in pairs])
+def mixed(mean: Ranks, sparse: Ranks, share: float) -> Ranks:
+    """Return the ranks in candidates of which this share, above 0 and below 1, comes from the first ranking."""
+    pairs = zip(mean.of_queries, sparse.of_queries, strict=True)
+    return Ranks([np.minimum(first / share, second / (1 - share)) for first, second in pairs])
 
 
 def ranks_of_words(texts: list[str], queries: list[str], wanted: list[np.ndarray]) -> Ranks:
@@ -122,21 +122,17 @@ def sparse_documents(columns: Columns) -> tuple[Centroids, list[np.ndarray]]:
     return centroids, list(chain.from_iterable(documents))
 
 
-def sparse_scores(
-    centroids: Centroids, documents: list[np.ndarray], queries: list[np.ndarray], *, idf: bool = False
-) -> np.ndarray:
-    """Return the dot products of sparse vectors, (queries, documents), with ``idf`` as by Qdrant's ``Modifier.IDF``."""
+def sparse_scores(centroids: Centroids, documents: list[np.ndarray], queries: list[np.ndarray]) -> np.ndarray:
+    """Return the dot products of sparse vectors, (queries, documents)."""
     ids = np.concatenate(documents)
     order = np.argsort(ids, kind="stable")
     owners = np.repeat(np.arange(len(documents)), [len(one) for one in documents])[order]
     starts = np.searchsorted(ids[order], np.arange(len(centroids) + 1))
     postings = [owners[start:end] for start, end in pairwise(starts)]
-    counts = np.diff(starts)
-    factors = np.log1p((len(documents) - counts + 0.5) / (counts + 0.5)) if idf else np.ones(len(centroids))
     scores = np.zeros((len(queries), len(documents)), np.float32)
     for row, query in zip(scores, queries, strict=True):
         for centroid, weight in zip(*centroids.query(query), strict=True):
-            row[postings[centroid]] += weight * factors[centroid]
+            row[postings[centroid]] += weight
     return scores
 
 

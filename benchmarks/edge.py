@@ -61,12 +61,14 @@ class EdgeCollection:
         """Return the best documents by MaxSim with all."""
         return self._asked(query, k, [])
 
-    def halves(self, query: np.ndarray, k: int, candidates: int) -> list[int]:
-        """Return the best by MaxSim of the candidates, half of them by mean vectors and half by sparse vectors."""
+    def over_candidates(self, query: np.ndarray, k: int, candidates: int, share: float) -> list[int]:
+        """Return the best by MaxSim of candidates, this share of them by mean vectors and the others by sparse ones."""
         sparse = self._centroids.query(query)
         mean = edge.Query.Nearest(query_mean(query).tolist(), using="mean")
         ids = edge.Query.Nearest(edge.SparseVector(sparse.indices.tolist(), sparse.values.tolist()), using="centroids")
-        return self._asked(query, k, [edge.Prefetch(limit=candidates // 2, query=stage) for stage in (mean, ids)])
+        by_mean = round(share * candidates)
+        first, second = edge.Prefetch(limit=by_mean, query=mean), edge.Prefetch(limit=candidates - by_mean, query=ids)
+        return self._asked(query, k, [first, second])
 
     def close(self) -> None:
         """Close the shard."""

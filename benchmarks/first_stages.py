@@ -8,8 +8,8 @@ their sentences (`benchmarks.recombination`). Vectors are reduced to 128 dimensi
 
 - recall@10 of MaxSim over the first 100, 200 and 500 candidates of each first stage. The sparse vectors have as many
   centroids as an engine would train for the collection.
-- how many candidates, half by the mean and half by sparse vectors, have a recall@10 of .98 and of .99, by the number of
-  documents.
+- how many candidates have a recall@10 of .98 and of .99, by the number of documents. A half or a quarter of them is
+  found by mean vectors, the others by sparse vectors.
 - Qdrant's own engine (`qdrant-edge-py`): milliseconds of exact search and of search over candidates, with the sparse
   vector of the query computed within that time, and recall@10 of both.
 """
@@ -21,15 +21,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.candidates import (
     best,
     fused,
-    halves,
     mean_scores,
+    mixed,
     ranks,
     ranks_of_words,
     sparse_documents,
@@ -42,6 +42,7 @@ from benchmarks.measure import milliseconds, save, table
 from benchmarks.peers.measure import exact_scores
 from benchmarks.peers.protocol import Columns, K
 from benchmarks.recombination import collect
+from late_interaction.engines.first_stage import MEAN_SHARE
 
 if TYPE_CHECKING:
     from benchmarks.candidates import Ranks
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 _DIM = 128
 _WITHIN = (100, 200, 500)
+_SHARES = {"a half": 0.5, "a quarter": MEAN_SHARE}
 _MIN_DOCUMENTS = 2_500  # of the table by the number of documents
 
 
@@ -82,19 +84,15 @@ def _measured(collection: Collection, words: list[str], folder: Path, options: a
     _say("centroids")
     centroids, sparse = sparse_documents(columns)
     by_ids = sparse_scores(centroids, sparse, columns.queries)
-    by_rare_ids = sparse_scores(centroids, sparse, columns.queries, idf=True)
-    mean, ids, rare_ids = (ranks(scores, wanted) for scores in (by_mean, by_ids, by_rare_ids))
+    mean, ids = ranks(by_mean, wanted), ranks(by_ids, wanted)
     _say("encodings and words")
     stages = {
         "mean-pooled dense": mean,
         "MUVERA FDE, 5,120 dimensions": ranks(fde_scores(columns), wanted),
         "BM25": ranks_of_words(collection.texts, words, wanted),
         f"sparse centroids ({len(centroids):,})": ids,
-        "half mean, half sparse": halves(mean, ids),
-        "sparse with IDF": rare_ids,
-        "half mean, half sparse with IDF": halves(mean, rare_ids),
+        **{f"{name} mean, the others sparse": mixed(mean, ids, share) for name, share in _SHARES.items()},
         "mean and sparse, fused by rank": fused(by_mean, by_ids, wanted),
-        "mean and sparse with IDF, fused by rank": fused(by_mean, by_rare_ids, wanted),
     }
     found = {
         "encoded": collection.encoded,
@@ -125,9 +123,11 @@ def _depths(exact: np.ndarray, by_mean: np.ndarray, by_ids: np.ndarray) -> list[
     for count in reversed(counts):
         wanted = best(exact[:, :count])
         mean, ids = ranks(by_mean[:, :count], wanted), ranks(by_ids[:, :count], wanted)
-        both = halves(mean, ids)
-        rows.append({"documents": count} | {f"for {recall}": both.depth(recall) for recall in (0.95, 0.98, 0.99)})
-        rows[-1] |= {"mean alone, for 0.98": mean.depth(0.98), "sparse alone, for 0.98": ids.depth(0.98)}
+        row: dict = {"documents": count}
+        for name, share in _SHARES.items():
+            both = mixed(mean, ids, share)
+            row |= {f"{name}, for {recall}": both.depth(recall) for recall in (0.98, 0.99)}
+        rows.append(row | {"mean alone, for 0.98": mean.depth(0.98), "sparse alone, for 0.98": ids.depth(0.98)})
     return rows
 
 
@@ -147,23 +147,26 @@ def _timed(
     collection.add(columns, sparse)
     seconds = time.perf_counter() - start
     queries = columns.queries[: options.timed]
-    settings = [None, *options.candidates]
-    times: dict[int | None, list[float]] = {setting: [] for setting in settings}
-    recalls: dict[int | None, list[float]] = {setting: [] for setting in settings}
+    settings = [None, *((name, count) for count in options.candidates for name in _SHARES)]
+    times: dict[Any, list[float]] = {setting: [] for setting in settings}
+    recalls: dict[Any, list[float]] = {setting: [] for setting in settings}
     collection.exact(queries[0], K)  # reads the files
     for query, documents in zip(queries, wanted, strict=False):
         for setting in settings:
-            search = (collection.exact, query, K) if setting is None else (collection.halves, query, K, setting)
-            once, ids = milliseconds(*search)
-            again = once if setting is None else milliseconds(*search)[0]
-            times[setting].append(min(once, again))
+            if setting is None:
+                shortest, ids = milliseconds(collection.exact, query, K)
+            else:
+                search = collection.over_candidates, query, K, setting[1], _SHARES[setting[0]]
+                once, ids = milliseconds(*search)
+                shortest = min(once, milliseconds(*search)[0])
+            times[setting].append(shortest)
             recalls[setting].append(len(set(ids) & set(documents.tolist())) / K)
     collection.close()
     sparse_ms = [milliseconds(centroids.query, query)[0] for query in queries]
     exact_ms = float(np.median(times[None]))
     rows = [
         {
-            "candidates": "all (exact)" if setting is None else f"{setting:,}",
+            "candidates": "all (exact)" if setting is None else f"{setting[1]:,}, {setting[0]} mean",
             "recall@10": float(np.mean(recalls[setting])),
             "median ms": float(np.median(times[setting])),
             "times faster": exact_ms / float(np.median(times[setting])),
@@ -181,10 +184,10 @@ def _show(found: dict) -> None:
         f"{found['ids of a query']:.0f} in a query\n"
     )
     print(table(found["recall"]), "\n")
-    print(f"Candidates needed, half mean and half sparse, for a recall@{K}\n\n{table(found['depths'])}\n")
+    print(f"Candidates needed for a recall@{K}, by the share of mean vectors\n\n{table(found['depths'])}\n")
     if "engine" in found:
         milliseconds_text = f"{found['sparse vector of a query, ms']:.2f} ms of it the sparse vector of the query"
-        print(f"Qdrant's engine, half mean and half sparse, {milliseconds_text}\n\n{table(found['engine'])}\n")
+        print(f"Qdrant's engine, {milliseconds_text}\n\n{table(found['engine'])}\n")
 
 
 def _say(text: str) -> None:

@@ -80,7 +80,7 @@ class StorageError(LateInteractionError, OSError):
 
 
 class IndexReplacedError(StorageError):
-    """The directory of the index was moved, replaced or removed after it was opened. Open it again."""
+    """The directory or collection of the index was moved, replaced or removed after it was opened. Open it again."""
 
 
 class EngineUnavailableError(LateInteractionError, ConnectionError):

@@ -162,7 +162,8 @@ class Index(Collection):
         """Add documents; one of an id the index holds replaces it.
 
         All or nothing: if this raises, nothing was added. Takes any iterable and keeps a bounded part in memory. Other
-        threads search and write meanwhile, and the iterable itself may.
+        threads search and write meanwhile, and the iterable itself may. Over Qdrant, documents are added in batches
+        instead, and those of earlier batches stay when this raises: the same call again completes it.
 
         A document is not encoded again if the index holds one of the same id with the same text to encode, or the same
         page: its text, metadata and image reference are replaced, and the stored vectors are kept.
@@ -186,6 +187,7 @@ class Index(Collection):
             InvalidVectorsError: More or fewer arrays than documents, another shape or dimension, NaN or infinity.
             DuplicateIdError: Two different documents of the same id.
             MissingEncoderError: The index has no encoder, and there are no ``vectors``.
+            PartialWriteError: A server failed after some documents were added; it names them.
         """
         return add_documents(
             self._engine,

@@ -18,7 +18,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-_CREDENTIALS = re.compile(r"(?<=//)\S*@")
+_CREDENTIALS = re.compile(r"(?<=//)\S*@|(?<=[:+])[^/\\:@\s]+:(?!//)[^@\s]*@")
 
 
 def shown_location(location: str | os.PathLike[str]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from late_interaction.documents import Document
 from late_interaction.engines import LanceDBEngine, Record
 from late_interaction.engines.first_stage import Centroids
-from late_interaction.engines.lancedb import codebooks
+from late_interaction.engines.lancedb import codebooks, searching
 from late_interaction.errors import InvalidVectorsError
 from tests.conformance.helpers import maxsim
 from tests.engines.helpers import unit_vectors
@@ -54,8 +54,8 @@ def expected(engine, query, k, passes=lambda n: True, known=lambda n: True, dept
         [sum(weights[one] for one in ids) if known(n) else 0 for n, ids in zip(numbers, nearest, strict=True)]
     )
     everywhere = all(map(known, numbers))
-    chosen = set(np.argsort(-by_mean)[: depth - depth // 2 if everywhere else depth].tolist())
-    chosen |= {one for one in np.argsort(-by_centroids)[: depth // 2].tolist() if by_centroids[one] > 0}
+    chosen = set(np.argsort(-by_mean)[: depth // 4 if everywhere else depth].tolist())
+    chosen |= {one for one in np.argsort(-by_centroids)[: depth - depth // 4].tolist() if by_centroids[one] > 0}
     scores = {f"d{numbers[one]}": maxsim(query, clustered(numbers[one])) for one in chosen}
     return sorted(scores, key=scores.get, reverse=True)[:k]
 
@@ -142,11 +142,19 @@ class TestTraining:
         with trained_early(1000), LanceDBEngine(tmp_path / "index", dim=DIM, candidates=DEPTH) as engine:
             engine.upsert(records(100))
             assert engine.centroids() is None
-            assert (engine.info()["first_stage"], engine.info()["centroids"]) == ("mean", 0)
+            assert (engine.info()["first_stage"], engine.info()["centroids"]) == ("none", 0)
             assert len(engine.search(clustered(1), 10)) == 10
             engine.upsert(records(100, first=100))
             assert engine.centroids().shape[1] == DIM
             assert engine._states.last().postings.is_complete
+
+    def test_everything_is_scored_before(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(searching, "_MIN_CANDIDATES", 10)
+        with LanceDBEngine(tmp_path / "index", dim=DIM) as engine:
+            engine.upsert(records())
+            for n in range(20):
+                query = clustered(n)[:4]
+                assert [match.id for match in engine.search(query, 2)] == best(query, 2)
 
     def test_documents_added_later_have_centroids_at_once(self, trained):
         trained.upsert(records(5, first=COUNT))

@@ -67,6 +67,8 @@ class TestAddresses:
             "qdrant+http://localhost:99999/x",
             "qdrant+http://localhost:6333/a%2Fb",
             "qdrant:",
+            "qdrant://localhost:6333/x",
+            "qdrant://s3cret-k3y@localhost/x",
         ],
     )
     def test_refused_without_showing_credentials(self, location):
@@ -84,10 +86,17 @@ class TestAddresses:
             {"location": ":memory:", "collection": "a/b"},
             {"location": ":memory:", "shard_number": 0},
             {"location": ":memory:", "language": "klingon"},
+            {"location": ":memory:", "timeout": "x"},
+            {"location": ":memory:", "timeout": float("nan")},
+            {"location": ":memory:", "prefer_grpc": "yes"},
+            {"location": ":memory:", "grpc_port": 65536},
+            {"location": ":memory:", "read_consistency": "most"},
+            {"location": ":memory:", "quantization": "scalar"},
         ],
     )
     def test_bad_arguments(self, arguments):
-        with pytest.raises(InvalidRequestError):
+        name = [*arguments][-1] if "location" in arguments else "url=|http://"
+        with pytest.raises(InvalidRequestError, match=name):
             QdrantEngine(**arguments)
 
     def test_settings_of_the_local_engine_are_refused(self, tmp_path):

@@ -89,6 +89,7 @@ def test_everything_is_scored_until_there_are_enough_tokens(client, monkeypatch)
     monkeypatch.setattr(searching, "_MIN_CANDIDATES", 10)
     engine = QdrantEngine(client=client, dim=16)
     engine.upsert(RECORDS[:49])
+    assert engine.info()["first_stage"] == "none"
     truth = Truth(engine, RECORDS[:49])
     truth.error = 1e-3
     for number in range(20):
@@ -139,8 +140,9 @@ def test_searches_use_both_stages_and_find_the_best(client):
         hits += len({key for key, _ in best} & set(ids_of(found)))
         wanted += 10
     assert hits / wanted > 0.9
-    request = engine._prefetch(RECORDS[0].vectors, 40, schema.documents())
-    assert [(one.using, one.limit) for one in request] == [("mean", 20), ("centroids", 20)]
+    for is_filtered, limit in ((False, 10), (True, 40)):
+        request = engine._prefetch(RECORDS[0].vectors, 40, schema.documents(), is_filtered=is_filtered)
+        assert [(one.using, one.limit) for one in request] == [("mean", limit), ("centroids", 30)]
 
 
 def test_a_selective_filter_is_searched_exactly(engine):
@@ -204,7 +206,8 @@ def test_adopted_centroids(engine, client):
     assert (engine.centroids() == centroids).all()
     engine.upsert(RECORDS[:10])
     check_sparse(engine, client, RECORDS[:10])
-    assert QdrantEngine(client=client).info()["first_stage"] == "means and centroids"
+    assert QdrantEngine(client=client).info()["first_stage"] == "none"  # so few documents are all scored
+    assert QdrantEngine(client=client, candidates=CANDIDATES).info()["first_stage"] == "means and centroids"
 
 
 def test_documents_replaced_while_it_is_filled_keep_their_own_vectors(engine, client, monkeypatch):

@@ -40,7 +40,6 @@ ENGINES: dict[str, EngineEntry] = {
 """By the name of the class."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # of two characters at least: one is a drive of Windows
-_CREDENTIALS = re.compile(r":[^@]*@")  # a user and a password, which a message must not show
 _SCHEME_IN_PATH = re.compile(_SCHEME.pattern + r"([\\/]|$)")  # what `Path` makes of an address
 
 

@@ -1,7 +1,7 @@
 """Candidate generation for engines that score MaxSim but cannot find candidates for it.
 
 There are two rankings, and each is a dot product that any vector database can index. They miss different documents, so
-half of the candidates comes from each:
+candidates come from both (`MEAN_SHARE`):
 
 - mean vectors: `mean_vector` of a document, `query_mean` of a query;
 - sparse vectors: `Centroids.document` and `Centroids.query`.
@@ -11,7 +11,7 @@ half of the candidates comes from each:
 """
 
 from late_interaction.engines.first_stage.centroids import Centroids, SparseVector
-from late_interaction.engines.first_stage.means import mean_vector, query_mean
+from late_interaction.engines.first_stage.means import MEAN_SHARE, mean_vector, query_mean
 from late_interaction.engines.first_stage.sampling import Sample
 from late_interaction.engines.first_stage.training import (
     MIN_TRAINING_TOKENS,
@@ -22,6 +22,7 @@ from late_interaction.engines.first_stage.training import (
 )
 
 __all__ = [
+    "MEAN_SHARE",
     "MIN_TRAINING_TOKENS",
     "Centroids",
     "Sample",

@@ -9,7 +9,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["mean_vector", "query_mean"]
+__all__ = ["MEAN_SHARE", "mean_vector", "query_mean"]
+
+MEAN_SHARE = 0.25
+"""Share of the candidates that mean vectors give, where sparse vectors give the others.
+
+Of 10,000 documents of 69 tokens, 211 candidates have recall@10 .98 with a share of a half, 190 with a quarter and 315
+without mean vectors. Of 2,500 documents of 277 tokens, for which mean vectors are weak, it is 325, 265 and 239.
+"""
 
 
 def mean_vector(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

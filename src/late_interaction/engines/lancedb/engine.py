@@ -36,9 +36,9 @@ _MAX_DIM = 4096
 class LanceDBEngine(Sources):
     """Documents and token vectors in tables of LanceDB, in a directory or an object store.
 
-    Half of the candidates are found by mean vectors, in LanceDB, half by centroids of token vectors, in memory. They
-    are scored by exact MaxSim of the stored float16 vectors. Any number of processes may read and write: each write is
-    one commit, and of two writes of one document the last wins. A forked child connects again.
+    A quarter of the candidates is found by mean vectors, in LanceDB, the others by centroids of token vectors, in
+    memory. They are scored by exact MaxSim of the stored float16 vectors. Any number of processes may read and write:
+    each write is one commit, and of two writes of one document the last wins. A forked child connects again.
 
     Args:
         uri: A directory, ``s3://bucket/path``, ``gs://…``, ``az://…``, or ``memory://`` for one that only this engine
@@ -205,7 +205,7 @@ class LanceDBEngine(Sources):
             "bits": None,
             "language": format_.language,
             "centroids": 0 if centroids is None else len(centroids),
-            "first_stage": "mean" if centroids is None else "mean and centroids",
+            "first_stage": "none" if centroids is None else "means and centroids",
             "vector_bytes": 2 * tokens * format_.dim,
         }
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.first_stage import query_mean
+from late_interaction.engines.first_stage import MEAN_SHARE, query_mean
 from late_interaction.engines.lancedb.filters import bounds
 from late_interaction.engines.lancedb.scoring import best_positions, exact_scores
 from late_interaction.engines.lancedb.sql import conditions_of_numbers
@@ -93,15 +94,18 @@ def search(
         where: A filter.
         ids: Only documents of these ids, all of which are scored.
         codebooks: The codebook of the documents.
-        depth: Candidates of the first stages; None for the default.
+        depth: Candidates of the first stages; None for the default, and for all documents while there is no codebook.
     """
     with stage("filter"):
         positions = passing(snapshot, where, ids)
+    centroids = codebooks.of(snapshot)
+    # Mean vectors alone miss too many documents, and before there are centroids it is quick to score all of them.
+    finds_candidates = ids is None and len(query) > 0 and (depth is not None or centroids is not None)
     depth = max(k, depth) if depth is not None else max(_MIN_CANDIDATES, _CANDIDATES_PER_K * k)
     documents = len(snapshot.rows) if positions is None else len(positions)
-    if documents > depth and ids is None and len(query):
+    if finds_candidates and documents > depth:
         with stage("first stage"):
-            candidates = _candidates(snapshot, query, positions, where, codebooks.of(snapshot), depth)
+            candidates = _candidates(snapshot, query, positions, where, centroids, depth)
         with stage("scores"):
             best, scores = _best(snapshot, query, candidates, k)
         if len(best) < k or scores[-1] < 0:  # documents without tokens score 0
@@ -147,14 +151,15 @@ def _candidates(
     centroids: Centroids | None,
     depth: int,
 ) -> NDArray[np.int64]:
-    """Return the candidates of both first stages, half each; of the mean vectors alone while there is no codebook."""
+    """Return the candidates of both first stages; of the mean vectors alone while there is no codebook."""
     by_centroids = np.empty(0, np.int64)
+    mean_share = math.ceil(MEAN_SHARE * depth)
     if centroids is not None:
-        by_centroids = _by_centroids(snapshot, query, positions, centroids, depth // 2)
+        by_centroids = _by_centroids(snapshot, query, positions, centroids, depth - mean_share)
     # Documents whose centroids are not known yet are only found by their mean vectors.
-    is_half = centroids is not None and snapshot.postings.is_complete
+    is_complete = centroids is not None and snapshot.postings.is_complete
     request = snapshot.documents.query().nearest_to(query_mean(query)).column("mean").distance_type("dot")
-    limit = depth - depth // 2 if is_half else depth
+    limit = mean_share if is_complete else depth
     by_mean = ranked_rows(snapshot, request, "_distance", where, positions, limit)[0]
     return np.union1d(by_mean, by_centroids)
 

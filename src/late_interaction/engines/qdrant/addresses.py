@@ -49,6 +49,11 @@ class Address:
         return urlsplit(self.url or "").port or REST_PORT
 
     @property
+    def is_usual(self) -> bool:
+        """Whether the REST interface is at Qdrant's own port and not under a path, as behind a proxy."""
+        return self.port == REST_PORT and not urlsplit(self.url or "").path
+
+    @property
     def location(self) -> str | None:
         """What `Index.open` opens; None for a collection in memory, and for one in a directory with another name."""
         if self.url is not None:
@@ -91,12 +96,17 @@ def parse_location(location: str) -> Address:
     """Return the address that a location names: ``qdrant:DIR`` or ``qdrant+http://host:6333/collection``.
 
     Raises:
-        InvalidRequestError: It is not a location of Qdrant.
+        InvalidRequestError: It is not a location of Qdrant, or ``qdrant://…``, which could mean a server.
     """
     scheme, _, rest = location.partition(":")
     if scheme.lower() == "qdrant":
         if rest == MEMORY:
             return Address(DEFAULT_COLLECTION)
+        if rest.startswith("//"):
+            raise InvalidRequestError(
+                f"{_hidden(location)!r} is neither a directory nor a server: a directory is qdrant:DIR, without //, "
+                f"and a server {_EXAMPLE}."
+            )
         return Address(DEFAULT_COLLECTION, path=_directory(rest))
     url = _checked_url(f"{scheme.lower().removeprefix('qdrant+')}:{rest}", location)
     before, _, last = url.rpartition("/")

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import re
+import reprlib
 import socket
 import sqlite3
 import threading
+import warnings
 import weakref
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from qdrant_client import QdrantClient
+import httpx
+from qdrant_client import QdrantClient, models
 from qdrant_client.local.qdrant_local import QdrantLocal
 
 from late_interaction.engines.qdrant.addresses import GRPC_PORT, MEMORY, REST_PORT
 from late_interaction.engines.qdrant.failures import CLIENT_ERRORS, is_refusal_of_credentials, translated, wait_after
 from late_interaction.engines.qdrant.untrusted import META_FILE, check_stored
+from late_interaction.engines.qdrant.versions import check_version, version_of
 from late_interaction.engines.remote.retries import Retries
 from late_interaction.errors import (
     CorruptIndexError,
@@ -41,6 +46,11 @@ __all__ = ["Connection", "ConnectionSettings", "Protocol"]
 Protocol: TypeAlias = Literal["grpc", "rest", "local", "client"]
 
 _PROBE_SECONDS = 1.0  # that the port of gRPC may take to answer
+_CONSISTENCIES = tuple(one.value for one in models.ReadConsistencyType)
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+"""The default keeps 20 connections. With more threads, most requests would open one, with TLS in two round trips."""
+
 _TAKE_CONSISTENCY = frozenset({"query_batch_points", "query_points", "retrieve", "scroll"})
 
 _mutexes: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
@@ -61,6 +71,9 @@ class ConnectionSettings:
         grpc_port: Its port.
         read_consistency: How many replicas are asked; None for the server's default.
         retries: How often a call is tried.
+
+    Raises:
+        InvalidRequestError: A setting is invalid.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -69,6 +82,22 @@ class ConnectionSettings:
     grpc_port: int = GRPC_PORT
     read_consistency: Any = None
     retries: Retries = field(default_factory=Retries)
+
+    def __post_init__(self) -> None:
+        port, consistency = self.grpc_port, self.read_consistency
+        is_number = type(consistency) is int and consistency > 0
+        for name, is_valid, allowed in (
+            ("timeout", _is_duration(self.timeout), "a number of seconds above 0"),
+            ("prefer_grpc", self.prefer_grpc in (None, True, False), "True, False or None"),
+            ("grpc_port", type(port) is int and 0 < port < 2**16, "an integer from 1 to 65535"),
+            (
+                "read_consistency",
+                consistency is None or is_number or consistency in _CONSISTENCIES,
+                f"a number of replicas, {', '.join(map(repr, _CONSISTENCIES))} or None",
+            ),
+        ):
+            if not is_valid:
+                raise InvalidRequestError(f"{name} must be {allowed}, got {reprlib.repr(getattr(self, name))}.")
 
     @property
     def key(self) -> str | None:
@@ -94,6 +123,10 @@ class Connection:
         address: Where the collection is.
         settings: How it is called.
         client: A client of the caller, which is not closed; None to make one.
+
+    Attributes:
+        address: Where the collection is.
+        server_version: What `check_version` found; None if the server does not say it, and in local mode.
     """
 
     def __init__(self, address: Address, settings: ConnectionSettings, client: Any = None) -> None:
@@ -102,6 +135,7 @@ class Connection:
                 "client= must be a QdrantClient, not an AsyncQdrantClient. Index calls it in threads of its own."
             )
         self.address = address
+        self.server_version: str | None = None
         self._settings = settings
         self._given = client
         self._client: Any = client
@@ -122,6 +156,16 @@ class Connection:
         """How the collection is reached: ``client`` is a client of the caller, whatever it does."""
         self._connected()
         return self._protocol or "client"
+
+    def check_version(self) -> None:
+        """Ask a server for its version.
+
+        Raises:
+            EngineRefusedError: It is too old.
+        """
+        if not self.is_local:
+            self.server_version = version_of(self._connected())
+            check_version(self.server_version, self.address)
 
     def is_there(self) -> bool:
         """Return whether the place of the collection exists. A directory of local mode is not created by asking."""
@@ -198,10 +242,10 @@ class Connection:
     def _connect_by_grpc(self) -> QdrantClient | None:
         """Return a client that uses gRPC if a Qdrant server answers at its port, else None.
 
-        Behind another port than Qdrant's own, the port of gRPC is not known unless it is given: there may be another
-        server at Qdrant's.
+        Behind another port than Qdrant's own, or a path, the port of gRPC is not known unless it is given: there may be
+        another server at Qdrant's.
         """
-        if self.address.port != REST_PORT and self._settings.grpc_port == GRPC_PORT:
+        if not self.address.is_usual and self._settings.grpc_port == GRPC_PORT:
             return None
         try:
             socket.create_connection((self.address.host, self._settings.grpc_port), _PROBE_SECONDS).close()
@@ -219,15 +263,20 @@ class Connection:
 
     def _new_client(self, *, grpc: bool) -> QdrantClient:
         key = self._settings.key
-        return QdrantClient(
-            url=self.address.url,
-            port=REST_PORT,
-            grpc_port=self._settings.grpc_port,
-            prefer_grpc=grpc,
-            api_key=key,
-            timeout=self._settings.timeout,  # type: ignore[arg-type]  # it is rounded up to an integer
-            check_compatibility=False,  # another request, in a thread that outlives the client
-        )
+        is_here = self.address.host in _THIS_MACHINE  # for which the client has limits of its own
+        with warnings.catch_warnings():
+            if is_here:
+                warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
+            return QdrantClient(
+                url=self.address.url,
+                port=REST_PORT,
+                grpc_port=self._settings.grpc_port,
+                prefer_grpc=grpc,
+                api_key=key,
+                timeout=self._settings.timeout,  # type: ignore[arg-type]  # it is rounded up to an integer
+                limits=None if is_here else _LIMITS,
+                check_compatibility=False,  # another request, in a thread that outlives the client
+            )
 
     def _make_mutex(self) -> None:
         self._mutex = threading.Lock()
@@ -255,6 +304,10 @@ def _open_directory(path: Path) -> QdrantClient:
         raise
     except Exception as error:  # the client reads the values of points without a check
         raise CorruptIndexError(f"The Qdrant directory {path} is damaged ({error}). Restore it from a copy.") from error
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
 def _check_directory(path: Path) -> None:

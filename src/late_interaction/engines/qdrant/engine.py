@@ -13,7 +13,7 @@ from late_interaction.engines.qdrant.addresses import (
     parse_location,
 )
 from late_interaction.engines.qdrant.client import Connection, ConnectionSettings
-from late_interaction.engines.qdrant.schema import FORMAT_VERSION, TRUNCATED_DOCUMENTS, documents
+from late_interaction.engines.qdrant.schema import FORMAT_VERSION, TRUNCATED_DOCUMENTS, documents, layout
 from late_interaction.engines.qdrant.sources import Sources
 from late_interaction.engines.qdrant.state import Options
 from late_interaction.engines.qdrant.verifying import problems_of
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from late_interaction.engines.qdrant.first_stage import StageState
+
 __all__ = ["QdrantEngine"]
 
 _KEPT_SETTINGS = ("timeout", "prefer_grpc", "grpc_port", "read_consistency")
@@ -38,16 +40,18 @@ _KEPT_SETTINGS = ("timeout", "prefer_grpc", "grpc_port", "read_consistency")
 class QdrantEngine(Sources):
     """Documents and token vectors in a collection of a Qdrant server.
 
-    Candidates are generated inside Qdrant, half of them by mean vectors and half by centroids of token vectors, and
+    Candidates are generated inside Qdrant, a quarter by mean vectors and the others by centroids of token vectors, and
     scored by MaxSim. Several writers and readers may use a collection; of two writes of one document the last wins.
-    A write is durable and visible to this object when the call has returned.
+    A write is durable and visible to this object when the call has returned; in a cluster with replicas, it is durable
+    on ``write_consistency_factor`` of them, and visible with a ``read_consistency`` that asks enough of the others.
+    The server needs version 1.16 or later, and 1.20 for filters with ``$contains`` and on the text.
 
     Qdrant's local mode (``path=`` and ``location=":memory:"``) is the client's test double of a server, for trying out
     and for tests: exact, slow, of one process at a time. It unpickles its files. A directory may come from others all
     the same: each pickle is checked before, and one that could run code is refused.
 
     Args:
-        url: The server, for example ``http://localhost:6333``.
+        url: The server, for example ``http://localhost:6333``. Without a port it is 6333; behind a proxy, write 443.
         path: A directory of local mode.
         location: ``:memory:``, or a URL.
         collection: The name of the collection. One that late-interaction did not create is refused.
@@ -75,7 +79,7 @@ class QdrantEngine(Sources):
         InvalidRequestError: An argument is invalid, or the collection is not one of late-interaction.
         InvalidVectorsError: The collection has another dimension.
         EngineUnavailableError: The server cannot be reached.
-        EngineRefusedError: The server refuses the API key, or a request.
+        EngineRefusedError: The server is older than 1.16, or refuses the API key or a request.
         IndexLockedError: A directory of local mode is open elsewhere.
         CorruptIndexError: A directory of local mode has anything else than Qdrant's client writes.
 
@@ -120,6 +124,7 @@ class QdrantEngine(Sources):
             "replication_factor": replication_factor,
             "write_consistency_factor": write_consistency_factor,
         }
+        layout(1, quantization)  # raises if it is none
         options = Options(
             language=language,
             candidates=None if candidates is None else check_k(candidates, "candidates"),
@@ -243,7 +248,10 @@ class QdrantEngine(Sources):
         return Verification(tuple(problems_of(self, self._stage)))
 
     def info(self) -> dict[str, Any]:
-        """Return size and settings, as JSON values. ``tokens`` is an estimate in a collection of over 256 documents."""
+        """Return size and settings, as JSON values. ``tokens`` is an estimate in a collection of over 256 documents.
+
+        ``first_stage`` says how candidates of the ten best are found; ``none`` if everything is scored.
+        """
         collection, stage = self._collection, self._stage.refresh()
         self._size.forget()
         return {
@@ -260,8 +268,13 @@ class QdrantEngine(Sources):
             "quantized": collection.is_quantized,
             "exact_search": self._capabilities.exact_search,
             "centroids": 0 if stage.centroids is None else len(stage.centroids),
-            "first_stage": "means" if stage.centroids is None or not stage.is_complete else "means and centroids",
+            "first_stage": self._first_stage_of(stage),
         }
+
+    def _first_stage_of(self, stage: StageState) -> str:
+        if not self._finds_candidates():
+            return "none"
+        return "means and centroids" if stage.centroids is not None and stage.is_complete else "means"
 
     def close(self) -> None:
         """Close the client, unless it is the caller's. Closing twice is no error."""

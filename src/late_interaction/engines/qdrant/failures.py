@@ -39,6 +39,7 @@ _HIDDEN = "[hidden]"
 
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CREDENTIALS = frozenset({401, 403})
+_NOT_FOUND, _NOT_ALLOWED = 404, 405
 _TOO_LARGE = 413
 _CONFLICT = 409
 
@@ -112,6 +113,11 @@ def _of_status(status: int, text: str, address: Address) -> LateInteractionError
         )
     if _is_missing_collection(status, text):
         return IndexNotFoundError(f"There is no collection {address}. Index.open(…, encoder=…) creates it.")
+    if status in (_NOT_FOUND, _NOT_ALLOWED):
+        return EngineRefusedError(
+            f"What answers at {address.place} has no collections of Qdrant ({text}). Check the address: its last part "
+            "is the name of the collection, and what stands before it the URL of the server."
+        )
     if status in _TRY_AGAIN:
         return EngineUnavailableError(
             f"The Qdrant server of {address} is overloaded or fails ({text}). Try again later."
@@ -120,6 +126,12 @@ def _of_status(status: int, text: str, address: Address) -> LateInteractionError
         return EngineRefusedError(
             f"The Qdrant server of {address} refuses a request because it is too large ({text}). Split long documents, "
             "reduce vectors with pooling= or dim=, or raise the server's limits."
+        )
+    if "Index required" in text:
+        return EngineRefusedError(
+            f"The Qdrant server of {address} is in strict mode and refuses a filter on a field without a payload index "
+            f"({text}). Create it with create_payload_index of a QdrantClient. Filters with $eq, $ne, $in, $nin, $all "
+            "and $exists need none."
         )
     return EngineRefusedError(f"The Qdrant server of {address} refuses a request: {text}")
 
@@ -180,7 +192,7 @@ def _is_unanswered(error: Exception) -> bool:
 
 
 def _is_missing_collection(status: int, text: str) -> bool:
-    return status == 404 and "ollection" in text
+    return status == _NOT_FOUND and "ollection" in text
 
 
 def _text_of(error: Exception) -> str:

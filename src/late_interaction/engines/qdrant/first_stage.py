@@ -88,7 +88,11 @@ class FirstStage:
         return None if self._known is None else self._known[0]
 
     def refresh(self) -> StageState:
-        """Read the setting, and the centroids if they are others than before."""
+        """Read the setting, and the centroids if they are others than before.
+
+        Raises:
+            IndexReplacedError: It is that of another collection than was opened.
+        """
         for _ in range(3):  # another writer may replace the centroids between the two reads
             value = self._settings.read(FIRST_STAGE)
             state = StageState() if value is None else self._state_of(value)

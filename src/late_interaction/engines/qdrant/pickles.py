@@ -1,8 +1,8 @@
 """Check a pickle of Qdrant's local mode, which may come from a stranger, without running anything of it.
 
 The client stores each point as a pickle of two of its classes and of JSON values. Neither class runs code when an
-object is made of it or gets its state. So a pickle is unpickled here with all other classes and functions refused, after
-a check that it has no opcode that takes more memory than it has bytes.
+object is made of it or gets its state. So a pickle is unpickled here with all other classes and functions refused,
+after a check that it has no opcode that takes more memory than it has bytes.
 """
 
 from __future__ import annotations

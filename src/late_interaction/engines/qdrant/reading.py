@@ -11,6 +11,7 @@ from late_interaction.engines.qdrant.points import document_point_id, vectors_of
 from late_interaction.engines.qdrant.schema import TOKENS, documents
 from late_interaction.engines.qdrant.settings import ROOTS
 from late_interaction.engines.qdrant.state import State
+from late_interaction.engines.qdrant.versions import check_operators
 from late_interaction.engines.records import Record
 from late_interaction.engines.remote.batches import chunks_of
 from late_interaction.engines.remote.payload import (
@@ -50,7 +51,7 @@ class Reading(State):
 
     def check_filter(self, where: Where) -> None:
         """Raise `InvalidFilterError` unless the filter can be applied."""
-        compile_filter(where)
+        self._compiled(where)
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents of these ids, in this order; unknown ids are left out."""
@@ -118,7 +119,11 @@ class Reading(State):
     def _condition(self, where: Where | None) -> models.Filter | None:
         """Return a filter as Qdrant's."""
         self._collection  # noqa: B018  # raises if there is none
-        return None if where is None else compile_filter(where)
+        return None if where is None else self._compiled(where)
+
+    def _compiled(self, where: Where) -> models.Filter:
+        check_operators(where, self._connection.server_version)
+        return compile_filter(where)
 
     def _count(self, condition: models.Filter) -> int:
         return int(self._connection.call("count", count_filter=condition, exact=True).count)

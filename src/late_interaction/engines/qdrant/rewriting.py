@@ -119,6 +119,7 @@ class Rewriting(Writing):
             replacing: As in `upsert`.
         """
         self._check_writable()
+        self._stage.refresh()
         replaced = self._replaced(replacing)
         ids: list[str] = []
         write, lost = Write(), list[Document]()

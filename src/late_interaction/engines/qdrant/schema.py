@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import reprlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from qdrant_client import models
 
 from late_interaction.engines.qdrant.filters import PAYLOAD_INDEXES
@@ -61,6 +63,10 @@ _MAX_DIM = 65_536
 _NAMESPACE = uuid.UUID("5a0c6a3e-3f0b-5c55-9d0e-6b7d2f1f8c21")
 """Of the ids of points, which are made from the ids of documents: Qdrant takes nothing but UUIDs and integers."""
 
+_ALLOW_UNINDEXED_FILTERS = models.StrictModeConfig(unindexed_filtering_retrieve=True, unindexed_filtering_update=True)
+"""Without it, a server whose new collections are in strict mode, as in Qdrant Cloud, refuses filters by order and by
+substrings: they are about fields without an index. All other restrictions stay as the server has them."""
+
 IS_DOCUMENT = models.FieldCondition(key=KIND, match=models.MatchValue(value=DOCUMENT))
 TRUNCATED_DOCUMENTS = models.FieldCondition(key=TRUNCATED, match=models.MatchValue(value=True))
 
@@ -94,30 +100,39 @@ def layout(dim: int, quantization: Any) -> dict[str, Any]:
     Args:
         dim: Dimension of the token vectors.
         quantization: The quantization of token vectors, of `qdrant_client.models`; None for none.
+
+    Raises:
+        InvalidRequestError: It is no quantization.
     """
-    tokens = models.VectorParams(
-        size=dim,
-        distance=models.Distance.DOT,
-        datatype=models.Datatype.FLOAT16,
-        on_disk=True,
-        hnsw_config=models.HnswConfigDiff(m=0),
-        multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
-        quantization_config=quantization,
-    )
+    try:
+        tokens = models.VectorParams(
+            size=dim,
+            distance=models.Distance.DOT,
+            datatype=models.Datatype.FLOAT16,
+            on_disk=True,
+            hnsw_config=models.HnswConfigDiff(m=0),
+            multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
+            quantization_config=quantization,
+        )
+    except ValidationError:
+        raise InvalidRequestError(
+            "quantization must be None or one of qdrant_client.models, such as ScalarQuantization, got "
+            f"{reprlib.repr(quantization)}."
+        ) from None
     return {
         "vectors_config": {TOKENS: tokens, MEAN: models.VectorParams(size=dim, distance=models.Distance.DOT)},
         "sparse_vectors_config": {
             CENTROIDS: models.SparseVectorParams(),
             WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF),
         },
+        "strict_mode_config": _ALLOW_UNINDEXED_FILTERS,
     }
 
 
 def payload_indexes() -> dict[str, Any]:
     """Return the schema of each field of the payload that is indexed.
 
-    Every condition of this package but order and substrings of metadata is about these: a server in strict mode, as
-    Qdrant's cloud is by default, refuses conditions on other fields.
+    Every condition of this package but order and substrings of metadata is about these.
     """
     keyword = models.PayloadSchemaType.KEYWORD
     integer = models.PayloadSchemaType.INTEGER

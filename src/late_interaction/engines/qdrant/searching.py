@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
 from late_interaction.engines import first_stage
-from late_interaction.engines.first_stage import query_mean
+from late_interaction.engines.first_stage import MEAN_SHARE, query_mean
 from late_interaction.engines.qdrant.points import document_point_id, sparse_vector
 from late_interaction.engines.qdrant.reading import FIELDS_READ_TOGETHER, Reading
 from late_interaction.engines.qdrant.schema import CENTROIDS, MEAN, TOKEN_COUNT, TOKENS, WORDS, documents
@@ -51,6 +52,10 @@ class Searching(Reading):
         and scored exactly. Everything is scored in a collection of no more documents, or of fewer than 131,072 token
         vectors unless the number was given, in local mode, with ``candidates``, and where fewer than k candidates pass
         the filter.
+
+        Raises:
+            IndexReplacedError: The collection was deleted and created again after it was opened. It is looked at once a
+                minute.
         """
         k = check_k(k)
         query = check_vectors(query_vectors, self.dim, "Query vectors")
@@ -113,30 +118,42 @@ class Searching(Reading):
 
     def _late(self, query: NDArray[np.float32], k: int, condition: models.Filter | None) -> list[Match]:
         """Return the k best documents with token vectors; fewer only if fewer pass."""
-        chosen = self._options.candidates
-        depth = max(k, _MIN_CANDIDATES, _CANDIDATES_FACTOR * k) if chosen is None else max(k, chosen)
+        depth = self._depth(k)
         those = documents(condition)
-        if not self._capabilities.exact_search and (chosen is not None or self._is_large(depth)):
-            prefetch = self._prefetch(query, depth, those)
+        if self._finds_candidates(k):
+            prefetch = self._prefetch(query, depth, those, is_filtered=condition is not None)
             params = _RESCORED if self._collection.is_quantized else None
             found = self._query(query.tolist(), TOKENS, k, None, params, prefetch=prefetch)
             if len(found) == k:
                 return found
         return self._query(query.tolist(), TOKENS, k, those, _EXACT)
 
-    def _is_large(self, depth: int) -> bool:
-        """Return whether scoring everything takes longer than finding so many candidates first.
+    def _depth(self, k: int) -> int:
+        """Return how many candidates the first stage finds."""
+        chosen = self._options.candidates
+        return max(k, _MIN_CANDIDATES, _CANDIDATES_FACTOR * k) if chosen is None else max(k, chosen)
+
+    def _finds_candidates(self, k: int = 10) -> bool:
+        """Return whether candidates are found first, since scoring everything would take longer.
 
         Before there are enough token vectors for centroids, it takes no longer, and mean vectors alone miss documents.
         """
-        if self._size.documents <= depth:
-            return False
+        if self._capabilities.exact_search or self._options.candidates is not None:
+            return not self._capabilities.exact_search
         state = self._stage.current
+        if self._size.documents <= self._depth(k):
+            return False
         has_centroids = state.centroids is not None and state.is_complete
         return has_centroids or self._size.tokens >= first_stage.MIN_TRAINING_TOKENS
 
-    def _prefetch(self, query: NDArray[np.float32], depth: int, those: models.Filter) -> list[models.Prefetch]:
-        """Return the first stage: half of the candidates by mean vectors, half by centroids; the mean alone without."""
+    def _prefetch(
+        self, query: NDArray[np.float32], depth: int, those: models.Filter, *, is_filtered: bool
+    ) -> list[models.Prefetch]:
+        """Return the first stage: candidates by mean vectors and by centroids; by mean vectors alone without centroids.
+
+        With a filter, mean vectors give as many candidates as there may be in all. So if no more documents pass, all of
+        them are candidates, and nobody has to count them first.
+        """
         state = self._stage.current
         sparse = None
         if state.centroids is not None and state.is_complete:
@@ -144,10 +161,10 @@ class Searching(Reading):
         mean = query_mean(query).tolist()
         if sparse is None or not len(sparse.indices):
             return [models.Prefetch(query=mean, using=MEAN, filter=those, limit=depth)]
-        half = -(-depth // 2)
+        by_mean = math.ceil(MEAN_SHARE * depth)
         return [
-            models.Prefetch(query=mean, using=MEAN, filter=those, limit=half),
-            models.Prefetch(query=sparse_vector(sparse), using=CENTROIDS, filter=those, limit=half),
+            models.Prefetch(query=mean, using=MEAN, filter=those, limit=depth if is_filtered else by_mean),
+            models.Prefetch(query=sparse_vector(sparse), using=CENTROIDS, filter=those, limit=max(1, depth - by_mean)),
         ]
 
     def _scored(self, query: NDArray[np.float32], ids: Sequence[str], condition: models.Filter | None) -> list[Match]:

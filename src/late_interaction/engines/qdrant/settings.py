@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
 from late_interaction.engines.qdrant.schema import KIND, SETTING, point_id
-from late_interaction.errors import CorruptIndexError
+from late_interaction.engines.remote.payload import VERSION
+from late_interaction.errors import CorruptIndexError, IndexReplacedError
 
 if TYPE_CHECKING:
     from late_interaction.engines.qdrant.client import Connection
@@ -18,6 +21,8 @@ __all__ = ["ENCODER", "FIRST_STAGE", "FORMAT", "ROOTS", "Settings"]
 FORMAT, ENCODER, ROOTS, FIRST_STAGE = "format", "encoder", "roots", "first_stage"
 
 _NAME, _VALUE = "name", "value"
+_IDENTITY = "identity"
+"""In the setting `FORMAT`: differs for each collection that is created, whatever its name."""
 
 
 class Settings:
@@ -25,18 +30,43 @@ class Settings:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._identity: str | None = None
+
+    def open(self) -> dict[str, Any] | None:
+        """Return the value of `FORMAT`, or None; from now on, it must be the same collection whenever one is read."""
+        value = self.read(FORMAT)
+        if value is not None:
+            self._identity = value.get(_IDENTITY)
+        return value
+
+    def create(self, value: dict[str, Any]) -> None:
+        """Store the value of `FORMAT` of a new collection, unless another writer has stored one."""
+        self.write_once(FORMAT, {**value, _IDENTITY: uuid.uuid4().hex})
 
     def read(self, name: str) -> dict[str, Any] | None:
         """Return the value of a setting, or None.
 
         Raises:
             CorruptIndexError: It is not an object of JSON.
+            IndexReplacedError: It is that of another collection than was opened.
         """
-        found = self._connection.call("retrieve", ids=[point_id(SETTING, name)], with_payload=True, with_vectors=False)
-        if not found:
+        ids = {one: point_id(SETTING, one) for one in (FORMAT, name)}
+        found = self._connection.call("retrieve", ids=[*ids.values()], with_payload=True, with_vectors=False)
+        points = {str(point.id): point for point in found}
+        if self._identity is not None:
+            value = self._value_of(FORMAT, points.get(ids[FORMAT]))
+            if (value or {}).get(_IDENTITY) != self._identity:
+                raise IndexReplacedError(
+                    f"The collection {self._connection.address} was deleted and created again after it was opened. "
+                    "Open it again."
+                )
+        return self._value_of(name, points.get(ids[name]))
+
+    def _value_of(self, name: str, point: models.Record | None) -> dict[str, Any] | None:
+        if point is None:
             return None
         try:
-            value = json.loads((found[0].payload or {})[_VALUE])
+            value = json.loads((point.payload or {})[_VALUE])
         except (KeyError, TypeError, ValueError):
             value = None
         if not isinstance(value, dict):
@@ -55,7 +85,7 @@ class Settings:
 
         Servers before 1.16 ignore the condition. There, of two writers at the same time the last one wins.
         """
-        same = models.FieldCondition(key=_VALUE, match=models.MatchValue(value=json.dumps(before)))
+        same = models.FieldCondition(key=VERSION, match=models.MatchValue(value=_version_of(json.dumps(before))))
         self._connection.call(
             "upsert", points=[_point(name, value)], wait=True, update_filter=models.Filter(must=[same])
         )
@@ -77,5 +107,11 @@ class Settings:
 
 def _point(name: str, value: dict[str, Any]) -> models.PointStruct:
     # As text: a server could return numbers of an object changed.
-    payload = {KIND: SETTING, _NAME: name, _VALUE: json.dumps(value)}
+    text = json.dumps(value)
+    payload = {KIND: SETTING, _NAME: name, _VALUE: text, VERSION: _version_of(text)}
     return models.PointStruct(id=point_id(SETTING, name), vector={}, payload=payload)
+
+
+def _version_of(text: str) -> str:
+    """Return what tells a value from others, under a key that has an index: a condition needs one in strict mode."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

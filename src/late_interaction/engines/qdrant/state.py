@@ -19,7 +19,7 @@ from late_interaction.engines.qdrant.schema import (
     layout,
     payload_indexes,
 )
-from late_interaction.engines.qdrant.settings import ENCODER, FORMAT, Settings
+from late_interaction.engines.qdrant.settings import ENCODER, Settings
 from late_interaction.engines.qdrant.sizes import Size
 from late_interaction.errors import (
     CorruptIndexError,
@@ -143,9 +143,15 @@ class State(Engine):
         self._encoder = self._settings.write_once(ENCODER, dict(record))
 
     def prepare(self, dim: int) -> None:
-        """Create the collection, for vectors of this dimension, unless it exists."""
+        """Create the collection, for vectors of this dimension, unless it exists.
+
+        Raises:
+            IndexNotFoundError: It does not exist, and the engine is read-only.
+        """
         with self._mutex:
             if self._known is None and self._load() is None:
+                if self._options.read_only:
+                    raise IndexNotFoundError(f"There is no collection {self._connection.address} to read.")
                 self._create(dim)
 
     def _open(self, dim: int | None) -> None:
@@ -154,8 +160,10 @@ class State(Engine):
         Raises:
             InvalidVectorsError: It has another dimension.
             InvalidRequestError: It has another language, or is not one of this package.
+            EngineRefusedError: The server is too old.
         """
         known = self._load()
+        self._connection.check_version()
         if known is None and dim is not None and not self._options.read_only:
             self._create(dim)
         elif known is not None and dim not in (None, known.dim):
@@ -191,7 +199,7 @@ class State(Engine):
         except IndexNotFoundError:
             return None
         dim = check_layout(info, connection.address)
-        stored = self._settings.read(FORMAT)
+        stored = self._settings.open()
         if stored is None:
             if connection.call("count", exact=True).count:
                 raise InvalidRequestError(foreign(connection.address))
@@ -233,7 +241,7 @@ class State(Engine):
                 connection.call("create_payload_index", field_name=name, field_schema=schema, wait=True)
         language = self._options.language
         words = DEFAULT_LANGUAGE if language == "default" else language
-        self._settings.write_once(FORMAT, {"version": FORMAT_VERSION, "dim": dim, "language": words})
+        self._settings.create({"version": FORMAT_VERSION, "dim": dim, "language": words})
         known = self._load()
         if known is not None and known.dim != dim:
             raise InvalidVectorsError(

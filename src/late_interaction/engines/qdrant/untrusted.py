@@ -146,7 +146,7 @@ def _check_point(path: Path, data: object) -> None:
             return
     except ForeignClassError as error:
         raise CorruptIndexError(
-            f"{path} has a pickle that names {error}, which Qdrant's client does not store. It may be made to run code; "
-            "nothing of it was run. Do not open this directory with other programs either."
+            f"{path} has a pickle that names {error}, which Qdrant's client does not store. It may be made to run "
+            "code, and nothing of it was run. Do not open this directory with other programs either."
         ) from None
     raise CorruptIndexError(f"{path} has a damaged point. Restore the directory from a copy.")

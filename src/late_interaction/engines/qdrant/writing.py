@@ -19,6 +19,7 @@ from late_interaction.errors import (
     DuplicateIdError,
     EngineRefusedError,
     EngineUnavailableError,
+    IndexReplacedError,
     InvalidRequestError,
     InvalidVectorsError,
     LateInteractionError,
@@ -72,16 +73,19 @@ class Writing(Searching):
     def upsert(self, records: Iterable[Record], *, replacing: Where | None = None) -> list[str]:
         """Add records, replacing those of the same id; return the ids, in order.
 
-        They are written in batches of 8 MB, each of which is durable. With ``replacing``, documents that pass are
-        deleted after all records are written, so an error never loses documents.
+        They are written in batches of 8 MB, each of which is durable. If the iterable itself raises, the batches before
+        are written. With ``replacing``, documents that pass are deleted after all records are written, so an error
+        never loses documents.
 
         Raises:
             InvalidVectorsError: Vectors of another shape or dimension, NaN or infinity. Of a list, all are checked
                 before anything is written.
             DuplicateIdError: Two records have the same id.
             PartialWriteError: Some are written. The same call again completes it.
+            IndexReplacedError: The collection was deleted and created again after it was opened.
         """
         self._check_writable()
+        self._stage.refresh()
         replaced = self._replaced(replacing)
         ids: list[str] = []
         prepared: Iterable[Prepared] = self._checked(records, ids)
@@ -219,7 +223,7 @@ class Writing(Searching):
         try:
             return self._stage.grow()
         except LateInteractionError as error:
-            if self._stage.known is None:
+            if self._stage.known is None or isinstance(error, IndexReplacedError):
                 raise
             _logger.warning("The centroids of %s were not trained: %s", self._connection.address, error)
             return self._stage.known

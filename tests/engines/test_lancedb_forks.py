@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from late_interaction.engines import LanceDBEngine
 from tests.engines.forked import Forked
 from tests.engines.lancedb_engines import document_ids, engine, record
 
@@ -29,6 +30,21 @@ def test_a_child_reads_and_writes(engine):
     assert document_ids(engine) == ["a", "b", "c", "child"]
     engine.upsert([record("parent")])
     assert engine.count() == 5
+
+
+def test_a_child_of_one_state_reads_that_state(engine, tmp_path):
+    engine.upsert([record(name) for name in "abc"])
+    with engine.one_state():
+        engine.search(QUERY, 3)
+
+        def work(say):
+            with LanceDBEngine(tmp_path / "index") as other:
+                other.delete(ids=["a"])
+                return [document_ids(engine), document_ids(other)]
+
+        assert Forked(work).result() == [["a", "b", "c"], ["b", "c"]]
+        assert document_ids(engine) == ["a", "b", "c"]
+    assert document_ids(engine) == ["b", "c"]
 
 
 @pytest.mark.parametrize("children", [3, pytest.param(30, marks=pytest.mark.slow)])

@@ -309,3 +309,25 @@ class TestUpdatingDocuments:
         assert [one.id for one in filled.scan(root=7)] == ["d3"]
         assert [one.id for one in filled.scan(root=1, where={"n": 1})] == []
         assert filled.verify().problems == ()
+
+
+def test_threads_with_snapshots_of_their_own_do_not_wait_for_each_other(engine):
+    """Each new snapshot is read by several threads at once, while others read the one before."""
+    engine.upsert([record(f"d{number}") for number in range(20)])
+    end = time.monotonic() + 1.5
+
+    def write():
+        while time.monotonic() < end:
+            engine.upsert([record("d1")])
+
+    def read():
+        while time.monotonic() < end:
+            assert len(engine.search(unit_vectors(1, 2), 5)) == 5
+            assert len(engine.score(unit_vectors(1, 2), ["d2", "d3"])) == 2
+
+    threads = [threading.Thread(target=one, daemon=True) for one in (write, write, read, read, read)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()

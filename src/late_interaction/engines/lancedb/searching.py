@@ -55,18 +55,18 @@ def _passing_filter(snapshot: Snapshot, clause: Filter) -> NDArray[np.int64] | N
         return None
     if sql.is_always_false:
         return np.empty(0, np.int64)
-    if clause not in snapshot.passing:
+    passed = snapshot.passing.get(clause)  # which another thread may clear
+    if passed is None:
         columns = ["order"] if sql.is_exact else ["metadata", "text"]
         table = snapshot.scan(columns, sql.necessary)
         positions = snapshot.rows.positions(table["_rowid"].to_numpy())
         if not sql.is_exact:
             rows = zip(table["metadata"].to_pylist(), table["text"].to_pylist(), strict=True)
             positions = positions[[matches(clause, json.loads(metadata), text) for metadata, text in rows]]
-        with snapshot.mutex:
-            if len(snapshot.passing) >= _MAX_KEPT_FILTERS:
-                snapshot.passing.clear()
-            snapshot.passing[clause] = np.sort(positions)
-    return snapshot.passing[clause]
+        if len(snapshot.passing) >= _MAX_KEPT_FILTERS:
+            snapshot.passing.clear()
+        passed = snapshot.passing[clause] = np.sort(positions)
+    return passed
 
 
 def version_condition(snapshot: Snapshot, positions: NDArray[np.int64]) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +14,15 @@ from late_interaction.engines.lancedb.schema import BLOBS, DOCUMENTS
 from late_interaction.engines.lancedb.sql import conditions_of_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from late_interaction.engines.lancedb.database import Database
 
 __all__ = ["Rows", "Snapshot"]
+
+_Value = TypeVar("_Value")
 
 _ROW = "_rowid"
 _TAKEN_BYTES = 2**25  # of token vectors read together
@@ -57,6 +58,25 @@ class Rows:
         return self._by_row[np.searchsorted(self._sorted_rows, rows.astype(np.int64))]
 
 
+class _Once(Generic[_Value]):
+    """A value that is made when it is first needed, by one thread while others wait.
+
+    Each has a mutex of its own. The mutex of a `functools.cached_property` is one for all objects before Python 3.12,
+    so two threads with two snapshots could wait for each other.
+    """
+
+    def __init__(self, make: Callable[[], _Value]) -> None:
+        self._make = make
+        self._mutex = threading.RLock()
+        self._values: list[_Value] = []
+
+    def get(self) -> _Value:
+        with self._mutex:
+            if not self._values:
+                self._values.append(self._make())
+            return self._values[0]
+
+
 class Snapshot:
     """The tables at one version. Any thread may call any method.
 
@@ -78,29 +98,31 @@ class Snapshot:
         self.passing: dict[Any, NDArray[np.int64]] = {} if same is None else same.passing
         """Positions that pass a filter, by filter."""
         self.documents: Any = database.pinned(DOCUMENTS, documents_version) if same is None else same.documents
-        known = {} if same is None else vars(same)
-        vars(self).update((name, known[name]) for name in ("rows", "postings") if name in known)
-        self.mutex = threading.RLock()
+        self._rows: _Once[Rows] = _Once(self._read_rows) if same is None else same._rows
+        self._postings: _Once[Postings] = _Once(self._read_postings) if same is None else same._postings
+        self._places = _Once(self._read_places)
 
-    @cached_property
+    @property
     def rows(self) -> Rows:
         """All documents."""
-        with self.mutex:
-            return Rows(self.scan(["key", "order", "tokens"]))
+        return self._rows.get()
 
-    @cached_property
+    @property
     def postings(self) -> Postings:
         """The documents of each centroid."""
-        with self.mutex:
-            table = self.scan(["centroids"])
-            positions = self.rows.positions(table[_ROW].to_numpy())
-            return Postings(table["centroids"].combine_chunks(), positions, self.rows.tokens)
+        return self._postings.get()
 
-    @cached_property
-    def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The keys of all blobs, ascending, and their rows."""
-        with self.mutex:
-            table = self.call(self._blobs.query().select(["key"]).with_row_id().to_arrow)
+    def _read_rows(self) -> Rows:
+        return Rows(self.scan(["key", "order", "tokens"]))
+
+    def _read_postings(self) -> Postings:
+        table = self.scan(["centroids"])
+        positions = self.rows.positions(table[_ROW].to_numpy())
+        return Postings(table["centroids"].combine_chunks(), positions, self.rows.tokens)
+
+    def _read_places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the keys of all blobs, ascending, and their rows."""
+        table = self.call(self._blobs.query().select(["key"]).with_row_id().to_arrow)
         keys, rows = table["key"].to_numpy(), table[_ROW].to_numpy().astype(np.int64)
         by_key = np.argsort(keys)
         return keys[by_key], rows[by_key]
@@ -173,11 +195,11 @@ class Snapshot:
 
     def missing_keys(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return those of the keys that no blob has."""
-        return np.setdiff1d(keys, self._places[0])
+        return np.setdiff1d(keys, self._places.get()[0])
 
     def blob_batches(self) -> Iterator[pa.RecordBatch]:
         """Yield all blobs, a few at a time."""
-        _, rows = self._places
+        _, rows = self._places.get()
         for first in range(0, len(rows), 64):
             yield from self._taken(
                 np.sort(rows[first : first + 64]), ["key", "tokens", "thumbnail", "checksum"]
@@ -185,13 +207,13 @@ class Snapshot:
 
     def blob_keys(self) -> NDArray[np.int64]:
         """Return the keys of all blobs, ascending."""
-        return self._places[0]
+        return self._places.get()[0]
 
     def _chunks(
         self, keys: NDArray[np.int64], *, per_row: int
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Yield places in ``keys``, ascending, with the rows of their blobs, in groups of bounded size."""
-        known, rows = self._places
+        known, rows = self._places.get()
         at = np.searchsorted(known, keys)
         at[at == len(known)] = 0
         there = np.flatnonzero(known[at] == keys) if len(known) else np.empty(0, np.int64)

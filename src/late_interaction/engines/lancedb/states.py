@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,9 @@ class States:
         """The state that the caller reads inside of `one_state`; None outside of it."""
         for state in reversed(_pinned.get()):
             if state.states is self and state.snapshot is not None:
+                if state.process != os.getpid():  # a child has a connection of its own
+                    known, state.process = state.snapshot, os.getpid()
+                    state.snapshot = Snapshot(self._database, known.version, known.blobs_version)
                 return state.snapshot
         return None
 
@@ -97,11 +101,13 @@ class OneState:
     Attributes:
         states: The same.
         snapshot: The state while the block runs.
+        process: The process that has opened it.
     """
 
     def __init__(self, states: States) -> None:
         self.states = states
         self.snapshot: Snapshot | None = None
+        self.process = os.getpid()
         self._outer: tuple[OneState, ...] = ()
 
     def __enter__(self) -> None:

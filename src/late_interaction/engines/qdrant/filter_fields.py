@@ -41,6 +41,7 @@ __all__ = [
     "chunk_name",
     "field_name",
     "filter_fields",
+    "is_plain_name",
     "key_of_values",
     "string_chunks",
     "wide_parts",
@@ -120,9 +121,14 @@ def field_name(path: str) -> str:
         >>> field_name("year"), field_name("author.name")
         ('year', '_fc19436219332d1e1cc1e5cec8252c13')
     """
-    if _PLAIN_NAME.fullmatch(path):
+    if is_plain_name(path):
         return path
     return "_" + hashlib.blake2b(path.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def is_plain_name(path: str) -> bool:
+    """Return whether a path is its own name in a payload."""
+    return _PLAIN_NAME.fullmatch(path) is not None
 
 
 def chunk_name(place: int) -> str:

@@ -51,8 +51,8 @@ _KEYS = f"{FILTER}.{KEYS}"
 PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType] = {_KEYS: models.PayloadSchemaType.KEYWORD}
 """The payload index that makes equality, ``$in``, ``$exists`` and their negations fast; without it they are right, too.
 
-Order and substrings read the payload of the documents that the other conditions leave. To compare a field of numbers by
-an index, add one for ``filter.values.NAME.numbers``, of type float.
+Order and substrings read the payload of the documents that the other conditions leave, unless the field has indexes of
+`late_interaction.engines.qdrant.field_indexes`.
 """
 
 _NEVER = models.FieldCondition(key=_KEYS, match=models.MatchAny(any=[]))

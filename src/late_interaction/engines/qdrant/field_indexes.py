@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from late_interaction.engines.qdrant.client import Connection
 
-__all__ = ["MAX_FIELDS", "FieldIndexes"]
+__all__ = ["MAX_FIELDS", "FieldIndexes", "indexes_for"]
 
 MAX_FIELDS = 32
 """The fields that are indexed at most, the first ones: each index takes memory, and metadata can have any keys."""
@@ -51,7 +51,7 @@ class FieldIndexes:
         """Make the indexes for payloads that are about to be written. An error is logged, and not tried again."""
         if self._connection.is_local:  # where indexes have no effect
             return
-        wanted = {key: schema for payload in payloads for key, schema in _indexes_for(payload[FILTER])}
+        wanted = {key: schema for payload in payloads for key, schema in indexes_for(payload[FILTER])}
         for key, schema in wanted.items():
             if key in self._known or not self._has_room(key):
                 continue
@@ -66,7 +66,7 @@ class FieldIndexes:
         return len(fields | {_field_of(key)}) <= MAX_FIELDS
 
 
-def _indexes_for(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def indexes_for(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield key and schema of the indexes for what `filter_fields` returned."""
     for name, kinds in stored.get(VALUES, {}).items():
         if not is_plain_name(name):

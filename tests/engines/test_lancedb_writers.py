@@ -62,8 +62,10 @@ def test_processes_that_write_the_same_documents(engine, tmp_path):
 
 
 UPDATE = """
+half = [f"d{number}" for number in range(12) if (number % 2 == 0) == (sys.argv[2] == "one")]
 for step in range(5):
     assert engine.update_metadata([f"d{number}" for number in range(12)], {f"{sys.argv[2]}{step}": True}) == 12
+    engine.set_root(half, step)
 """
 
 
@@ -74,6 +76,7 @@ def test_no_change_of_metadata_is_lost(engine, tmp_path):
         assert process.returncode == 0, errors
     wanted = {f"{name}{step}": True for name in ("one", "two") for step in range(5)}
     assert all(one.metadata == wanted for one in engine.scan())
+    assert set(engine.roots_of(IDS).values()) == {4}
 
 
 ADD = """

@@ -12,6 +12,7 @@ import pyarrow as pa
 from late_interaction.documents import Document
 from late_interaction.engines.lancedb.keeping import Kept
 from late_interaction.engines.lancedb.rows import (
+    FRESH,
     blob_checksum,
     document_columns,
     new_keys,
@@ -227,6 +228,7 @@ class Incoming:
                     "picture": None if thumbnail is None else key,
                     "order": number,
                     "version": new_version(),
+                    "previous": FRESH,
                     "root": record.root,
                     "truncated": record.truncated,
                 }

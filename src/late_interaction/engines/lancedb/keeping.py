@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from late_interaction.engines.lancedb.rows import STEP, kept_version
+from late_interaction.engines.lancedb.rows import FRESH, new_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IS_CURRENT", "VECTOR_COLUMNS", "Kept", "blob_keys", "kept_rows", "not_kept"]
 
-IS_CURRENT = f"source.version % {STEP} = 0 OR target.version = source.version - 1"
+IS_CURRENT = f"source.previous = {FRESH} OR source.previous = target.version"
 """A row with new vectors replaces any other, one that keeps the stored vectors only the one that has them."""
 
 VECTOR_COLUMNS = ("key", "truncated", "tokens", "mean", "centroids", "codebook")
@@ -51,7 +51,8 @@ def kept_rows(snapshot: Snapshot, kept: Mapping[int, Kept]) -> tuple[dict[int, d
             rows[number] = {
                 **columns,
                 **{name: row[name] for name in VECTOR_COLUMNS},
-                "version": kept_version(row["version"]),
+                "version": new_version(),
+                "previous": row["version"],
             }
     return rows, [number for number in kept if number not in rows]
 
@@ -65,4 +66,4 @@ def not_kept(before: Snapshot, rows: Mapping[int, Mapping[str, Any]]) -> list[in
     """
     stored = before.find([row["id"] for row in rows.values()], ("version",)) if rows else {}
     versions = {key: row["version"] for key, row in stored.items()}
-    return [number for number, row in rows.items() if kept_version(versions.get(row["id"], -1)) != row["version"]]
+    return [number for number, row in rows.items() if versions.get(row["id"]) != row["previous"]]

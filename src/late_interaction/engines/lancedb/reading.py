@@ -148,9 +148,9 @@ class Reading(Engine):
     def fetch(self, matches: Sequence[Match]) -> dict[str, Document]:
         """Return the documents of these matches, by id, without those deleted or replaced since they were found."""
         snapshot = self._states.current()
-        versions = {match.id: match.version for match in matches}
-        rows = snapshot.find(list(versions), (*DOCUMENT_COLUMNS, "version"))
-        return _documents(snapshot, {key: row for key, row in rows.items() if row["version"] == versions[key]})
+        keys = {match.id: match.version for match in matches}
+        rows = snapshot.find(list(keys), (*DOCUMENT_COLUMNS, "key"))
+        return _documents(snapshot, {name: row for name, row in rows.items() if row["key"] == keys[name]})
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents of these ids, in this order; unknown ids are left out."""

@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "DOCUMENT_COLUMNS",
+    "FRESH",
     "blob_checksum",
     "changed_metadata",
     "document_checksum",
     "document_columns",
     "document_fields",
-    "kept_version",
     "new_keys",
     "new_version",
     "parsed_document",
@@ -61,18 +61,13 @@ COLUMNS: dict[FieldName, tuple[str, ...]] = {
 
 DOCUMENT_COLUMNS = ("id", "text", "encoded_text", "metadata", "image", "picture", "checksum")
 
-STEP = 2**20
-"""Versions of documents with new vectors are multiples of it. Each change of the rest adds 1."""
+FRESH = 0
+"""What `previous` is in a row that replaces any other of its id: one with new vectors."""
 
 
 def new_version() -> int:
-    """Return the version of a document with new vectors."""
-    return secrets.randbelow(2**42) * STEP + STEP
-
-
-def kept_version(version: int) -> int:
-    """Return the version after a change that keeps the vectors."""
-    return version + 1
+    """Return a version that no other write gives."""
+    return 1 + secrets.randbelow(2**62)
 
 
 def new_keys() -> int:
@@ -110,7 +105,8 @@ def changed_metadata(row: Mapping[str, Any], metadata: Mapping[str, Any]) -> dic
     return new | {
         "keys": document_keys(document.metadata),
         "checksum": document_checksum(new),
-        "version": kept_version(row["version"]),
+        "previous": row["version"],
+        "version": new_version(),
     }
 
 

@@ -105,7 +105,8 @@ def documents_schema(format_: Format) -> pa.Schema:
         pa.field("key", pa.int64(), nullable=False),  # of the token vectors among the blobs
         pa.field("picture", pa.int64()),  # of the thumbnail among the blobs; often the same
         pa.field("order", pa.int64(), nullable=False),
-        pa.field("version", pa.int64(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),  # another one after each change
+        pa.field("previous", pa.int64(), nullable=False),  # the version that was changed; 0 with new vectors
         pa.field("text", pa.string(), nullable=False),
         ("encoded_text", pa.string()),
         pa.field("metadata", pa.string(), nullable=False),  # JSON

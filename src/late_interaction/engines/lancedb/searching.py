@@ -132,9 +132,10 @@ def matches_at(snapshot: Snapshot, positions: NDArray[np.int64], scores: NDArray
     if not len(positions):
         return []
     with stage("matches"):
-        table = snapshot.take(positions, ["id", "version"])
-    ids, versions = table["id"].to_pylist(), table["version"].to_pylist()
-    return [Match(*one) for one in zip(ids, scores.tolist(), versions, strict=True)]
+        ids = snapshot.take(positions, ["id"])["id"].to_pylist()
+    # The key of the vectors tells whether the score is still right. Metadata may change meanwhile.
+    keys = snapshot.rows.keys[positions].tolist()
+    return [Match(*one) for one in zip(ids, scores.tolist(), keys, strict=True)]
 
 
 def _without_tokens(snapshot: Snapshot, positions: NDArray[np.int64] | None, k: int) -> NDArray[np.int64]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from late_interaction.engines.lancedb.incoming import add_pictures
-from late_interaction.engines.lancedb.keeping import VECTOR_COLUMNS, blob_keys
-from late_interaction.engines.lancedb.rows import changed_metadata, document_columns, kept_version, new_version
+from late_interaction.engines.lancedb.keeping import IS_CURRENT, VECTOR_COLUMNS, blob_keys
+from late_interaction.engines.lancedb.rows import FRESH, changed_metadata, document_columns, new_version
 from late_interaction.engines.lancedb.schema import DOCUMENTS, documents_schema
 from late_interaction.engines.lancedb.settings import ROOTS
 from late_interaction.engines.lancedb.sql import conditions_of_ids, conditions_of_numbers
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Sources"]
 
 _MAX_ATTEMPTS = 8
-_IS_CURRENT = "target.version = source.version - 1"
 
 
 class Sources(Writing):
@@ -54,29 +53,34 @@ class Sources(Writing):
         documents = self._database.table(DOCUMENTS)
         value = "CAST(NULL AS BIGINT)" if root is None else str(int(root))
         for condition in conditions_of_ids(ids):
-            self._database.retrying(partial(documents.update, where=condition, updates_sql={"root": value}))
+            self._database.retrying(
+                partial(documents.update, where=condition, updates_sql={"root": value, "version": str(new_version())})
+            )
         self._maintenance.tidy(len(ids))
 
     def update_metadata(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
         """Set these keys in the metadata of documents, in one commit; return the number of documents."""
         ids = list(dict.fromkeys(check_ids(ids)))
         self._check_writable()
-        schema, updated = documents_schema(self._database.format), 0
+        schema = documents_schema(self._database.format)
+        updated: set[str] = set()
         documents = self._database.table(DOCUMENTS)
-        merge = documents.merge_insert("id").use_index(False).when_matched_update_all(where=_IS_CURRENT)
+        merge = documents.merge_insert("id").use_index(False).when_matched_update_all(where=IS_CURRENT)
         for _ in range(_MAX_ATTEMPTS):
             stored = self._states.last().find(ids, schema.names)
-            changed = [changed_metadata(row, metadata) for row in stored.values()]
-            if not changed:
-                return updated
-            source = pa.Table.from_pylist(changed, schema=schema)
-            done = int(self._database.retrying(partial(merge.execute, source)).num_updated_rows)
-            updated += done
-            if done == len(changed):
-                self._maintenance.tidy(len(changed))
-                return updated
-            found = self._states.last().find(ids, ("version",))  # others changed some of them since they were read
-            ids = [row["id"] for row in changed if found.get(row["id"], row)["version"] != row["version"]]
+            changed = {key: changed_metadata(row, metadata) for key, row in stored.items()}
+            if changed:
+                source = pa.Table.from_pylist(list(changed.values()), schema=schema)
+                done = self._database.retrying(partial(merge.execute, source)).num_updated_rows
+                updated |= changed.keys()
+                if done < len(changed):  # others changed some of them since they were read
+                    found = self._states.last().find(ids, ("version",))
+                    written = {key: row["version"] for key, row in changed.items()}
+                    ids = [key for key, row in found.items() if row["version"] != written.get(key)]
+                    updated -= changed.keys() - found.keys()
+                    continue
+            self._maintenance.tidy(len(updated))
+            return len(updated)
         raise self._contention()
 
     def update_documents(
@@ -130,20 +134,19 @@ class Sources(Writing):
             rows.append(
                 {name: old[name] for name in (*VECTOR_COLUMNS, "order")}
                 | document_columns(document, self._database.format.language)
-                | {"picture": pictures.get(document.id), "root": root, "version": kept_version(old["version"])}
+                | {"picture": pictures.get(document.id), "root": root}
+                | {"version": new_version(), "previous": FRESH if renamed else old["version"]}
             )
         table = self._database.table(DOCUMENTS)
         merge = table.merge_insert("id").use_index(False)
         if renamed:
-            for row in rows:
-                row["version"] = new_version()  # replaces whatever has the new id
             gone = [row["version"] for key, row in stored.items() if key not in sources]
             merge = merge.when_matched_update_all().when_not_matched_insert_all()
             merge = merge.when_not_matched_by_source_delete(
                 next(conditions_of_numbers("version", gone, limit=None), "false")
             )
         else:
-            merge = merge.when_matched_update_all(where=_IS_CURRENT)
+            merge = merge.when_matched_update_all(where=IS_CURRENT)
         source = pa.Table.from_pylist(rows, schema=schema)
         result = self._database.retrying(lambda: merge.execute(source))
         if not renamed and result.num_updated_rows < len(rows):

@@ -9,8 +9,10 @@ import qdrant_edge as edge
 from qdrant_client import QdrantClient, models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
+from late_interaction.engines.qdrant.field_indexes import indexes_for
 from late_interaction.engines.qdrant.filter_fields import FILTER, filter_fields
 from late_interaction.engines.qdrant.filters import PAYLOAD_INDEXES
+from tests.qdrant_edge.schemas import edge_field_schema
 
 NAME = "documents"
 
@@ -51,11 +53,15 @@ class Edge:
         folder.mkdir()
         config = edge.EdgeConfig(vectors={"none": edge.EdgeVectorParams(size=1, distance=edge.Distance.Dot)})
         self.shard = edge.EdgeShard.create(str(folder), config)
-        for key in PAYLOAD_INDEXES if indexes else ():
-            self.shard.update(edge.UpdateOperation.create_field_index(key, edge.PayloadSchemaType.Keyword))
-        points = [edge.Point(number, {}, one) for number, one in enumerate(payloads(collection, texts))]
+        stored = payloads(collection, texts)
+        for key, schema in self._schemas(stored).items() if indexes else ():
+            self.shard.update(edge.UpdateOperation.create_field_index(key, edge_field_schema(schema)))
+        points = [edge.Point(number, {}, one) for number, one in enumerate(stored)]
         self.shard.update(edge.UpdateOperation.upsert_points(points))
         self.count = len(points)
+
+    def _schemas(self, stored):
+        return PAYLOAD_INDEXES | {key: schema for one in stored for key, schema in indexes_for(one[FILTER])}
 
     def passing(self, compiled):
         request = edge.ScrollRequest(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+
+import numpy as np
 import pytest
 
 from late_interaction.engines import LanceDBEngine
 from late_interaction.engines.lancedb import maintenance
+from late_interaction.engines.remote.words import query_terms
 from tests.engines.lancedb_engines import DIM, engine, record
 
 __all__ = ["engine"]
@@ -32,6 +37,29 @@ def filled(engine):
 
 def found(engine, query, **options):
     return [match.id for match in engine.search_lexical(query, 10, **options)]
+
+
+def indexed(engine):
+    """How many documents the index of words has."""
+    table = engine._database.table("documents")
+    (index,) = engine._database.call(table.list_indices)
+    assert index.columns == ["words"]
+    return engine._database.call(lambda: table.index_stats(index.name)).num_indexed_rows
+
+
+def bm25(engine, query):
+    """BM25 of all documents by id, computed from the stored words."""
+    rows = engine._database.call(engine._database.table("documents").query().select(["id", "words"]).to_arrow)
+    counts = {row["id"]: Counter(row["words"].split()) for row in rows.to_pylist()}
+    average = sum(words.total() for words in counts.values()) / len(counts)
+    scores = dict.fromkeys(counts, 0.0)
+    for term, weight in query_terms(query, engine.language).items():
+        having = [key for key, words in counts.items() if words[term]]
+        idf = math.log(1 + (len(counts) - len(having) + 0.5) / (len(having) + 0.5))
+        for key in having:
+            count, length = counts[key][term], counts[key].total()
+            scores[key] += weight * idf * count * 2.2 / (count + 1.2 * (0.25 + 0.75 * length / average))
+    return {key: score for key, score in scores.items() if score}
 
 
 @pytest.mark.parametrize(
@@ -91,12 +119,11 @@ def test_documents_before_and_after_the_index_was_made(engine, monkeypatch):
         engine.upsert([record(f"d{n}", f"river number{n}", even=n % 2 == 0) for n in range(first, first + count)])
 
     add(0, 40)
-    assert engine._database.call(engine._database.table("documents").list_indices) == []
+    assert indexed(engine) == 0
     before = found(engine, "number7"), len(engine.search_lexical("river", 100))
     assert before == (["d7"], 40)
     add(40, 40)
-    (index,) = engine._database.call(engine._database.table("documents").list_indices)
-    assert index.columns == ["words"]
+    assert indexed(engine) == 80
     add(80, 15)  # not indexed yet
     for n in (7, 50, 90):
         assert found(engine, f"number{n}") == [f"d{n}"]
@@ -111,6 +138,43 @@ def test_documents_before_and_after_the_index_was_made(engine, monkeypatch):
     engine.compact()
     assert len(engine.search_lexical("river", 200)) == 92
     assert sorted(found(engine, "stone")) == ["d50", "d90"]
+
+
+def random_records(first, count):
+    rng = np.random.default_rng(first)
+    words = [f"word{n}" for n in range(40)]
+    weights = 1 / np.arange(1, 41)
+    for n in range(first, first + count):
+        yield record(f"d{n}", " ".join(rng.choice(words, rng.integers(3, 60), p=weights / weights.sum())))
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_scores_are_bm25_before_and_after_words_are_indexed(engine, compacted):
+    engine.upsert(random_records(0, 300))
+    engine.upsert(random_records(300, 100))
+    if compacted:
+        engine.compact()
+    assert indexed(engine) == (400 if compacted else 0)
+    for query in ("word0", "word1 word7 word30", "word39"):
+        scores = {match.id: match.score for match in engine.search_lexical(query, 1000)}
+        assert scores == pytest.approx(bm25(engine, query), rel=1e-4)
+
+
+def test_words_are_indexed_when_as_many_documents_are_not_as_are(engine):
+    engine.upsert(random_records(0, 20))
+    engine.compact()
+    assert indexed(engine) == 20
+    for n in range(20, 52):
+        engine.upsert(random_records(n, 1))
+    assert indexed(engine) >= 26
+
+
+def test_an_index_whose_process_ended_before_words_were_indexed(engine):
+    table = engine._database.table("documents")
+    engine._database.call(lambda: table.drop_index("words_idx"))
+    engine.upsert(random_records(0, 30))
+    engine.compact()
+    assert indexed(engine) == 30
 
 
 def test_filters_and_candidates_are_applied_before_the_best_are_chosen(engine):

@@ -13,7 +13,7 @@ from qdrant_client.conversions.conversion import RestToGrpc
 
 from late_interaction import filters
 from late_interaction.engines.qdrant.filter_fields import MAX_COMPARED_BYTES, filter_fields, string_chunks, wide_parts
-from late_interaction.engines.qdrant.filters import compile_filter
+from late_interaction.engines.qdrant.filters import PAYLOAD_INDEXES, compile_filter
 from late_interaction.errors import InvalidFilterError
 from late_interaction.filters import AllOf, AnyOf, Compare, Contains, Exists, FieldValue, In, Not, TextContains
 from tests.conformance import test_filters as conformance
@@ -283,3 +283,22 @@ def test_the_empty_should_of_qdrant_never_occurs():
     for where in [{"a": {"$in": []}}, AnyOf(()), AllOf((AnyOf(()), AnyOf(()))), Not(AllOf(()))]:
         assert '"should":[]' not in compile_filter(where).model_dump_json()
         assert isinstance(compile_filter(where), models.Filter)
+
+
+def test_a_keyword_announces_values_that_few_fields_have():
+    def announced(metadata):
+        return [key for key in filter_fields(metadata)["keys"] if key.count('","') == 1]
+
+    assert announced({"year": 2020, "title": "Nile", "tags": []}) == []
+    assert announced({"n": 1 / 3}) == ['["n","values.wide"]']
+    assert announced({"n": [1, 1 / 3, "a", True, None]}) == [
+        *('["n","elements.numbers"]', '["n","elements.wide"]', '["n","elements.strings"]')
+    ]
+
+
+@pytest.mark.parametrize("condition", [{"$gte": 2020}, {"$lt": "2020-01-01"}, {"$contains": "Nile"}])
+def test_every_alternative_of_a_comparison_asks_the_index_first(condition):
+    compiled = compile_filter({"a": condition})
+    for alternative in compiled.should or [compiled]:
+        first = alternative.must[0] if isinstance(alternative, models.Filter) else alternative
+        assert first.key in PAYLOAD_INDEXES

@@ -47,7 +47,11 @@ def test_requests_of_each_operation(index, faults):
     assert requests(lambda: list(index.scan(where={"n": {"$lt": 50}}))) == ["scroll"]
     assert requests(lambda: index.explain("word1", "d1")) == ["retrieve"]
     assert requests(lambda: index.delete(ids=["d1"])) == ["count", "delete"]
-    assert requests(lambda: index.update(["d2"], metadata={"m": 1})) == ["retrieve", "batch_update_points", "retrieve"]
+    update = ["retrieve", "batch_update_points", "retrieve"]
+    assert requests(lambda: index.update(["d2"], metadata={"n": 1})) == update
+    new_field = requests(lambda: index.update(["d2"], metadata={"new": 1}))
+    assert new_field == ["retrieve", "create_payload_index", "batch_update_points", "retrieve"]
+    assert requests(lambda: index.update(["d3"], metadata={"new": 1})) == update
     fresh = [Document(f"fresh word{number}", id=f"f{number}") for number in range(100)]
     assert [one for one in requests(lambda: index.add(fresh)) if one != "retrieve"] == ["upsert"]
     faults.clear()

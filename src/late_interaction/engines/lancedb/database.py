@@ -24,6 +24,7 @@ from late_interaction.engines.lancedb.schema import (
     settings_schema,
     table_names,
 )
+from late_interaction.engines.lancedb.words import WORDS, words_index
 from late_interaction.errors import (
     CorruptIndexError,
     IndexClosedError,
@@ -175,12 +176,19 @@ class Database:
         for kind, schema in _SCHEMAS.items():
             if self._table(kind) is None:
                 self._tables[kind] = self.call(partial(self._create, kind, schema(format_)))
+                if kind == DOCUMENTS:
+                    self._index_words()
             if (found := self._format_of(kind)).dim != format_.dim:
                 raise InvalidRequestError(
                     f"The table of the {kind} of {self.address} is of dimension {found.dim}, not {format_.dim}. "
                     "Pass another table= or another directory."
                 )
         self._format = self._format_of(DOCUMENTS)
+
+    def _index_words(self) -> None:
+        """Index the words of no documents: without an index, LanceDB weights words by other statistics than BM25's."""
+        table = self._tables[DOCUMENTS]
+        self.retrying(lambda: table.create_index(WORDS, config=words_index()))
 
     def _check_directory(self) -> None:
         path = self.address.path

@@ -28,7 +28,7 @@ _MAX_FRAGMENTS = 32
 _MIN_BLOBS_PER_FRAGMENT = 64
 """Fragments of token vectors are merged only while they are this small: merging rewrites all of them."""
 
-_MAX_UNINDEXED = 4096  # documents whose words are searched without an index
+_MAX_UNINDEXED = 4096  # documents whose words are searched one after another
 _KEPT_VERSIONS = timedelta(minutes=10)
 """How long others may still read a state before the one that `compact` leaves."""
 
@@ -88,13 +88,16 @@ class Maintenance:
         return int(stats["fragment_stats"]["num_fragments"]), int(stats["num_rows"])
 
     def _needs_words_index(self, table: Any) -> bool:
-        """Return whether so many documents have words that are not indexed."""
-        rows = self._database.call(table.count_rows)
-        if rows < _MAX_UNINDEXED:
-            return False
+        """Return whether so many documents have words that are not indexed.
+
+        Fewer than `_MAX_UNINDEXED` are too many if they are as many as the indexed ones: when there are some of these,
+        LanceDB takes the frequencies of words from them alone.
+        """
         name = self._words_index(table)
-        unindexed = rows if name is None else self._database.call(lambda: table.index_stats(name)).num_unindexed_rows
-        return int(unindexed) >= _MAX_UNINDEXED
+        if name is None:  # the process that created the table ended before it created the index
+            return True
+        stats = self._database.call(lambda: table.index_stats(name))
+        return int(stats.num_unindexed_rows) >= min(_MAX_UNINDEXED, int(stats.num_indexed_rows) or _MAX_UNINDEXED)
 
     def _words_index(self, table: Any) -> str | None:
         """Return the name of the index of words; None if there is none."""

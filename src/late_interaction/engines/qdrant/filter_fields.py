@@ -2,13 +2,15 @@
 
 Equality and existence are keywords (`late_interaction.engines.remote.filter_keys`). Order and substrings need values::
 
-    {"keys": […],
+    {"keys": […, '["tags","elements.strings"]'],
      "values": {"year": {"numbers": [2020]}, "title": {"strings": [{"text": "Nile", "c0": 87…}]}},
      "elements": {"tags": {"strings": [{"c0": …}]}}}
 
 ``values`` are whole values, ``elements`` those of lists, both by the name of their path. Ranges of Qdrant compare
 float64, and its parser of JSON changes the last bit of many floats. So only decimals are ``numbers``; other numbers
 are two integers below 2**49, ``wide``, compared one after the other. Strings are integers of 6 bytes each.
+
+Values that most fields do not have are announced by a keyword, so an index excludes the documents without them.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.engines.qdrant.decimals import is_decimal
-from late_interaction.engines.remote.filter_keys import document_keys
+from late_interaction.engines.remote.filter_keys import document_keys, exists_key, marker_key
 from late_interaction.filters import field_values
 
 if TYPE_CHECKING:
@@ -32,10 +34,15 @@ __all__ = [
     "FILTER",
     "KEYS",
     "MAX_COMPARED_BYTES",
+    "NUMBERS",
+    "STRINGS",
     "VALUES",
+    "WIDE",
     "chunk_name",
     "field_name",
     "filter_fields",
+    "is_plain_name",
+    "key_of_values",
     "string_chunks",
     "wide_parts",
 ]
@@ -44,6 +51,7 @@ FILTER = "filter"
 """The key of the payload under which all of this is stored."""
 
 KEYS, VALUES, ELEMENTS = "keys", "values", "elements"
+NUMBERS, WIDE, STRINGS = "numbers", "wide", "strings"
 
 _CHUNK_BYTES = 6
 _MAX_CHUNKS = 16
@@ -63,12 +71,15 @@ def filter_fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
         {'keys': ['["year"]', '["year","#","2020"]'], 'values': {'year': {'numbers': [2020]}}}
     """
     stored: dict[str, dict[str, dict[str, dict[Any, Any]]]] = {}
+    keys = dict.fromkeys(document_keys(metadata))
     for path, value in field_values(metadata):
         if value.kind in ("number", "string"):
             kind, key, item = _comparable(value)
-            by_name = stored.setdefault(ELEMENTS if value.is_element else VALUES, {})
+            place = ELEMENTS if value.is_element else VALUES
+            keys[key_of_values(path, place, kind)] = None
+            by_name = stored.setdefault(place, {})
             by_name.setdefault(field_name(path), {}).setdefault(kind, {})[key] = item
-    fields: dict[str, Any] = {KEYS: document_keys(metadata)}
+    fields: dict[str, Any] = {KEYS: list(keys)}
     for place, by_name in stored.items():
         fields[place] = {
             name: {kind: list(items.values()) for kind, items in kinds.items()} for name, kinds in by_name.items()
@@ -81,14 +92,26 @@ def _comparable(value: FieldValue) -> tuple[str, Any, Any]:
     given: Any = value.value
     if value.kind == "number":
         if is_decimal(given):
-            return "numbers", given, given
+            return NUMBERS, given, given
         high, low = wide_parts(given)
-        return "wide", (high, low), {chunk_name(0): high, chunk_name(1): low}
+        return WIDE, (high, low), {chunk_name(0): high, chunk_name(1): low}
     chunks = {chunk_name(place): chunk for place, chunk in enumerate(string_chunks(given))}
     if value.is_element:
-        return "strings", tuple(chunks.values()), chunks
+        return STRINGS, tuple(chunks.values()), chunks
     lowered = {} if given.lower() == given else {"lowered": given.lower()}
-    return "strings", given, {"text": given, **lowered, **chunks}
+    return STRINGS, given, {"text": given, **lowered, **chunks}
+
+
+def key_of_values(path: str, place: str, kind: str) -> str:
+    """Return a keyword of every document that has values of a kind at a path: of rare kinds, only of those.
+
+    Args:
+        path: The path.
+        place: `VALUES` or `ELEMENTS`.
+        kind: `NUMBERS`, `WIDE` or `STRINGS`.
+    """
+    is_usual = place == VALUES and kind != WIDE
+    return exists_key(path) if is_usual else marker_key(path, f"{place}.{kind}")
 
 
 def field_name(path: str) -> str:
@@ -98,9 +121,14 @@ def field_name(path: str) -> str:
         >>> field_name("year"), field_name("author.name")
         ('year', '_fc19436219332d1e1cc1e5cec8252c13')
     """
-    if _PLAIN_NAME.fullmatch(path):
+    if is_plain_name(path):
         return path
     return "_" + hashlib.blake2b(path.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def is_plain_name(path: str) -> bool:
+    """Return whether a path is its own name in a payload."""
+    return _PLAIN_NAME.fullmatch(path) is not None
 
 
 def chunk_name(place: int) -> str:

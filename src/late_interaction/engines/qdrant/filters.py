@@ -12,9 +12,13 @@ from late_interaction.engines.qdrant.filter_fields import (
     FILTER,
     KEYS,
     MAX_COMPARED_BYTES,
+    NUMBERS,
+    STRINGS,
     VALUES,
+    WIDE,
     chunk_name,
     field_name,
+    key_of_values,
     string_chunks,
     wide_parts,
 )
@@ -47,8 +51,8 @@ _KEYS = f"{FILTER}.{KEYS}"
 PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType] = {_KEYS: models.PayloadSchemaType.KEYWORD}
 """The payload index that makes equality, ``$in``, ``$exists`` and their negations fast; without it they are right, too.
 
-Order and substrings read the payload of the documents that the other conditions leave. To compare a field of numbers by
-an index, add one for ``filter.values.NAME.numbers``, of type float.
+Order and substrings read the payload of the documents that the other conditions leave, unless the field has indexes of
+`late_interaction.engines.qdrant.field_indexes`.
 """
 
 _NEVER = models.FieldCondition(key=_KEYS, match=models.MatchAny(any=[]))
@@ -125,19 +129,16 @@ def _conditions(clause: Filter) -> list[Condition]:
             found = [_has_key(keys_of(field, operand)[-1])] if elements else []
             substring = str(operand.value)
             if operand.kind == "string" and not (ignore_case and substring != substring.lower()):
-                texts = f"{FILTER}.{VALUES}.{field_name(field)}.strings[]"
                 names = ("text", "lowered") if ignore_case else ("text",)  # lowered is stored where it differs
-                found += [_has_substring(f"{texts}.{name}", substring) for name in names]
+                strings = _key_of(field, VALUES, STRINGS)
+                texts: list[Condition] = [_has_substring(f"{strings}[].{name}", substring) for name in names]
+                found += _where_stored(field, VALUES, STRINGS, texts)
             return found
-        case Compare(field, operator, _, elements):
+        case Compare(field, operator, operand, elements):
             places = (VALUES, ELEMENTS) if elements else (VALUES,)
-            compare = _compare_strings if clause.operand.kind == "string" else _compare_numbers
+            compare = _compare_strings if operand.kind == "string" else _compare_numbers
             return [
-                condition
-                for place in places
-                for condition in compare(
-                    f"{FILTER}.{place}.{field_name(field)}", _BOUNDS[operator], clause.operand.value
-                )
+                condition for place in places for condition in compare(field, place, _BOUNDS[operator], operand.value)
             ]
         case _:
             raise TypeError(f"{type(clause).__name__} is not a condition on a field")
@@ -151,23 +152,34 @@ def _has_substring(key: str, substring: str) -> models.FieldCondition:
     return models.FieldCondition(key=key, match=models.MatchSubstring(substring=substring))
 
 
-def _compare_numbers(place: str, bound: str, operand: Any) -> list[Condition]:
+def _compare_numbers(field: str, place: str, bound: str, operand: Any) -> list[Condition]:
     decimal, side = nearest_decimal(operand)
     bound_of_decimals = bound
     if side:  # no stored decimal is between the operand and this one
         bound_of_decimals = (_STRICT if (side > 0) is (bound in ("gt", "gte")) else _INCLUSIVE)[bound]
-    decimals = _in_range(f"{place}.numbers", bound_of_decimals, decimal)
-    return [decimals, *_compare_parts(f"{place}.wide", bound, wide_parts(operand))]
+    decimals = _in_range(_key_of(field, place, NUMBERS), bound_of_decimals, decimal)
+    wide = _compare_parts(_key_of(field, place, WIDE), bound, wide_parts(operand))
+    return [*_where_stored(field, place, NUMBERS, [decimals]), *_where_stored(field, place, WIDE, wide)]
 
 
-def _compare_strings(place: str, bound: str, operand: Any) -> list[Condition]:
+def _compare_strings(field: str, place: str, bound: str, operand: Any) -> list[Condition]:
     size = len(operand.encode())
     if size > MAX_COMPARED_BYTES:
         raise InvalidFilterError(
             f"Qdrant compares strings with one of at most {MAX_COMPARED_BYTES} bytes in UTF-8, got {size} bytes: "
             f"{operand:.40}… Compare with the beginning of it."
         )
-    return _compare_parts(f"{place}.strings", bound, string_chunks(operand))
+    compared = _compare_parts(_key_of(field, place, STRINGS), bound, string_chunks(operand))
+    return _where_stored(field, place, STRINGS, compared)
+
+
+def _where_stored(field: str, place: str, kind: str, conditions: list[Condition]) -> list[Condition]:
+    """Return a condition that holds if one of these does, of which an index says where none of them can."""
+    return [_all_of([_has_key(key_of_values(field, place, kind)), _any_of(conditions)])]
+
+
+def _key_of(field: str, place: str, kind: str) -> str:
+    return f"{FILTER}.{place}.{field_name(field)}.{kind}"
 
 
 def _compare_parts(array: str, bound: str, parts: Sequence[int]) -> list[Condition]:

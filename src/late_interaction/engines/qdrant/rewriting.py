@@ -198,6 +198,7 @@ class Rewriting(Writing):
         applied: set[str] = set()
         for batch in batches_of(changes, _size_of_change, max_bytes=_BATCH_BYTES, max_items=_BATCH_DOCUMENTS):
             ids = [change.document.id for change in batch]
+            self._field_indexes.add(change.payload for change in batch)
             operations = [models.OverwritePayloadOperation(overwrite_payload=_conditional(change)) for change in batch]
             try:
                 self._connection.call("batch_update_points", update_operations=operations, wait=True)

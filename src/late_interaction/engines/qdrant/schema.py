@@ -132,7 +132,8 @@ def layout(dim: int, quantization: Any) -> dict[str, Any]:
 def payload_indexes() -> dict[str, Any]:
     """Return the schema of each field of the payload that is indexed.
 
-    Every condition of this package but order and substrings of metadata is about these.
+    Every condition of this package but order and substrings of metadata is about these. For those, writing adds
+    `late_interaction.engines.qdrant.field_indexes`.
     """
     keyword = models.PayloadSchemaType.KEYWORD
     integer = models.PayloadSchemaType.INTEGER

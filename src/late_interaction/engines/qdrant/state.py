@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from late_interaction.engines.base import Capabilities, Engine
 from late_interaction.engines.qdrant.failures import is_conflict
+from late_interaction.engines.qdrant.field_indexes import FieldIndexes
 from late_interaction.engines.qdrant.first_stage import FirstStage
 from late_interaction.engines.qdrant.schema import (
     FORMAT_VERSION,
@@ -88,6 +89,7 @@ class State(Engine):
         self._encoder: dict[str, Any] | None = None
         self._known: Collection | None = None
         self._size = Size(connection)
+        self._field_indexes = FieldIndexes(connection)
         self._stage = FirstStage(connection, self._settings, self._size)
         self._capabilities = Capabilities(
             exact_search=connection.is_local and options.candidates is None,
@@ -205,6 +207,7 @@ class State(Engine):
                 raise InvalidRequestError(foreign(connection.address))
             return None
         self._known = self._of_format(stored, dim, quantized=is_quantized(info))
+        self._field_indexes.note(info.payload_schema)
         return self._known
 
     def _of_format(self, stored: dict[str, Any], dim: int, *, quantized: bool) -> Collection:

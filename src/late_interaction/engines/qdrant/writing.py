@@ -6,7 +6,7 @@ import logging
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from qdrant_client import models
 
@@ -152,6 +152,7 @@ class Writing(Searching):
         centroids = self._grown().centroids
         write.lacks_centroids |= centroids is None
         points = points_of(batch, write.version, language=self.language, centroids=centroids)
+        self._field_indexes.add(cast("dict[str, Any]", point.payload) for point in points)
         try:
             self._connection.call("upsert", points=points, wait=True)
         except LateInteractionError:

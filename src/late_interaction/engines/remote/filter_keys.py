@@ -16,7 +16,7 @@ from late_interaction.filters import FieldValue, field_values
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_KEY_BYTES", "document_keys", "exists_key", "key_of", "keys_of"]
+__all__ = ["MAX_KEY_BYTES", "document_keys", "exists_key", "key_of", "keys_of", "marker_key"]
 
 MAX_KEY_BYTES = 96
 """Longer keywords are digests, which begin with ``#``; all others begin with ``[``."""
@@ -42,6 +42,11 @@ def document_keys(metadata: Mapping[str, Any]) -> list[str]:
 def exists_key(path: str) -> str:
     """Return the keyword of a path, which a document has if the path leads to any value."""
     return _key(path)
+
+
+def marker_key(path: str, marker: str) -> str:
+    """Return a keyword that says something of a path, which an engine adds to those of a document for itself."""
+    return _key(path, marker)
 
 
 def key_of(path: str, value: FieldValue) -> str:

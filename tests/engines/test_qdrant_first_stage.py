@@ -75,7 +75,7 @@ def check_sparse(engine, client, records):
         scores = stored[key] @ state.centroids.values.T
         assert len(ids) <= len(scores)
         near = scores[:, ids].max(axis=1) >= scores.max(axis=1) - 0.25
-        assert near.mean() >= 0.5  # a centroid is found among the nearest cells, so a few tokens have one farther away
+        assert near.mean() >= 0.75  # a centroid is found among the nearest cells, so a few tokens have one farther away
 
 
 def test_means_alone_until_there_are_enough_tokens(engine, client):

@@ -1,0 +1,1 @@
+"""Several rankers in turn, each of which keeps fewer candidates."""

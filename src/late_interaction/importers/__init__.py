@@ -1,0 +1,1 @@
+"""Import indexes of other tools without encoding again."""

@@ -1,0 +1,1 @@
+"""An index behind MTEB's search protocol."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 __all__ = ["mean_over_queries", "ndcg", "recall", "reciprocal_rank"]
 
@@ -54,3 +55,27 @@ def mean_over_queries(
 def _first(ranking: Sequence[str], k: int) -> list[str]:
     """Return the first k distinct ids; repeated ids count once."""
     return list(dict.fromkeys(ranking))[:k]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of a ranking, at a depth."""
+
+    name: str
+    k: int
+
+    @classmethod
+    def of(cls, text: str) -> Measure:
+        """Return the measure that a text such as ``ndcg@10`` names."""
+        name, _, k = text.partition("@")
+        return cls(name, int(k))
+
+    def of_ranking(self, ranking: Sequence[str], relevant: Mapping[str, float]) -> float:
+        """Return the measure of a ranking."""
+        wanted = {found for found, grade in relevant.items() if grade > 0}
+        if self.name == "success":
+            return float(bool(set(_first(ranking, self.k)) & wanted))
+        return {"ndcg": ndcg, "recall": recall, "mrr": reciprocal_rank}[self.name](ranking, wanted, self.k)
+
+
+MEASURES = ("ndcg@10", "recall@10", "recall@100", "mrr@10", "success@1")

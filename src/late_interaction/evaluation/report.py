@@ -136,8 +136,9 @@ class Report:
         notes = []
         if left_out := len(self.dataset.queries) - len(self.queries):
             notes.append(f"{_queries(left_out)} without a relevant document left out.")
+        of_all = f"of {_queries(len(self.queries))}"
         notes += [
-            f"{system.name!r} has no ranking for {system.not_asked:,} of {_queries(len(self.queries))}, which count as 0."
+            f"{system.name!r} has no ranking for {system.not_asked:,} {of_all}, which count as 0."
             for system in self.systems
             if system.not_asked
         ]

@@ -139,23 +139,26 @@ def score(
         baseline: The name of one of the systems.
     """
     values = {result.name: _values(result, queries, measures) for result in results}
-    return tuple(
-        ScoredSystem(
-            result=result,
-            values=values[result.name],
-            intervals={name: bootstrap(of_queries.tolist()) for name, of_queries in values[result.name].items()},
-            differences={}
-            if result.name == baseline
-            else {
-                name: paired(of_queries.tolist(), values[baseline][name].tolist())
-                for name, of_queries in values[result.name].items()
-            },
-            median_milliseconds=median(result.milliseconds) if result.milliseconds else None,
-            p90_milliseconds=_p90(result.milliseconds) if result.milliseconds else None,
-            unjudged=_unjudged(result, queries),
-            not_asked=sum(query.id not in result.rankings for query in queries),
-        )
-        for result in results
+    return tuple(_scored(result, queries, values[result.name], values[baseline]) for result in results)
+
+
+def _scored(
+    result: SystemResult,
+    queries: Sequence[JudgedQuery],
+    values: Mapping[str, NDArray[np.float64]],
+    baseline: Mapping[str, NDArray[np.float64]],
+) -> ScoredSystem:
+    compared = {} if values is baseline else baseline
+    times = sorted(result.milliseconds)
+    return ScoredSystem(
+        result=result,
+        values=values,
+        intervals={name: bootstrap(of_queries.tolist()) for name, of_queries in values.items()},
+        differences={name: paired(values[name].tolist(), of_queries.tolist()) for name, of_queries in compared.items()},
+        median_milliseconds=median(times) if times else None,
+        p90_milliseconds=times[math.ceil(0.9 * len(times)) - 1] if times else None,
+        unjudged=_unjudged(result, queries),
+        not_asked=sum(query.id not in result.rankings for query in queries),
     )
 
 
@@ -169,11 +172,6 @@ def _values(
         )
         for measure in measures
     }
-
-
-def _p90(milliseconds: Sequence[float]) -> float:
-    """Return the smallest of the times that at least nine of ten do not exceed."""
-    return sorted(milliseconds)[math.ceil(0.9 * len(milliseconds)) - 1]
 
 
 def _unjudged(result: SystemResult, queries: Sequence[JudgedQuery]) -> float:

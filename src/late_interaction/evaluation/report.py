@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from late_interaction.evaluation.advice import advise
 from late_interaction.evaluation.measures import MEASURES, Measure
 from late_interaction.evaluation.scoring import chosen_baseline, judged_queries, score
 from late_interaction.evaluation.table import as_html, as_text, tables_of
@@ -87,7 +88,15 @@ class Report:
     @cached_property
     def advice(self) -> list[str]:
         """Sentences: which system to use, whether late interaction is worth its cost, and what limits the answer."""
-        return []
+        grades = [grade for query in self.dataset.queries for grade in query.relevant.values()]
+        return advise(
+            self.systems,
+            self.measures[0],
+            loss=self.loss,
+            documents=self.documents,
+            has_negatives=any(grade <= 0 for grade in grades),
+            is_synthetic=SYNTHETIC in self.dataset.notes,
+        )
 
     def table(self, width: int = 100) -> str:
         """Return the tables as text.

@@ -94,10 +94,9 @@ def _chosen(choice: Choice, measure: str, loss: float, *, cost: str) -> list[str
     if choice.cheaper is None:
         return [sentence]
     other = choice.cheaper
-    return [
-        f"{sentence} {other.system.name!r} ({_price(other.system, cost)}) may be, too: {_difference(other)}; "
-        f"{_would_tell(other.needed_within_loss)}."
-    ]
+    price = _price(other.system, cost)
+    told = _would_tell(other.needed_within_loss)
+    return [f"{sentence} {other.system.name!r} ({price}) may be, too: {_difference(other)}; {told}."]
 
 
 def _worth(systems: Sequence[ScoredSystem], measure: str, loss: float) -> list[str]:
@@ -177,15 +176,15 @@ def _unjudged(systems: Sequence[ScoredSystem], *, has_negatives: bool) -> list[s
         shares = f"{most.unjudged:.0%}"
     else:
         shares = f"{least.unjudged:.0%} ({least.name!r}) to {most.unjudged:.0%} ({most.name!r})"
-    sentence = f"Of the first {JUDGED_DEPTH} documents of each query, {shares} have no judgment and count as not relevant."
-    if not has_negatives:
-        return [
-            f"{sentence} The judgments name relevant documents only, so it is not known how many of these are relevant, "
-            "too; late_interaction.evaluation.judge_pools can judge them."
-        ]
+    if has_negatives:
+        meaning = "Systems with a higher share may be better than they look"
+    else:
+        meaning = "The judgments name relevant documents only, so it is not known how many of these are relevant, too"
     return [
-        f"{sentence} Systems with a higher share may be better than they look; late_interaction.evaluation.judge_pools "
-        "can judge them."
+        (
+            f"Of the first {JUDGED_DEPTH} documents of each query, {shares} have no judgment and count as not "
+            f"relevant. {meaning}; late_interaction.evaluation.judge_pools can judge them."
+        )
     ]
 
 

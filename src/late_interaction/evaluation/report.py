@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from late_interaction.evaluation.advice import advise
 from late_interaction.evaluation.measures import MEASURES, Measure
 from late_interaction.evaluation.scoring import chosen_baseline, judged_queries, score
+from late_interaction.evaluation.synthetic import SYNTHETIC
 from late_interaction.evaluation.table import as_html, as_text, tables_of
 from late_interaction.validation import check_fraction
 from late_interaction.wording import counted

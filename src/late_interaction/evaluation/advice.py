@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from late_interaction.evaluation.decisions import Choice, Comparison
     from late_interaction.evaluation.scoring import ScoredSystem
 
-__all__ = ["advise"]
+__all__ = ["advise", "recommended"]
 
 _MILLION = 1_000_000
 _FEW_DOCUMENTS = 5_000
@@ -43,8 +43,7 @@ def advise(
         has_negatives: Whether the judgments also name documents that are not relevant.
         is_synthetic: Whether the queries were made from the documents.
     """
-    by_size = choose(systems, measure, loss, lambda system: system.bytes_per_document)
-    by_time = choose(systems, measure, loss, lambda system: system.median_milliseconds)
+    by_size, by_time = _choices(systems, measure, loss)
     sentences = [*_few_queries(systems, measure), _best(by_size.best, measure)]
     if len(systems) > 1:
         sentences += _chosen(by_size, measure, loss, cost="size")
@@ -61,6 +60,20 @@ def advise(
     else:
         sentences += _unjudged(systems, has_negatives=has_negatives)
     return sentences
+
+
+def recommended(systems: Sequence[ScoredSystem], measure: str, loss: float) -> dict[str, str | None]:
+    """Return the names of the cheapest systems that suffice, by ``size`` and by ``time``."""
+    choices = zip(("size", "time"), _choices(systems, measure, loss), strict=True)
+    return {cost: choice.chosen.system.name if choice.chosen else None for cost, choice in choices}
+
+
+def _choices(systems: Sequence[ScoredSystem], measure: str, loss: float) -> tuple[Choice, Choice]:
+    """Return the cheapest system that suffices by size, and by time."""
+    return (
+        choose(systems, measure, loss, lambda system: system.bytes_per_document),
+        choose(systems, measure, loss, lambda system: system.median_milliseconds),
+    )
 
 
 def _few_queries(systems: Sequence[ScoredSystem], measure: str) -> list[str]:
@@ -210,9 +223,9 @@ def _would_tell(queries: int | None) -> str:
     if queries is None:
         return "more queries would tell"
     if queries > _MANY_QUERIES:
-        return f"more than {_MANY_QUERIES:,} would be needed"
+        return f"more than {_MANY_QUERIES:,} queries would be needed"
     step = 10 ** max(int(math.log10(queries)) - 1, 0)  # two digits, rounded up
-    return f"about {math.ceil(queries / step) * step:,} would be needed"
+    return f"about {math.ceil(queries / step) * step:,} queries would be needed"
 
 
 def _queries(system: ScoredSystem, measure: str) -> int:

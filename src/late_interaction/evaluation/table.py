@@ -43,8 +43,8 @@ def tables_of(systems: Sequence[ScoredSystem], measures: Sequence[str], baseline
     main, *others = measures
     tables = [
         Table(
-            f"{label_of(main)} and its cost. In brackets: 95 % intervals.",
-            ("system", label_of(main), f"against {baseline}", "per document", "ms, median", "p90"),
+            f"{label_of(main)} and its cost. In brackets: 95 % intervals. Baseline: {baseline}.",
+            ("system", label_of(main), "difference", "per document", "ms, median", "p90"),
             tuple(
                 (
                     system.name,
@@ -66,7 +66,7 @@ def tables_of(systems: Sequence[ScoredSystem], measures: Sequence[str], baseline
                 tuple((system.name, *(_quality(system.intervals[name]) for name in others)) for system in systems),
             ),
             Table(
-                f"Other measures, differences to {baseline}.",
+                "Other measures, differences to the baseline.",
                 ("system", *map(label_of, others)),
                 tuple(
                     (system.name, *(difference_text(system.differences[name]) for name in others))

@@ -131,6 +131,16 @@ class Npz:
         self._archive = archive
         self.names = tuple(one.filename.removesuffix(".npy") for one in archive.infolist())
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape that an array claims.
+
+        Raises:
+            CorruptIndexError: It is damaged, or holds objects.
+        """
+        place = self._path / name
+        with self._converted_errors(place), self._archive.open(f"{name}.npy") as file:
+            return _npy_header(place, file)[1]
+
     def read(self, name: str, *, dtypes: Collection[str] = FLOATS, shape: Shape | None = None) -> NDArray[Any]:
         """Return an array, read into memory.
 
@@ -138,19 +148,23 @@ class Npz:
             CorruptIndexError: It is damaged, larger than 1 GiB, holds objects, or has another type or shape.
         """
         place = self._path / name  # for errors
-        try:
-            with self._archive.open(f"{name}.npy") as file:
-                dtype, found, order = _npy_header(place, file)
-                check_array(place, dtype.name, found, dtypes, shape)
-                size = math.prod(found) * dtype.itemsize
-                if size > _MAX_MEMBER_BYTES:
-                    raise damaged(place, f"has {size:,} bytes, and at most {_MAX_MEMBER_BYTES:,} are read")
-                content = file.read(size + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
-            raise damaged(place, f"cannot be decompressed ({error})") from None
+        with self._converted_errors(place), self._archive.open(f"{name}.npy") as file:
+            dtype, found, order = _npy_header(place, file)
+            check_array(place, dtype.name, found, dtypes, shape)
+            size = math.prod(found) * dtype.itemsize
+            if size > _MAX_MEMBER_BYTES:
+                raise damaged(place, f"has {size:,} bytes, and at most {_MAX_MEMBER_BYTES:,} are read")
+            content = file.read(size + 1)
         if len(content) != size:
             raise damaged(place, f"has another size than the {size:,} bytes that its header claims")
         return np.frombuffer(content, dtype).reshape(found, order=order)
+
+    @contextmanager
+    def _converted_errors(self, place: Path) -> Iterator[None]:
+        try:
+            yield
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
+            raise damaged(place, f"cannot be decompressed ({error})") from None
 
 
 @dataclass(frozen=True)

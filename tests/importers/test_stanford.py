@@ -19,8 +19,8 @@ def given(*documents: Document) -> SourceOptions:
     return SourceOptions(lambda: iter(documents))
 
 
-def read(folder, options=SourceOptions(), start=0):
-    return list(STANFORD.open(folder, options).read(start))
+def read(folder, options=None, start=0):
+    return list(STANFORD.open(folder, options or SourceOptions()).read(start))
 
 
 @pytest.mark.parametrize("nbits", [1, 2, 4, 8])

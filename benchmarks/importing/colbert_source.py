@@ -3,7 +3,7 @@
     python -m benchmarks.importing.colbert_source COLUMNS NBITS FOLDER QUERIES
 
 Writes FOLDER/index, FOLDER/decompressed.npy, (tokens, dim) float32, and FOLDER/answers.json: the ten best passages of
-each of the first QUERIES queries with thorough settings. The centroids are trained once, and shared by indexes beside it.
+each of the first QUERIES queries with thorough settings. The centroids are trained once for all indexes beside it.
 """
 
 from __future__ import annotations

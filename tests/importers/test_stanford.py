@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
+import torch
 
 from late_interaction import Document, Index
 from late_interaction.errors import DuplicateIdError, InvalidRequestError
@@ -133,6 +136,29 @@ def test_an_index_of_ours_finds_what_was_read(tmp_path) -> None:
         index.add(documents, vectors=vectors)
         for number, expected in enumerate(source.vectors):
             assert index.search(expected.astype(np.float32), k=1)[0].id == str(number)
+
+
+def test_a_source_that_was_built_on_a_gpu(tmp_path) -> None:
+    """There, colbert-ai writes weights in float16, and tensors whose files say that they lie on the GPU."""
+    folder = write_plaid(tmp_path / "source").folder
+    expected = [vectors for _, vectors in read(folder)]
+    cutoffs, weights = torch.load(folder / "buckets.pt", weights_only=True)
+    torch.save((cutoffs, weights.half()), folder / "buckets.pt")
+    for name in ("centroids.pt", "buckets.pt"):
+        on_gpu(folder / name)
+    for (_, vectors), exact in zip(read(folder), expected, strict=True):
+        np.testing.assert_allclose(vectors, exact, atol=1e-3)
+
+
+def on_gpu(path) -> None:
+    """Write the device in a ``.pt`` file anew."""
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename: archive.read(member) for member in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            changed = content.replace(b"X\x03\0\0\0cpu", b"X\x06\0\0\0cuda:0") if name.endswith("data.pkl") else content
+            assert changed != content or not name.endswith("data.pkl")
+            archive.writestr(name, changed)
 
 
 def test_a_folder_of_something_else(tmp_path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STANFORD", "PassageDocuments", "StanfordIndex", "open_stanford"]
 
-_SETTINGS = ("nbits", "dim", "doc_maxlen", "query_maxlen", "similarity", "mask_punctuation", "index_name")
+_SETTINGS = ("nbits", "dim", "doc_maxlen", "query_maxlen", "similarity", "mask_punctuation", "pool_factor")
 _MAX_SHOWN_CHARACTERS = 200  # of a string of the source
 
 

@@ -28,12 +28,22 @@ def write_ragatouille(
     folder: Path,
     *,
     lengths: Any = LENGTHS,
+    built: Any = TEXTS,
     texts: Any = TEXTS,
     ids: Any = IDS,
     metadata: Any = METADATA,
 ) -> Path:
-    """Write an index as RAGatouille 0.0.9.post2 does: that of colbert-ai, and three JSON files."""
-    write_plaid(folder, lengths=lengths)
+    """Write an index as RAGatouille 0.0.9.post2 does: that of colbert-ai, and three JSON files.
+
+    Args:
+        folder: A new folder.
+        lengths: As for `write_plaid`.
+        built: The texts that colbert-ai put into its settings when the index was built.
+        texts: ``collection.json``; None: no such file.
+        ids: ``pid_docid_map.json``.
+        metadata: ``docid_metadata_map.json``.
+    """
+    write_plaid(folder, lengths=lengths, config={"collection": built})
     added = {"index_config": {"index_type": "PLAID", "index_name": "my-index"}}
     edit_json(folder / "metadata.json", lambda values: values.update(RAGatouille=added))
     for name, content in (("collection", texts), ("pid_docid_map", ids), ("docid_metadata_map", metadata)):
@@ -113,15 +123,37 @@ def test_a_deleted_document(tmp_path) -> None:
     assert not any("delete_from_index" in note for note in index.notes)  # one passage, so one call
 
 
-def test_several_deleted_passages_may_have_left_wrong_texts(tmp_path) -> None:
+def test_two_deletions_that_left_wrong_texts(tmp_path) -> None:
+    """The second ``delete_from_index`` removes the text at number 2 from a list that the first one has shortened."""
     folder = write_ragatouille(
-        tmp_path / "source", lengths=((0, 0, 9), (4, 7)), texts=TEXTS[2:], ids={"2": "b", "3": "c", "4": "c"}
+        tmp_path / "source",
+        lengths=((0, 0, 0), (4, 7)),
+        texts=["all of b", "first of c"],
+        ids={"3": "c", "4": "c"},
     )
-    assert any("2 passages were deleted. If delete_from_index was called more" in note for note in opened(folder).notes)
+    index = opened(folder)
+    assert [document.text for document, _ in index.read()] == ["first of c", "second of c"]
+    assert not any("delete_from_index" in note for note in index.notes)
+
+
+def test_wrong_texts_that_cannot_be_told(tmp_path) -> None:
+    """Passages that were added later are in no list but the one from which wrong texts may have been removed."""
+    folder = write_ragatouille(
+        tmp_path / "source",
+        lengths=((0, 0, 9), (4, 7)),
+        built=TEXTS[:3],
+        texts=["all of b", "added 3", "added 4"],
+        ids={"2": "b", "3": "c", "4": "c"},
+    )
+    index = opened(folder)
+    assert [document.text for document, _ in index.read()] == ["all of b", "added 3", "added 4"]
+    (note,) = [note for note in index.notes if "delete_from_index" in note]
+    assert note.startswith("2 passages were deleted.")
+    assert "may have the texts of others" in note
 
 
 def test_passages_deleted_by_colbert_itself(tmp_path) -> None:
-    folder = write_ragatouille(tmp_path / "source", lengths=((5, 0, 9), (4, 7)))  # nothing was removed from the JSON
+    folder = write_ragatouille(tmp_path / "source", lengths=((5, 0, 9), (4, 7)), built="a.tsv")
     found = [(document.id, document.text) for document, _ in opened(folder).read()]
     assert found == [("a", "first of a"), ("b", "all of b"), ("c#0", "first of c"), ("c#1", "second of c")]
 
@@ -131,11 +163,14 @@ def test_an_index_that_was_built_again_after_a_deletion(tmp_path) -> None:
     folder = write_ragatouille(tmp_path / "source", ids={"1": "a", "2": "b", "4": "c", "5": "c", "6": "d"})
     index = opened(folder)
     assert [document.metadata["document_id"] for document, _ in index.read()] == ["a", "b", "c", "c", "d"]
-    assert any("2 passages were deleted" in note for note in index.notes)
+    (note,) = [note for note in index.notes if "delete_from_index" in note]
+    assert "may have the ids and metadata of others" in note
 
 
 def test_an_early_release_without_ids(tmp_path) -> None:
-    index = opened(write_ragatouille(tmp_path / "source", lengths=((5, 0), (4,)), texts=["x", "z"], ids=None))
+    index = opened(
+        write_ragatouille(tmp_path / "source", lengths=((5, 0), (4,)), built="a.tsv", texts=["x", "z"], ids=None)
+    )
     assert [(document.id, document.text) for document, _ in index.read()] == [("0", "x"), ("2", "z")]
     assert any("no pid_docid_map.json" in note for note in index.notes)
 
@@ -150,7 +185,7 @@ def test_metadata_of_the_same_names_is_kept(tmp_path) -> None:
 
 
 def test_documents_of_the_caller_replace_those_of_the_source(tmp_path) -> None:
-    folder = write_ragatouille(tmp_path / "source", texts=["wrong"])
+    folder = write_ragatouille(tmp_path / "source", texts=["wrong"], ids={})
     documents = [Document(f"text {at}", id=f"id {at}") for at in range(5)]
     index = opened(folder, SourceOptions(lambda: iter(documents)))
     assert [document for document, _ in index.read()] == documents
@@ -159,12 +194,14 @@ def test_documents_of_the_caller_replace_those_of_the_source(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"texts": None}, "collection.json is missing"),
-        ({"texts": {}}, "collection.json must contain a JSON list"),
-        ({"texts": TEXTS[1:]}, "collection.json has 4 entries, and there are vectors of 5 passages"),
-        ({"texts": [*TEXTS, "more"]}, "collection.json has 6 entries"),
-        ({"texts": [1, 2, 3, 4, 5]}, "collection.json must contain strings"),
-        ({"texts": ["\ud800", *TEXTS[1:]]}, "has a passage that cannot be stored .*not valid Unicode"),
+        ({"built": [1] * 5}, "metadata.json must have at most 5 strings as 'collection'"),
+        ({"built": [*TEXTS, "more"]}, "metadata.json must have at most 5 strings as 'collection'"),
+        ({"built": ["\ud800", *TEXTS[1:]]}, "has a passage that cannot be stored .*not valid Unicode"),
+        ({"texts": None, "built": []}, "collection.json is missing"),
+        ({"texts": {}, "built": []}, "collection.json must contain a JSON list"),
+        ({"texts": TEXTS[1:], "built": []}, "collection.json has 4 texts, and there are vectors of 5 passages"),
+        ({"texts": [*TEXTS, "more"], "built": []}, "collection.json has 6 texts"),
+        ({"texts": [1, 2, 3, 4, 5], "built": []}, "collection.json must contain strings"),
         ({"lengths": ((50, 3, 9), (4, 7))}, "collection.json has texts that are not those .* passage 0 has 50 tokens"),
         ({"ids": []}, "pid_docid_map.json must contain a JSON dict"),
         ({"ids": {"0": "a"}}, "pid_docid_map.json has the ids of 1 passage, and there are vectors of 5"),

@@ -93,6 +93,22 @@ def test_chunks_beyond_the_number_are_said(tmp_path) -> None:
     assert any("metadata.json counts fewer chunks: 1 chunk." in note for note in index.notes)
 
 
+def test_an_index_of_a_list_of_texts_has_them(tmp_path) -> None:
+    folder = write_plaid(
+        tmp_path / "source", lengths=((5, 0, 9), (6,)), config={"collection": ["a", "b", "c", "d"]}
+    ).folder
+    index = STANFORD.open(folder, SourceOptions())
+    assert [(document.id, document.text) for document, _ in index.read()] == [("0", "a"), ("2", "c"), ("3", "d")]
+    assert not any("keeps no texts" in note for note in index.notes)
+
+
+def test_passages_that_were_added_later_have_no_texts(tmp_path) -> None:
+    folder = write_plaid(tmp_path / "source", lengths=((5, 0, 9), (6,)), config={"collection": ["a", "b"]}).folder
+    index = STANFORD.open(folder, SourceOptions())
+    assert [document.text for document, _ in index.read()] == ["a", "", ""]
+    assert any("Vectors alone: 2 documents." in note for note in index.notes)
+
+
 def test_documents_of_the_caller(tmp_path) -> None:
     source = write_plaid(tmp_path / "source", lengths=((5, 0, 9), (6,)))
     documents = [Document(f"text {at}", id=f"id {at}", metadata={"at": at}) for at in range(4)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 
 import pytest
 
@@ -229,3 +230,36 @@ def test_topics_that_are_refused(tmp_path, line):
     (tmp_path / "topics.tsv").write_text(f"300\tfirst\n{line}\n")
     with pytest.raises(InvalidRequestError, match=r"topics.tsv, line 2: expected an id, a tab and the text"):
         read_dataset(tmp_path / "topics.tsv")
+
+
+@pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
+def test_damaged_bytes_end_in_an_error_or_a_dataset(tmp_path, name):
+    path = beir(tmp_path / "set") / name
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        for damaged in (whole[:place] + bytes([whole[place] ^ 0x85]) + whole[place + 1 :], whole[:place]):
+            path.write_bytes(damaged)
+            try:
+                list(read_dataset(tmp_path / "set").documents)
+            except (InvalidRequestError, InvalidDocumentError):
+                continue
+
+
+def test_what_is_not_a_regular_file(tmp_path):
+    folder = beir(tmp_path / "set")
+    (folder / "pipe.jsonl").mkdir()
+    with pytest.raises(InvalidRequestError, match=r"pipe.jsonl is not a file"):
+        read_dataset(folder, documents=folder / "pipe.jsonl")
+    with pytest.raises(InvalidRequestError, match=r"missing.jsonl does not exist"):
+        read_dataset(folder, documents=folder / "missing.jsonl")
+
+
+def test_documents_are_not_held_in_memory(tmp_path):
+    corpus = ({"_id": number, "text": "word " * 20_000} for number in range(200))
+    folder = beir(tmp_path / "set", corpus=corpus, qrels="q1\t7\t1\n")
+    tracemalloc.start()
+    dataset = read_dataset(folder)
+    assert sum(len(document.text) for document in dataset.documents) == 200 * 100_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3_000_000  # bytes, of 20 million

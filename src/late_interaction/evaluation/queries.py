@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from late_interaction.evaluation.lines import Line
 
-__all__ = ["as_id", "as_queries", "grades_of", "read_queries"]
+__all__ = ["as_grade", "as_id", "as_queries", "grades_of", "read_queries"]
 
 _EXPECTED = 'Expected {"query": text, "relevant": id, list of ids or {id: grade}, "id": optional}.'
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -69,7 +69,7 @@ def read_queries(path: Path) -> Iterator[tuple[Line, JudgedQuery, bool]]:
         InvalidRequestError: A line is not a query, or two have the same id. The message names the file and line.
     """
     seen: set[str] = set()
-    is_json = any(suffix.lower() in _JSON_SUFFIXES for suffix in path.suffixes)
+    is_json = path.name.lower().removesuffix(".gz").endswith(_JSON_SUFFIXES)
     for line, query, is_judged in _json_queries(path) if is_json else _tab_queries(path):
         if query.id in seen:
             raise line.error(f"the query id {query.id!r} occurs twice.")
@@ -139,7 +139,7 @@ def grades_of(relevant: object) -> dict[str, float]:
         InvalidRequestError: It is none of them, or a grade is not a finite number.
     """
     if isinstance(relevant, Mapping):
-        return {as_id(name, "relevant"): _grade(grade) for name, grade in relevant.items()}
+        return {as_id(name, "relevant"): as_grade(grade) for name, grade in relevant.items()}
     if isinstance(relevant, (str, int)):
         return {as_id(relevant, "relevant"): 1.0}
     if isinstance(relevant, Iterable) and not isinstance(relevant, bytes):
@@ -149,7 +149,12 @@ def grades_of(relevant: object) -> dict[str, float]:
     )
 
 
-def _grade(value: object) -> float:
+def as_grade(value: object) -> float:
+    """Return a grade as a float.
+
+    Raises:
+        InvalidRequestError: It is not a finite number.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InvalidRequestError(f"A grade must be a finite number, got {value!r:.80}.")
     return float(value)

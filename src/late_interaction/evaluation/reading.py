@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from late_interaction.evaluation.splits import chosen_split
 from late_interaction.evaluation.vidore import is_vidore, read_vidore
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from late_interaction.evaluation.dataset import Dataset
@@ -72,26 +72,27 @@ def read_dataset(
     paths = {name: _path(path, name) for name, path in given.items() if path is not None}
     if not place.exists():
         raise InvalidRequestError(f"{place} does not exist.")
+    name = Path(os.path.abspath(place)).name  # noqa: PTH100  # resolve() would follow links
     if is_vidore(place):
         if paths:
             raise InvalidRequestError(f"{place} has its own documents, queries and judgments: pass no {min(paths)}.")
-        return read_vidore(place, split)
+        return read_vidore(name, place, split)
     if place.is_dir():
-        paths = {**_beir_paths(place, paths, split), **paths}
-    elif split is not None:
+        return _read(name, {**_beir_paths(place, paths, split), **paths})
+    if split is not None:
         raise InvalidRequestError(f"{place} is a file, so it has no split {split!r}.")
-    return _read(place, paths)
+    return _read(name, {"queries": place, **paths})
 
 
-def _read(place: Path, paths: Mapping[str, Path]) -> Dataset:
+def _read(name: str, paths: Mapping[str, Path]) -> Dataset:
     documents = ids = None
     if "documents" in paths:
         path = paths["documents"]
         ids = jsonl_ids(path)
         documents = StreamedDocuments(lambda: jsonl_documents(path), len(ids))
     qrels = read_qrels(paths["qrels"]) if "qrels" in paths else None
-    queries = ((query, is_judged) for _, query, is_judged in read_queries(paths.get("queries", place)))
-    return assembled(place.name, queries, qrels, documents, ids)
+    queries = ((query, is_judged) for _, query, is_judged in read_queries(paths["queries"]))
+    return assembled(name, queries, qrels, documents, ids)
 
 
 def _beir_paths(folder: Path, given: Mapping[str, Path], split: str | None) -> dict[str, Path]:

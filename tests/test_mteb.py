@@ -15,6 +15,7 @@ import pytest
 from late_interaction import Index
 from late_interaction.encoders import ReducedEncoder
 from late_interaction.errors import (
+    DuplicateIdError,
     IncompatibleEncoderError,
     InvalidRequestError,
     OptionalDependencyError,
@@ -182,6 +183,9 @@ def test_pages():
     pages = {"category": "t2i", "modalities": ("text", "image"), "rows": rows}
     found = run(IndexedSearch(ColourEncoder()), task(["eng"], **pages))
     assert [next(iter(found[name])) for name in ("red", "blue")] == ["red", "blue"]
+    only_pages = IndexedSearch(ColourEncoder(modalities=("image",)))
+    assert only_pages.mteb_model_meta.modalities == ["image", "text"]  # MTEB compares them with queries too
+    assert run(only_pages, task(["eng"], **pages)) == found
     with pytest.raises(UnsupportedError, match="are image, and WordEncoder reads text"):
         run(IndexedSearch(WordEncoder()), task(["eng"], **pages))
     with pytest.raises(UnsupportedError, match="are texts with images"):
@@ -219,6 +223,15 @@ def test_the_temporary_folder_is_removed_when_nothing_refers_to_it(tmp_path, mon
     del searched
     gc.collect()
     assert not list(tmp_path.iterdir())
+
+
+def test_an_index_that_was_not_completed_is_not_searched(word_encoder):
+    corpus, asked, relevant = collection("eng")
+    searched = IndexedSearch(word_encoder)
+    with pytest.raises(DuplicateIdError):
+        run(searched, task(["eng"], rows=([*corpus, {**corpus[0], "text": "another"}], asked, relevant)))
+    with pytest.raises(InvalidRequestError, match="There is no index to search"):
+        searched.search([], task_metadata=task(["eng"]).metadata, hf_split="", hf_subset="", top_k=1, encode_kwargs={})
 
 
 def test_compressed_vectors(tmp_path):

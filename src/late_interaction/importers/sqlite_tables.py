@@ -6,12 +6,13 @@ the rows of each query, so a damaged tree of pages cannot make it endless.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.importers.files import damaged, file_path, has_file
+from late_interaction.importers.files import damaged, file_path, has_file, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteTable", "open_table", "quoted"]
 
+_HEADER_BYTES = 100
 _MAX_COLUMNS = 2000
 """The limit of SQLite, unless it is built with another one."""
 _FUNCTIONS = {"abs", "count", "length", "max", "sum", "typeof"}
@@ -74,6 +76,7 @@ def open_table(folder: Path, name: str, table: str, *, key: str) -> SqliteTable:
     for log in (f"{name}-journal", f"{name}-wal"):
         if has_file(folder, log) and (folder / log).stat().st_size:
             raise damaged(path, f"has an unfinished transaction ({log}), which the tool that wrote it must complete")
+    _check_size(folder, name)
     with _opened(path) as database:
         entries = database.execute("SELECT type, name FROM sqlite_master WHERE type <> 'index' LIMIT 2").fetchall()
         if entries != [("table", table)]:
@@ -83,6 +86,17 @@ def open_table(folder: Path, name: str, table: str, *, key: str) -> SqliteTable:
     if len(columns) > _MAX_COLUMNS or keys != [key] or any(hidden for *_, hidden in columns):
         raise damaged(path, f"must have at most {_MAX_COLUMNS:,} ordinary columns and the primary key {key!r}")
     return SqliteTable(path, table, tuple(column for _, column, *_ in columns))
+
+
+def _check_size(folder: Path, name: str) -> None:
+    """Refuse a database whose file is shorter than its header says, since SQLite takes what is missing for zeros."""
+    with open_file(folder, name) as file:
+        header = file.read(_HEADER_BYTES)
+        size = os.fstat(file.fileno()).st_size
+    page_bytes = int.from_bytes(header[16:18], "big")  # 1 stands for 65,536
+    pages = int.from_bytes(header[28:32], "big")
+    if len(header) < _HEADER_BYTES or size < pages * (65_536 if page_bytes == 1 else page_bytes):
+        raise damaged(folder / name, f"is truncated: it has {size:,} bytes")
 
 
 def quoted(name: str) -> str:

@@ -1,6 +1,7 @@
 """Is an imported index what the source is? Build one with the other engine, import it, and compare.
 
-    python -m benchmarks.importing FOLDER --environments DIR [--documents 2500] [--queries 400] [--dim 128] [--json OUT]
+    python -m benchmarks.importing FOLDER --environments DIR [--engine fast_plaid] [--documents 2500]
+        [--queries 400] [--dim 128] [--json OUT]
 
 For each number of bits: the largest difference between the vectors that the reader yields and those that the engine
 decompresses itself; and the overlap of ten best documents between the imported index, the engine's own answers, exact
@@ -22,11 +23,16 @@ from benchmarks.data import load
 from benchmarks.peers.environments import python_of
 from benchmarks.peers.protocol import Columns, K
 from late_interaction import Index
-from late_interaction.importers.foreign import SourceOptions
+from late_interaction.importers.fast_plaid import FAST_PLAID
+from late_interaction.importers.foreign import ForeignFormat, SourceOptions
 from late_interaction.importers.stanford import STANFORD
 
 ROOT = Path(__file__).parents[2]
-SOURCE_BITS = (1, 2, 4, 8)
+ENGINES = {
+    "colbert_plaid": ("benchmarks.importing.colbert_source", STANFORD, (1, 2, 4, 8)),
+    "fast_plaid": ("benchmarks.importing.fast_plaid_source", FAST_PLAID, (2, 4)),
+}
+"""The module that builds an index, the reader of it, and the numbers of bits."""
 OUR_BITS = (4, None)
 
 
@@ -35,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--environments", type=Path, required=True)
+    parser.add_argument("--engine", choices=ENGINES, default="colbert_plaid")
     parser.add_argument("--documents", type=int, default=2500)
     parser.add_argument("--queries", type=int, default=400)
     parser.add_argument("--dim", type=int, default=128)
@@ -46,31 +53,32 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         columns.write(Path(scratch) / "columns")
-        python = python_of("colbert_plaid", options.environments)
-        for bits in SOURCE_BITS:
-            rows.append(compare(build(python, Path(scratch), bits, options.queries), columns, original, bits))
+        python = python_of(options.engine, options.environments)
+        module, reader, source_bits = ENGINES[options.engine]
+        for bits in source_bits:
+            folder = build(python, module, Path(scratch), bits, options.queries)
+            rows.append(compare(folder, reader, columns, original, bits))
             print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 
 
-def build(python: Path, scratch: Path, bits: int, queries: int) -> Path:
+def build(python: Path, module: str, scratch: Path, bits: int, queries: int) -> Path:
     """Build the source in its own environment and return its folder."""
-    folder = scratch / f"colbert-{bits}"
+    folder = scratch / f"source-{bits}"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["PATH"] = f"{python.parent}{os.pathsep}{environment['PATH']}"  # has ninja
-    module = "benchmarks.importing.colbert_source"
     command = [python, "-m", module, scratch / "columns", str(bits), folder, str(queries)]
     subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     return folder
 
 
-def compare(folder: Path, columns: Columns, original: list[set[int]], bits: int) -> dict:
+def compare(folder: Path, reader: ForeignFormat, columns: Columns, original: list[set[int]], bits: int) -> dict:
     """Import the source with each number of bits of ours, and compare."""
     decompressed = np.load(folder / "decompressed.npy", mmap_mode="r")
     theirs = [set(ids) for ids in json.loads((folder / "answers.json").read_text())]
     stored = exact(decompressed, columns)
-    documents, vectors = zip(*STANFORD.open(folder / "index", SourceOptions()).read(), strict=True)
+    documents, vectors = zip(*reader.open(folder / "index", SourceOptions()).read(), strict=True)
     row = {
         "bits": bits,
         "documents": len(documents),

@@ -18,6 +18,7 @@ import late_interaction.encoders
 import late_interaction.engines
 import late_interaction.explanations
 import late_interaction.images
+import late_interaction.importers
 import late_interaction.langchain
 import late_interaction.llama_index
 import late_interaction.mteb
@@ -66,6 +67,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         (late_interaction.mteb, ["IndexedSearch"]),
         (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PageRegion", "PatchMatch"]),
         (late_interaction.images, ["PageImage"]),
+        (late_interaction.importers, ["ImportReport", "import_index"]),
         (late_interaction.readers, ["expected_documents", "read_jsonl", "read_paths", "split_document", "split_text"]),
     ],
 )

@@ -115,8 +115,8 @@ def test_texts_and_ids_are_those_of_the_documents_given():
 @pytest.mark.parametrize("count", [0, 26, 28])
 def test_another_number_of_documents_is_an_error(count):
     documents = [Document("text", id=str(n)) for n in range(count)]
-    with pytest.raises(InvalidRequestError, match="27 documents, but"):
-        list(opened(DATA / "bits4", lambda: iter(documents)).read())
+    with pytest.raises(InvalidRequestError, match="the source has 27 passages"):
+        opened(DATA / "bits4", lambda: iter(documents))
 
 
 def test_notes_say_what_is_lost(folder):

@@ -62,17 +62,17 @@ class Columns:
     codes_file: Path
     residuals_file: Path
 
-    def vectors(self, codec: Codec, start: int = 0) -> Iterator[NDArray[np.float32]]:
-        """Yield the vectors of each document from position ``start`` on, (tokens, dim), normalized.
+    def vectors(self, codec: Codec, start: int = 0, stop: int | None = None) -> Iterator[NDArray[np.float32]]:
+        """Yield the vectors of the documents from position ``start`` to before ``stop``, (tokens, dim), normalized.
 
         Raises:
             CorruptIndexError: A code is not the number of a centroid.
         """
-        ends = np.cumsum(self.lengths)
+        ends = np.cumsum(self.lengths[:stop])
         while start < len(ends):
             first = int(ends[start] - self.lengths[start])
-            stop = max(int(np.searchsorted(ends, first + _BLOCK_TOKENS, side="right")), start + 1)
-            block = slice(first, int(ends[stop - 1]))
+            after = max(int(np.searchsorted(ends, first + _BLOCK_TOKENS, side="right")), start + 1)
+            block = slice(first, int(ends[after - 1]))
             codes, residuals = self.codes[block], self.residuals[block]
             check_tokens(
                 codes,
@@ -83,8 +83,8 @@ class Columns:
                 residuals_file=self.residuals_file,
             )
             vectors = decompress(codes, residuals, codec.centroids, codec.bucket_weights, codec.nbits)
-            yield from np.split(vectors, ends[start : stop - 1] - first)
-            start = stop
+            yield from np.split(vectors, ends[start : after - 1] - first)
+            start = after
 
 
 def read_codec(folder: Path, nbits: object) -> Codec:

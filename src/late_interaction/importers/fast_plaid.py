@@ -19,18 +19,18 @@ the chunks; after a deletion, later ones are renumbered.
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from late_interaction.documents import Document
-from late_interaction.errors import InvalidRequestError
 from late_interaction.importers.arrays import INTEGERS, read_npy
 from late_interaction.importers.columns import Codec, Columns, check_integers, read_codec, read_count
 from late_interaction.importers.fast_plaid_metadata import open_metadata
 from late_interaction.importers.files import damaged, file_names, has_file, read_json
 from late_interaction.importers.foreign import ForeignFormat, SourceOptions
+from late_interaction.importers.given_documents import GivenDocuments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,11 +54,12 @@ class FastPlaidIndex:
 
     Raises:
         CorruptIndexError: A file is missing, damaged, or does not fit the others.
+        InvalidRequestError: More or fewer documents are given.
+        DuplicateIdError: Two of them have the same id.
     """
 
     def __init__(self, folder: Path, options: SourceOptions) -> None:
         self._folder = folder
-        self._options = options
         path = folder / "metadata.json"
         about = read_json(folder, "metadata.json", dict)
         self._codec = read_codec(folder, about.get("nbits"))
@@ -67,6 +68,14 @@ class FastPlaidIndex:
             if read_count(path, about, key, default=found) != found:
                 raise damaged(path, f"says {key} is {about[key]:,}, and the files of the chunks have {found:,}")
         self._metadata = open_metadata(folder, self.documents)
+        self._given: GivenDocuments | None = None
+        if options.documents is not None:
+            self._given = GivenDocuments(options.documents, passages=self.documents, live=self.numbers)
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The numbers of the documents in fast-plaid, (documents,)."""
+        return np.arange(self.documents)
 
     @property
     def dim(self) -> int:
@@ -97,11 +106,13 @@ class FastPlaidIndex:
     def notes(self) -> tuple[str, ...]:
         """What is lost or unknown."""
         notes = []
-        if self._options.documents is None:
+        if self._given is None:
             notes.append(
-                "fast-plaid keeps neither texts nor ids: each document has an empty text, and its number as its id. "
-                "Give the documents, in the order of these numbers, to import their texts and ids."
+                "fast-plaid keeps neither texts nor ids, so the documents are vectors alone, and their ids are the "
+                "numbers that they have now. Pass the texts, in that order, as `documents`."
             )
+            if self._folder.name == "fast_plaid_index":
+                notes.append("The folder is a part of an index of PyLate. Import the folder above it to keep the ids.")
         if kept := [name for name in _UNCOMPRESSED if has_file(self._folder, name)]:
             notes.append(
                 f"{' and '.join(kept)} may hold uncompressed vectors of some documents. They are pickles, which are "
@@ -116,42 +127,23 @@ class FastPlaidIndex:
 
         Raises:
             CorruptIndexError: A code is not the number of a centroid, or the metadata is damaged.
-            InvalidRequestError: The number of documents that were given is another one.
         """
-        documents = self._documents(start)
-        for position, vectors in enumerate(self.vectors(start), start):
-            document = next(documents, None)
-            if document is None:
-                raise InvalidRequestError(
-                    f"{self._folder} has {self.documents:,} documents, but only {position:,} were given."
-                )
-            yield document, vectors
-        if next(documents, None) is not None:
-            raise InvalidRequestError(f"{self._folder} has {self.documents:,} documents, but more were given.")
+        yield from zip(self._documents(start), self._vectors(start), strict=True)
 
-    def vectors(self, start: int = 0) -> Iterator[NDArray[np.float32]]:
-        """Yield the vectors of each document from position ``start`` on, (tokens, dim)."""
+    def _vectors(self, start: int) -> Iterator[NDArray[np.float32]]:
         for chunk in self._chunks:
             yield from chunk.vectors(self._codec, start)
             start = max(0, start - len(chunk.lengths))
 
-    def metadata(self, start: int = 0) -> Iterator[dict[str, Any]]:
-        """Yield the metadata of each document from position ``start`` on."""
-        if self._metadata is not None:
-            yield from self._metadata.read(start)
-        else:
-            yield from ({} for _ in range(start, self.documents))
-
     def _documents(self, start: int) -> Iterator[Document]:
-        """Yield the documents from position ``start`` on; as many as were given."""
-        metadata = self.metadata(start)
-        if self._options.documents is None:
-            for position, values in enumerate(metadata, start):
-                yield Document("", id=str(position), metadata=values)
-            return
-        for position, document in enumerate(self._options.documents()):
-            if position >= start:
-                yield document.with_metadata({**next(metadata, {}), **document.metadata})
+        values: Iterator[dict[str, Any]] = repeat({}) if self._metadata is None else self._metadata.read(start)
+        documents: Iterator[Document]
+        if self._given is None:
+            documents = (Document("", id=str(number)) for number in self.numbers[start:].tolist())
+        else:
+            documents = self._given.from_position(start)
+        for document in documents:
+            yield document.with_metadata({**next(values), **document.metadata})
 
 
 def _read_chunks(folder: Path, chunks: int, codec: Codec) -> list[Columns]:

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from late_interaction.errors import InvalidRequestError
 from late_interaction.importers.byaldi import BYALDI
+from late_interaction.importers.fast_plaid import FAST_PLAID
 from late_interaction.importers.files import has_file
+from late_interaction.importers.pylate import PYLATE
 from late_interaction.importers.ragatouille import RAGATOUILLE
 from late_interaction.importers.stanford import STANFORD
 from late_interaction.importers.vectors import VECTORS
+from late_interaction.importers.warp import WARP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "recognized"]
 
-FORMATS: tuple[ForeignFormat, ...] = (RAGATOUILLE, STANFORD, BYALDI, VECTORS)
+FORMATS: tuple[ForeignFormat, ...] = (RAGATOUILLE, PYLATE, STANFORD, FAST_PLAID, WARP, BYALDI, VECTORS)
 """The first that matches a folder opens it, so the more specific ones come first."""
 
 _SHOWN_NAMES = 12

@@ -54,6 +54,11 @@ class StanfordIndex:
         self._notes = notes
 
     @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The numbers of the passages that are not deleted, (documents,), ascending."""
+        return self._files.live_numbers()
+
+    @property
     def dim(self) -> int:
         """Dimension of the token vectors."""
         return self._files.dim

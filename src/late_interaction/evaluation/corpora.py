@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.documents import Document
@@ -43,7 +44,7 @@ class JsonlDocuments:
 
     Each line is either as `late_interaction.readers.read_jsonl` reads it, or as in BEIR: ``_id``, ``text``, and perhaps
     ``title`` and ``metadata``. There the title is encoded and searched before the text. It is kept in the metadata, as
-    are other keys.
+    are other keys. Ids that are integers become their decimal digits.
 
     Args:
         path: The file.
@@ -77,11 +78,16 @@ class JsonlDocuments:
 def _lines(path: Path) -> Iterator[tuple[Line, Document]]:
     for line, values in json_lines(path):
         try:
-            document = _beir_document(values) if "_id" in values else document_in(line.text, line.number)
+            document = _beir_document(values) if "_id" in values else document_in(_text(line, values), line.number)
         except (InvalidDocumentError, InvalidRequestError) as error:
             problem = str(error).removeprefix(f"Line {line.number}").removeprefix(":").strip()
             raise InvalidDocumentError(str(line.error(problem))) from None
         yield line, document
+
+
+def _text(line: Line, values: dict[str, Any]) -> str:
+    """Return the text of a line in which the id is a string."""
+    return json.dumps({**values, "id": as_id(values["id"], "id")}) if type(values.get("id")) is int else line.text
 
 
 def _beir_document(values: dict[str, Any]) -> Document:

@@ -45,8 +45,8 @@ def read_dataset(
     - **ViDoRe**: a folder of parquet files, with pages as images, in the folders ``corpus``, ``queries`` and ``qrels``
       (version 2 on); or one table, where each row has a page, and perhaps a query that it answers (version 1).
 
-    All lines are checked, and documents too. Queries without judgments are left out. `Dataset.notes` says so, and how
-    many judgments have no document.
+    Ids that are integers become their decimal digits. All lines are checked, those of documents too. Queries without
+    judgments are left out. `Dataset.notes` says so, and how many judgments have no document.
 
     Args:
         source: The folder, or the file of queries.

@@ -209,6 +209,7 @@ def test_texts_longer_than_fields_of_csv(tmp_path):
         ("q1\t0\td1\tx\n", "line 1: expected"),
         ("q1\td1\t1\nq1\td1\tnan\n", "line 2: expected"),
         ("q1\t\t1\n", "line 1: expected"),
+        ("q1\td1\t1e300\n", "line 1: expected"),
         ("q1\td1\t1\nq1\td1\t1\n\nq1\td1\t0\n", "line 4: document 'd1' has another grade"),
         ("q1,d1,1\n", "line 1: expected"),
     ],

@@ -1,6 +1,6 @@
 """Is an imported index what the source is? Build one with the other engine, import it, and compare.
 
-    python -m benchmarks.importing FOLDER --environments DIR [--documents 2500] [--queries 400] [--dim 128] [--json OUT]
+    python -m benchmarks.importing FOLDER --environments DIR [--documents 2500] [--queries 100] [--dim 128] [--json OUT]
 
 For each number of bits: the largest difference between the vectors that the reader yields and those that the engine
 decompresses itself; and the overlap of ten best documents between the imported index, the engine's own answers, exact
@@ -36,8 +36,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--environments", type=Path, required=True)
     parser.add_argument("--documents", type=int, default=2500)
-    parser.add_argument("--queries", type=int, default=400)
+    parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--bits", type=int, nargs="+", default=SOURCE_BITS, help="of the source")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     vectors = load(options.folder).reduced(options.dim).first(options.documents)
@@ -47,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         columns.write(Path(scratch) / "columns")
         python = python_of("colbert_plaid", options.environments)
-        for bits in SOURCE_BITS:
+        for bits in options.bits:
             rows.append(compare(build(python, Path(scratch), bits, options.queries), columns, original, bits))
             print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
     if options.json:

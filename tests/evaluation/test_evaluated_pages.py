@@ -62,6 +62,6 @@ def test_an_engine_without_lexical_search(tmp_path):
     assert [system.name for system in report.systems] == ["late"]
     assert report.systems[0].result.bytes_per_document is None
     assert any("left out" in note for note in report.notes)
-    assert any("at most 20 documents" in note for note in report.notes)
+    assert any("late (20)" in note for note in report.notes)
     with pytest.raises(UnsupportedError):
         evaluate(index, queries, systems=["hybrid"])

@@ -13,7 +13,7 @@ from late_interaction.evaluation.models import load_cross_encoder, load_sparse_e
 from late_interaction.evaluation.query_encoding import QueryEncoder
 from late_interaction.evaluation.settings import Setting, grid
 from late_interaction.evaluation.sparse_vectors import SparseVectors
-from late_interaction.evaluation.systems import Answer, System, lexical_bytes, searching, vector_bytes
+from late_interaction.evaluation.systems import Answer, System, lexical_bytes, limit_of, searching, vector_bytes
 from late_interaction.validation import did_you_mean, is_invisible
 from late_interaction.wording import counted
 
@@ -59,11 +59,10 @@ class Asked:
 
     def systems(self) -> list[System]:
         """Return the systems, in the order in which a report shows them."""
-        if len(self.single_vector) or len(self.sparse) or self.cross_encoder is not None:
+        if self.single_vector or self.sparse or self.cross_encoder is not None:
             self._refuse_queries_without_text()
         single = loaded(self.single_vector, SingleVectorEncoder, "single_vector")
         sparse = loaded(self.sparse, load_sparse_encoder, "sparse")
-        self._note_limit()
         kinds = self._possible_kinds()
         found = self._late() if "late" in kinds else []
         found += [self._words(kind) for kind in kinds if kind in ("lexical", "hybrid")]
@@ -72,15 +71,16 @@ class Asked:
             found.append(self._pooled(rankers))
         found += [self._single_vector(name, encoder, rankers) for name, encoder in single.items()]
         found += [self._sparse(name, model, rankers) for name, model in sparse.items()]
-        return found + self._cascades([kind for kind in kinds if kind != "pooled"], rankers)
+        found += self._cascades([kind for kind in kinds if kind != "pooled"], rankers)
+        self._note_limits(found)
+        return found
 
-    def _note_limit(self) -> None:
-        engine = self.source.index.engine
-        limit = engine.capabilities.max_candidates
-        if limit is not None and limit < self.depth:
+    def _note_limits(self, systems: Sequence[System]) -> None:
+        limits = {system.name: system.limit for system in systems if (system.limit or self.depth) < self.depth}
+        if limits:
+            shown = ", ".join(f"{name} ({limit:,})" for name, limit in limits.items())
             self.notes.append(
-                f"{type(engine).__name__} returns at most {limit:,} documents, so measures at greater depths count "
-                "only these."
+                f"Some systems return fewer documents than the {self.depth:,} that measures count: {shown}."
             )
 
     def _late(self) -> list[System]:
@@ -95,7 +95,14 @@ class Asked:
 
     def _of_setting(self, name: str, setting: Setting, index: Index) -> System:
         settings = {"kind": "late", **setting.to_dict(), "model": index.encoder_name}
-        return System(name, settings, searching(index, "late"), {"vectors": vector_bytes(index)}, [self.source.queries])
+        return System(
+            name,
+            settings,
+            searching(index, "late"),
+            {"vectors": vector_bytes(index)},
+            [self.source.queries],
+            limit=limit_of(index),
+        )
 
     def _note_uncompressed(self, index: Index) -> None:
         info = index.info()
@@ -109,11 +116,17 @@ class Asked:
     def _words(self, kind: str) -> System:
         if kind == "lexical":
             index = self.source.index
-            return System(kind, {"kind": kind}, searching(index, "lexical"), {"words": lexical_bytes(index)})
+            return System(
+                kind,
+                {"kind": kind},
+                searching(index, "lexical"),
+                {"words": lexical_bytes(index)},
+                limit=limit_of(index),
+            )
         index = self.source.asked()
         settings = {"kind": kind, **self.source.setting.to_dict(), "model": index.encoder_name}
         parts = {"words": lexical_bytes(index), "vectors": vector_bytes(index)}
-        return System(kind, settings, searching(index, "hybrid"), parts, [self.source.queries])
+        return System(kind, settings, searching(index, "hybrid"), parts, [self.source.queries], limit=limit_of(index))
 
     def _pooled(self, rankers: dict[str, Ranker]) -> System:
         index = self.source.pooled()

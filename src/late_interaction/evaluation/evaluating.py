@@ -102,6 +102,7 @@ def evaluate(
         UnsupportedCheckpointError: A model cannot be loaded.
 
     Example:
+        >>> from late_interaction import Document
         >>> documents = [Document("Paris is the capital of France.", id="paris"), Document("A river.", id="nile")]
         >>> queries = [{"query": "capital", "relevant": "paris"}, {"query": "long river", "relevant": ["nile"]}]
         >>> report = evaluate(documents, queries, encoder="minilm", measures=["mrr@10"])

@@ -121,7 +121,8 @@ def draw(
         for axes, (name, cost, marked) in zip(figure.subplots(len(known), squeeze=False)[:, 0], known, strict=True)
     ]
     _legends(figure, systems, numbered=numbered)
-    figure.draw_without_rendering()  # fixes the layout, so that labels can be placed in it
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the layout stays as it is, so that labels can be placed in it
     for axes, points in zip(figure.axes, panels, strict=True):
         _label(axes, points)
     return figure

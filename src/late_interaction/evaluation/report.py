@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from late_interaction.errors import InvalidRequestError
 from late_interaction.evaluation.advice import advise, recommended
 from late_interaction.evaluation.measures import MEASURES, Measure
 from late_interaction.evaluation.plots import save
@@ -77,6 +78,8 @@ class Report:
         documents: int | None = None,
     ) -> None:
         parsed = [Measure.of(measure) if isinstance(measure, str) else measure for measure in measures]
+        if not parsed:
+            raise InvalidRequestError("measures must name at least one measure, such as 'ndcg@10'.")
         self.dataset = dataset
         self.loss = check_fraction(loss, "loss")
         self.baseline = chosen_baseline(results, baseline)

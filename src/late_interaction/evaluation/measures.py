@@ -12,7 +12,9 @@ from late_interaction.errors import InvalidRequestError
 from late_interaction.validation import check_k, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from late_interaction.evaluation.dataset import JudgedQuery
 
     Relevant: TypeAlias = Collection[str] | Mapping[str, float]
 
@@ -125,6 +127,21 @@ class Measure:
             relevant: Grades by document id, above 0 relevant; or the ids of the relevant documents.
         """
         return _FUNCTIONS[self.name](ranking, relevant, self.k)
+
+    def of_run(self, rankings: Mapping[str, Sequence[str]], queries: Iterable[JudgedQuery]) -> list[float]:
+        """Return the measure of each query, in order: 0 for a query without a ranking. Other rankings do not count.
+
+        Args:
+            rankings: Document ids for each query id, best first.
+            queries: The judged queries.
+
+        Example:
+            >>> from late_interaction.evaluation import as_queries
+            >>> queries = as_queries([{"query": "Seine", "relevant": "paris"}, {"query": "Tiber", "relevant": "rome"}])
+            >>> Measure.of("success@1").of_run({"1": ["paris", "rome"], "3": ["oslo"]}, queries)
+            [1.0, 0.0]
+        """
+        return [self.of_ranking(rankings.get(query.id, ()), query.relevant) for query in queries]
 
     def __str__(self) -> str:
         return f"{self.name}@{self.k}"

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertModel, ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertModel,
+    ModernBertConfig,
+    ModernBertModel,
+    PreTrainedTokenizerFast,
+)
 
 from late_interaction.encoders.minilm_package import minilm_folder
 
@@ -139,9 +147,9 @@ def modernbert(folder: Path, *, expansion: bool = False, seed: int = 0, dim: int
     return folder
 
 
-def bare_bert(folder: Path) -> Path:
+def bare_bert(folder: Path, *, seed: int = 0) -> Path:
     """A transformer and nothing else, such as ``bert-base-uncased``."""
-    config, model = _bert(0)
+    config, model = _bert(seed)
     _bert_tokenizer(folder)
     _save_weights(folder, model.state_dict())
     _write(folder / "config.json", {**config.to_dict(), "architectures": ["BertModel"], "dtype": None})
@@ -166,6 +174,33 @@ def pooled_with_dense(folder: Path) -> Path:
     return folder
 
 
+def single_vector(folder: Path, *, seed: int = 0, prompts: dict[str, str] | None = None, length: int = 64) -> Path:
+    """A SentenceTransformer: BERT, mean pooling, normalized, 32 dimensions."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+
+    transformer = Transformer(str(bare_bert(folder / "bert", seed=seed)), max_seq_length=length)
+    model = SentenceTransformer(modules=[transformer, Pooling(HIDDEN), Normalize()], device="cpu", prompts=prompts)
+    return _saved(model, folder)
+
+
+def sparse_encoder(folder: Path, *, seed: int = 0) -> Path:
+    """A SPLADE SparseEncoder: BERT with its head for masked words, about the vocabulary as dimensions."""
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sparse_encoder.modules import SpladePooling
+
+    _model_with_head(folder / "bert", BertForMaskedLM(_bert_config()), seed)
+    transformer = Transformer(str(folder / "bert"), transformer_task="fill-mask")
+    return _saved(SparseEncoder(modules=[transformer, SpladePooling("max")], device="cpu"), folder)
+
+
+def cross_encoder(folder: Path, *, seed: int = 0, labels: int = 1) -> Path:
+    """A CrossEncoder: BERT with a head for pairs of texts."""
+    return _model_with_head(folder, BertForSequenceClassification(_bert_config(num_labels=labels)), seed)
+
+
 def page_model(folder: Path, architecture: str = "ColQwen2ForRetrieval") -> Path:
     """The configuration of a transformers-native page-image model."""
     _write(folder / "config.json", {"architectures": [architecture], "model_type": "colqwen2"})
@@ -182,15 +217,33 @@ def in_hub_cache(cache: Path, name: str, checkpoint: Path, *, revision: str = "m
 
 
 def _bert(seed: int) -> tuple[BertConfig, BertModel]:
-    config = BertConfig(
+    config = _bert_config()
+    return config, _randomised(BertModel(config), seed)
+
+
+def _bert_config(**settings: int) -> BertConfig:
+    return BertConfig(
         vocab_size=_BERT_WORDS,
         hidden_size=HIDDEN,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=2 * HIDDEN,
         max_position_embeddings=512,
+        **settings,
     )
-    return config, _randomised(BertModel(config), seed)
+
+
+def _model_with_head(folder: Path, model: torch.nn.Module, seed: int) -> Path:
+    _bert_tokenizer(folder)
+    _randomised(model, seed).save_pretrained(folder)
+    return folder
+
+
+def _saved(model: torch.nn.Module, folder: Path) -> Path:
+    """Save a model of sentence-transformers in place of the files it was made from."""
+    shutil.rmtree(folder / "bert")
+    model.save(str(folder), create_model_card=False)
+    return folder
 
 
 def _randomised(model: torch.nn.Module, seed: int) -> torch.nn.Module:

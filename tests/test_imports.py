@@ -34,9 +34,9 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         (
             late_interaction.encoders,
             [
-                *("Box", "ColVisionEncoder", "Encoder", "LimitedEncoder", "PageEncoder", "ReducedEncoder"),
-                *("SpanEncoder", "TextEncoder", "TextImageEncoder", "has_limits", "has_spans", "load_encoder"),
-                *("reads_images", "reads_text"),
+                *("Box", "ColVisionEncoder", "Encoder", "LimitedEncoder", "PageEncoder", "PooledEncoder"),
+                *("ReducedEncoder", "SingleVectorEncoder", "SpanEncoder", "TextEncoder", "TextImageEncoder"),
+                *("has_limits", "has_spans", "load_encoder", "reads_images", "reads_text"),
             ],
         ),
         (

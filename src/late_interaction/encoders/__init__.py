@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from late_interaction.encoders.loading import load_encoder
     from late_interaction.encoders.pages import ColVisionEncoder
     from late_interaction.encoders.reduced import ReducedEncoder
+    from late_interaction.encoders.single_vector import PooledEncoder, SingleVectorEncoder
     from late_interaction.encoders.text import TextEncoder
     from late_interaction.encoders.text_image import TextImageEncoder
 
@@ -33,7 +34,9 @@ __all__ = [
     "Encoder",
     "LimitedEncoder",
     "PageEncoder",
+    "PooledEncoder",
     "ReducedEncoder",
+    "SingleVectorEncoder",
     "SpanEncoder",
     "TextEncoder",
     "TextImageEncoder",
@@ -46,7 +49,9 @@ __all__ = [
 
 _MODULES = {
     "ColVisionEncoder": "pages",
+    "PooledEncoder": "single_vector",
     "ReducedEncoder": "reduced",
+    "SingleVectorEncoder": "single_vector",
     "TextEncoder": "text",
     "TextImageEncoder": "text_image",
     "load_encoder": "loading",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from late_interaction.encoders.checkpoint import Checkpoint
     from late_interaction.encoders.protocol import LoadedEncoder
 
-__all__ = ["load_checkpoint", "load_encoder"]
+__all__ = ["complete_weights", "load_checkpoint", "load_encoder", "loading_errors"]
 
 # What the libraries raise for files that are missing, truncated or of another format.
 _LOADING_ERRORS = (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, UnpicklingError)
@@ -84,7 +84,7 @@ def load_encoder(
 
 def load_checkpoint(checkpoint: Checkpoint) -> LoadedEncoder:
     """Load the encoder of a resolved checkpoint, after its files were checked; raise as `load_encoder` does."""
-    try:
+    with loading_errors(checkpoint.name):
         checkpoint = reachable(checkpoint)
         if Path(checkpoint.place).is_dir():
             check_files(Path(checkpoint.place))
@@ -93,18 +93,23 @@ def load_checkpoint(checkpoint: Checkpoint) -> LoadedEncoder:
             check_config(checkpoint.name, checkpoint.config)
             if family.check is not None:
                 family.check(checkpoint)
-        with _complete_weights(checkpoint.name):
+        with complete_weights(checkpoint.name):
             return family.load(checkpoint)
-    except LateInteractionError:
-        raise
-    except _LOADING_ERRORS as error:
-        raise UnsupportedCheckpointError(
-            f"{checkpoint.name} could not be loaded: {type(error).__name__}: {error}"
-        ) from error
 
 
 @contextmanager
-def _complete_weights(name: str) -> Iterator[None]:
+def loading_errors(name: str) -> Iterator[None]:
+    """Raise `UnsupportedCheckpointError` for what the libraries raise inside the block; our own errors stay."""
+    try:
+        yield
+    except LateInteractionError:
+        raise
+    except _LOADING_ERRORS as error:
+        raise UnsupportedCheckpointError(f"{name} could not be loaded: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def complete_weights(name: str) -> Iterator[None]:
     """Refuse a model loaded inside the block if its weights are damaged or incomplete."""
     from safetensors import SafetensorError
 

@@ -1,13 +1,15 @@
-"""`FairLock`: a mutex for threads that acquire it repeatedly."""
+"""`FairLock`: a mutex for threads that acquire it repeatedly; `lock_of`: the one of a model."""
 
 from __future__ import annotations
 
 import threading
 import time
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from late_interaction.forking import Mutex
+from late_interaction.forking import Mutex, renew_in_child
 
-__all__ = ["FairLock"]
+__all__ = ["FairLock", "lock_of"]
 
 
 class FairLock(Mutex):
@@ -42,3 +44,31 @@ class FairLock(Mutex):
         """Release the mutex in a child process; ``held`` if the forking thread had acquired it with `hold`."""
         super().renew(held=held)
         self._gate = threading.Lock()
+
+
+class _Locks:
+    """The mutexes of models, each kept as long as its model."""
+
+    def __init__(self) -> None:
+        self._of: WeakKeyDictionary[Any, FairLock] = WeakKeyDictionary()
+        self._make_mutex()
+        renew_in_child(self._make_mutex)
+
+    def _make_mutex(self) -> None:
+        self._mutex = threading.RLock()  # reentrant, so that a signal handler may search
+
+    def of(self, model: Any) -> FairLock:
+        with self._mutex:
+            return self._of.setdefault(model, FairLock())
+
+
+_locks = _Locks()
+
+
+def lock_of(model: Any) -> FairLock:
+    """Return the mutex of a model, one for all users of the same object, because tokenizers keep state between calls.
+
+    Args:
+        model: A module of torch. The mutex is kept as long as the model.
+    """
+    return _locks.of(model)

@@ -93,13 +93,14 @@ def check_config(name: str, config: dict[str, Any]) -> None:
             raise _untrusted(name, f"config.json sets {key!r} to code of another repository")
 
 
-def check_modules(name: str, modules: list[Any], read: _Read) -> None:
-    """Refuse modules and settings that late-interaction encoders do not need.
+def check_modules(name: str, modules: list[Any], read: _Read, *, also: frozenset[str] = frozenset()) -> None:
+    """Refuse modules and settings that encoders do not need.
 
     Args:
         name: The checkpoint, for errors.
         modules: The content of ``modules.json``.
         read: Reads a JSON file of the checkpoint.
+        also: Further classes of sentence-transformers that are allowed, besides those of late-interaction encoders.
 
     Raises:
         UnsupportedCheckpointError: The message names the class or setting.
@@ -112,7 +113,7 @@ def check_modules(name: str, modules: list[Any], read: _Read) -> None:
         if windows.anchor or ".." in windows.parts:
             raise _untrusted(name, f"modules.json names a folder outside the checkpoint ({folder!a:.80})")
         package, _, class_name = kind.rpartition(".")
-        is_known = package.startswith("sentence_transformers.") and class_name in _MODULE_TYPES
+        is_known = package.startswith("sentence_transformers.") and class_name in _MODULE_TYPES | also
         if kind != _PYLATE_DENSE and not is_known:
             raise _untrusted(name, f"modules.json names the class {kind!a:.80}")
         if is_dense(kind):
@@ -191,5 +192,5 @@ def _strings(value: Any) -> Iterator[str]:
 def _untrusted(name: str, what: str) -> UnsupportedCheckpointError:
     return UnsupportedCheckpointError(
         f"{name} is not loaded: {what}. If you have read its files and trust them, use "
-        "load_encoder(…, trust_remote_code=True)."
+        "load_encoder(…, trust_remote_code=True); of a single-vector model, load the SentenceTransformer and pass it."
     )

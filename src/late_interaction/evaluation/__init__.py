@@ -1,17 +1,32 @@
-"""Judge retrieval on one's own data: measures with intervals, what each system costs, and advice."""
+"""Judge retrieval on one's own data: test collections, measures, and their intervals over queries."""
 
 from late_interaction.evaluation.dataset import Dataset, JudgedQuery
-from late_interaction.evaluation.measures import mean_over_queries, ndcg, recall, reciprocal_rank
-from late_interaction.evaluation.report import Report
-from late_interaction.evaluation.results import SystemResult
+from late_interaction.evaluation.measures import (
+    MEASURES,
+    Measure,
+    mean_over_queries,
+    ndcg,
+    recall,
+    reciprocal_rank,
+    success,
+)
+from late_interaction.evaluation.queries import as_queries
+from late_interaction.evaluation.reading import read_dataset
+from late_interaction.evaluation.statistics import Interval, bootstrap, paired
 
 __all__ = [
+    "MEASURES",
     "Dataset",
+    "Interval",
     "JudgedQuery",
-    "Report",
-    "SystemResult",
+    "Measure",
+    "as_queries",
+    "bootstrap",
     "mean_over_queries",
     "ndcg",
+    "paired",
+    "read_dataset",
     "recall",
     "reciprocal_rank",
+    "success",
 ]

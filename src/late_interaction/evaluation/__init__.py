@@ -1,6 +1,7 @@
-"""Judge retrieval on one's own data: test collections, measures, and their intervals over queries."""
+"""Judge retrieval on one's own data: test collections, measures with intervals, what systems cost, and advice."""
 
 from late_interaction.evaluation.dataset import Dataset, JudgedQuery
+from late_interaction.evaluation.judging import JudgmentError, judge_pools
 from late_interaction.evaluation.measures import (
     MEASURES,
     Measure,
@@ -12,16 +13,23 @@ from late_interaction.evaluation.measures import (
 )
 from late_interaction.evaluation.queries import as_queries
 from late_interaction.evaluation.reading import read_dataset
+from late_interaction.evaluation.report import Report
+from late_interaction.evaluation.results import SystemResult
 from late_interaction.evaluation.statistics import Interval, bootstrap, paired
+from late_interaction.evaluation.synthetic import synthetic_dataset
 
 __all__ = [
     "MEASURES",
     "Dataset",
     "Interval",
     "JudgedQuery",
+    "JudgmentError",
     "Measure",
+    "Report",
+    "SystemResult",
     "as_queries",
     "bootstrap",
+    "judge_pools",
     "mean_over_queries",
     "ndcg",
     "paired",
@@ -29,4 +37,5 @@ __all__ = [
     "recall",
     "reciprocal_rank",
     "success",
+    "synthetic_dataset",
 ]

@@ -8,13 +8,17 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from late_interaction.evaluation.advice import advise, recommended
 from late_interaction.evaluation.measures import MEASURES, Measure
+from late_interaction.evaluation.plots import save
 from late_interaction.evaluation.scoring import chosen_baseline, judged_queries, score
+from late_interaction.evaluation.synthetic import SYNTHETIC
 from late_interaction.evaluation.table import as_html, as_text, tables_of
 from late_interaction.validation import check_fraction
 from late_interaction.wording import counted
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from late_interaction.evaluation.dataset import Dataset
@@ -87,7 +91,15 @@ class Report:
     @cached_property
     def advice(self) -> list[str]:
         """Sentences: which system to use, whether late interaction is worth its cost, and what limits the answer."""
-        return []
+        grades = [grade for query in self.dataset.queries for grade in query.relevant.values()]
+        return advise(
+            self.systems,
+            self.measures[0],
+            loss=self.loss,
+            documents=self.documents,
+            has_negatives=any(grade <= 0 for grade in grades),
+            is_synthetic=SYNTHETIC in self.dataset.notes,
+        )
 
     def table(self, width: int = 100) -> str:
         """Return the tables as text.
@@ -101,6 +113,29 @@ class Report:
         """Return the tables: the first measure with the cost, the other measures, and the stages of cascades."""
         return tables_of(self.systems, self.measures, self.baseline)
 
+    @cached_property
+    def recommended(self) -> dict[str, str | None]:
+        """Names of the cheapest systems that are shown to be within the loss of the best, by ``size`` and ``time``.
+
+        None where no cost is known.
+        """
+        return recommended(self.systems, self.measures[0], self.loss)
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Save plots of the first measure against bytes per document and against milliseconds per query.
+
+        Args:
+            path: A file with the suffix ``.svg`` or ``.png``. It is overwritten.
+
+        Raises:
+            InvalidRequestError: Another suffix, or no cost of any system is known.
+            OptionalDependencyError: matplotlib is not installed.
+            StorageError: The file cannot be written.
+        """
+        chosen = self.recommended
+        title = f"{self.dataset.name}: {_queries(len(self.queries))}"
+        save(self.systems, self.measures[0], path, title=title, recommended=(chosen["size"], chosen["time"]))
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values, also the value of each measure for each query."""
         return {
@@ -111,6 +146,7 @@ class Report:
             "baseline": self.baseline,
             "loss": self.loss,
             "systems": [self._system(system) for system in self.systems],
+            "recommended": self.recommended,
             "notes": list(self.notes),
             "advice": list(self.advice),
         }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from late_interaction.evaluation.scoring import ScoredSystem
     from late_interaction.evaluation.statistics import Interval
 
-__all__ = ["Table", "as_html", "as_text", "size", "tables_of"]
+__all__ = ["Table", "as_html", "as_text", "difference_text", "size", "tables_of", "time_text"]
 
 _UNKNOWN = "-"
 _MIN_NAME_WIDTH = 16
@@ -43,13 +43,13 @@ def tables_of(systems: Sequence[ScoredSystem], measures: Sequence[str], baseline
     main, *others = measures
     tables = [
         Table(
-            f"{label_of(main)} and its cost. In brackets: 95 % intervals.",
-            ("system", label_of(main), f"against {baseline}", "per document", "ms, median", "p90"),
+            f"{label_of(main)} and its cost. In brackets: 95 % intervals. Baseline: {baseline}.",
+            ("system", label_of(main), "difference", "per document", "ms, median", "p90"),
             tuple(
                 (
                     system.name,
                     _quality(system.intervals[main]),
-                    _difference(system.differences[main]) if system.differences else "baseline",
+                    difference_text(system.differences[main]) if system.differences else "baseline",
                     size(system.bytes_per_document),
                     _time(system.median_milliseconds),
                     _time(system.p90_milliseconds),
@@ -66,10 +66,10 @@ def tables_of(systems: Sequence[ScoredSystem], measures: Sequence[str], baseline
                 tuple((system.name, *(_quality(system.intervals[name]) for name in others)) for system in systems),
             ),
             Table(
-                f"Other measures, differences to {baseline}.",
+                "Other measures, differences to the baseline.",
                 ("system", *map(label_of, others)),
                 tuple(
-                    (system.name, *(_difference(system.differences[name]) for name in others))
+                    (system.name, *(difference_text(system.differences[name]) for name in others))
                     for system in systems
                     if system.differences
                 ),
@@ -135,15 +135,31 @@ def size(number: float | None) -> str:
     return f"{number:.1f} {_UNITS[unit]}" if unit and number < 100 else f"{number:.0f} {_UNITS[unit]}"
 
 
+def time_text(milliseconds: float | None) -> str:
+    """Return a time with its unit.
+
+    Example:
+        >>> time_text(0.52), time_text(12.31), time_text(1240)
+        ('0.52 ms', '12.3 ms', '1.2 s')
+    """
+    if milliseconds is None:
+        return _UNKNOWN
+    return f"{milliseconds / 1000:,.1f} s" if milliseconds >= 1000 else f"{_number(milliseconds)} ms"
+
+
+def difference_text(interval: Interval) -> str:
+    """Return a difference with its interval."""
+    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+
+
 def _quality(interval: Interval) -> str:
     return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
-def _difference(interval: Interval) -> str:
-    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
-
-
 def _time(milliseconds: float | None) -> str:
-    if milliseconds is None:
-        return _UNKNOWN
-    return f"{milliseconds:.1f}" if milliseconds < 100 else f"{milliseconds:,.0f}"
+    return _UNKNOWN if milliseconds is None else _number(milliseconds)
+
+
+def _number(milliseconds: float) -> str:
+    digits = 2 if milliseconds < 1 else 1 if milliseconds < 100 else 0
+    return f"{milliseconds:,.{digits}f}"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.encoders.single_vector import SingleVectorEncoder
 from late_interaction.errors import InvalidRequestError, UnsupportedError
+from late_interaction.evaluation.cascading import Ranker, cascade_systems, with_cross_encoder
+from late_interaction.evaluation.models import loaded, load_cross_encoder, load_sparse_encoder
 from late_interaction.evaluation.query_encoding import QueryEncoder
 from late_interaction.evaluation.settings import Setting, grid
 from late_interaction.evaluation.sparse_vectors import SparseVectors, load_sparse_encoder
@@ -118,7 +120,11 @@ class Asked:
         index = self.source.encoded(queries)
         settings = {"kind": "single-vector", "model": name, "dim": encoder.dim}
         return System(
-            f"single vector, {name}", settings, searching(index, "late"), {f"single {name}": vector_bytes(index)}, [queries]
+            f"single vector, {name}",
+            settings,
+            searching(index, "late"),
+            {f"single {name}": vector_bytes(index)},
+            [queries],
         )
 
     def _sparse(self, name: str, vectors: SparseVectors) -> System:
@@ -158,7 +164,9 @@ class Asked:
         if models and (
             without := sum(is_invisible(_text(query)) for query in self.queries if not isinstance(query.query, str))
         ):
-            raise InvalidRequestError(f"{what} reads text, and {without} of {len(self.queries)} queries are pages without.")
+            raise InvalidRequestError(
+                f"{what} reads text, and {without} of {len(self.queries)} queries are pages without."
+            )
 
 
 def check_kinds(systems: object) -> list[str]:

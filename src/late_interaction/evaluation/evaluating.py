@@ -66,7 +66,13 @@ def evaluate(
         results = measured(compared, shown, k=k, depth=depth, documents=count)
         notes = [*source.notes, *asked.notes, *_missing(source.index, judged)]
     return Report(
-        dataset, results, baseline=_renamed(baseline, results), measures=measures, loss=loss, notes=notes, documents=count
+        dataset,
+        results,
+        baseline=_renamed(baseline, results),
+        measures=measures,
+        loss=loss,
+        notes=notes,
+        documents=count,
     )
 
 

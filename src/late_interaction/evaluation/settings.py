@@ -60,13 +60,13 @@ def grid(
         >>> [setting.bits for setting in grid(Setting(4, 1, 128), [1, 2, 4], [], [], full_dim=128)]
         [1, 2]
     """
-    asked = {"bits": list(bits), "pooling": list(pooling), "dim": list(dim)}
-    for one in asked["bits"]:
+    bits, pooling, dim = list(bits), list(pooling), list(dim)
+    for one in bits:
         if isinstance(one, bool) or one not in _BITS:
             raise InvalidRequestError(f"bits must be of 1, 2, 4, 8 and None (float16), got {one!r}.")
-    _check(asked["pooling"], "pooling", None)
-    _check(asked["dim"], "dim", full_dim)
-    combinations = product(asked["bits"] or [base.bits], asked["pooling"] or [base.pooling], asked["dim"] or [base.dim])
+    _check(pooling, "pooling", None)
+    _check(dim, "dim", full_dim)
+    combinations = product(bits or [base.bits], pooling or [base.pooling], dim or [base.dim])
     return [setting for setting in dict.fromkeys(Setting(*values) for values in combinations) if setting != base]
 
 

@@ -138,7 +138,9 @@ class Source:
         """How many documents are pages without text."""
         if "image" not in self.index.modalities:
             return 0
-        return sum(document.image is not None and is_invisible(document.text_to_encode) for document in self.index.scan())
+        return sum(
+            document.image is not None and is_invisible(document.text_to_encode) for document in self.index.scan()
+        )
 
 
 def of_documents(documents: Iterable[Document | str], encoder: Any, temporary: TemporaryIndexes) -> Source:

@@ -129,6 +129,11 @@ class Reading(Engine):
         """
         return self._states.one_state(lasting=not short)
 
+    def change_token(self) -> int:
+        """Return the number of the last commit."""
+        with self._states.reading() as (reader, _):
+            return reader.generation
+
     def search(
         self, query_vectors: ArrayLike, k: int = 10, *, where: Where | None = None, candidates: Ids | None = None
     ) -> list[Match]:

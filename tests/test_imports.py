@@ -30,7 +30,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        (late_interaction, ["Document", "Hit", "Index", "load_encoder"]),
+        (late_interaction, ["Cascade", "Document", "Hit", "Index", "load_encoder"]),
         (
             late_interaction.encoders,
             [

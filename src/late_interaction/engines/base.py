@@ -19,7 +19,7 @@ from late_interaction.errors import InvalidFilterError, UnsupportedError
 from late_interaction.filters import operators_of, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -224,6 +224,14 @@ class Engine(OptionalMethods):
             short: The block only calls this engine and ends soon, so a fork of the process may wait for it.
         """
         return nullcontext()
+
+    def change_token(self) -> Hashable | None:
+        """Return a value that differs after every write, of any process; None if the engine has none.
+
+        Inside `one_state`, it is that of the state that is read. What was computed of all documents, such as vectors of
+        another model, is up to date while the value stays the same.
+        """
+        return None
 
     def check_filter(self, where: Where) -> None:
         """Raise unless this engine can apply the filter.

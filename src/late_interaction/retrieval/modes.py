@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from late_interaction.retrieval.queries import QueryLike
     from late_interaction.retrieval.request import SearchRequest
 
-__all__ = ["search_many"]
+__all__ = ["search_encoded", "search_many"]
 
 _FUSION_DEPTH = 100  # matches of each ranking that hybrid search fuses
 _REMOTE_THREADS = 32  # queries of one call that wait for another machine at the same time
@@ -79,7 +79,7 @@ def _encoded(
 def _side_by_side(
     engine: Engine, request: SearchRequest, queries: list[str], vectors: Sequence[NDArray[np.float32] | None]
 ) -> Iterable[list[Hit]]:
-    find = partial(_search, engine, request)
+    find = partial(search_encoded, engine, request)
     if len(queries) < 2:
         return map(find, queries, vectors)
     threads = _REMOTE_THREADS if engine.capabilities.remote else os.cpu_count() or 1
@@ -88,7 +88,9 @@ def _side_by_side(
         return list(pool.map(Context.run, contexts, repeat(find), queries, vectors))
 
 
-def _search(engine: Engine, request: SearchRequest, query: str, query_vectors: NDArray[np.float32] | None) -> list[Hit]:
+def search_encoded(
+    engine: Engine, request: SearchRequest, query: str, query_vectors: NDArray[np.float32] | None
+) -> list[Hit]:
     """Return the hits of one query, best first.
 
     Args:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from late_interaction.engines.base import Engine
     from late_interaction.retrieval.queries import QueryLike
 
-__all__ = ["rerank", "rerank_candidates"]
+__all__ = ["rerank", "rerank_candidates", "stored_scores"]
 
 
 def rerank(query: QueryLike, documents: Sequence[Document], *, encoder: Encoder, k: int | None = None) -> list[Hit]:
@@ -91,7 +91,7 @@ def rerank_candidates(
     given = [convert(document, position) for position, document in enumerate(documents or ())]
     if add is not None:
         add(_not_stored(engine, given))
-    held, scores = _stored_scores(engine, vectors, [document.id for document in given])
+    held, scores = stored_scores(engine, vectors, [document.id for document in given])
     known = {
         position: scores[document.id]
         for position, document in enumerate(given)
@@ -106,7 +106,7 @@ def rerank_candidates(
 
 
 def _rank_stored(engine: Engine, vectors: NDArray[np.float32], ids: list[str]) -> list[Hit]:
-    documents, scores = _stored_scores(engine, vectors, ids)
+    documents, scores = stored_scores(engine, vectors, ids)
     if unknown := sorted(set(ids) - scores.keys()):
         raise UnknownIdError(f"The index does not contain {', '.join(map(repr, unknown[:5]))}.")
     best = sorted(scores.items(), key=lambda item: -item[1])
@@ -125,7 +125,7 @@ def _not_stored(engine: Engine, documents: Iterable[Document]) -> list[Document]
     ]
 
 
-def _stored_scores(
+def stored_scores(
     engine: Engine, vectors: NDArray[np.float32], ids: Iterable[str]
 ) -> tuple[dict[str, Document], dict[str, float]]:
     """Return stored documents and their exact MaxSim, by id: no score is that of another text.

@@ -1,6 +1,7 @@
 """Judge retrieval on one's own data: test collections, measures with intervals, what systems cost, and advice."""
 
 from late_interaction.evaluation.dataset import Dataset, JudgedQuery
+from late_interaction.evaluation.evaluating import evaluate
 from late_interaction.evaluation.judging import JudgmentError, judge_pools
 from late_interaction.evaluation.measures import (
     MEASURES,
@@ -29,6 +30,7 @@ __all__ = [
     "SystemResult",
     "as_queries",
     "bootstrap",
+    "evaluate",
     "judge_pools",
     "mean_over_queries",
     "ndcg",

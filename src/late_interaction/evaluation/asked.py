@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.encoders.single_vector import SingleVectorEncoder
 from late_interaction.errors import InvalidRequestError, UnsupportedError
-from late_interaction.evaluation.cascading import Ranker, cascade_systems, with_cross_encoder
-from late_interaction.evaluation.models import loaded, load_cross_encoder, load_sparse_encoder
+from late_interaction.evaluation.models import load_sparse_encoder
 from late_interaction.evaluation.query_encoding import QueryEncoder
 from late_interaction.evaluation.settings import Setting, grid
 from late_interaction.evaluation.sparse_vectors import SparseVectors, load_sparse_encoder

@@ -91,6 +91,12 @@ class Report:
         self.documents = len(known) if documents is None and isinstance(known, Sized) else documents
         self.notes = (*dataset.notes, *notes, *self._own_notes(given=baseline is not None))
 
+    @property
+    def title(self) -> str:
+        """The name of the dataset, with the numbers of queries and documents."""
+        title = f"{self.dataset.name}: {_queries(len(self.queries))}"
+        return title if self.documents is None else f"{title}, {counted(self.documents, 'document')}"
+
     @cached_property
     def advice(self) -> list[str]:
         """Sentences: which system to use, whether late interaction is worth its cost, and what limits the answer."""
@@ -136,8 +142,7 @@ class Report:
             StorageError: The file cannot be written.
         """
         chosen = self.recommended
-        title = f"{self.dataset.name}: {_queries(len(self.queries))}"
-        save(self.systems, self.measures[0], path, title=title, recommended=(chosen["size"], chosen["time"]))
+        save(self.systems, self.measures[0], path, title=self.title, recommended=(chosen["size"], chosen["time"]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values, also the value of each measure for each query."""
@@ -186,10 +191,7 @@ class Report:
         return notes
 
     def __str__(self) -> str:
-        title = f"{self.dataset.name}: {_queries(len(self.queries))}"
-        if self.documents is not None:
-            title += f", {counted(self.documents, 'document')}"
-        sections = [title, self.table(), "\n".join(self.notes), "\n".join(self.advice)]
+        sections = [self.title, self.table(), "\n".join(self.notes), "\n".join(self.advice)]
         return "\n\n".join(section for section in sections if section)
 
     def __repr__(self) -> str:

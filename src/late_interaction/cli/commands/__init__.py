@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from late_interaction.cli.commands.documents import delete, export, get, list_sources
+from late_interaction.cli.commands.evaluating import evaluate
 from late_interaction.cli.commands.indexing import index
 from late_interaction.cli.commands.maintenance import compact, demo, info, verify
 from late_interaction.cli.commands.searching import explain, rerank, search
@@ -29,4 +30,5 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify,
     "compact": compact,
     "transfer": transfer,
+    "evaluate": evaluate,
 }

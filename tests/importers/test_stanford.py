@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
+import torch
 
 from late_interaction import Document, Index
 from late_interaction.errors import DuplicateIdError, InvalidRequestError
@@ -90,6 +93,22 @@ def test_chunks_beyond_the_number_are_said(tmp_path) -> None:
     assert any("metadata.json counts fewer chunks: 1 chunk." in note for note in index.notes)
 
 
+def test_an_index_of_a_list_of_texts_has_them(tmp_path) -> None:
+    folder = write_plaid(
+        tmp_path / "source", lengths=((5, 0, 9), (6,)), config={"collection": ["a", "b", "c", "d"]}
+    ).folder
+    index = STANFORD.open(folder, SourceOptions())
+    assert [(document.id, document.text) for document, _ in index.read()] == [("0", "a"), ("2", "c"), ("3", "d")]
+    assert not any("keeps no texts" in note for note in index.notes)
+
+
+def test_passages_that_were_added_later_have_no_texts(tmp_path) -> None:
+    folder = write_plaid(tmp_path / "source", lengths=((5, 0, 9), (6,)), config={"collection": ["a", "b"]}).folder
+    index = STANFORD.open(folder, SourceOptions())
+    assert [document.text for document, _ in index.read()] == ["a", "", ""]
+    assert any("Vectors alone: 2 documents." in note for note in index.notes)
+
+
 def test_documents_of_the_caller(tmp_path) -> None:
     source = write_plaid(tmp_path / "source", lengths=((5, 0, 9), (6,)))
     documents = [Document(f"text {at}", id=f"id {at}", metadata={"at": at}) for at in range(4)]
@@ -133,6 +152,29 @@ def test_an_index_of_ours_finds_what_was_read(tmp_path) -> None:
         index.add(documents, vectors=vectors)
         for number, expected in enumerate(source.vectors):
             assert index.search(expected.astype(np.float32), k=1)[0].id == str(number)
+
+
+def test_a_source_that_was_built_on_a_gpu(tmp_path) -> None:
+    """There, colbert-ai writes weights in float16, and tensors whose files say that they lie on the GPU."""
+    folder = write_plaid(tmp_path / "source").folder
+    expected = [vectors for _, vectors in read(folder)]
+    cutoffs, weights = torch.load(folder / "buckets.pt", weights_only=True)
+    torch.save((cutoffs, weights.half()), folder / "buckets.pt")
+    for name in ("centroids.pt", "buckets.pt"):
+        on_gpu(folder / name)
+    for (_, vectors), exact in zip(read(folder), expected, strict=True):
+        np.testing.assert_allclose(vectors, exact, atol=1e-3)
+
+
+def on_gpu(path) -> None:
+    """Write the device in a ``.pt`` file anew."""
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename: archive.read(member) for member in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            changed = content.replace(b"X\x03\0\0\0cpu", b"X\x06\0\0\0cuda:0") if name.endswith("data.pkl") else content
+            assert changed != content or not name.endswith("data.pkl")
+            archive.writestr(name, changed)
 
 
 def test_a_folder_of_something_else(tmp_path) -> None:

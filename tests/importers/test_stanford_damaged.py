@@ -174,7 +174,7 @@ def test_the_collection_that_the_source_names_is_not_opened(tmp_path) -> None:
     assert index.encoder == str(fifo)
 
 
-@pytest.mark.parametrize("value", [7, None, ["x"], {"provenance": 3}, ""])
+@pytest.mark.parametrize("value", [7, None, [], {"provenance": 3}, ""])
 def test_settings_of_odd_types(tmp_path, value) -> None:
     folder = write_plaid(tmp_path / "source", config={"collection": value, "checkpoint": value}).folder
     index = STANFORD.open(folder, SourceOptions())

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import InvalidRequestError
+from late_interaction.importers.byaldi import BYALDI
 from late_interaction.importers.files import has_file
+from late_interaction.importers.ragatouille import RAGATOUILLE
+from late_interaction.importers.stanford import STANFORD
 from late_interaction.importers.vectors import VECTORS
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "recognized"]
 
-FORMATS: tuple[ForeignFormat, ...] = (VECTORS,)
+FORMATS: tuple[ForeignFormat, ...] = (RAGATOUILLE, STANFORD, BYALDI, VECTORS)
 """The first that matches a folder opens it, so the more specific ones come first."""
 
 _SHOWN_NAMES = 12

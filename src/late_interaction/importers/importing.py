@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from late_interaction.importers.copying import Copied
     from late_interaction.importers.documents import GivenSource
     from late_interaction.importers.foreign import ForeignIndex
-    from late_interaction.importers.sampling import Sample
 
 __all__ = ["import_index"]
 
@@ -124,17 +123,10 @@ def import_index(
             queries=len(queries) if is_measured else 0,
             recall=recall(index.engine, queries, scores.best()) if is_measured else None,
             seconds=time.monotonic() - began,
-            notes=tuple(
-                _notes(
-                    foreign,
-                    index,
-                    path,
-                    sample,
-                    agreement,
-                    has_encoder=encoder is not None,
-                    verify=verify,
-                    others=others,
-                )
+            notes=(
+                *foreign.notes,
+                *_verification_notes(foreign, asked=verify, queries=len(queries), others=others),
+                *_encoder_notes(foreign, index, path, was_compared=encoder is None or agreement is not None),
             ),
         )
 
@@ -166,40 +158,33 @@ def _copied(source: ForeignIndex, engine: Engine, scores: ExactScores, *, progre
         return copy_documents(source, engine, scores, report=_ignore if bar is None else bar.update)
 
 
-def _notes(
-    source: ForeignIndex,
-    index: Index,
-    path: str | os.PathLike[str],
-    sample: Sample,
-    agreement: float | None,
-    *,
-    has_encoder: bool,
-    verify: int,
-    others: int,
+def _verification_notes(source: ForeignIndex, *, asked: int, queries: int, others: int) -> list[str]:
+    """Return why less was verified than asked for."""
+    if asked and others:
+        return ["The ten best documents were not compared, since the index holds documents of its own."]
+    if queries < min(asked, source.documents):
+        return [
+            f"Verified with {queries:,} documents instead of {asked:,}: the others have no vectors or take too long."
+        ]
+    return []
+
+
+def _encoder_notes(
+    source: ForeignIndex, index: Index, path: str | os.PathLike[str], *, was_compared: bool
 ) -> list[str]:
-    """Return what is lost or unknown, and what to do next."""
-    notes = list(source.notes)
-    queries = len(sample.vectors)
-    if verify and others:
-        notes.append("The ten best documents were not compared, since the index holds documents of its own.")
-    elif verify > queries and source.documents > queries:
-        notes.append(f"Verified with {queries:,} documents instead of {verify:,}, to bound the time or memory.")
+    """Return how to get an encoder for the index, or that the one given was not compared with the vectors."""
+    if not was_compared:
+        return ["The encoder was not compared with the vectors: the source has no documents that can be encoded."]
     if index.engine.encoder_record is not None:
-        if has_encoder and agreement is None:
-            notes.append("The encoder was not compared with the vectors: no document could be encoded.")
-        return notes
-    place = repr(shown_location(path))
-    if source.encoder is None:
-        notes.append(
-            "The source does not say which model made its vectors. To search by texts, open the index once for "
-            f"writing with the right one: Index.open({place}, encoder=…)."
-        )
-    else:
-        notes.append(
-            f"The source says that its vectors are of the model {source.encoder!r}. To search by texts, open the index "
-            f"once for writing with it: Index.open({place}, encoder={source.encoder!r})."
-        )
-    return notes
+        return []
+    place, name = repr(shown_location(path)), "…" if source.encoder is None else repr(source.encoder)
+    said = (
+        "The source does not say which model made its vectors"
+        if source.encoder is None
+        else f"The source says that its vectors are of the model {name}"
+    )
+    advice = f"To search by texts, open the index once for writing with it: Index.open({place}, encoder={name})."
+    return [f"{said}. {advice}"]
 
 
 def _bytes(folder: Path) -> int:

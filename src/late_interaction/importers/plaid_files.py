@@ -2,7 +2,9 @@
 
 A passage is numbered from 0 (its *pid*), in the order in which it was added. ``IndexUpdater`` of colbert-ai removes
 the vectors of a deleted passage and keeps its number, with 0 tokens. So a passage without tokens is a deleted one:
-every other one has at least the tokens of its markers. ``num_embeddings`` in ``metadata.json`` is not used, because
+every other one has at least the tokens of its markers. An index of a list of texts has this list in the settings, as it
+was when the index was built, so the text of a passage is certain whatever was deleted since; passages that were added
+later are not in it. ``num_embeddings`` in ``metadata.json`` is not used, because
 that class adds the whole index to it instead of the added passages. Nor are ``avg_residual.pt`` and the inverted lists.
 """
 
@@ -19,7 +21,7 @@ from late_interaction.importers.residuals import check_codec, check_tokens, deco
 from late_interaction.importers.torch_files import read_tensor, read_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,6 +30,7 @@ __all__ = ["PlaidFolder", "is_plaid_folder", "is_ragatouille_folder"]
 
 _BLOCK_TOKENS = 16_384
 _MAX_PASSAGE_TOKENS = 2**31 - 1
+_MAX_METADATA_BYTES = 2**31  # with all texts
 _METADATA = "metadata.json"
 _CENTROIDS = "centroids.pt"
 _BUCKETS = "buckets.pt"
@@ -50,8 +53,8 @@ class PlaidFolder:
 
     Attributes:
         folder: The folder.
-        metadata: The content of ``metadata.json``.
-        config: The settings in it, a ``ColBERTConfig``.
+        config: The settings in ``metadata.json``, a ``ColBERTConfig``.
+        texts: The texts of the first passages, deleted ones included; empty if the index was built from a file.
         nbits: Bits per dimension.
         centroids: (centroids, dim).
         bucket_weights: (2 ** nbits,).
@@ -59,8 +62,8 @@ class PlaidFolder:
     """
 
     folder: Path
-    metadata: Mapping[str, Any]
     config: Mapping[str, Any]
+    texts: Sequence[str]
     nbits: int
     centroids: NDArray[np.floating]
     bucket_weights: NDArray[np.floating]
@@ -73,7 +76,7 @@ class PlaidFolder:
         Raises:
             CorruptIndexError: A file is missing, damaged, or contradicts another one.
         """
-        metadata = read_json(folder, _METADATA, dict)
+        metadata = read_json(folder, _METADATA, dict, max_bytes=_MAX_METADATA_BYTES)
         config, chunks = metadata.get("config"), metadata.get("num_chunks")
         if not isinstance(config, dict):
             raise damaged(folder / _METADATA, "must contain an object 'config' with the settings")
@@ -91,7 +94,8 @@ class PlaidFolder:
                 f"claims dim={config.get('dim')!r:.80}, and {_CENTROIDS} has {centroids.shape[1]} dimensions",
             )
         lengths = tuple(_lengths(folder, chunks))
-        return cls(folder, metadata, config, nbits, centroids, buckets[1], lengths)  # type: ignore[arg-type]
+        texts = _texts(folder, config, sum(map(len, lengths)))
+        return cls(folder, config, texts, nbits, centroids, buckets[1], lengths)  # type: ignore[arg-type]
 
     @property
     def dim(self) -> int:
@@ -192,6 +196,17 @@ def _lengths(folder: Path, chunks: int) -> Iterator[NDArray[np.int64]]:
                 )
         passages += len(lengths)
         yield lengths
+
+
+def _texts(folder: Path, config: Mapping[str, Any], passages: int) -> list[str]:
+    texts = config.get("collection")
+    if not isinstance(texts, list):
+        return []
+    if len(texts) > passages or not all(isinstance(text, str) for text in texts):
+        raise damaged(
+            folder / _METADATA, f"must have at most {passages:,} strings as 'collection', one for each passage"
+        )
+    return texts
 
 
 def _lengths_file(chunk: int) -> str:

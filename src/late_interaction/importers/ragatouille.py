@@ -1,8 +1,9 @@
 """Read an index that RAGatouille wrote: one of colbert-ai, with texts, ids and metadata in three JSON files.
 
-RAGatouille splits a document into passages that share its id. Its ``delete_from_index`` removes texts from
-``collection.json`` and numbers from ``pid_docid_map.json``, and keeps the numbers of the other passages. So the texts
-and the numbers belong, one after the other, to the passages that are not deleted.
+RAGatouille splits a document into passages that share its id. Its ``delete_from_index`` keeps the numbers of the other
+passages in ``pid_docid_map.json``, and shortens the list in ``collection.json``. A second call then removes texts at
+the old numbers from the shortened list, which are the wrong ones. So texts are taken from the settings of colbert-ai,
+and from ``collection.json`` only for passages that are not in these.
 """
 
 from __future__ import annotations
@@ -80,9 +81,7 @@ class _Passages:
     def open(cls, files: PlaidFolder) -> _Passages:
         """Read the three files, and check that they fit each other and the token vectors."""
         folder, live = files.folder, files.live_numbers()
-        texts = _of_live(folder / _TEXTS, read_json(folder, _TEXTS, list, max_bytes=_MAX_JSON_BYTES), files, live)
-        if not all(isinstance(text, str) for text in texts):
-            raise damaged(folder / _TEXTS, "must contain strings")
+        texts = _texts(files, live)
         _check_lengths(files, live, texts)
         documents, unused = _document_ids(files, live)
         ids = _unique_ids(documents)
@@ -109,17 +108,24 @@ class _Passages:
                 raise damaged(self.folder, f"has a passage that cannot be stored ({error})") from None
 
 
-def _of_live(path: Path, values: list[Any], files: PlaidFolder, live: NDArray[np.int64]) -> list[Any]:
-    """Return the values of the passages that are not deleted, of a list for these or for all passages."""
-    if len(values) == len(live):
-        return values
-    if len(values) == files.passages:
-        return [values[number] for number in live.tolist()]
-    raise damaged(
-        path,
-        f"has {len(values):,} entries, and there are vectors of {counted(len(live), 'passage')}; delete_from_index of "
-        "RAGatouille loses texts when it is called twice, so pass the texts of these passages as `documents`",
-    )
+def _texts(files: PlaidFolder, live: NDArray[np.int64]) -> list[str]:
+    """Return the texts of the passages that are not deleted."""
+    built = files.texts
+    if len(built) == files.passages:
+        return [built[number] for number in live.tolist()]
+    path = files.folder / _TEXTS
+    listed = read_json(files.folder, _TEXTS, list, max_bytes=_MAX_JSON_BYTES)
+    if not all(isinstance(text, str) for text in listed):
+        raise damaged(path, "must contain strings")
+    if len(listed) == files.passages:
+        listed = [listed[number] for number in live.tolist()]
+    if len(listed) != len(live):
+        raise damaged(
+            path,
+            f"has {counted(len(listed), 'text')}, and there are vectors of {counted(len(live), 'passage')}; "
+            "delete_from_index of RAGatouille may have lost some, so pass the texts of the passages as `documents`",
+        )
+    return [built[number] if number < len(built) else text for number, text in zip(live.tolist(), listed, strict=True)]
 
 
 def _check_lengths(files: PlaidFolder, live: NDArray[np.int64], texts: Sequence[str]) -> None:
@@ -216,13 +222,19 @@ def _about_metadata(metadata: Mapping[str, Mapping[str, Any]], documents: Sequen
 
 
 def _about_deletions(files: PlaidFolder, unused: int) -> Iterator[str]:
-    deleted = max(files.passages - files.live, unused)
-    if deleted > 1:
-        yield (
-            f"{counted(deleted, 'passage')} were deleted. If delete_from_index was called more than once, RAGatouille "
-            f"has removed wrong texts from {_TEXTS}, so passages may have the texts of others. Compare some of them, "
-            "or pass the texts of the passages as `documents`."
-        )
+    """Say what is uncertain if passages were deleted by more than one call, which the files do not tell."""
+    deleted = files.passages - files.live
+    if unused > max(1, deleted):  # the passages were numbered anew when documents were added
+        uncertain, count = "the ids and metadata", unused
+    elif deleted > 1 and len(files.texts) < files.passages:
+        uncertain, count = "the texts", deleted
+    else:
+        return
+    yield (
+        f"{count:,} passages were deleted. If delete_from_index was called more than once, RAGatouille has removed "
+        f"wrong texts from {_TEXTS}, so some passages may have {uncertain} of others. Compare some of them, or pass "
+        "the texts of the passages as `documents`."
+    )
 
 
 RAGATOUILLE = ForeignFormat(

@@ -45,7 +45,8 @@ class Sample:
 
     Attributes:
         vectors: By id, their first token vectors, (tokens, dim), each at least one.
-        readable: Some of them that have a text or an image, with their token vectors.
+        readable: Some of them that can be encoded again, with their token vectors: with a text, unless the source says
+            that images were encoded (``settings["encodes"] == "images"``), or with an image.
     """
 
     vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
@@ -61,6 +62,7 @@ def sampled(source: ForeignIndex, wanted: int) -> Sample:
     affordable = _MAX_PRODUCTS // max(1, QUERY_TOKENS * source.tokens * source.dim)
     number = min(wanted, source.documents, _MAX_QUERIES, max(_MIN_QUERIES, affordable))
     sample = Sample()
+    reads_texts = source.settings.get("encodes") != "images"
     blocks = min(_BLOCKS, number)
     size = 0
     for block in range(blocks):
@@ -72,10 +74,10 @@ def sampled(source: ForeignIndex, wanted: int) -> Sample:
             kept = np.array(vectors[:_MAX_TOKENS], np.float32)  # a copy, so that the block of the source can go
             size += kept.nbytes
             sample.vectors[document.id] = kept
-            if len(sample.readable) < _MAX_ENCODED and _is_readable(document):
+            if len(sample.readable) < _MAX_ENCODED and _is_readable(document, texts=reads_texts):
                 sample.readable.append((document, kept))
     return sample
 
 
-def _is_readable(document: Document) -> bool:
-    return document.image is not None or not is_invisible(document.text_to_encode)
+def _is_readable(document: Document, *, texts: bool) -> bool:
+    return document.image is not None or (texts and not is_invisible(document.text_to_encode))

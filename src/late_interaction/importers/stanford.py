@@ -1,7 +1,7 @@
 """Read an index that colbert-ai wrote (ColBERTv2 with PLAID).
 
-Such an index has no texts: it names the file that its passages were read from. That file is not opened, because an
-index may come from a stranger. The caller passes the texts.
+An index of a file has no texts: it names the file. That file is not opened, because an index may come from a stranger.
+The caller passes the texts. An index of a list of texts has them in its settings.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from late_interaction.documents import Document
+from late_interaction.errors import InvalidDocumentError
+from late_interaction.importers.files import damaged
 from late_interaction.importers.foreign import ForeignFormat
 from late_interaction.importers.given_documents import GivenDocuments
 from late_interaction.importers.plaid_files import PlaidFolder, is_plaid_folder, is_ragatouille_folder
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STANFORD", "PassageDocuments", "StanfordIndex", "open_stanford"]
 
-_SETTINGS = ("nbits", "dim", "doc_maxlen", "query_maxlen", "similarity", "mask_punctuation", "index_name")
+_SETTINGS = ("nbits", "dim", "doc_maxlen", "query_maxlen", "similarity", "mask_punctuation", "pool_factor")
 _MAX_SHOWN_CHARACTERS = 200  # of a string of the source
 
 
@@ -119,21 +121,36 @@ def open_stanford(folder: Path, options: SourceOptions) -> StanfordIndex:
         DuplicateIdError: Two of them have the same id.
     """
     files = PlaidFolder.open(folder)
-    numbers = files.live_numbers()
     if options.documents is not None:
-        return StanfordIndex(files, GivenDocuments(options.documents, passages=files.passages, live=numbers))
-    return StanfordIndex(files, _Numbered(numbers), [_without_texts(files)])
+        given = GivenDocuments(options.documents, passages=files.passages, live=files.live_numbers())
+        return StanfordIndex(files, given)
+    return StanfordIndex(files, _Numbered(files), tuple(_about_texts(files)))
 
 
 class _Numbered:
-    """Documents without texts, whose ids are the numbers of the passages."""
+    """Documents with the texts that the index has, whose ids are the numbers of the passages."""
 
-    def __init__(self, numbers: NDArray[np.int64]) -> None:
-        self._numbers = numbers
+    def __init__(self, files: PlaidFolder) -> None:
+        self._files = files
 
     def from_position(self, start: int) -> Iterator[Document]:
-        for number in self._numbers[start:].tolist():
-            yield Document("", id=str(number))
+        texts = self._files.texts
+        for number in self._files.live_numbers()[start:].tolist():
+            text = texts[number] if number < len(texts) else ""
+            try:
+                yield Document(text, id=str(number))
+            except InvalidDocumentError as error:
+                raise damaged(self._files.folder, f"has a passage that cannot be stored ({error})") from None
+
+
+def _about_texts(files: PlaidFolder) -> Iterator[str]:
+    if not files.texts:
+        yield _without_texts(files)
+    elif added := int((files.live_numbers() >= len(files.texts)).sum()):
+        yield (
+            "The source keeps no texts of passages that were added after it was built. Vectors alone: "
+            f"{counted(added, 'document')}. Pass the texts of all passages as `documents`."
+        )
 
 
 def _without_texts(files: PlaidFolder) -> str:

@@ -44,11 +44,11 @@ def _described(given_encoder: object, encoder: Encoder) -> ModelMeta:
     fingerprint = fingerprint_of(encoder)
     card = getattr(given_encoder, "model_card_data", None)  # of a sentence_transformers.MultiVectorEncoder
     names = [getattr(card, "model_name", None), getattr(card, "base_model", None), fingerprint.get("model")]
-    name = next((str(name) for name in names if name), type(encoder).__name__)
+    name = next((str(name) for name in names if name), type(given_encoder).__name__)
     revisions = [getattr(encoder, "revision", None), getattr(card, "base_model_revision", None)]
     return ModelMeta.create_empty(
         overwrites={
-            "name": name if is_hub_name(name) else f"{_OWNER}/{PurePath(name).name}",
+            "name": name if "/" in name and is_hub_name(name) else f"{_OWNER}/{PurePath(name).name}",
             "revision": next((str(revision) for revision in revisions if revision), _digest(fingerprint)),
             "max_tokens": getattr(encoder, "document_length", None),
             "embed_dim": encoder.dim,

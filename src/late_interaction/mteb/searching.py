@@ -17,6 +17,7 @@ from late_interaction.errors import InvalidRequestError, UnknownIdError
 from late_interaction.index import Index
 from late_interaction.index_encoder import as_encoder
 from late_interaction.mteb.encoding import check_encode_kwargs, encode_queries, for_task
+from late_interaction.mteb.exact import ExactEncoder
 from late_interaction.mteb.metadata import model_meta_of
 from late_interaction.mteb.rows import documents_of, query_texts
 from late_interaction.optional import require
@@ -43,10 +44,10 @@ _logger = logging.getLogger(__name__)
 class IndexedSearch:
     """An index as a model of MTEB: pass it to ``mteb.evaluate``. Implements its ``SearchProtocol``. A context manager.
 
-    Each call of `index` builds a new index of the corpus; `search` answers from it. A score is MaxSim: with
-    ``bits=None`` that of exact search, to within .001, because vectors are kept as float16. With ``bits``, it is what
-    such an index answers: candidates are found in compressed vectors, and their scores are MaxSim of the stored
-    vectors. A corpus of fewer than 65,536 tokens is not compressed.
+    Each call of `index` builds a new index of the corpus; `search` answers from it. With ``bits=None``, scores are
+    those of exact search in float32: the measures are the model's. With ``bits``, they are what such an index answers:
+    candidates are found in compressed vectors, and a score is MaxSim of the stored vectors. A corpus of fewer than
+    65,536 tokens is not compressed, as in any index of these settings: its vectors are float16.
 
     Texts are those that MTEB's own wrappers encode: the title, a space and the text; a query and its instruction;
     conversations as one string. Of the prompts of a `MultiVectorEncoder`, the one for the task, its type, or queries
@@ -56,9 +57,10 @@ class IndexedSearch:
 
     Args:
         encoder: What `Index.open` takes: a name, a `sentence_transformers.MultiVectorEncoder` or an `Encoder`.
-        bits: 1, 2, 4 or 8 for each dimension of a stored vector; None, the default here, keeps float16.
+        bits: 1, 2, 4 or 8 for each dimension of a stored vector; None, the default here, for exact scores.
         path: Keep the indexes in this folder, one for each task, subset and split. One that is there is used again:
-            only what it lacks is encoded. None for a temporary folder, removed by the next `index`, `close`, or when
+            only what it lacks is encoded. `Index.open` opens those with ``bits``; those without hold two vectors for
+            each one, see `ExactEncoder`. None for a temporary folder, removed by the next `index`, `close`, or when
             nothing refers to this object.
         model_meta: Metadata for MTEB's results; by default from the encoder. ``bits`` and the settings of a
             `ReducedEncoder` are added to its ``experiment_kwargs``, so that MTEB keeps results of other settings apart.
@@ -120,7 +122,9 @@ class IndexedSearch:
         options = check_encode_kwargs(encode_kwargs)
         self.close()
         encoder = for_task(self._encoder, task_metadata)
-        documents = documents_of(corpus, task_metadata, encoder, batch_size=options.batch_size, num_proc=num_proc)
+        if self._bits is None:
+            encoder = ExactEncoder(encoder)
+        documents = documents_of(corpus, task_metadata, self._encoder, batch_size=options.batch_size, num_proc=num_proc)
         folder, is_kept = self._folder(task_metadata.name, hf_subset, hf_split)
         try:
             index = Index.open(folder, encoder=encoder, bits=self._bits)

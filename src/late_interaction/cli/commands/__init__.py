@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from late_interaction.cli.commands.documents import delete, export, get, list_sources
 from late_interaction.cli.commands.evaluating import evaluate
+from late_interaction.cli.commands.importing import import_index
 from late_interaction.cli.commands.indexing import index
 from late_interaction.cli.commands.maintenance import compact, demo, info, verify
 from late_interaction.cli.commands.searching import explain, rerank, search
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "info": info,
     "verify": verify,
     "compact": compact,
+    "import-index": import_index,
     "transfer": transfer,
     "evaluate": evaluate,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from late_interaction.encoders import ReducedEncoder
@@ -53,7 +54,7 @@ class QueryEncoder:
 
     def encode_queries(self, texts: list[str]) -> list[_Vectors]:
         """Return the token vectors of each query, (query tokens, dim)."""
-        return [self._once(text, lambda text=text: self.encoder.encode_queries([text])[0]) for text in texts]
+        return [self._once(text, partial(_first, self.encoder.encode_queries, text)) for text in texts]
 
     def encode_documents(self, texts: list[str]) -> Any:
         """Return the token vectors of each passage, (tokens, dim). Nothing is kept."""
@@ -63,9 +64,7 @@ class QueryEncoder:
     def encode_images(self) -> Callable[[list[Image.Image]], list[_Vectors]]:
         """Return ``encode_images(images)``, for images that are queries."""
         encode_images: Any = self.encoder.encode_images  # type: ignore[attr-defined]  # AttributeError if it reads none
-        return lambda images: [
-            self._once(_digest(image), lambda image=image: encode_images([image])[0]) for image in images
-        ]
+        return lambda images: [self._once(_digest(image), partial(_first, encode_images, image)) for image in images]
 
     def milliseconds(self, query: JudgedQuery) -> float:
         """Return how long the encoder took for a query, encoded alone; it is encoded now unless it was before."""
@@ -99,6 +98,11 @@ def reduced_alike(encoder: Encoder, wrap: Callable[[Encoder], Encoder]) -> Encod
     if isinstance(encoder, ReducedEncoder):
         return ReducedEncoder(wrap(encoder.encoder), **encoder.reduction)
     return wrap(encoder)
+
+
+def _first(encode_all: Callable[[list[Any]], Any], one: Any) -> _Vectors:
+    vectors: _Vectors = encode_all([one])[0]
+    return vectors
 
 
 def _digest(image: Image.Image) -> Hashable:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from late_interaction.documents import Document
 from late_interaction.encoders import ReducedEncoder, reads_images
 from late_interaction.encoders.single_vector import PooledEncoder
-from late_interaction.errors import InvalidRequestError
 from late_interaction.evaluation.query_encoding import QueryEncoder, reduced_alike
 from late_interaction.evaluation.settings import Setting
 from late_interaction.evaluation.temporary import without_words
@@ -20,7 +19,7 @@ from late_interaction.retrieval.truncation import Truncation
 from late_interaction.validation import is_invisible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from late_interaction.engines import Engine, Record
     from late_interaction.evaluation.temporary import TemporaryIndexes
 
-__all__ = ["Source", "of_documents", "stored_records"]
+__all__ = ["Source", "stored_records"]
 
 _CHUNK_DOCUMENTS = 128
 """Documents that are read with their vectors together."""
@@ -141,24 +140,6 @@ class Source:
         return sum(
             document.image is not None and is_invisible(document.text_to_encode) for document in self.index.scan()
         )
-
-
-def of_documents(documents: Iterable[Document | str], encoder: Any, temporary: TemporaryIndexes) -> Source:
-    """Return the index of documents in a temporary directory, with the settings that `Index.open` has by default.
-
-    Args:
-        documents: The documents. They are read once.
-        encoder: As for `Index.open`.
-        temporary: Where the index is made.
-    """
-    exact = temporary.open(encoder=encoder, bits=None)
-    exact.add(documents, progress=temporary.progress)
-    if not exact.count():
-        raise InvalidRequestError("There are no documents to search. Pass at least one.")
-    index = temporary.open(encoder=encoder)
-    index.engine.upsert(temporary.shown(stored_records(exact.engine), "Storing", exact.count()))
-    index.compact()
-    return Source(index, temporary, exact=None if isinstance(exact.encoder, ReducedEncoder) else exact)
 
 
 def stored_records(engine: Engine) -> Iterator[Record]:

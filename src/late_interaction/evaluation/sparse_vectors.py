@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.encoders.single_vector import is_model
-from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
+from late_interaction.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,31 +15,10 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document
 
-__all__ = ["SparseVectors", "load_sparse_encoder"]
+__all__ = ["SparseVectors"]
 
 _BATCH_DOCUMENTS = 32
 _BYTES_PER_NONZERO = 8  # a 4-byte number of the word, and its float32
-
-
-def load_sparse_encoder(model: Any) -> Any:
-    """Return a `sentence_transformers.SparseEncoder`: the one given, or the one of a name or folder.
-
-    Raises:
-        InvalidRequestError: It is neither.
-        UnsupportedCheckpointError: It cannot be loaded.
-    """
-    if isinstance(model, (str, os.PathLike)):
-        from sentence_transformers import SparseEncoder
-
-        try:
-            return SparseEncoder(os.fspath(model))
-        except (OSError, ValueError, ImportError) as error:
-            raise UnsupportedCheckpointError(f"{model} cannot be loaded as a SparseEncoder: {error}") from error
-    if not is_model(model, "SparseEncoder"):
-        raise InvalidRequestError(
-            f"sparse takes a sentence_transformers.SparseEncoder or its name, got {type(model).__name__}."
-        )
-    return model
 
 
 class SparseVectors:
@@ -84,14 +61,14 @@ class SparseVectors:
         if not self._ids:
             raise InvalidRequestError("There are no documents to search.")
 
-    def _rows_of(self, documents: list[Document]) -> csr_matrix:
+    def _rows_of(self, documents: list[Document]) -> Any:
         self._ids += [document.id for document in documents]
         texts = [document.text_to_encode for document in documents]
         encode: Any = self._model.encode_document
         return _rows(encode(texts, batch_size=len(texts), convert_to_tensor=True, show_progress_bar=False))
 
 
-def _rows(tensor: Any) -> csr_matrix:
+def _rows(tensor: Any) -> Any:
     """Return a tensor of torch, sparse or not, as a matrix of float32."""
     from scipy.sparse import csr_matrix
 

@@ -13,11 +13,11 @@ from late_interaction.evaluation import Dataset, JudgedQuery, Report, SystemResu
 from late_interaction.evaluation.synthetic import SYNTHETIC
 from tests.evaluation.constructed import dataset, report, result
 
-BEST = [1] * 200
-WORST = [None] * 200
+BEST = [1] * 400
+WORST = [None] * 400
 
 
-def mixed(share, count=200, seed=0):
+def mixed(share, count=400, seed=0):
     """Ranks of which a share is 1 and the others are 10, shuffled."""
     ranks = [1] * round(share * count) + [10] * (count - round(share * count))
     random.Random(seed).shuffle(ranks)
@@ -41,7 +41,7 @@ def test_clear_win():
         result("lexical", "lexical", mixed(0.4), size=400, time=1),
         documents=10_000,
     )
-    assert said[0].startswith("'late' has the highest nDCG@10: 1.000 (95 % interval 1.000 to 1.000, 200 queries).")
+    assert said[0].startswith("'late' has the highest nDCG@10: 1.000 (95 % interval 0.994 to 1.000, 400 queries).")
     assert one(said, "By size") == (
         "By size: nothing cheaper is shown to be within 0.01 of it, so use 'late' (5.4 kB per document)."
     )
@@ -95,7 +95,7 @@ def test_the_data_cannot_tell():
         result("lexical", "lexical", mixed(0.5, seed=2), size=400, time=1),
     )
     sentence = one(said, "Late interaction or lexical search: the data cannot tell.")
-    assert "200 queries are too few; about " in sentence
+    assert "400 queries are too few; about " in sentence
     number = int(sentence.rpartition("about ")[2].split()[0].replace(",", ""))
     # Half of the queries differ, by 1 - 1/log2(11): a known variance, and a mean difference of .02 of that.
     values = [1 if rank == 1 else 1 / np.log2(11) for rank in mixed(0.52, seed=1)]
@@ -108,7 +108,7 @@ def test_the_data_cannot_tell():
 
 def test_a_cheaper_system_whose_mean_alone_is_within_the_loss():
     big = [1] * 100 + [None] * 100
-    small = [1] * 50 + [None] * 100 + [1] * 49 + [None]
+    small = [1] * 99 + [None] * 101
     said = advice(result("4 bits", "late", big, size=68), result("1 bit", "late", small, size=20))
     sentence = one(said, "By size: nothing cheaper is shown to be within 0.01 of it, so use '4 bits'")
     assert "'1 bit' (20 bytes per document) may be, too: difference -0.005 [" in sentence

@@ -18,8 +18,9 @@ from late_interaction.errors import (
     UnsupportedError,
 )
 from late_interaction.evaluation import Dataset, read_dataset, synthetic_dataset
-from late_interaction.evaluation.corpora import JsonlDocuments
+from late_interaction.evaluation.corpora import streamed_jsonl
 from late_interaction.evaluation.synthetic import ChangedDocuments
+from late_interaction.evaluation.vidore import is_vidore, read_vidore
 from late_interaction.index import Index
 from late_interaction.index_encoder import as_encoder, modalities
 from late_interaction.readers import read_paths
@@ -102,14 +103,12 @@ def opened(source: str, encoder: str | None, asked: Asked) -> Iterator[Collectio
             return
         place = Path(source)
         chosen = as_encoder(encoder or MINILM)
-        if place.is_dir() and _is_test_collection(place):
+        if not asked.synthetic and (is_vidore(place) or _corpus_in(place)):
             dataset = read_dataset(place, queries=asked.queries, qrels=asked.qrels, split=asked.split)
-            documents: Iterable[Document] = dataset.documents or ()
-            if asked.synthetic:
-                dataset = synthetic_dataset(documents)
-        else:
-            documents = _documents(place, chosen)
-            dataset = _dataset(documents, source, asked)
+            yield Collection(dataset.documents or (), dataset, chosen)
+            return
+        documents = _documents(place, chosen, asked.split)
+        dataset = _dataset(documents, source, asked)
         yield Collection(dataset.documents or documents, dataset, chosen)
 
 
@@ -126,13 +125,18 @@ def _index_at(source: str, encoder: str | None) -> Index | None:
         raise IndexNotFoundError(f"There is neither an index nor a file or folder at {shown}.") from None
 
 
-def _is_test_collection(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _CORPUS) or next(folder.rglob("*.parquet"), None) is not None
+def _corpus_in(folder: Path) -> Path | None:
+    """Return the file with the documents of a folder of BEIR; None if it is something else."""
+    return next((folder / name for name in _CORPUS if (folder / name).is_file()), None)
 
 
-def _documents(place: Path, encoder: Encoder) -> Iterable[Document]:
+def _documents(place: Path, encoder: Encoder, split: str | None) -> Iterable[Document]:
+    if corpus := _corpus_in(place):
+        return streamed_jsonl(corpus)
     if place.is_file() and place.name.lower().endswith(_JSON_LINES):
-        return JsonlDocuments(place)
+        return streamed_jsonl(place)
+    if is_vidore(place):
+        return read_vidore(place, split).documents or ()
     return list(read_paths([place], modalities=modalities(encoder), on_skip=show_skipped))
 
 
@@ -144,7 +148,7 @@ def _dataset(documents: Iterable[Document], source: str, asked: Asked) -> Datase
             f"{shown_location(source)} has no queries with judgments. Give --queries FILE, with --qrels FILE if the "
             "judgments are in another file; or --synthetic, to make queries from the documents."
         )
-    return read_dataset(asked.queries, qrels=asked.qrels)
+    return read_dataset(asked.queries, qrels=asked.qrels, split=asked.split)
 
 
 def _of_index(index: Index, source: str, asked: Asked, stack: ExitStack) -> Collection:

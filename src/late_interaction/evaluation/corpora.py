@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from late_interaction.evaluation.lines import Line
 
-__all__ = ["StreamedDocuments", "jsonl_documents", "jsonl_ids"]
+__all__ = ["StreamedDocuments", "jsonl_documents", "jsonl_ids", "streamed_jsonl"]
 
 
 class StreamedDocuments:
@@ -36,6 +36,16 @@ class StreamedDocuments:
 
     def __len__(self) -> int:
         return self._count
+
+
+def streamed_jsonl(path: Path) -> StreamedDocuments:
+    """Return the documents of a JSONL file, all of which are checked now, and read again when they are needed.
+
+    Raises:
+        InvalidDocumentError: As for `jsonl_ids`.
+        InvalidRequestError: As for `jsonl_ids`.
+    """
+    return StreamedDocuments(lambda: jsonl_documents(path), len(jsonl_ids(path)))
 
 
 def jsonl_documents(path: Path) -> Iterator[Document]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from late_interaction.cli.output import console, is_watched, show, show_json
 from late_interaction.cli.printable import printable
 from late_interaction.encoders.minilm_package import MINILM
 from late_interaction.evaluation import evaluate as evaluate_systems
+from late_interaction.evaluation import read_run, write_run
 from late_interaction.evaluation.plots import check_path
 
 if TYPE_CHECKING:
@@ -98,6 +100,10 @@ def evaluate(
     plot: Annotated[
         Path | None, typer.Option(help="Save plots of quality against size and time.", metavar="FILE.svg|FILE.png")
     ] = None,
+    save_runs: Annotated[
+        Path | None,
+        typer.Option(help="Write what each system found into this folder, as runs of TREC.", metavar="DIR"),
+    ] = None,
     quiet: Quiet = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
@@ -131,7 +137,7 @@ def evaluate(
     if stages:
         options["stages"] = stages
     if runs:
-        options["runs"] = _named(runs)
+        options["runs"] = _runs(runs)
     with opened(source, encoder, Asked(queries, qrels, split, synthetic)) as collection:
         dataset = replace(collection.dataset, notes=(*collection.dataset.notes, *collection.notes))
         progress = is_watched() and not quiet
@@ -140,6 +146,8 @@ def evaluate(
         )
     if plot is not None:
         report.plot(plot)
+    if save_runs is not None:
+        _save_runs(report, save_runs)
     if as_json:
         show_json(report.to_dict())
     else:
@@ -160,17 +168,25 @@ def _numbers(given: str | None, option: str) -> list[int | None]:
     return numbers
 
 
-def _named(runs: list[str]) -> dict[str, Path]:
-    """Return files by name."""
-    named: dict[str, Path] = {}
-    for given in runs:
-        name, equals, path = given.partition("=")
+def _runs(given: list[str]) -> dict[str, dict[str, list[str]]]:
+    """Read runs, by name."""
+    runs: dict[str, dict[str, list[str]]] = {}
+    for one in given:
+        name, equals, path = one.partition("=")
         if not (name and equals and path):
-            raise typer.BadParameter(f"is written as NAME=FILE, got {given!r}.", param_hint="--run")
-        if name in named:
+            raise typer.BadParameter(f"is written as NAME=FILE, got {one!r}.", param_hint="--run")
+        if name in runs:
             raise typer.BadParameter(f"has the name {name!r} twice.", param_hint="--run")
-        named[name] = Path(path)
-    return named
+        runs[name] = read_run(path)
+    return runs
+
+
+def _save_runs(report: Report, folder: Path) -> None:
+    """Write a run of each system. Its file has the name of the system, with hyphens instead of other characters."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for system in report.systems:
+        name = re.sub(r"[^\w.+-]+", "-", system.name)
+        write_run(folder / f"{name}.txt", system.result.rankings, name=name)
 
 
 def _show(report: Report) -> None:

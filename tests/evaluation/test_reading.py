@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 
 import pytest
 
@@ -174,6 +175,17 @@ def test_jsonl_beside_documents(tmp_path):
     assert dataset.notes == ("1 query without judgments: left out.",)
 
 
+def test_ids_that_are_numbers(tmp_path):
+    (tmp_path / "documents.jsonl").write_text('{"id": 7, "text": "Go."}\n{"id": "8", "text": "Stop."}\n')
+    (tmp_path / "queries.jsonl").write_text('{"query": "go", "relevant": 7, "id": 1}\n')
+    dataset = read_dataset(tmp_path / "queries.jsonl", documents=tmp_path / "documents.jsonl")
+    assert [document.id for document in dataset.documents] == ["7", "8"]
+    assert list(dataset.queries) == [JudgedQuery("1", "go", {"7": 1.0})]
+    (tmp_path / "documents.jsonl").write_text('{"id": 7, "text": "Go."}\n{"id": "7", "text": "Stop."}\n')
+    with pytest.raises(InvalidDocumentError, match=r"line 2: the document id '7' occurs twice"):
+        read_dataset(tmp_path / "queries.jsonl", documents=tmp_path / "documents.jsonl")
+
+
 def test_ids_with_spaces_and_quotes_between_tabs(tmp_path):
     name = '  "My, file".pdf#3'
     corpus = [{"_id": name, "text": "x"}]
@@ -229,3 +241,36 @@ def test_topics_that_are_refused(tmp_path, line):
     (tmp_path / "topics.tsv").write_text(f"300\tfirst\n{line}\n")
     with pytest.raises(InvalidRequestError, match=r"topics.tsv, line 2: expected an id, a tab and the text"):
         read_dataset(tmp_path / "topics.tsv")
+
+
+@pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
+def test_damaged_bytes_end_in_an_error_or_a_dataset(tmp_path, name):
+    path = beir(tmp_path / "set") / name
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        for damaged in (whole[:place] + bytes([whole[place] ^ 0x85]) + whole[place + 1 :], whole[:place]):
+            path.write_bytes(damaged)
+            try:
+                list(read_dataset(tmp_path / "set").documents)
+            except (InvalidRequestError, InvalidDocumentError):
+                continue
+
+
+def test_what_is_not_a_regular_file(tmp_path):
+    folder = beir(tmp_path / "set")
+    (folder / "pipe.jsonl").mkdir()
+    with pytest.raises(InvalidRequestError, match=r"pipe.jsonl is not a file"):
+        read_dataset(folder, documents=folder / "pipe.jsonl")
+    with pytest.raises(InvalidRequestError, match=r"missing.jsonl does not exist"):
+        read_dataset(folder, documents=folder / "missing.jsonl")
+
+
+def test_documents_are_not_held_in_memory(tmp_path):
+    corpus = ({"_id": number, "text": "word " * 20_000} for number in range(200))
+    folder = beir(tmp_path / "set", corpus=corpus, qrels="q1\t7\t1\n")
+    tracemalloc.start()
+    dataset = read_dataset(folder)
+    assert sum(len(document.text) for document in dataset.documents) == 200 * 100_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3_000_000  # bytes, of 20 million

@@ -109,6 +109,7 @@ def test_one_table_of_pages_with_queries(tmp_path, place):
     write(tmp_path / "docvqa" / place, rows_of_pages(), row_group_size=1)
     dataset = read_dataset(tmp_path / "docvqa")
     assert dataset.name == "docvqa"
+    assert dataset.notes == ()
     assert list(dataset.queries) == [
         JudgedQuery("1", "Where is red?", {"a.png": 1.0, "c.png": 1.0}),
         JudgedQuery("2", "What is red?", {"a.png": 1.0}),
@@ -161,10 +162,13 @@ def test_a_folder_with_jsonl_is_one_of_beir(tmp_path):
         ({"queries": [{"query-id": 0, "query": "q"}] * 2}, "queries/.*row 2: the query id '0' occurs twice"),
         ({"queries": [{"query-id": 0, "query": None}]}, "queries/.*row 1: A query must be a string"),
         ({"queries": [{"query-id": 0}]}, "queries/.*has no column 'query'"),
-        ({"qrels": [{"query-id": 0, "corpus-id": 0, "score": "1"}]}, "qrels/.*row 1: the score must be a number"),
+        ({"qrels": [{"query-id": 0, "corpus-id": 0, "score": "1"}]}, "qrels/.*row 1: A grade must be a finite number"),
+        ({"qrels": [{"query-id": 0, "corpus-id": 0, "score": float("nan")}]}, "qrels/.*row 1: A grade must be"),
+        ({"qrels": [{"query-id": None, "corpus-id": 0, "score": 1}]}, "qrels/.*row 1: query-id must be a string"),
+        ({"corpus": [{"corpus-id": 0, "picture": page("red")}]}, "corpus/.*has no column 'image'"),
         (
             {"qrels": [{"query-id": 0, "corpus-id": 0, "score": score} for score in (1, 2)]},
-            "qrels/.*row 2: page 0 has two scores",
+            "qrels/.*row 2: page '0' has two scores",
         ),
     ],
 )
@@ -214,6 +218,12 @@ def test_damaged_bytes_end_in_an_error_or_a_dataset(tmp_path):
             read_dataset(folder)
         except InvalidRequestError:
             continue
+
+
+def test_a_table_without_images(tmp_path):
+    write(tmp_path / "pages.parquet", [{"query": "q", "text": "x"}])
+    with pytest.raises(InvalidRequestError, match=r"pages.parquet has no column 'image'. It has query, text"):
+        read_dataset(tmp_path / "pages.parquet")
 
 
 def test_arguments_for_files_of_other_kinds(tmp_path):

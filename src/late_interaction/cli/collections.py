@@ -18,7 +18,7 @@ from late_interaction.errors import (
     UnsupportedError,
 )
 from late_interaction.evaluation import Dataset, read_dataset, synthetic_dataset
-from late_interaction.evaluation.corpora import streamed_jsonl
+from late_interaction.evaluation.corpora import JsonlDocuments
 from late_interaction.evaluation.synthetic import ChangedDocuments
 from late_interaction.evaluation.vidore import is_vidore, read_vidore
 from late_interaction.index import Index
@@ -132,9 +132,9 @@ def _corpus_in(folder: Path) -> Path | None:
 
 def _documents(place: Path, encoder: Encoder, split: str | None) -> Iterable[Document]:
     if corpus := _corpus_in(place):
-        return streamed_jsonl(corpus)
+        return JsonlDocuments(corpus)
     if place.is_file() and place.name.lower().endswith(_JSON_LINES):
-        return streamed_jsonl(place)
+        return JsonlDocuments(place)
     if is_vidore(place):
         return read_vidore(place, split).documents or ()
     return list(read_paths([place], modalities=modalities(encoder), on_skip=show_skipped))

@@ -13,7 +13,7 @@ import numpy as np
 from late_interaction.encoders import ReducedEncoder
 from late_interaction.engines import Record
 from late_interaction.errors import IndexNotFoundError, InvalidRequestError
-from late_interaction.evaluation.corpora import streamed_jsonl
+from late_interaction.evaluation.corpora import JsonlDocuments
 from late_interaction.evaluation.dataset import Dataset
 from late_interaction.evaluation.reading import read_dataset
 from late_interaction.evaluation.sources import Source, stored_records
@@ -58,7 +58,7 @@ def open_source(given: Any, encoder: Any, temporary: TemporaryIndexes, *, needs_
         except IndexNotFoundError:
             if not Path(given).exists():
                 raise
-        given = read_dataset(given) if Path(given).is_dir() else streamed_jsonl(Path(given))
+        given = read_dataset(given) if Path(given).is_dir() else JsonlDocuments(Path(given))
     if isinstance(given, Dataset):
         given = given.documents
     if given is None or isinstance(given, Mapping) or not isinstance(given, Iterable):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from late_interaction.evaluation.lines import Line
 
-__all__ = ["as_id", "as_queries", "grades_of", "read_queries"]
+__all__ = ["as_grade", "as_id", "as_queries", "grades_of", "read_queries"]
 
 _EXPECTED = 'Expected {"query": text, "relevant": id, list of ids or {id: grade}, "id": optional}.'
+_MAX_NUMBER = 1 << 64  # of integers that are ids, and of grades
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 
@@ -69,7 +70,7 @@ def read_queries(path: Path) -> Iterator[tuple[Line, JudgedQuery, bool]]:
         InvalidRequestError: A line is not a query, or two have the same id. The message names the file and line.
     """
     seen: set[str] = set()
-    is_json = any(suffix.lower() in _JSON_SUFFIXES for suffix in path.suffixes)
+    is_json = path.name.lower().removesuffix(".gz").endswith(_JSON_SUFFIXES)
     for line, query, is_judged in _json_queries(path) if is_json else _tab_queries(path):
         if query.id in seen:
             raise line.error(f"the query id {query.id!r} occurs twice.")
@@ -125,10 +126,12 @@ def as_id(value: object, what: str) -> str:
     Raises:
         InvalidRequestError: It is neither an integer nor a string that can be an id.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER:
         return str(value)
     if not is_id(value):
-        raise InvalidRequestError(f"{what} must be a string that is not empty, or an integer, got {value!r:.80}.")
+        raise InvalidRequestError(
+            f"{what} must be a string that is not empty, or an integer of 64 bits, got {reprlib.repr(value)}."
+        )
     return value
 
 
@@ -139,17 +142,22 @@ def grades_of(relevant: object) -> dict[str, float]:
         InvalidRequestError: It is none of them, or a grade is not a finite number.
     """
     if isinstance(relevant, Mapping):
-        return {as_id(name, "relevant"): _grade(grade) for name, grade in relevant.items()}
+        return {as_id(name, "relevant"): as_grade(grade) for name, grade in relevant.items()}
     if isinstance(relevant, (str, int)):
         return {as_id(relevant, "relevant"): 1.0}
     if isinstance(relevant, Iterable) and not isinstance(relevant, bytes):
         return dict.fromkeys((as_id(name, "relevant") for name in relevant), 1.0)
     raise InvalidRequestError(
-        f"relevant must be a document id, a list of ids or a dict of grades by id, got {relevant!r:.80}."
+        f"relevant must be a document id, a list of ids or a dict of grades by id, got {reprlib.repr(relevant)}."
     )
 
 
-def _grade(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InvalidRequestError(f"A grade must be a finite number, got {value!r:.80}.")
+def as_grade(value: object) -> float:
+    """Return a grade as a float.
+
+    Raises:
+        InvalidRequestError: It is not a finite number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _MAX_NUMBER:
+        raise InvalidRequestError(f"A grade must be a finite number, got {reprlib.repr(value)}.")
     return float(value)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import InvalidRequestError
 from late_interaction.evaluation.assembling import assembled
-from late_interaction.evaluation.corpora import StreamedDocuments, jsonl_documents, jsonl_ids
+from late_interaction.evaluation.corpora import JsonlDocuments, StreamedDocuments
 from late_interaction.evaluation.judgments import read_qrels
 from late_interaction.evaluation.queries import read_queries
 from late_interaction.evaluation.splits import chosen_split
 from late_interaction.evaluation.vidore import is_vidore, read_vidore
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from late_interaction.evaluation.dataset import Dataset
@@ -45,8 +45,8 @@ def read_dataset(
     - **ViDoRe**: a folder of parquet files, with pages as images, in the folders ``corpus``, ``queries`` and ``qrels``
       (version 2 on); or one table, where each row has a page, and perhaps a query that it answers (version 1).
 
-    All lines are checked, and documents too. Queries without judgments are left out. `Dataset.notes` says so, and how
-    many judgments have no document.
+    Ids that are integers become their decimal digits. All lines are checked, those of documents too. Queries without
+    judgments are left out. `Dataset.notes` says so, and how many judgments have no document.
 
     Args:
         source: The folder, or the file of queries.
@@ -72,26 +72,27 @@ def read_dataset(
     paths = {name: _path(path, name) for name, path in given.items() if path is not None}
     if not place.exists():
         raise InvalidRequestError(f"{place} does not exist.")
+    name = Path(os.path.abspath(place)).name  # noqa: PTH100  # resolve() would follow links
     if is_vidore(place):
         if paths:
             raise InvalidRequestError(f"{place} has its own documents, queries and judgments: pass no {min(paths)}.")
-        return read_vidore(place, split)
+        return read_vidore(name, place, split)
     if place.is_dir():
-        paths = {**_beir_paths(place, paths, split), **paths}
-    elif split is not None:
+        return _read(name, {**_beir_paths(place, paths, split), **paths})
+    if split is not None:
         raise InvalidRequestError(f"{place} is a file, so it has no split {split!r}.")
-    return _read(place, paths)
+    return _read(name, {"queries": place, **paths})
 
 
-def _read(place: Path, paths: Mapping[str, Path]) -> Dataset:
+def _read(name: str, paths: Mapping[str, Path]) -> Dataset:
     documents = ids = None
     if "documents" in paths:
-        path = paths["documents"]
-        ids = jsonl_ids(path)
-        documents = StreamedDocuments(lambda: jsonl_documents(path), len(ids))
+        corpus = JsonlDocuments(paths["documents"])
+        ids = corpus.ids()
+        documents = StreamedDocuments(corpus.__iter__, len(ids))
     qrels = read_qrels(paths["qrels"]) if "qrels" in paths else None
-    queries = ((query, is_judged) for _, query, is_judged in read_queries(paths.get("queries", place)))
-    return assembled(place.name, queries, qrels, documents, ids)
+    queries = ((query, is_judged) for _, query, is_judged in read_queries(paths["queries"]))
+    return assembled(name, queries, qrels, documents, ids)
 
 
 def _beir_paths(folder: Path, given: Mapping[str, Path], split: str | None) -> dict[str, Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from late_interaction.documents import Document
 from late_interaction.errors import ImageUnavailableError, InvalidDocumentError, InvalidRequestError
@@ -11,13 +11,13 @@ from late_interaction.evaluation.assembling import assembled
 from late_interaction.evaluation.corpora import StreamedDocuments
 from late_interaction.evaluation.dataset import JudgedQuery
 from late_interaction.evaluation.parquet import columns_of, read_rows
-from late_interaction.evaluation.queries import as_id
+from late_interaction.evaluation.queries import as_grade, as_id
 from late_interaction.evaluation.splits import chosen_split
 from late_interaction.images.pictures import from_bytes
 from late_interaction.validation import check_query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from late_interaction.evaluation.dataset import Dataset
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from late_interaction.evaluation.parquet import Row
 
 __all__ = ["is_vidore", "read_vidore"]
+
+_Value = TypeVar("_Value")
 
 _PARTS = ("corpus", "queries", "qrels")
 _FILE = re.compile(r"(.+?)(?:-\d+-of-\d+)?\.parquet")
@@ -41,7 +43,7 @@ def is_vidore(place: Path) -> bool:
     return any(True for _ in _tables(place)) or (place.is_dir() and all(_files(place / part) for part in _PARTS))
 
 
-def read_vidore(place: Path, split: str | None) -> Dataset:
+def read_vidore(name: str, place: Path, split: str | None) -> Dataset:
     """Return a benchmark of ViDoRe: a folder with the tables corpus, queries and qrels, or a table of pages.
 
     Columns are ``corpus-id``, ``image``, ``query-id``, ``query`` and ``score``, also with underscores; other columns of
@@ -55,59 +57,58 @@ def read_vidore(place: Path, split: str | None) -> Dataset:
     """
     tables = list(_tables(place))
     if tables:
-        return _read_pages(place, tables if place.is_file() else chosen_split(_splits(tables), split, place))
-    return _read_parts(place, split)
+        return _read_pages(name, tables if place.is_file() else chosen_split(_splits(tables), split, place))
+    return _read_parts(name, place, split)
 
 
-def _read_parts(folder: Path, split: str | None) -> Dataset:
+def _read_parts(name: str, folder: Path, split: str | None) -> Dataset:
     corpus, queries, judgments = (chosen_split(_splits(_files(folder / part)), split, folder / part) for part in _PARTS)
-    ids = _unique_ids(corpus, _column(corpus[0], "corpus-id"))
+    ids = _unique_ids(corpus)
     qrels: Qrels = {}
-    for row, query, document, score in _rows_of(judgments, "query-id", "corpus-id", "score"):
-        name = _id(row, query)
-        if isinstance(score, bool) or not isinstance(score, (int, float)):
-            raise InvalidRequestError(f"{row.where()}: the score must be a number, got {score!r:.80}.")
-        if qrels.setdefault(name, {}).setdefault(_id(row, document), float(score)) != score:
-            raise InvalidRequestError(f"{row.where()}: page {document!r} has two scores for query {query!r}.")
+    for row, query, page, score in _rows_of(judgments, "query-id", "corpus-id", "score"):
+        query_id, page_id = _checked(row, as_id, query, "query-id"), _checked(row, as_id, page, "corpus-id")
+        grade = _checked(row, as_grade, score)
+        if qrels.setdefault(query_id, {}).setdefault(page_id, grade) != grade:
+            raise InvalidRequestError(f"{row.where()}: page {page_id!r} has two scores for query {query_id!r}.")
     found: dict[str, JudgedQuery] = {}
     for row, query, text in _rows_of(queries, "query-id", "query"):
-        name = _id(row, query)
-        if name in found:
-            raise InvalidRequestError(f"{row.where()}: the query id {name!r} occurs twice.")
-        found[name] = JudgedQuery(name, _text(row, text))
+        query_id = _checked(row, as_id, query, "id")
+        if query_id in found:
+            raise InvalidRequestError(f"{row.where()}: the query id {query_id!r} occurs twice.")
+        found[query_id] = JudgedQuery(query_id, _checked(row, check_query, text))
     documents = StreamedDocuments(lambda: _corpus(corpus), len(ids))
-    return assembled(folder.name, ((query, False) for query in found.values()), qrels, documents, ids)
+    return assembled(name, ((query, False) for query in found.values()), qrels, documents, ids)
 
 
 def _corpus(files: Sequence[Path]) -> Iterator[Document]:
     for path in files:
         columns = columns_of(path)
-        name, text = _column(path, "corpus-id"), "markdown" if "markdown" in columns else None
-        kept = [key for key, kind in columns.items() if key not in (name, text) and _METADATA_TYPES.fullmatch(kind)]
-        for row in read_rows(path, [name, "image", *kept, *([text] if text else [])], at_a_time=_PAGES_AT_A_TIME):
-            yield _page(row, _id(row, row.values[name]), row.values.get(text or ""), kept)
+        key, texts = _column(path, "corpus-id"), [name for name in ("markdown",) if name in columns]
+        kept = [name for name, kind in columns.items() if name not in (key, *texts) and _METADATA_TYPES.fullmatch(kind)]
+        for row in read_rows(path, [key, _column(path, "image"), *texts, *kept], at_a_time=_PAGES_AT_A_TIME):
+            yield _page(row, _checked(row, as_id, row.values[key], "id"), row.values.get("markdown"), kept)
 
 
-def _read_pages(place: Path, files: Sequence[Path]) -> Dataset:
+def _read_pages(name: str, files: Sequence[Path]) -> Dataset:
     relevant: dict[str, dict[str, float]] = {}
-    names: set[str] = set()
-    for row, name, query in _pages_with_queries(files):
-        names.add(name)
+    ids: set[str] = set()
+    for row, page_id, query in _pages_with_queries(files):
+        ids.add(page_id)
         if query is not None:
-            relevant.setdefault(_text(row, query), {})[name] = 1.0
+            relevant.setdefault(_checked(row, check_query, query), {})[page_id] = 1.0
     queries = (
         (JudgedQuery(str(number), query, pages), True)
         for number, (query, pages) in enumerate(relevant.items(), start=1)
     )
-    documents = StreamedDocuments(lambda: _pages(files), len(names))
-    return assembled(place.stem, queries, None, documents, names)
+    return assembled(name, queries, None, StreamedDocuments(lambda: _pages(files), len(ids)), ids)
 
 
 def _pages_with_queries(files: Sequence[Path]) -> Iterator[tuple[Row, str, object]]:
     for path in files:
+        _column(path, "image")
         known = [name for name in ("image_filename", "query") if name in columns_of(path)]
         for row in read_rows(path, known, at_a_time=_ROWS_AT_A_TIME):
-            yield row, _page_name(row), row.values.get("query")
+            yield row, _page_id(row), row.values.get("query")
 
 
 def _pages(files: Sequence[Path]) -> Iterator[Document]:
@@ -116,19 +117,19 @@ def _pages(files: Sequence[Path]) -> Iterator[Document]:
     for path in files:
         kept = [name for name in _PAGE_COLUMNS if name in columns_of(path)]
         for row in read_rows(path, [_column(path, "image"), *kept], at_a_time=_PAGES_AT_A_TIME):
-            name = _page_name(row)
-            if name not in seen:
-                seen.add(name)
-                yield _page(row, name, None, kept)
+            page_id = _page_id(row)
+            if page_id not in seen:
+                seen.add(page_id)
+                yield _page(row, page_id, None, kept)
 
 
-def _page_name(row: Row) -> str:
+def _page_id(row: Row) -> str:
     """Return the id of a page: the name of its image, or the number of its row."""
     name = row.values.get("image_filename")
-    return _id(row, f"{row.path.stem}#{row.number}" if name is None else name)
+    return _checked(row, as_id, f"{row.path.stem}#{row.number}" if name is None else name, "id")
 
 
-def _page(row: Row, name: str, text: object, kept: Sequence[str]) -> Document:
+def _page(row: Row, page_id: str, text: object, kept: Sequence[str]) -> Document:
     image = row.values["image"]
     data = image.get("bytes") if isinstance(image, dict) else image
     if not isinstance(data, bytes):
@@ -138,19 +139,20 @@ def _page(row: Row, name: str, text: object, kept: Sequence[str]) -> Document:
     values = {key: row.values[key] for key in kept if row.values[key] is not None}
     metadata = {key: value for key, value in values.items() if value == value}  # not NaN, as of pandas
     try:
-        return Document(text or None, image=from_bytes(data), id=name, metadata=metadata)  # type: ignore[arg-type]
+        return Document(text or None, image=from_bytes(data), id=page_id, metadata=metadata)  # type: ignore[arg-type]
     except (ImageUnavailableError, InvalidDocumentError) as error:
         raise InvalidDocumentError(f"{row.where()}: {error}") from None
 
 
-def _unique_ids(files: Sequence[Path], column: str) -> set[str]:
+def _unique_ids(files: Sequence[Path]) -> set[str]:
     ids: set[str] = set()
     for path in files:
-        for row in read_rows(path, [column], at_a_time=_ROWS_AT_A_TIME):
-            name = _id(row, row.values[column])
-            if name in ids:
-                raise InvalidDocumentError(f"{row.where()}: the page id {name!r} occurs twice.")
-            ids.add(name)
+        _column(path, "image")
+    for row, value in _rows_of(files, "corpus-id"):
+        page_id = _checked(row, as_id, value, "id")
+        if page_id in ids:
+            raise InvalidDocumentError(f"{row.where()}: the page id {page_id!r} occurs twice.")
+        ids.add(page_id)
     return ids
 
 
@@ -170,16 +172,14 @@ def _column(path: Path, name: str) -> str:
     raise InvalidRequestError(f"{path} has no column {name!r}. It has {', '.join(columns)}.")
 
 
-def _id(row: Row, value: object) -> str:
-    try:
-        return as_id(value, "id")
-    except InvalidRequestError as error:
-        raise InvalidRequestError(f"{row.where()}: {error}") from None
+def _checked(row: Row, check: Callable[..., _Value], *arguments: object) -> _Value:
+    """Return what a check returns; its error names the row.
 
-
-def _text(row: Row, value: object) -> str:
+    Raises:
+        InvalidRequestError: The check raises it.
+    """
     try:
-        return check_query(value)
+        return check(*arguments)
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{row.where()}: {error}") from None
 

@@ -15,6 +15,7 @@ import pytest
 from late_interaction import Index
 from late_interaction.encoders import ReducedEncoder
 from late_interaction.errors import (
+    DuplicateIdError,
     IncompatibleEncoderError,
     InvalidRequestError,
     OptionalDependencyError,
@@ -24,71 +25,9 @@ from late_interaction.errors import (
 )
 from late_interaction.mteb import IndexedSearch
 from tests.fakes import COLOURS, ColourEncoder, ShortEncoder, WordEncoder
+from tests.mteb_tasks import collection, task
 
 QUIET = {"show_progress_bar": False, "batch_size": 8}
-WORDS = {
-    "eng": [*("river", "city", "bridge", "market", "castle", "forest", "winter"), *("music", "glass", "paper", "law")],
-    "deu": [*("Fluss", "Stadt", "Hafen", "Markt", "Burg", "Wald", "Winter"), *("Musik", "Glas", "Eisen", "Recht")],
-}
-
-
-def collection(subset, documents=30, queries=8):
-    """Documents with titles, queries of words of theirs, and which document is relevant to which query."""
-    rng = np.random.default_rng(len(WORDS[subset][0]))
-    words = WORDS[subset]
-    corpus = [
-        {"id": f"{subset}-{n}", "title": rng.choice(words) if n % 3 else "", "text": " ".join(rng.choice(words, 8))}
-        for n in range(documents)
-    ]
-    asked = [{"id": f"q{n}", "text": " ".join(rng.permutation(corpus[n]["text"].split())[:4])} for n in range(queries)]
-    return corpus, asked, {f"q{n}": {f"{subset}-{n}": 1, f"{subset}-{n + queries}": 1} for n in range(queries)}
-
-
-def task(subsets, *, name="TinyTask", category="t2t", modalities=("text",), candidates=None, rows=None):
-    """A retrieval task in memory, or one of reranking if there are candidates."""
-    from datasets import Dataset
-    from mteb.abstasks.retrieval import AbsTaskRetrieval
-    from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
-    from mteb.abstasks.task_metadata import TaskMetadata
-
-    class TinyTask(AbsTaskRetrieval):
-        metadata = TaskMetadata(
-            name=name,
-            type="Retrieval" if candidates is None else "Reranking",
-            category=category,
-            modalities=list(modalities),
-            description="A task in memory.",
-            reference="https://github.com/embeddings-benchmark/mteb",
-            dataset={"path": "NA", "revision": "NA"},
-            eval_splits=["test"],
-            eval_langs={subset: [f"{subset}-Latn"] for subset in subsets},
-            main_score="ndcg_at_10",
-            date=("2024-01-01", "2024-01-01"),
-            domains=[],
-            task_subtypes=[],
-            license="cc-by-4.0",
-            annotations_creators="derived",
-            dialect=[],
-            sample_creation="found",
-            bibtex_citation="",
-            prompt={"query": "Find what answers the query."},
-        )
-
-        def load_data(self, **_):
-            self.data_loaded = True
-            self.dataset = {}
-            for subset in subsets:
-                corpus, asked, relevant = rows or collection(subset)
-                self.dataset[subset] = {
-                    "test": RetrievalSplitData(
-                        corpus=Dataset.from_list(corpus),
-                        queries=Dataset.from_list(asked),
-                        relevant_docs=relevant,
-                        top_ranked=candidates,
-                    )
-                }
-
-    return TinyTask()
 
 
 def run(model, tiny, subset="eng", top_k=1000, **options):
@@ -244,6 +183,9 @@ def test_pages():
     pages = {"category": "t2i", "modalities": ("text", "image"), "rows": rows}
     found = run(IndexedSearch(ColourEncoder()), task(["eng"], **pages))
     assert [next(iter(found[name])) for name in ("red", "blue")] == ["red", "blue"]
+    only_pages = IndexedSearch(ColourEncoder(modalities=("image",)))
+    assert only_pages.mteb_model_meta.modalities == ["image", "text"]  # MTEB compares them with queries too
+    assert run(only_pages, task(["eng"], **pages)) == found
     with pytest.raises(UnsupportedError, match="are image, and WordEncoder reads text"):
         run(IndexedSearch(WordEncoder()), task(["eng"], **pages))
     with pytest.raises(UnsupportedError, match="are texts with images"):
@@ -281,6 +223,15 @@ def test_the_temporary_folder_is_removed_when_nothing_refers_to_it(tmp_path, mon
     del searched
     gc.collect()
     assert not list(tmp_path.iterdir())
+
+
+def test_an_index_that_was_not_completed_is_not_searched(word_encoder):
+    corpus, asked, relevant = collection("eng")
+    searched = IndexedSearch(word_encoder)
+    with pytest.raises(DuplicateIdError):
+        run(searched, task(["eng"], rows=([*corpus, {**corpus[0], "text": "another"}], asked, relevant)))
+    with pytest.raises(InvalidRequestError, match="There is no index to search"):
+        searched.search([], task_metadata=task(["eng"]).metadata, hf_split="", hf_subset="", top_k=1, encode_kwargs={})
 
 
 def test_compressed_vectors(tmp_path):

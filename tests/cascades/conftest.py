@@ -33,3 +33,42 @@ def index(tmp_path):
     with Index.open(tmp_path / "index", encoder=WordEncoder(), bits=None) as index:
         index.add(corpus(120))
         yield index
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Threads that wait for each other cost tiny models far more than they gain, above all on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def sentence_transformer(checkpoints):
+    from sentence_transformers import SentenceTransformer
+
+    from tests.checkpoints import single_vector
+
+    prompts = {"query": "search: ", "document": "text: "}
+    return SentenceTransformer(str(single_vector(checkpoints / "cascade-dense", prompts=prompts)), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def sparse_encoder(checkpoints):
+    from sentence_transformers import SparseEncoder
+
+    from tests.checkpoints import sparse_encoder
+
+    return SparseEncoder(str(sparse_encoder(checkpoints / "cascade-sparse")), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def cross_encoder(checkpoints):
+    from sentence_transformers import CrossEncoder
+
+    from tests.checkpoints import cross_encoder
+
+    return CrossEncoder(str(cross_encoder(checkpoints / "cascade-cross")), device="cpu")

@@ -108,7 +108,7 @@ def test_without_images(tmp_path):
 
 
 def test_an_encoder_that_does_not_fit(source, tmp_path):
-    with pytest.raises(IncompatibleEncoderError, match="names the model 'vidore/colqwen2-v1.0'"):
+    with pytest.raises(IncompatibleEncoderError, match=r"names the model 'vidore/colqwen2-v1\.0'"):
         import_index(source, tmp_path / "index", encoder=ColourEncoder(name="another", rows=4), verify=0)
     assert not (tmp_path / "index").exists()
 

@@ -6,8 +6,10 @@ import reprlib
 from typing import TYPE_CHECKING, Any, get_args
 
 from late_interaction.cascades.index_stages import ModeStage, OtherIndexStage
+from late_interaction.cascades.models import DenseModel, SparseModel
 from late_interaction.cascades.scorers import CrossEncoderStage, FunctionStage
 from late_interaction.cascades.stage import FirstStage, Restriction
+from late_interaction.cascades.text_stages import TextStage
 from late_interaction.encoders.single_vector import PooledEncoder, SingleVectorEncoder, is_model
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index
@@ -82,10 +84,12 @@ def _stage(index: Index, ranker: Any, where: str) -> Stage:
         return OtherIndexStage(index, ranker)
     if is_model(ranker, "CrossEncoder"):
         return CrossEncoderStage(ranker)
-    if is_model(ranker, "SentenceTransformer") or isinstance(ranker, (SingleVectorEncoder, PooledEncoder)):
-        raise NotImplementedError
+    if isinstance(ranker, (SingleVectorEncoder, PooledEncoder)):
+        return TextStage(index, DenseModel(ranker))
+    if is_model(ranker, "SentenceTransformer"):
+        return TextStage(index, DenseModel(SingleVectorEncoder(ranker)))
     if is_model(ranker, "SparseEncoder"):
-        raise NotImplementedError
+        return TextStage(index, SparseModel(ranker))
     if is_model(ranker, "MultiVectorEncoder"):
         raise InvalidRequestError(
             f"{where} is a MultiVectorEncoder. Its vectors belong into an index: use 'late' with an index of it, or "

@@ -11,6 +11,7 @@ from late_interaction.cascades.building import build_stages
 from late_interaction.cascades.index_stages import current_hits
 from late_interaction.cascades.report import StagedHits, StageReport
 from late_interaction.cascades.stage import FirstStage, Restriction
+from late_interaction.cascades.text_stages import TextStage
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidRequestError
 from late_interaction.filters import parse
@@ -41,7 +42,8 @@ class Cascade:
     ``"lexical"``           BM25; later than first, 0 without a word of the query        as of `Index.search`
     ``"hybrid"``            fused ranks; later than first, those among the candidates    as of `Index.search`
     an `Index`              MaxSim of its vectors; it has the same ids (`transfer`)      as of its `Index.search`
-    a `SentenceTransformer` cosine of the vectors of query and text                      the cosine, at least 0
+    a `SentenceTransformer` cosine of the vectors of query and text; also of a           the cosine, at least 0
+                            `SingleVectorEncoder` or `PooledEncoder`
     a `SparseEncoder`       its similarity, by default the dot product                   ``score / (1 + score)``
     a `CrossEncoder`        what ``predict`` gives                                       the score with a sigmoid; else
                                                                                          the sigmoid of the score
@@ -156,6 +158,15 @@ class Cascade:
             found.append(StagedHits(kept, hits.stages))
         answers = iter(found)
         return [self._no_hits() if query.is_blank else next(answers) for query in parsed]
+
+    def refresh(self) -> None:
+        """Read all texts again where a stage keeps their vectors in memory; only new and changed ones are encoded.
+
+        Needed over engines that cannot tell that documents were added (see above); elsewhere it happens by itself.
+        """
+        for stage, _ in self._stages[:1]:
+            if isinstance(stage, TextStage):
+                stage.refresh()
 
     def check(
         self,

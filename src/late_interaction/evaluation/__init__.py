@@ -16,6 +16,7 @@ from late_interaction.evaluation.queries import as_queries
 from late_interaction.evaluation.reading import read_dataset
 from late_interaction.evaluation.report import Report
 from late_interaction.evaluation.results import SystemResult
+from late_interaction.evaluation.runs import read_run, write_run
 from late_interaction.evaluation.statistics import Interval, bootstrap, paired
 from late_interaction.evaluation.synthetic import synthetic_dataset
 
@@ -36,8 +37,10 @@ __all__ = [
     "ndcg",
     "paired",
     "read_dataset",
+    "read_run",
     "recall",
     "reciprocal_rank",
     "success",
     "synthetic_dataset",
+    "write_run",
 ]

@@ -3,53 +3,68 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from late_interaction.evaluation.lines import read_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Qrels", "read_qrels"]
+    from late_interaction.evaluation.lines import Line
+
+__all__ = ["Qrels", "finite_number", "read_qrels", "trec_columns"]
 
 Qrels = dict[str, dict[str, float]]
 """Grades by query id and document id."""
 
+_SPACE = re.compile(r"[ \t\v\f\r]+")  # as in C: ids may have other white space of Unicode
+
 
 def read_qrels(path: Path) -> Qrels:
-    """Return the judgments of a file.
+    """Return the judgments of a file, plain or compressed by gzip.
 
-    Columns are query id, iteration (not used), document id and grade, between white space (TREC); or query id,
-    document id and grade, between tabs (BEIR), with or without a header.
+    Columns are query id, document id and grade between tabs, with or without a header (BEIR); or query id, iteration
+    (not used), document id and grade between white space (TREC).
 
     Raises:
-        InvalidRequestError: A line is not a judgment, or contradicts another. The message names the file and line.
+        InvalidRequestError: A line is not a judgment, or a document has two grades. The message names the file and
+            line.
     """
     qrels: Qrels = {}
-    is_first = True
-    for line in read_lines(path):
-        columns = [column.strip() for column in line.text.split("\t")]
-        if len(columns) != 3:
-            columns = line.text.split()
-        grade = _number(columns[-1])
-        if is_first and grade is None and len(columns) == 3:
-            is_first = False
+    for place, line in enumerate(read_lines(path)):
+        columns = line.text.split("\t")
+        if len(columns) not in (3, 4):
+            columns = trec_columns(line)
+        if place == 0 and len(columns) == 3 and finite_number(columns[2]) is None:
             continue  # the header
-        is_first = False
-        if len(columns) not in (3, 4) or grade is None or not columns[0] or not columns[-2]:
-            raise line.error(
-                f"expected query id, iteration, document id and grade (TREC), or query id, document id and grade "
-                f"between tabs (BEIR), got {line.shown()}."
-            )
-        grades = qrels.setdefault(columns[0], {})
-        if grades.setdefault(columns[-2], grade) != grade:
-            raise line.error(f"document {columns[-2]!r} has two grades for query {columns[0]!r}.")
+        query, document, grade = _judgment(columns, line)
+        if qrels.setdefault(query, {}).setdefault(document, grade) != grade:
+            raise line.error(f"document {document!r} has another grade for query {query!r} in an earlier line.")
     return qrels
 
 
-def _number(text: str) -> float | None:
+def trec_columns(line: Line) -> list[str]:
+    """Return what is between spaces and tabs in a line."""
+    return _SPACE.split(line.text.strip(" \t\v\f\r"))
+
+
+def finite_number(text: str) -> float | None:
+    """Return the number that a text is, or None."""
     try:
         value = float(text)
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _judgment(columns: Sequence[str], line: Line) -> tuple[str, str, float]:
+    grade = finite_number(columns[-1])
+    is_judgment = len(columns) == 4 or (len(columns) == 3 and "\t" in line.text)
+    if not is_judgment or grade is None or not columns[0].strip() or not columns[-2].strip():
+        raise line.error(
+            "expected query id, document id and grade between tabs (BEIR), or query id, iteration, document id and "
+            f"grade (TREC), got {line.shown()}."
+        )
+    return columns[0], columns[-2], grade

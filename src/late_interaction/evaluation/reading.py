@@ -1,23 +1,30 @@
-"""Read a test collection: a BEIR folder, or files of queries, judgments and documents."""
+"""Read a test collection: a folder of BEIR or ViDoRe, or files of queries, judgments and documents."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.evaluation.corpora import JsonlDocuments
-from late_interaction.evaluation.dataset import Dataset, JudgedQuery
+from late_interaction.evaluation.assembling import assembled
+from late_interaction.evaluation.corpora import StreamedDocuments, jsonl_documents, jsonl_ids
 from late_interaction.evaluation.judgments import read_qrels
 from late_interaction.evaluation.queries import read_queries
-from late_interaction.wording import counted
+from late_interaction.evaluation.splits import chosen_split
+from late_interaction.evaluation.vidore import is_vidore, read_vidore
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Mapping
 
-    from late_interaction.evaluation.judgments import Qrels
+    from late_interaction.evaluation.dataset import Dataset
 
 __all__ = ["read_dataset"]
+
+_KINDS = (
+    "A folder must have queries.jsonl, qrels/test.tsv and corpus.jsonl (BEIR; corpus and queries may end in .gz), or "
+    "parquet files, in the folders corpus, queries and qrels or alone (ViDoRe)."
+)
 
 
 def read_dataset(
@@ -28,67 +35,86 @@ def read_dataset(
     qrels: str | os.PathLike[str] | None = None,
     split: str | None = None,
 ) -> Dataset:
-    """Return the test collection in a folder or in files.
+    """Return the test collection in a folder or in files. Documents are not held in memory.
+
+    What is read, by ``source``:
+
+    - **BEIR**: a folder with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/test.tsv``.
+    - **JSONL**: a file with ``{"query": …, "relevant": id, [ids] or {id: grade}}`` in each line, and ``documents``.
+    - **TREC**: a file of queries (an id, a tab and the text in each line), ``qrels`` of 4 columns, and ``documents``.
+    - **ViDoRe**: a folder of parquet files, with pages as images, in the folders ``corpus``, ``queries`` and ``qrels``
+      (version 2 on); or one table, where each row has a page, and perhaps a query that it answers (version 1).
+
+    All lines are checked, and documents too. Queries without judgments are left out. `Dataset.notes` says so, and how
+    many judgments have no document.
 
     Args:
-        source: A BEIR folder (``corpus.jsonl``, ``queries.jsonl``, ``qrels/test.tsv``), or a file of queries: JSONL
-            with ``query`` and ``relevant``, or lines of an id, a tab and the text.
-        documents: JSONL with the documents; they may also be in an index.
-        queries: The queries, if not those of the source.
-        qrels: The judgments, if not those of the source: a file of TREC or BEIR.
-        split: Which judgments of a folder; by default ``test``, or the only ones.
+        source: The folder, or the file of queries.
+        documents: A JSONL file with the documents, as BEIR's or as `late_interaction.readers.read_jsonl` reads it,
+            instead of those of the folder. Not needed if they are in an index.
+        queries: A file of queries, instead of those of the folder.
+        qrels: A file of judgments of BEIR or TREC, instead of those of the folder.
+        split: Which split of a folder; by default ``test``, or the only one.
 
     Raises:
         InvalidRequestError: A file is missing, or a line is malformed. The message names the file and line.
         InvalidDocumentError: A document is malformed, or two have the same id.
+        OptionalDependencyError: The source has parquet files, and pyarrow is not installed.
+
+    Example:
+        >>> _ = (tmp / "queries.jsonl").write_text('{"query": "capital of France", "relevant": "paris"}')
+        >>> dataset = read_dataset(tmp / "queries.jsonl")
+        >>> dataset.queries
+        [JudgedQuery(id='1', query='capital of France', relevant={'paris': 1.0})]
     """
-    place = Path(source)
+    place = _path(source, "source")
+    given = {"documents": documents, "queries": queries, "qrels": qrels}
+    paths = {name: _path(path, name) for name, path in given.items() if path is not None}
     if not place.exists():
         raise InvalidRequestError(f"{place} does not exist.")
+    name = Path(os.path.abspath(place)).name  # noqa: PTH100  # resolve() would follow links
+    if is_vidore(place):
+        if paths:
+            raise InvalidRequestError(f"{place} has its own documents, queries and judgments: pass no {min(paths)}.")
+        return read_vidore(name, place, split)
     if place.is_dir():
-        query_path = Path(queries) if queries else _one_of(place, "queries.jsonl")
-        qrels_path: Path | None = Path(qrels) if qrels else _split(place / "qrels", split)
-        corpus_path: Path | None = Path(documents) if documents else _one_of(place, "corpus.jsonl")
-    else:
-        query_path = Path(queries) if queries else place
-        qrels_path = Path(qrels) if qrels else None
-        corpus_path = Path(documents) if documents else None
-    corpus = JsonlDocuments(corpus_path) if corpus_path else None
-    ids = corpus.ids() if corpus else None
-    judged, notes = _judged(query_path, read_qrels(qrels_path) if qrels_path else None, ids)
-    return Dataset(place.name, corpus, judged, tuple(notes))
+        return _read(name, {**_beir_paths(place, paths, split), **paths})
+    if split is not None:
+        raise InvalidRequestError(f"{place} is a file, so it has no split {split!r}.")
+    return _read(name, {"queries": place, **paths})
 
 
-def _judged(path: Path, qrels: Qrels | None, ids: set[str] | None) -> tuple[list[JudgedQuery], list[str]]:
-    found: list[JudgedQuery] = []
-    notes: list[str] = []
-    unjudged = 0
-    for query, is_judged in read_queries(path):
-        relevant = query.relevant if qrels is None else qrels.get(query.id)
-        if relevant is None or (qrels is None and not is_judged):
-            unjudged += 1
-        else:
-            found.append(JudgedQuery(query.id, query.query, relevant))
-    if unjudged:
-        notes.append(f"{counted(unjudged, 'query').replace('querys', 'queries')} without judgments: left out.")
-    if ids is not None:
-        missing = sum(name not in ids for query in found for name in query.relevant)
-        if missing:
-            notes.append(f"{counted(missing, 'judgment')} of documents that do not exist.")
-    return found, notes
+def _read(name: str, paths: Mapping[str, Path]) -> Dataset:
+    documents = ids = None
+    if "documents" in paths:
+        path = paths["documents"]
+        ids = jsonl_ids(path)
+        documents = StreamedDocuments(lambda: jsonl_documents(path), len(ids))
+    qrels = read_qrels(paths["qrels"]) if "qrels" in paths else None
+    queries = ((query, is_judged) for _, query, is_judged in read_queries(paths["queries"]))
+    return assembled(name, queries, qrels, documents, ids)
 
 
-def _one_of(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise InvalidRequestError(f"{folder} has neither {name} nor {name}.gz, so it is not a BEIR folder.")
+def _beir_paths(folder: Path, given: Mapping[str, Path], split: str | None) -> dict[str, Path]:
+    """Return the paths of the files of a folder that were not given otherwise."""
+    found = {}
+    for what, name in (("queries", "queries.jsonl"), ("documents", "corpus.jsonl")):
+        files = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
+        if files:
+            found[what] = files[0]
+        elif what == "queries" and what not in given:
+            raise InvalidRequestError(f"{folder} has no {name}, plain or compressed. {_KINDS}")
+    judgments = folder / "qrels"
+    if "qrels" not in given:
+        files = sorted(judgments.glob("*.tsv")) + sorted(judgments.glob("*.tsv.gz"))
+        found["qrels"] = chosen_split({path.name.partition(".tsv")[0]: path for path in files}, split, judgments)
+    elif split is not None:
+        raise InvalidRequestError(f"Pass split={split!r} or qrels, not both: each says which judgments are read.")
+    return found
 
 
-def _split(folder: Path, split: str | None) -> Path:
-    known = {path.name.split(".")[0]: path for path in sorted(folder.glob("*.tsv*"))}
-    if split is None:
-        split = "test" if "test" in known or len(known) != 1 else next(iter(known))
-    if split not in known:
-        raise InvalidRequestError(f"{folder} has no judgments of the split {split!r}. It has: {', '.join(known)}.")
-    return known[split]
+def _path(path: object, name: str) -> Path:
+    try:
+        return Path(path)  # type: ignore[arg-type]  # what it refuses is explained
+    except TypeError:
+        raise InvalidRequestError(f"{name} must be a path, not {type(path).__name__}.") from None

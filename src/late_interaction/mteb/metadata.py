@@ -54,7 +54,7 @@ def _described(given_encoder: object, encoder: Encoder) -> ModelMeta:
             "embed_dim": encoder.dim,
             "framework": ["Sentence Transformers", "PyTorch"] if isinstance(encoder, TextEncoder) else [],
             "similarity_fn_name": ScoringFunction.MAX_SIM,
-            "modalities": modalities(encoder),
+            "modalities": sorted({"text", *modalities(encoder)}),  # queries are texts, whatever documents are
             "model_type": ["late-interaction"],
         }
     )

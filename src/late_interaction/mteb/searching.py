@@ -70,6 +70,11 @@ class IndexedSearch:
 
     Raises:
         OptionalDependencyError: MTEB is not installed.
+
+    Example::
+
+        model = IndexedSearch(MultiVectorEncoder("lightonai/LateOn"), bits=4)
+        results = mteb.evaluate(model, tasks=mteb.get_tasks(tasks=["NFCorpus"]))
     """
 
     mteb_model_meta: ModelMeta
@@ -133,10 +138,13 @@ class IndexedSearch:
             raise
         self._index = index
         self._discard = weakref.finalize(self, _remove, index, None if is_kept else folder, os.getpid())
-        added = index.add(documents, progress=options.show_progress_bar)
-        if is_kept:
-            known = set(added)
-            index.delete([document.id for document in index.scan(fields=[]) if document.id not in known])
+        try:
+            known = set(index.add(documents, progress=options.show_progress_bar))
+            if is_kept:  # documents of an earlier run that are not in this corpus
+                index.delete([document.id for document in index.scan(fields=[]) if document.id not in known])
+        except BaseException:
+            self.close()  # an index without these documents must not be searched
+            raise
 
     def search(
         self,

@@ -83,6 +83,11 @@ class Reading(Engine):
         """What `record_encoder` wrote, or None."""
         return self._settings.read(ENCODER)
 
+    def change_token(self) -> tuple[int, int]:
+        """Return the versions of the tables of documents and of their vectors."""
+        snapshot = self._states.current()
+        return snapshot.version, snapshot.blobs_version
+
     def one_state(self, *, short: bool = False) -> OneState:
         """Return a context manager: what is read inside the block is of one version, whatever others write meanwhile.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from late_interaction.evaluation.lines import Line
 
-__all__ = ["StreamedDocuments", "jsonl_documents", "jsonl_ids"]
+__all__ = ["JsonlDocuments", "StreamedDocuments"]
 
 
 class StreamedDocuments:
@@ -38,33 +38,40 @@ class StreamedDocuments:
         return self._count
 
 
-def jsonl_documents(path: Path) -> Iterator[Document]:
-    """Yield the documents of a JSONL file, plain or compressed by gzip.
+class JsonlDocuments:
+    """The documents of a JSONL file, plain or compressed by gzip. Each iteration reads the file again.
 
     Each line is either as `late_interaction.readers.read_jsonl` reads it, or as in BEIR: ``_id``, ``text``, and perhaps
     ``title`` and ``metadata``. There the title is encoded and searched before the text. It is kept in the metadata, as
     are other keys.
 
-    Raises:
-        InvalidDocumentError: A line is not a document. The message names the file and line.
-        InvalidRequestError: The file cannot be read, or a line is not a JSON object.
-    """
-    return (document for _, document in _lines(path))
-
-
-def jsonl_ids(path: Path) -> set[str]:
-    """Return the ids of the documents that `jsonl_documents` yields.
+    Args:
+        path: The file.
 
     Raises:
-        InvalidDocumentError: As for `jsonl_documents`, or two documents have the same id.
-        InvalidRequestError: As for `jsonl_documents`.
+        InvalidDocumentError: While it is iterated: a line is not a document. The message names the file and line.
+        InvalidRequestError: While it is iterated: the file cannot be read, or a line is not a JSON object.
     """
-    ids: set[str] = set()
-    for line, document in _lines(path):
-        if document.id in ids:
-            raise InvalidDocumentError(str(line.error(f"the document id {document.id!r} occurs twice.")))
-        ids.add(document.id)
-    return ids
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Document]:
+        return (document for _, document in _lines(self._path))
+
+    def ids(self) -> set[str]:
+        """Return the ids of all documents.
+
+        Raises:
+            InvalidDocumentError: As for the class, or two documents have the same id.
+            InvalidRequestError: As for the class.
+        """
+        ids: set[str] = set()
+        for line, document in _lines(self._path):
+            if document.id in ids:
+                raise InvalidDocumentError(str(line.error(f"the document id {document.id!r} occurs twice.")))
+            ids.add(document.id)
+        return ids
 
 
 def _lines(path: Path) -> Iterator[tuple[Line, Document]]:

@@ -39,12 +39,14 @@ class Asked:
     Attributes:
         source: The index.
         queries: The queries.
+        depth: The length of the rankings that measures need.
         kinds: Those of `KINDS` that the user named; None for those that are possible.
         notes: What is left out, as sentences.
     """
 
     source: Source
     queries: Sequence[JudgedQuery]
+    depth: int
     kinds: Sequence[str] | None = None
     single_vector: Sequence[Any] = ()
     sparse: Sequence[Any] = ()
@@ -57,10 +59,11 @@ class Asked:
 
     def systems(self) -> list[System]:
         """Return the systems, in the order in which a report shows them."""
+        if len(self.single_vector) or len(self.sparse) or self.cross_encoder is not None:
+            self._refuse_queries_without_text()
         single = loaded(self.single_vector, SingleVectorEncoder, "single_vector")
         sparse = loaded(self.sparse, load_sparse_encoder, "sparse")
-        if single or sparse or self.cross_encoder is not None:
-            self._refuse_queries_without_text()
+        self._note_limit()
         kinds = self._possible_kinds()
         found = self._late() if "late" in kinds else []
         found += [self._words(kind) for kind in kinds if kind in ("lexical", "hybrid")]
@@ -70,6 +73,15 @@ class Asked:
         found += [self._single_vector(name, encoder, rankers) for name, encoder in single.items()]
         found += [self._sparse(name, model, rankers) for name, model in sparse.items()]
         return found + self._cascades([kind for kind in kinds if kind != "pooled"], rankers)
+
+    def _note_limit(self) -> None:
+        engine = self.source.index.engine
+        limit = engine.capabilities.max_candidates
+        if limit is not None and limit < self.depth:
+            self.notes.append(
+                f"{type(engine).__name__} returns at most {limit:,} documents, so measures at greater depths count "
+                "only these."
+            )
 
     def _late(self) -> list[System]:
         base, full = self.source.setting, self.source.queries.dim

@@ -124,7 +124,19 @@ def evaluate(
         if index_or_documents is not None:
             needs_encoder = kinds is None or bool({*kinds} - {"lexical"})
             source = open_source(index_or_documents, encoder, temporary, needs_encoder=needs_encoder)
-            comparison = Asked(source, asked, kinds, single_vector, sparse, cross_encoder, stages, bits, pooling, dim)
+            comparison = Asked(
+                source,
+                asked,
+                depth,
+                kinds,
+                single_vector=single_vector,
+                sparse=sparse,
+                cross_encoder=cross_encoder,
+                stages=stages,
+                bits=bits,
+                pooling=pooling,
+                dim=dim,
+            )
             compared = comparison.systems()
             count = source.index.count()
             shown = tqdm(asked, desc="Searching", unit=" queries") if progress else asked

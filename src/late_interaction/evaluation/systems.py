@@ -68,8 +68,14 @@ class System:
 
 
 def searching(index: Index, mode: Mode) -> Callable[[JudgedQuery, int], Answer]:
-    """Return what searches an index in a mode."""
-    return lambda query, k: Answer([hit.id for hit in index.search(query.query, k, mode=mode)])
+    """Return what searches an index in a mode, for as many documents as its engine finds at most."""
+    limit = index.engine.capabilities.max_candidates
+
+    def search(query: JudgedQuery, k: int) -> Answer:
+        hits = index.search(query.query, k if limit is None else min(k, limit), mode=mode)
+        return Answer([hit.id for hit in hits])
+
+    return search
 
 
 def vector_bytes(index: Index) -> int | None:

@@ -10,6 +10,7 @@ from late_interaction.evaluation.settings import Setting, grid
 from tests.evaluation.collections import random_documents, random_queries
 from tests.fakes import WordEncoder
 
+
 @pytest.fixture(scope="module")
 def documents():
     return random_documents(700, words=100, size=3000)  # 70,000 tokens, from 65,536 on vectors are compressed

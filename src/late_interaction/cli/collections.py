@@ -20,7 +20,7 @@ from late_interaction.errors import (
 from late_interaction.evaluation import Dataset, read_dataset, synthetic_dataset
 from late_interaction.evaluation.corpora import JsonlDocuments
 from late_interaction.evaluation.synthetic import ChangedDocuments
-from late_interaction.evaluation.vidore import is_vidore, read_vidore
+from late_interaction.evaluation.vidore import is_vidore
 from late_interaction.index import Index
 from late_interaction.index_encoder import as_encoder, modalities
 from late_interaction.readers import read_paths
@@ -136,7 +136,7 @@ def _documents(place: Path, encoder: Encoder, split: str | None) -> Iterable[Doc
     if place.is_file() and place.name.lower().endswith(_JSON_LINES):
         return JsonlDocuments(place)
     if is_vidore(place):
-        return read_vidore(place, split).documents or ()
+        return read_dataset(place, split=split).documents or ()
     return list(read_paths([place], modalities=modalities(encoder), on_skip=show_skipped))
 
 

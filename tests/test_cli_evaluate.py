@@ -16,8 +16,10 @@ from tests.test_cli import fail, load_with, succeed
 
 WORDS = [f"{first}{second}" for first in "bcdfglmnprst" for second in ("aran", "elor", "imud", "oset", "ukin")]
 
+COUNT = 12
 
-def texts(count=40):
+
+def texts(count=COUNT):
     draw = random.Random(0)
     return [" ".join(" ".join(draw.choices(WORDS, k=8)).capitalize() + "." for _ in range(3)) for _ in range(count)]
 
@@ -70,12 +72,12 @@ def names(values):
 def test_an_index_with_queries(indexed, encoder):
     done = succeed("evaluate", "my-docs", "--queries", "queries.jsonl")
     lines = done.stdout.splitlines()
-    assert lines[0] == "queries.jsonl: 40 queries, 40 documents"
+    assert lines[0] == f"queries.jsonl: {COUNT} queries, {COUNT} documents"
     assert lines[2].startswith("nDCG@10 and its cost.")
     assert [line.split()[0] for line in lines[5:8]] == ["late", "lexical", "hybrid"]
     places = [lines.index(heading) for heading in ("Notes", "Advice")]
     assert places == sorted(places)
-    assert lines[places[1] + 1].endswith("40 queries).")
+    assert lines[places[1] + 1].startswith(f"There are only {COUNT} queries.")
     assert encoder.encoded == []
 
 
@@ -83,9 +85,9 @@ def test_synthetic_queries_of_an_index_change_a_copy(indexed, encoder):
     with Index.open("my-docs", read_only=True, encoder=encoder) as index:
         before = list(index.scan())
     values = report("my-docs", "--synthetic")
-    assert values["queries"] == values["documents"] == 40
+    assert values["queries"] == values["documents"] == COUNT
     assert values["dataset"] == "synthetic queries"
-    assert len(encoder.encoded) == 40  # those that a query was removed from
+    assert len(encoder.encoded) == COUNT  # those that a query was removed from
     with Index.open("my-docs", read_only=True, encoder=encoder) as index:
         assert list(index.scan()) == before
     # Of a text without them, the words of a query are found by chance alone.
@@ -99,7 +101,7 @@ def test_an_index_that_another_process_writes(indexed, encoder):
     assert any(
         "All documents were encoded again, because the index cannot be copied" in note for note in values["notes"]
     )
-    assert values["documents"] == 40
+    assert values["documents"] == COUNT
 
 
 def test_a_folder_of_files(encoder, tmp_path):
@@ -108,7 +110,7 @@ def test_a_folder_of_files(encoder, tmp_path):
         (tmp_path / "docs" / f"{number}.txt").write_text(text)
     values = report("docs", "--synthetic", "--systems", "late")
     assert names(values) == ["late"]
-    assert values["documents"] == 40
+    assert values["documents"] == COUNT
     error = fail("evaluate", "docs")
     assert error.startswith("Error: docs has no queries with judgments. Give --queries FILE")
     assert "--synthetic" in error
@@ -119,11 +121,11 @@ def test_a_folder_of_files(encoder, tmp_path):
 def test_documents_as_json_lines(indexed, name):
     content = "\n".join(json.dumps({"id": f"d{number}", "text": text}) for number, text in enumerate(texts())).encode()
     (indexed / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-    values = report(name, "--queries", "queries.jsonl")
-    from_index = report("my-docs", "--queries", "queries.jsonl")
+    values = report(name, "--queries", "queries.jsonl", "--systems", "late,lexical")
+    from_index = report("my-docs", "--queries", "queries.jsonl", "--systems", "late,lexical")
     for system, same in zip(values["systems"], from_index["systems"], strict=True):
         assert system["values"] == same["values"]
-    assert report(name, "--synthetic", "--systems", "lexical")["queries"] == 40
+    assert report(name, "--synthetic", "--systems", "lexical")["queries"] == COUNT
 
 
 def test_a_folder_of_beir(encoder, tmp_path):
@@ -133,10 +135,10 @@ def test_a_folder_of_beir(encoder, tmp_path):
     (folder / "corpus.jsonl").write_text("\n".join(corpus))
     queries = [json.dumps({"_id": f"q{number}", "text": text[:20]}) for number, text in enumerate(texts())]
     (folder / "queries.jsonl").write_text("\n".join(queries))
-    qrels = ["query-id\tcorpus-id\tscore", *(f"q{number}\td{number}\t1" for number in range(40))]
+    qrels = ["query-id\tcorpus-id\tscore", *(f"q{number}\td{number}\t1" for number in range(COUNT))]
     (folder / "qrels" / "dev.tsv").write_text("\n".join(qrels))
-    assert report("beir", "--split", "dev")["queries"] == 40
-    assert report("beir", "--synthetic")["dataset"] == "synthetic queries"
+    assert report("beir", "--split", "dev", "--systems", "lexical")["queries"] == COUNT
+    assert report("beir", "--synthetic", "--systems", "lexical")["dataset"] == "synthetic queries"
     assert "'test'" in fail("evaluate", "beir", "--split", "test")
 
 

@@ -186,7 +186,7 @@ def _unjudged(systems: Sequence[ScoredSystem], *, has_negatives: bool) -> list[s
     least, most = (choose(systems, key=lambda system: system.unjudged) for choose in (min, max))
     if most.unjudged < _MENTIONED_HOLES:
         return []
-    if least is most:
+    if f"{least.unjudged:.0%}" == f"{most.unjudged:.0%}":
         shares = f"{most.unjudged:.0%}"
     else:
         shares = f"{least.unjudged:.0%} ({least.name!r}) to {most.unjudged:.0%} ({most.name!r})"

@@ -16,6 +16,7 @@ import pytest
 import late_interaction
 import late_interaction.encoders
 import late_interaction.engines
+import late_interaction.evaluation
 import late_interaction.explanations
 import late_interaction.images
 import late_interaction.importers
@@ -46,6 +47,15 @@ LLAMA_INDEX = ("llama_index", "llama-index")
             [
                 *("Capabilities", "Engine", "LanceDBEngine", "LocalEngine", "Match", "QdrantEngine", "Record"),
                 *("TransferReport", "Verification", "transfer"),
+            ],
+        ),
+        (
+            late_interaction.evaluation,
+            [
+                *("Dataset", "Interval", "JudgedQuery", "JudgmentError", "MEASURES", "Measure", "Report"),
+                *("SystemResult", "as_queries", "bootstrap", "evaluate", "judge_pools", "mean_over_queries", "ndcg"),
+                *("paired", "read_dataset", "read_run", "recall", "reciprocal_rank", "success", "synthetic_dataset"),
+                "write_run",
             ],
         ),
         (

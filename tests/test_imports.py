@@ -20,6 +20,7 @@ import late_interaction.explanations
 import late_interaction.images
 import late_interaction.langchain
 import late_interaction.llama_index
+import late_interaction.mteb
 import late_interaction.readers
 
 SOURCE = Path(late_interaction.__file__).parent.parent
@@ -62,6 +63,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
                 "LateInteractionVectorStore",
             ],
         ),
+        (late_interaction.mteb, ["IndexedSearch"]),
         (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PageRegion", "PatchMatch"]),
         (late_interaction.images, ["PageImage"]),
         (late_interaction.readers, ["expected_documents", "read_jsonl", "read_paths", "split_document", "split_text"]),

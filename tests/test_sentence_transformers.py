@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import re
 import subprocess
 import sys
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +66,56 @@ def test_what_encode_returns_in_each_form(model, tmp_path):
         scores = {hit.id: hit.score for hit in index.search(query, 9)}
     for name in PASSAGES:
         assert scores[f"0 {name}"] == pytest.approx(scores[f"1 {name}"]) == pytest.approx(scores[f"2 {name}"])
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("float16", 0.05), ("bfloat16", 0.3), ("float64", 0.02)])
+def test_tensors_of_other_precisions(model, precision, allowed, tmp_path):
+    """What a model that is loaded in half precision returns. A hit has the score that `similarity` computes."""
+    import torch
+
+    dtype = getattr(torch, precision)
+    documents = [vectors.to(dtype).requires_grad_() for vectors in model.encode_document(list(PASSAGES.values()))]
+    queries = [vectors.to(dtype) for vectors in model.encode_query(["rain in spain", "lazy dog"])]
+    with Index.open(tmp_path / "index", dim=model.get_embedding_dimension()) as index:
+        index.add([Document("", id=name) for name in PASSAGES], vectors=documents)
+        found = index.search_many(queries, k=10)
+    expected = model.similarity(model.encode_query(["rain in spain", "lazy dog"]), [each.float() for each in documents])
+    for hits, scores in zip(found, expected.tolist(), strict=True):
+        assert {hit.id: hit.score for hit in hits} == pytest.approx(
+            dict(zip(PASSAGES, scores, strict=True)), abs=allowed
+        )
+
+
+def test_embeddings_that_sentence_transformers_pools(model, pylate_checkpoint, tmp_path):
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+
+    texts = list(PASSAGES.values())
+    pooled = MultiVectorEncoder(str(pylate_checkpoint), device="cpu")
+    pooled.append(HierarchicalTokenPooling(pool_factor=2))
+    embeddings = pooled.encode_document(texts)
+    assert sum(map(len, embeddings)) < 0.7 * sum(map(len, model.encode_document(texts)))
+    (query,) = pooled.encode_query(["rain in spain"])
+    with Index.open(tmp_path / "given", dim=pooled.get_embedding_dimension()) as index:
+        parts = (vectors for start in range(0, len(texts), 2) for vectors in pooled.encode_document(texts[start:][:2]))
+        index.add((Document(text, id=name) for name, text in PASSAGES.items()), vectors=parts)
+        assert index.info()["tokens"] == sum(map(len, embeddings))
+        given = {hit.id: hit.score for hit in index.search(query, k=10)}
+    with Index.open(tmp_path / "encoded", encoder=pooled) as index:
+        index.add([Document(text, id=name) for name, text in PASSAGES.items()])
+        encoded = {hit.id: hit.score for hit in index.search("rain in spain", k=10)}
+    scores = pooled.similarity([query], embeddings)[0].tolist()
+    assert given == pytest.approx(dict(zip(PASSAGES, scores, strict=True)), abs=0.02)
+    assert encoded == pytest.approx(given, abs=0.02)
+
+
+def test_sizes_of_the_page():
+    page = (Path(__file__).parent.parent / "docs" / "sentence-transformers.md").read_text("utf-8")
+    sizes = dict(re.findall(r"^\| (.*?) \| ([\d.]+) \|$", page, flags=re.MULTILINE))
+    tokens, dim = 1000 * 150, 128
+    bytes_per_token = [4 * dim, 2 * dim, dim * 4 / 8 + 7, dim * 2 / 8 + 7, (dim * 2 / 8 + 7) / 2]
+    megabytes = [each * tokens / 1e6 for each in bytes_per_token]
+    assert list(map(float, sizes.values())) == pytest.approx(megabytes, abs=0.08)
 
 
 def test_the_object_as_encoder(model, tmp_path):

@@ -6,7 +6,17 @@ import random
 
 import pytest
 
-from late_interaction.evaluation import mean_over_queries, ndcg, recall, reciprocal_rank
+from late_interaction.errors import InvalidRequestError
+from late_interaction.evaluation import (
+    MEASURES,
+    JudgedQuery,
+    Measure,
+    mean_over_queries,
+    ndcg,
+    recall,
+    reciprocal_rank,
+    success,
+)
 
 RANKING = ["a", "x", "b", "y", "c"]
 
@@ -80,3 +90,30 @@ def test_ndcg_agrees_with_scikit_learn():
         gains = [[float(found in relevant) for found in ranking]]
         expected = metrics.ndcg_score(gains, [list(range(20, 0, -1))], k=k)
         assert ndcg(ranking, relevant, k) == pytest.approx(expected)
+
+
+def test_grades_are_gains():
+    grades = {"a": 1, "x": 3, "b": 0, "c": -2}
+    assert ndcg(RANKING, grades) == pytest.approx((1 + 3 / 1.584962500721) / (3 + 1 / 1.584962500721))
+    assert recall(RANKING, grades, 1) == 1 / 2
+    assert reciprocal_rank(["b", "c", "x"], grades) == 1 / 3
+    assert success(["b", "c"], grades) == 0
+    assert success(["b", "c", "x"], grades, 3) == 1
+
+
+def test_a_measure_by_its_name():
+    assert Measure.of("nDCG@10") == Measure("ndcg", 10)
+    assert Measure.of(Measure("mrr", 3)) == Measure("mrr", 3)
+    assert [str(Measure.of(name)) for name in MEASURES] == list(MEASURES)
+    assert Measure.of("recall@1").of_ranking(RANKING, {"a": 2, "z": 1}) == 1 / 2
+
+
+@pytest.mark.parametrize("name", ["ndcg", "ndcg@0", "ndcg@-1", "ndcg@1.5", "@10", "", 10, None, "ncdg@10", "map@10"])
+def test_unknown_measures(name):
+    with pytest.raises(InvalidRequestError, match="ndcg"):
+        Measure.of(name)
+
+
+def test_a_query_without_a_ranking_counts_0():
+    queries = [JudgedQuery("1", "?", {"a": 1}), JudgedQuery("2", "?", {"a": 1}), JudgedQuery("3", "?", {})]
+    assert Measure.of("success@1").of_run({"1": ["a"], "3": ["a"], "4": ["a"]}, queries) == [1, 0, 0]

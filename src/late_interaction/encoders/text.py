@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from functools import cached_property
 from itertools import compress
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from sentence_transformers import MultiVectorEncoder
+    from typing_extensions import Self
 
     from late_interaction.encoders.protocol import Span, Task
 
@@ -117,6 +119,28 @@ class TextEncoder(NamedEncoder):
     def document_length(self) -> int:
         """Return how many tokens are read of a document, markers included."""
         return max_tokens(self._model, "document")
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Return the prompts of the model by name; ``query`` and ``document`` are put in front of texts."""
+        return {name: prompt for name, prompt in self._model.prompts.items() if prompt is not None}
+
+    def with_prompts(self, prompts: Mapping[str, str]) -> Self:
+        """Return this encoder with other prompts, for example for one task. Both use one model and one mutex.
+
+        It cannot be loaded by name, so its ``source`` is None.
+
+        Args:
+            prompts: Prompts by name, ``query`` or ``document``; the others stay.
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.__dict__.pop("fingerprint", None)  # cached
+        other._model = copy.copy(self._model)  # shares all modules
+        other._model.prompts = {**self._model.prompts, **prompts}
+        other.source = None
+        other._counted = None
+        return other
 
     def encode_queries(self, texts: list[str]) -> list[NDArray[np.float32]]:
         """Return the token vectors of each query, (query tokens, dim) float32, L2-normalized, in the order given."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
     from sentence_transformers import MultiVectorEncoder
+    from typing_extensions import Self
 
     from late_interaction.encoders.protocol import Box, Task
 
@@ -72,6 +73,12 @@ class TextImageEncoder(TextEncoder, ImageReader):
         self._image_tokens_only = image_tokens_only
         self._batch_pixels = batch_pixels
         self._boxes = {}
+
+    def with_prompts(self, prompts: Mapping[str, str]) -> Self:
+        """Return this encoder with other prompts, as for `TextEncoder`."""
+        other = super().with_prompts(prompts)
+        other._boxes = {}  # a prompt has tokens too
+        return other
 
     @property
     def options(self) -> dict[str, Any]:

@@ -46,6 +46,13 @@ class OptionalMethods(ABC):
         """
         return None
 
+    def lexical_bytes(self) -> int | None:
+        """Return how many bytes are stored for `search_lexical` alone, without texts; None if the engine cannot tell.
+
+        It may read all of them.
+        """
+        return None
+
     # Capability "vectors".
 
     def records(self, ids: Sequence[str]) -> dict[str, Record]:

@@ -12,7 +12,7 @@ from late_interaction.readers.blocks import Block, split_paragraphs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["MAX_CHARS", "check_max_chars", "pack_blocks", "split_text"]
+__all__ = ["MAX_CHARS", "check_max_chars", "pack_blocks", "split_sentences", "split_text"]
 
 MAX_CHARS = 1000
 """Default maximum length of a passage: about 250 tokens of English, which every encoder can read."""
@@ -53,6 +53,18 @@ def split_text(text: str, *, max_chars: int = MAX_CHARS) -> list[str]:
     check_max_chars(max_chars)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return pack_blocks(split_paragraphs(lines), max_chars)
+
+
+def split_sentences(text: str) -> list[str]:
+    r"""Return the sentences of a text in order, without white space around them. A blank line ends a sentence.
+
+    Example:
+        >>> split_sentences("It rains, e.g. today. 東京は雨。晴れ。\n\nNo stop")
+        ['It rains, e.g. today.', '東京は雨。', '晴れ。', 'No stop']
+    """
+    paragraphs = _BLANK_LINES.split(text.replace("\r\n", "\n"))
+    sentences = (sentence.strip() for paragraph in paragraphs for sentence in _split(paragraph, _SENTENCES))
+    return [sentence for sentence in sentences if sentence]
 
 
 def check_max_chars(max_chars: int) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from late_interaction.engines.base import Capabilities, Engine
 from late_interaction.engines.fields import check_fields
+from late_interaction.engines.local.catalog.lexical import word_bytes
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search.plan import search
 from late_interaction.engines.local.search.positions import positions_of
@@ -182,6 +183,11 @@ class Reading(Engine):
         """Return what the score of a document approaches in which every word of a query occurs many times."""
         with self._states.reading() as (reader, _):
             return reader.highest_word_score(query)
+
+    def lexical_bytes(self) -> int:
+        """Return the size of the full-text index, without texts and without the words that only deletions need."""
+        with self._states.reading() as (reader, _):
+            return word_bytes(reader.connection)
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents of these ids, in this order; unknown ids are left out."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from late_interaction.words import Clause, Tokenizer
 
-__all__ = ["best_rows", "highest_score", "legacy_words", "quoted", "row_count"]
+__all__ = ["best_rows", "highest_score", "legacy_words", "quoted", "row_count", "word_bytes"]
 
 _RANK = "bm25(1.0, 0.9)"
 """The weights of exact words and of other forms."""
@@ -92,6 +92,26 @@ def row_count(connection: sqlite3.Connection) -> int:
     """Return the number of documents in FTS5's statistics, without counting them."""
     row = connection.execute("SELECT block FROM words_data WHERE id = ?", (_AVERAGES,)).fetchone()
     return 0 if row is None else _varint(row[0])
+
+
+def word_bytes(connection: sqlite3.Connection) -> int:
+    """Return the size of the tables of FTS5 in bytes, without what SQLite adds to each row and page.
+
+    Example:
+        >>> import sqlite3
+        >>> connection = sqlite3.connect(":memory:")
+        >>> _ = connection.execute("CREATE VIRTUAL TABLE words USING fts5 (exact, forms, content='')")
+        >>> empty = word_bytes(connection)
+        >>> _ = connection.execute("INSERT INTO words (rowid, exact, forms) VALUES (1, 'paris', 'pari')")
+        >>> 20 < word_bytes(connection) - empty < 60
+        True
+    """
+    sizes = (
+        "SELECT sum(length(block)) FROM words_data",
+        "SELECT sum(length(CAST(term AS BLOB))) FROM words_idx",
+        "SELECT sum(length(sz)) FROM words_docsize",
+    )
+    return sum(connection.execute(size).fetchone()[0] or 0 for size in sizes)
 
 
 def _varint(block: bytes) -> int:

@@ -1,0 +1,147 @@
+"""`evaluate`: compare systems on the documents, queries and judgments of a user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from late_interaction.errors import InvalidRequestError
+from late_interaction.evaluation.asked import Asked, check_kinds
+from late_interaction.evaluation.dataset import Dataset, JudgedQuery
+from late_interaction.evaluation.given_runs import run_results
+from late_interaction.evaluation.judging import judge_pools
+from late_interaction.evaluation.measures import MEASURES, Measure
+from late_interaction.evaluation.measuring import measured
+from late_interaction.evaluation.opening import documents_by_id, missing_documents, open_source
+from late_interaction.evaluation.queries import as_queries
+from late_interaction.evaluation.report import Report
+from late_interaction.evaluation.temporary import TemporaryIndexes
+from late_interaction.validation import check_k
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from late_interaction.cascades import Cascade
+    from late_interaction.documents import Document
+    from late_interaction.encoders import Encoder
+    from late_interaction.evaluation.judging import Judge
+    from late_interaction.evaluation.results import SystemResult
+    from late_interaction.index import Index
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    index_or_documents: Index | Dataset | Iterable[Document | str] | str | os.PathLike[str] | None,
+    queries: Dataset | Iterable[JudgedQuery | Mapping[str, Any]] | str | os.PathLike[str],
+    *,
+    encoder: Encoder | str | os.PathLike[str] | None = None,
+    systems: Sequence[str] | None = None,
+    single_vector: Sequence[Any] = (),
+    sparse: Sequence[Any] = (),
+    cross_encoder: Any = None,
+    stages: Sequence[str | Cascade] = (),
+    bits: Sequence[int | None] = (),
+    pooling: Sequence[int] = (),
+    dim: Sequence[int] = (),
+    runs: Mapping[str, Any] | None = None,
+    baseline: str | None = None,
+    measures: Sequence[str | Measure] = MEASURES,
+    k: int = 10,
+    loss: float = 0.01,
+    judge: Judge | None = None,
+    progress: bool = False,
+) -> Report:
+    """Compare systems on your own documents and judged queries: quality, bytes per document, time per query.
+
+    Documents are encoded once for each encoder, whatever the number of settings, and queries too. Nothing of an index
+    is changed; other indexes are made in a temporary directory, which is removed, with about 2 bytes for each dimension
+    of each token vector, and less for each setting.
+
+    **Times** are those of single searches for ``k`` documents, one after the other, encoding the query included, once
+    models are loaded and kernels compiled. A system that users search otherwise, such as one over a server with many
+    clients, needs a measurement of its own. **Bytes** are what must be stored to search in this way, besides ids and
+    texts (see `late_interaction.evaluation.systems.System`).
+
+    Args:
+        index_or_documents: An index, its path or address; or documents, of which one is made with the settings that
+            `Index.open` has by default: `Document` objects, strings, a `Dataset`, or the path of a JSONL file. None to
+            compare ``runs`` only.
+        queries: A `Dataset`, or what `as_queries` takes. Those without a relevant document are left out.
+        encoder: The encoder of documents, as for `Index.open`; or that of an index given by its path, if the index
+            cannot load it.
+        systems: Of ``late``, ``lexical``, ``hybrid`` and ``pooled`` (the mean of the token vectors of a document, from
+            the same encoder). By default the first three, without those that the documents or the engine do not allow.
+        single_vector: `sentence_transformers.SentenceTransformer` objects, their names or folders; ``minilm`` is the
+            offline model. Vectors are kept in float16, and searched exactly.
+        sparse: `sentence_transformers.SparseEncoder` objects, their names or folders. Vectors are kept in memory, and
+            searched exactly.
+        cross_encoder: A `sentence_transformers.CrossEncoder`, its name or folder. It ranks the best 20 documents of
+            each system again, or where the notations of ``stages`` name it.
+        stages: Cascades in the notation ``lexical:200,late:20,cross-encoder:10`` (see `parse_stages`). Its names are
+            ``late``, ``lexical``, ``hybrid``, ``pooled`` if it is among the systems, ``single-vector`` and ``sparse``
+            for the first of these models, and ``cross-encoder``. Also `Cascade` objects, of indexes of the same ids.
+        bits: 1, 2, 4, 8 or None for float16; every combination with ``pooling`` and ``dim`` becomes a system ``late``,
+            besides that of the index. A small collection is not compressed, see the notes of the report.
+        pooling: Tokens that become one vector, see `ReducedEncoder`.
+        dim: Leading dimensions that are kept, for encoders trained for it.
+        runs: Results of others by name: the path of a TREC run, or a dict of ids, best first, by query id.
+        baseline: The name of the system that others are compared with. ``late`` is that of the index as it is.
+        measures: What is measured.
+        k: The number of documents that users search for.
+        loss: How much of the first measure may be lost for a cheaper system, in the advice.
+        judge: Grades the first 10 documents of each system for each query, see `judge_pools`. Queries need no
+            judgments then.
+        progress: Show progress bars.
+
+    Raises:
+        InvalidRequestError: An argument is out of range, or a system that was named is not possible.
+        MissingEncoderError: The index has no encoder, and a system needs one.
+        UnsupportedCheckpointError: A model cannot be loaded.
+
+    Example:
+        >>> documents = [Document("Paris is the capital of France.", id="paris"), Document("A river.", id="nile")]
+        >>> queries = [{"query": "capital", "relevant": "paris"}, {"query": "long river", "relevant": ["nile"]}]
+        >>> report = evaluate(documents, queries, encoder="minilm", measures=["mrr@10"])
+        >>> [(system.name, system.intervals["mrr@10"].mean) for system in report.systems]
+        [('late', 1.0), ('lexical', 1.0), ('hybrid', 1.0)]
+    """
+    k = check_k(k)
+    depth = max([k, *(Measure.of(measure).k for measure in measures)])
+    kinds = None if systems is None else check_kinds(systems)
+    dataset = queries if isinstance(queries, Dataset) else Dataset("queries", None, as_queries(queries))
+    asked = dataset.queries if judge is not None else [query for query in dataset.queries if _is_judged(query)]
+    found = run_results(runs or {}, dataset.queries)
+    notes: list[str] = []
+    count = None
+    if index_or_documents is None and not found:
+        raise InvalidRequestError("There is nothing to compare: pass an index, documents, or runs=.")
+    if index_or_documents is None and judge is not None:
+        raise InvalidRequestError("judge= needs the documents: pass an index or documents besides runs=.")
+    with TemporaryIndexes(progress=progress) as temporary:
+        if index_or_documents is not None:
+            needs_encoder = kinds is None or bool({*kinds} - {"lexical"})
+            source = open_source(index_or_documents, encoder, temporary, needs_encoder=needs_encoder)
+            comparison = Asked(source, asked, kinds, single_vector, sparse, cross_encoder, stages, bits, pooling, dim)
+            compared = comparison.systems()
+            count = source.index.count()
+            shown = tqdm(asked, desc="Searching", unit=" queries") if progress else asked
+            found = [*measured(compared, shown, k=k, depth=depth, documents=count), *found]
+            if judge is not None:
+                dataset = judge_pools(found, dataset, judge, documents=documents_by_id(source.index, found))
+            notes = [*source.notes, *comparison.notes, *missing_documents(source.index, asked)]
+    named = _renamed(baseline, found)
+    return Report(dataset, found, baseline=named, measures=measures, loss=loss, notes=notes, documents=count)
+
+
+def _is_judged(query: JudgedQuery) -> bool:
+    return any(grade > 0 for grade in query.relevant.values())
+
+
+def _renamed(baseline: str | None, results: Sequence[SystemResult]) -> str | None:
+    """Return the name of the baseline; ``late`` is the index as it is, whose name has its setting beside others."""
+    if baseline != "late":
+        return baseline
+    return next((result.name for result in results if result.settings.get("kind") == "late"), baseline)

@@ -1,0 +1,78 @@
+"""The settings of stored token vectors that an evaluation compares: bits, pooling and dimension."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from late_interaction.errors import InvalidRequestError
+from late_interaction.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Setting", "grid"]
+
+_BITS = (1, 2, 4, 8, None)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How token vectors are stored. The arguments are those of `Index.open`.
+
+    Attributes:
+        bits: Bits for each dimension; None for float16.
+        pooling: Tokens that become one vector.
+        dim: Dimensions that are kept.
+    """
+
+    bits: int | None
+    pooling: int
+    dim: int
+
+    def name(self, full_dim: int) -> str:
+        """Return the setting in words, without what it leaves as the encoder makes it.
+
+        Example:
+            >>> Setting(2, 1, 128).name(128), Setting(None, 2, 64).name(128)
+            ('2 bits', 'float16, pooling 2, dim 64')
+        """
+        words = ["float16" if self.bits is None else counted(self.bits, "bit")]
+        words += [f"pooling {self.pooling}"] if self.pooling > 1 else []
+        words += [f"dim {self.dim}"] if self.dim != full_dim else []
+        return ", ".join(words)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the setting as JSON values."""
+        return {"bits": self.bits, "pooling": self.pooling, "dim": self.dim}
+
+
+def grid(
+    base: Setting, bits: Iterable[int | None], pooling: Iterable[int], dim: Iterable[int], *, full_dim: int
+) -> list[Setting]:
+    """Return every combination of the values asked for, where none are asked those of ``base``; without ``base``.
+
+    Raises:
+        InvalidRequestError: A value is out of range.
+
+    Example:
+        >>> [setting.bits for setting in grid(Setting(4, 1, 128), [1, 2, 4], [], [], full_dim=128)]
+        [1, 2]
+    """
+    bits, pooling, dim = list(bits), list(pooling), list(dim)
+    for one in bits:
+        if isinstance(one, bool) or one not in _BITS:
+            raise InvalidRequestError(f"bits must be of 1, 2, 4, 8 and None (float16), got {one!r}.")
+    _check(pooling, "pooling", None)
+    _check(dim, "dim", full_dim)
+    combinations = product(bits or [base.bits], pooling or [base.pooling], dim or [base.dim])
+    return [setting for setting in dict.fromkeys(Setting(*values) for values in combinations) if setting != base]
+
+
+def _check(values: list[Any], name: str, highest: int | None) -> None:
+    for value in values:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if not (is_number and 0 < value <= (highest or value)):
+            allowed = "positive integers" if highest is None else f"integers between 1 and the encoder's {highest}"
+            raise InvalidRequestError(f"{name} must be {allowed}, got {value!r}.")

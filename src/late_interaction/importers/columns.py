@@ -1,0 +1,147 @@
+"""Token vectors of foreign indexes that store a code and a packed residual for each token, in ``.npy`` files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from late_interaction.importers.arrays import INTEGERS, read_npy
+from late_interaction.importers.files import damaged
+from late_interaction.importers.residuals import check_codec, check_tokens, decompress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["Codec", "Columns", "check_integers", "read_codec", "read_count", "read_integers"]
+
+_MAX_COUNT = 2**40
+_BLOCK_TOKENS = 16_384
+"""Tokens that are decompressed at a time, unless one document has more."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """What all tokens of an index share.
+
+    Attributes:
+        centroids: (centroids, dim).
+        bucket_weights: (2 ** nbits,) the residual that each bucket stands for.
+        nbits: Bits per dimension.
+    """
+
+    centroids: NDArray[np.floating]
+    bucket_weights: NDArray[np.floating]
+    nbits: int
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the token vectors."""
+        return int(self.centroids.shape[1])
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Codes and residuals of some documents, one after the other.
+
+    Attributes:
+        lengths: (documents,) their numbers of tokens, which add up to the number of codes.
+        codes: (tokens,) the centroid of each token.
+        residuals: (tokens, dim * nbits / 8).
+        codes_file: Where the codes are from, for errors.
+        residuals_file: Where the residuals are from, for errors.
+    """
+
+    lengths: NDArray[np.int64]
+    codes: NDArray[np.integer]
+    residuals: NDArray[np.uint8]
+    codes_file: Path
+    residuals_file: Path
+
+    def vectors(self, codec: Codec, start: int = 0) -> Iterator[NDArray[np.float32]]:
+        """Yield the vectors of each document from position ``start`` on, (tokens, dim), normalized.
+
+        Raises:
+            CorruptIndexError: A code is not the number of a centroid.
+        """
+        ends = np.cumsum(self.lengths)
+        while start < len(ends):
+            first = int(ends[start] - self.lengths[start])
+            stop = max(int(np.searchsorted(ends, first + _BLOCK_TOKENS, side="right")), start + 1)
+            block = slice(first, int(ends[stop - 1]))
+            codes, residuals = self.codes[block], self.residuals[block]
+            check_tokens(
+                codes,
+                residuals,
+                codec.centroids,
+                codec.nbits,
+                codes_file=self.codes_file,
+                residuals_file=self.residuals_file,
+            )
+            vectors = decompress(codes, residuals, codec.centroids, codec.bucket_weights, codec.nbits)
+            yield from np.split(vectors, ends[start : stop - 1] - first)
+            start = stop
+
+
+def read_codec(folder: Path, nbits: object) -> Codec:
+    """Read ``centroids.npy`` and ``bucket_weights.npy``.
+
+    Args:
+        folder: The folder of the source.
+        nbits: Bits per dimension, as the source says.
+
+    Raises:
+        CorruptIndexError: A file is missing, truncated, or does not fit ``nbits``.
+    """
+    centroids = read_npy(folder, "centroids.npy", shape=(None, None))
+    weights = read_npy(folder, "bucket_weights.npy", shape=(None,))
+    check_codec(
+        centroids,
+        weights,
+        nbits,
+        centroids_file=folder / "centroids.npy",
+        weights_file=folder / "bucket_weights.npy",
+    )
+    return Codec(centroids, weights, nbits)  # type: ignore[arg-type]  # an int, as just checked
+
+
+def read_count(path: Path, settings: dict[str, Any], key: str, *, default: int | None = None) -> int:
+    """Return a count that a source states about itself.
+
+    Args:
+        path: The JSON file, for the error.
+        settings: What is in it.
+        key: The name of the count.
+        default: What a missing one is; None if it has to be there.
+
+    Raises:
+        CorruptIndexError: It is missing, or not a number from 0 to 2**40.
+    """
+    value = settings.get(key, default)
+    if type(value) is not int or not 0 <= value <= _MAX_COUNT:
+        raise damaged(path, f"must have a count {key!r} from 0 to {_MAX_COUNT:,}, got {value!r:.80}")
+    return value
+
+
+def check_integers(values: NDArray[Any], path: Path, *, below: int) -> NDArray[np.int64]:
+    """Return integers as int64.
+
+    Raises:
+        CorruptIndexError: One is negative, or not below the limit.
+    """
+    if len(values) and not (int(values.min()) >= 0 and int(values.max()) < below):
+        raise damaged(path, f"must contain numbers from 0 to {below - 1:,}, got {values.min()} to {values.max()}")
+    return np.asarray(values, np.int64)
+
+
+def read_integers(folder: Path, name: str, *, below: int = _MAX_COUNT) -> NDArray[np.int64]:
+    """Return the numbers of an ``.npy`` file of one dimension, from 0 to below the limit.
+
+    Raises:
+        CorruptIndexError: The file is missing, truncated, or contains anything else.
+    """
+    return check_integers(read_npy(folder, name, dtypes=INTEGERS, shape=(None,)), folder / name, below=below)

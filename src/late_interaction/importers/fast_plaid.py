@@ -1,0 +1,253 @@
+"""Read an index of fast-plaid, the PLAID implementation in Rust.
+
+::
+
+    metadata.json                  nbits, num_chunks, num_documents, num_embeddings
+    centroids.npy                  (centroids, dim) float16, or float32 after documents were added
+    bucket_weights.npy             (2 ** nbits,) float32
+    doclens.I.json                 numbers of tokens of the documents of chunk I
+    I.codes.npy, I.residuals.npy   of chunk I: (tokens,) int64 and (tokens, dim * nbits / 8) uint8
+    merged_codes.npy, merged_residuals.npy            of all chunks, followed by rows that belong to no document
+    merged_codes.manifest.json, merged_residuals...   which chunks the merged files contain (since 1.5)
+    metadata.db                    metadata of the documents (see `fast_plaid_metadata`)
+    embeddings.npy, buffer.npy     uncompressed vectors of some documents, as pickles, for later additions
+
+Up to version 1.6, chunks are kept beside the merged files; since 1.7, the merged files alone stay, and a chunk that has
+files was changed after the last merge. So files of a chunk are preferred. Documents are numbered from 0 in the order of
+the chunks; after a deletion, later ones are renumbered.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from late_interaction.documents import Document
+from late_interaction.errors import InvalidRequestError
+from late_interaction.importers.arrays import INTEGERS, read_npy
+from late_interaction.importers.columns import Codec, Columns, check_integers, read_codec, read_count
+from late_interaction.importers.fast_plaid_metadata import open_metadata
+from late_interaction.importers.files import damaged, file_names, has_file, read_json
+from late_interaction.importers.foreign import ForeignFormat, SourceOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["FAST_PLAID", "FastPlaidIndex"]
+
+_MAX_CHUNKS = 1_000_000
+_MAX_TOKENS = 2**40
+_UNCOMPRESSED = ("embeddings.npy", "buffer.npy")
+
+
+class FastPlaidIndex:
+    """An index of fast-plaid, opened for reading (a `ForeignIndex`).
+
+    Args:
+        folder: Its folder.
+        options: The documents in the order of their numbers, if their texts are known.
+
+    Raises:
+        CorruptIndexError: A file is missing, damaged, or does not fit the others.
+    """
+
+    def __init__(self, folder: Path, options: SourceOptions) -> None:
+        self._folder = folder
+        self._options = options
+        path = folder / "metadata.json"
+        about = read_json(folder, "metadata.json", dict)
+        self._codec = read_codec(folder, about.get("nbits"))
+        self._chunks = _read_chunks(folder, read_count(path, about, "num_chunks"), self._codec)
+        for key, found in (("num_documents", self.documents), ("num_embeddings", self.tokens)):
+            if read_count(path, about, key, default=found) != found:
+                raise damaged(path, f"says {key} is {about[key]:,}, and the files of the chunks have {found:,}")
+        self._metadata = open_metadata(folder, self.documents)
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the token vectors."""
+        return self._codec.dim
+
+    @property
+    def documents(self) -> int:
+        """The number of documents."""
+        return sum(len(chunk.lengths) for chunk in self._chunks)
+
+    @property
+    def tokens(self) -> int:
+        """The number of token vectors."""
+        return sum(len(chunk.codes) for chunk in self._chunks)
+
+    @property
+    def encoder(self) -> str | None:
+        """None: fast-plaid does not know the model."""
+        return None
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Bits per dimension, and the number of centroids."""
+        return {"bits": self._codec.nbits, "centroids": len(self._codec.centroids)}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is lost or unknown."""
+        notes = []
+        if self._options.documents is None:
+            notes.append(
+                "fast-plaid keeps neither texts nor ids: each document has an empty text, and its number as its id. "
+                "Give the documents, in the order of these numbers, to import their texts and ids."
+            )
+        if kept := [name for name in _UNCOMPRESSED if has_file(self._folder, name)]:
+            notes.append(
+                f"{' and '.join(kept)} may hold uncompressed vectors of some documents. They are pickles, which are "
+                "never loaded, so the compressed vectors are imported."
+            )
+        if self._metadata is not None:
+            notes.extend(self._metadata.notes)
+        return tuple(notes)
+
+    def read(self, start: int = 0) -> Iterator[tuple[Document, NDArray[np.float32]]]:
+        """Yield the documents from position ``start`` on, in the order of their numbers, each with its vectors.
+
+        Raises:
+            CorruptIndexError: A code is not the number of a centroid, or the metadata is damaged.
+            InvalidRequestError: The number of documents that were given is another one.
+        """
+        documents = self._documents(start)
+        for position, vectors in enumerate(self.vectors(start), start):
+            document = next(documents, None)
+            if document is None:
+                raise InvalidRequestError(
+                    f"{self._folder} has {self.documents:,} documents, but only {position:,} were given."
+                )
+            yield document, vectors
+        if next(documents, None) is not None:
+            raise InvalidRequestError(f"{self._folder} has {self.documents:,} documents, but more were given.")
+
+    def vectors(self, start: int = 0) -> Iterator[NDArray[np.float32]]:
+        """Yield the vectors of each document from position ``start`` on, (tokens, dim)."""
+        for chunk in self._chunks:
+            yield from chunk.vectors(self._codec, start)
+            start = max(0, start - len(chunk.lengths))
+
+    def metadata(self, start: int = 0) -> Iterator[dict[str, Any]]:
+        """Yield the metadata of each document from position ``start`` on."""
+        if self._metadata is not None:
+            yield from self._metadata.read(start)
+        else:
+            yield from ({} for _ in range(start, self.documents))
+
+    def _documents(self, start: int) -> Iterator[Document]:
+        """Yield the documents from position ``start`` on; as many as were given."""
+        metadata = self.metadata(start)
+        if self._options.documents is None:
+            for position, values in enumerate(metadata, start):
+                yield Document("", id=str(position), metadata=values)
+            return
+        for position, document in enumerate(self._options.documents()):
+            if position >= start:
+                yield document.with_metadata({**next(metadata, {}), **document.metadata})
+
+
+def _read_chunks(folder: Path, chunks: int, codec: Codec) -> list[Columns]:
+    if chunks > _MAX_CHUNKS:
+        raise damaged(folder / "metadata.json", f"claims {chunks:,} chunks, at most {_MAX_CHUNKS:,} are read")
+    lengths = [_read_lengths(folder, f"doclens.{chunk}.json") for chunk in range(chunks)]
+    rows = [int(one.sum()) for one in lengths]
+    codes = _Payload(folder, "codes", rows, INTEGERS, ())
+    residuals = _Payload(folder, "residuals", rows, ("uint8",), (codec.dim * codec.nbits // 8,))
+    columns = []
+    for chunk, one in enumerate(lengths):
+        codes_name, chunk_codes = codes.of(chunk)
+        residuals_name, chunk_residuals = residuals.of(chunk)
+        columns.append(Columns(one, chunk_codes, chunk_residuals, folder / codes_name, folder / residuals_name))
+    return columns
+
+
+def _read_lengths(folder: Path, name: str) -> NDArray[np.int64]:
+    values = read_json(folder, name, list)
+    if any(type(value) is not int or not 0 <= value < _MAX_TOKENS for value in values):
+        raise damaged(folder / name, "must contain the numbers of tokens of documents")
+    return check_integers(np.array(values, np.int64), folder / name, below=_MAX_TOKENS)
+
+
+class _Payload:
+    """The codes, or the residuals, of all chunks: in files of their own or in the merged file.
+
+    Args:
+        folder: The folder of the index.
+        name: ``codes`` or ``residuals``.
+        rows: The number of tokens of each chunk.
+        dtypes: Names of the types that the file may have.
+        row: The shape of a row.
+    """
+
+    def __init__(self, folder: Path, name: str, rows: list[int], dtypes: Sequence[str], row: tuple[int, ...]) -> None:
+        self._folder = folder
+        self._name = name
+        self._rows = rows
+        self._dtypes = dtypes
+        self._row = row
+        self._merged_name = f"merged_{name}.npy"
+        self._merged: NDArray[Any] | None = None
+        self._merged_rows = self._rows_of_merged()
+        self._offsets = [0, *accumulate(self._merged_rows)]
+
+    def of(self, chunk: int) -> tuple[str, NDArray[Any]]:
+        """Return the name of the file of a chunk, and its array."""
+        name, rows = f"{chunk}.{self._name}.npy", self._rows[chunk]
+        if not rows:  # all its documents were deleted, or have no tokens: there may be no file
+            return name, np.empty((0, *self._row), self._dtypes[0])
+        if has_file(self._folder, name):
+            array = read_npy(self._folder, name, dtypes=self._dtypes, shape=(None, *self._row))
+            if len(array) != rows:
+                raise damaged(
+                    self._folder / name, f"has {len(array):,} tokens, and doclens.{chunk}.json has {rows:,} of them"
+                )
+            return name, array
+        merged = self._open_merged()
+        start = self._offsets[chunk]
+        if self._merged_rows[chunk] != rows or start + rows > len(merged):
+            raise damaged(
+                self._folder / self._merged_name,
+                f"does not have the {rows:,} tokens of chunk {chunk} that doclens.{chunk}.json claims",
+            )
+        return self._merged_name, merged[start : start + rows]
+
+    def _open_merged(self) -> NDArray[Any]:
+        if self._merged is None:
+            self._merged = read_npy(self._folder, self._merged_name, dtypes=self._dtypes, shape=(None, *self._row))
+        return self._merged
+
+    def _rows_of_merged(self) -> list[int]:
+        """Return how many rows the merged file has of each chunk, in the order of the chunks."""
+        name = f"merged_{self._name}.manifest.json"
+        if not has_file(self._folder, name):  # before 1.5, or lost: all chunks, as they are
+            return list(self._rows)
+        manifest = read_json(self._folder, name, dict)
+        rows = []
+        for chunk in range(len(self._rows)):
+            entry = manifest.get(f"{chunk}.{self._name}.npy", {})
+            if not isinstance(entry, dict):
+                raise damaged(self._folder / name, f"must have an object for chunk {chunk}, got {entry!r:.80}")
+            rows.append(read_count(self._folder / name, entry, "rows", default=0))
+        return rows
+
+
+def _matches(folder: Path) -> bool:
+    names = set(file_names(folder))
+    return {"metadata.json", "centroids.npy", "bucket_weights.npy", "doclens.0.json"} <= names
+
+
+FAST_PLAID = ForeignFormat(
+    "fast-plaid",
+    _matches,
+    FastPlaidIndex,
+    "metadata.json, centroids.npy, bucket_weights.npy and doclens.0.json",
+)
+"""The format of fast-plaid."""

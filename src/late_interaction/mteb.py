@@ -1,1 +1,0 @@
-"""An index behind MTEB's search protocol."""

@@ -16,8 +16,10 @@ import pytest
 import late_interaction
 import late_interaction.encoders
 import late_interaction.engines
+import late_interaction.evaluation
 import late_interaction.explanations
 import late_interaction.images
+import late_interaction.importers
 import late_interaction.langchain
 import late_interaction.llama_index
 import late_interaction.mteb
@@ -48,6 +50,15 @@ LLAMA_INDEX = ("llama_index", "llama-index")
             ],
         ),
         (
+            late_interaction.evaluation,
+            [
+                *("Dataset", "Interval", "JudgedQuery", "JudgmentError", "MEASURES", "Measure", "Report"),
+                *("SystemResult", "as_queries", "bootstrap", "evaluate", "judge_pools", "mean_over_queries", "ndcg"),
+                *("paired", "read_dataset", "read_run", "recall", "reciprocal_rank", "success", "synthetic_dataset"),
+                "write_run",
+            ],
+        ),
+        (
             late_interaction.langchain,
             [
                 *("LateInteractionReranker", "LateInteractionRetriever", "LateInteractionTranslator"),
@@ -66,6 +77,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
         (late_interaction.mteb, ["IndexedSearch"]),
         (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PageRegion", "PatchMatch"]),
         (late_interaction.images, ["PageImage"]),
+        (late_interaction.importers, ["ImportReport", "import_index"]),
         (late_interaction.readers, ["expected_documents", "read_jsonl", "read_paths", "split_document", "split_text"]),
     ],
 )

@@ -1,7 +1,7 @@
 """Is an imported index what the source is? Build one with the other engine, import it, and compare.
 
     python -m benchmarks.importing FOLDER --environments DIR [--engine fast_plaid] [--documents 2500]
-        [--queries 400] [--dim 128] [--json OUT]
+        [--queries 100] [--dim 128] [--bits 2 4] [--json OUT]
 
 For each number of bits: the largest difference between the vectors that the reader yields and those that the engine
 decompresses itself; and the overlap of ten best documents between the imported index, the engine's own answers, exact
@@ -43,8 +43,9 @@ def main() -> None:
     parser.add_argument("--environments", type=Path, required=True)
     parser.add_argument("--engine", choices=ENGINES, default="colbert_plaid")
     parser.add_argument("--documents", type=int, default=2500)
-    parser.add_argument("--queries", type=int, default=400)
+    parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--bits", type=int, nargs="+", help="of the source")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     vectors = load(options.folder).reduced(options.dim).first(options.documents)
@@ -55,7 +56,7 @@ def main() -> None:
         columns.write(Path(scratch) / "columns")
         python = python_of(options.engine, options.environments)
         module, reader, source_bits = ENGINES[options.engine]
-        for bits in source_bits:
+        for bits in options.bits or source_bits:
             folder = build(python, module, Path(scratch), bits, options.queries)
             rows.append(compare(folder, reader, columns, original, bits))
             print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)

@@ -22,7 +22,7 @@ from colbert.search.index_storage import IndexScorer
 from benchmarks.peers.colbert_plaid import _Indexer
 from benchmarks.peers.protocol import Columns, K
 
-THOROUGH = {"ncells": 32, "centroid_score_threshold": 0.0, "ndocs": 8192}
+THOROUGH = {"ncells": 32, "centroid_score_threshold": 0.0, "ndocs": 2048}
 
 
 class _SharedCentroids(_Indexer):

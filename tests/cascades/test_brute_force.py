@@ -151,7 +151,7 @@ def cut(scores, count):
 
 
 @pytest.mark.parametrize("order", ["dense-sparse-cross", "sparse-dense-cross"])
-def test_models(index, documents, sentence_transformer, sparse_encoder, cross_encoder, order):
+def test_models(documents, tmp_path, sentence_transformer, sparse_encoder, cross_encoder, order):
     models = {
         "dense": (sentence_transformer, cosines),
         "sparse": (sparse_encoder, dot_products),
@@ -159,8 +159,10 @@ def test_models(index, documents, sentence_transformer, sparse_encoder, cross_en
     }
     chosen = [models[name] for name in order.split("-")]
     counts = [30, 8, 5]
+    index = Index.open(tmp_path / "index", encoder=BucketEncoder())
+    index.add(documents[:60])
     cascade = Cascade(index, [(model, count) for (model, _), count in zip(chosen, counts, strict=True)])
-    texts = [document.text for document in documents]
+    texts = [document.text for document in documents[:60]]
     scorers = [score(model, texts) for model, score in chosen]
     asked = queries(8)
     compared = 0
@@ -178,6 +180,7 @@ def test_models(index, documents, sentence_transformer, sparse_encoder, cross_en
         assert [hit.score for hit in hits] == pytest.approx([scores[at] for at in found], abs=1e-4)
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert compared > 5
+    index.close()
 
 
 def test_another_index_first_and_later(index, documents, tmp_path):

@@ -66,6 +66,8 @@ def test_a_file(tmp_path, compressed):
         ([{"query": "q", "relevant": {"a": "1"}}], "finite number, got '1'"),
         ([{"query": "q", "relevant": {"a": float("nan")}}], "finite number, got nan"),
         ([{"query": "q", "relevant": {"a": True}}], "finite number, got True"),
+        ([{"query": "q", "relevant": {"a": 10**400}}], "A grade must be a finite number"),
+        ([{"query": "q", "relevant": 10**400}], "an integer of 64 bits"),
         ([{"query": "q", "relevant": ""}], "not empty"),
         ([{"query": 7, "relevant": "a"}], "must be a string"),
         ([{"query": "\ud800", "relevant": "a"}], "not valid Unicode"),

@@ -175,6 +175,17 @@ def test_jsonl_beside_documents(tmp_path):
     assert dataset.notes == ("1 query without judgments: left out.",)
 
 
+def test_ids_that_are_numbers(tmp_path):
+    (tmp_path / "documents.jsonl").write_text('{"id": 7, "text": "Go."}\n{"id": "8", "text": "Stop."}\n')
+    (tmp_path / "queries.jsonl").write_text('{"query": "go", "relevant": 7, "id": 1}\n')
+    dataset = read_dataset(tmp_path / "queries.jsonl", documents=tmp_path / "documents.jsonl")
+    assert [document.id for document in dataset.documents] == ["7", "8"]
+    assert list(dataset.queries) == [JudgedQuery("1", "go", {"7": 1.0})]
+    (tmp_path / "documents.jsonl").write_text('{"id": 7, "text": "Go."}\n{"id": "7", "text": "Stop."}\n')
+    with pytest.raises(InvalidDocumentError, match=r"line 2: the document id '7' occurs twice"):
+        read_dataset(tmp_path / "queries.jsonl", documents=tmp_path / "documents.jsonl")
+
+
 def test_ids_with_spaces_and_quotes_between_tabs(tmp_path):
     name = '  "My, file".pdf#3'
     corpus = [{"_id": name, "text": "x"}]
@@ -198,6 +209,7 @@ def test_texts_longer_than_fields_of_csv(tmp_path):
         ("q1\t0\td1\tx\n", "line 1: expected"),
         ("q1\td1\t1\nq1\td1\tnan\n", "line 2: expected"),
         ("q1\t\t1\n", "line 1: expected"),
+        ("q1\td1\t1e300\n", "line 1: expected"),
         ("q1\td1\t1\nq1\td1\t1\n\nq1\td1\t0\n", "line 4: document 'd1' has another grade"),
         ("q1,d1,1\n", "line 1: expected"),
     ],

@@ -209,7 +209,10 @@ def killed(source, index, commits, seconds):
 @pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
 @pytest.mark.parametrize(
     ("count", "kills"),
-    [(1_000, [(2, 0.01)]), pytest.param(4_000, [(n % 4, n / 300) for n in range(40)], marks=pytest.mark.slow)],
+    [
+        (600, [(2, 0.01)]),
+        pytest.param(3_000, [(number % 4, number / 100) for number in range(12)], marks=pytest.mark.slow),
+    ],
 )
 def test_killed_and_called_again(tmp_path, count, kills):
     source = flat_folder(tmp_path / "source", count)

@@ -145,6 +145,15 @@ def test_documents_with_the_same_id(tmp_path) -> None:
         STANFORD.open(source.folder, given(Document("a", id="x"), Document("b", id="y"), Document("c", id="x")))
 
 
+def test_documents_that_change_while_they_are_read(tmp_path) -> None:
+    source = write_plaid(tmp_path / "source", lengths=((5, 9, 6),))
+    documents = [Document(text, id=text) for text in "abc"]
+    index = STANFORD.open(source.folder, SourceOptions(lambda: iter(documents)))
+    documents.pop()
+    with pytest.raises(InvalidRequestError, match="end before passage 2"):
+        list(index.read())
+
+
 def test_an_index_of_ours_finds_what_was_read(tmp_path) -> None:
     source = write_plaid(tmp_path / "source")
     documents, vectors = zip(*read(source.folder), strict=True)

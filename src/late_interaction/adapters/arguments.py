@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from late_interaction.cascades import Cascade
 from late_interaction.encoders import reads_images
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_index",
+    "as_searchable",
     "as_store",
     "check_known",
     "encoder_name",
     "engine_name",
+    "index_of",
     "location_of",
     "persist",
     "source_of",
@@ -69,6 +72,20 @@ def as_index(index: object, *, read_only: bool = False, encoder: object = None) 
     if encoder is not None:
         raise InvalidRequestError("An Index has its encoder already; encoder= goes with a path.")
     return index
+
+
+def as_searchable(index: object) -> Index | Cascade:
+    """Return what a retriever searches: a cascade as it is, otherwise what `as_index` opens for reading.
+
+    Raises:
+        InvalidRequestError: It is neither a `Cascade` nor an `Index` nor the path or address of one.
+    """
+    return index if isinstance(index, Cascade) else as_index(index, read_only=True)
+
+
+def index_of(searched: Index | Cascade) -> Index:
+    """Return the index itself, or the one that a cascade searches."""
+    return searched.index if isinstance(searched, Cascade) else searched
 
 
 def as_store(index: object, *, read_only: bool, encoder: object = None) -> Index:

@@ -14,6 +14,7 @@ from late_interaction.forking import renew_in_child
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from late_interaction.cascades import Cascade
     from late_interaction.index import Index
 
 __all__ = ["async_search", "async_write", "in_thread"]
@@ -76,9 +77,12 @@ def _async_twin(
 
 
 async def in_thread(
-    index: Index, function: Callable[_Parameters, _Result], *args: _Parameters.args, **kwargs: _Parameters.kwargs
+    index: Index | Cascade,
+    function: Callable[_Parameters, _Result],
+    *args: _Parameters.args,
+    **kwargs: _Parameters.kwargs,
 ) -> _Result:
-    """Run a search of an index in a thread, with the context of the caller.
+    """Run a search of an index or cascade in a thread, with the context of the caller.
 
     Searches of an engine on another machine run as many at a time as there are callers, up to 256; others run in two
     threads.

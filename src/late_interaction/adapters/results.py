@@ -6,7 +6,10 @@ from contextlib import nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from late_interaction.adapters.arguments import index_of
+from late_interaction.cascades import Cascade
 from late_interaction.engines.base import require
+from late_interaction.errors import InvalidRequestError
 from late_interaction.retrieval.request import SearchRequest
 from late_interaction.validation import check_count, check_fraction, check_ids, check_k
 
@@ -54,7 +57,7 @@ class Found(NamedTuple):
 
 
 def search_many(
-    index: Index,
+    index: Index | Cascade,
     queries: Sequence[Any],
     k: int,
     *,
@@ -63,33 +66,41 @@ def search_many(
     explain: bool = False,
     **options: Unpack[SearchOptions],
 ) -> list[list[Found]]:
-    """Return the hits of several queries, which are encoded together. See `Index.search`.
+    """Return the hits of several queries, which are encoded together. See `Index.search` and `Cascade.search`.
 
     Documents deleted or replaced after the search, and pages whose image is needed and gone, get no match spans.
 
     Args:
-        index: The index.
+        index: The index or cascade.
         queries: The queries.
         k: The number of hits of each.
         passes: Only documents for which this function is true. It is called with every document that passes ``where``.
         offset: Leave out this many of the best hits.
         explain: Add the words or patches that match.
         **options: Those of `Index.search`.
+
+    Raises:
+        InvalidRequestError: A cascade is asked for a mode or for diversity.
     """
     depth = check_k(k) + check_count(offset, "offset")
-    with nullcontext() if passes is None else index.one_state():
+    with nullcontext() if passes is None else index_of(index).one_state():
         if passes is not None:
             options["candidates"] = [
-                document.id for document in index.scan(where=options.get("where")) if passes(document)
+                document.id for document in index_of(index).scan(where=options.get("where")) if passes(document)
             ]
-        found = index.search_many(queries, depth, **options)
+        found: Sequence[list[Hit]]
+        if isinstance(index, Cascade):
+            found = index.search_many(queries, depth, **_options_of_cascade(options))
+        else:
+            found = index.search_many(queries, depth, **options)
     return [
-        _explained(index, query, hits[offset:], explain=explain) for query, hits in zip(queries, found, strict=True)
+        _explained(index_of(index), query, hits[offset:], explain=explain)
+        for query, hits in zip(queries, found, strict=True)
     ]
 
 
 def check_search(
-    index: Index,
+    index: Index | Cascade,
     k: int,
     *,
     passes: Callable[[Document], bool] | None = None,
@@ -105,7 +116,11 @@ def check_search(
         UnsupportedError: The engine lacks what one of them needs.
     """
     del passes  # any function may be one
-    SearchRequest.of(index.engine, check_k(k) + check_count(offset, "offset"), **options)
+    depth = check_k(k) + check_count(offset, "offset")
+    if isinstance(index, Cascade):
+        index.check(depth, **_options_of_cascade(options))
+    else:
+        SearchRequest.of(index.engine, depth, **options)
     if explain:
         require(index.engine, "vectors")
 
@@ -141,6 +156,24 @@ def scan(
         passing = {document.id: document for document in index.scan(where=where) if document.id in wanted}
         documents = [passing[name] for name in wanted if name in passing]
     return list(islice((each for each in documents if passes is None or passes(each)), offset, stop))
+
+
+def _options_of_cascade(options: SearchOptions) -> dict[str, Any]:
+    """Return the options of `Cascade.search`.
+
+    Raises:
+        InvalidRequestError: There is a mode, or diversity.
+    """
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if given.pop("mode", "late") != "late":  # the default of retrievers
+        raise InvalidRequestError(
+            f"mode={options['mode']!r} does not go with a Cascade, whose stages say how documents are ranked. Leave it "
+            "out, or pass the Index."
+        )
+    for name in ("diversity", "diversity_pool"):
+        if name in given:
+            raise InvalidRequestError(f"A Cascade has no {name}, got {given[name]!r}. Leave it out, or pass the Index.")
+    return given
 
 
 def _explained(index: Index, query: str, hits: list[Hit], *, explain: bool) -> list[Found]:

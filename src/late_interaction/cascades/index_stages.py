@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.cascades.stage import FirstStage, Restriction, is_unchanged, reordered, text_of
 from late_interaction.documents import Hit
+from late_interaction.engines.base import require
 from late_interaction.filters import matches
 from late_interaction.retrieval.fusion import reciprocal_rank_fusion
 from late_interaction.retrieval.modes import search_encoded
@@ -38,12 +39,17 @@ class ModeStage(FirstStage):
         index: The index.
         mode: ``late``, ``lexical`` or ``hybrid``.
         is_same: Tells whether a stored document is the one that was found.
+
+    Raises:
+        UnsupportedError: The engine lacks the mode.
     """
 
     def __init__(
         self, index: Index, mode: Mode, *, is_same: Callable[[Document, Document | None], bool] = is_unchanged
     ) -> None:
         self.name: str = mode
+        if mode != "late":
+            require(index.engine, "lexical")
         self._index = index
         self._engine = index.engine
         self._mode = mode

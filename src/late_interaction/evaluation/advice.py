@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from late_interaction.evaluation.decisions import MIN_QUERIES, Verdict, best_of, choose, compare
 from late_interaction.evaluation.scoring import JUDGED_DEPTH, label_of
 from late_interaction.evaluation.table import difference_text, size, time_text
+from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["advise", "recommended"]
 
 _MILLION = 1_000_000
-_FEW_DOCUMENTS = 5_000
+_FEW = 1_000  # documents
 _MANY_QUERIES = 100_000
 _MENTIONED_HOLES = 0.05  # share of the first documents
 _RIVALS = {"single-vector": "single vectors", "lexical": "lexical search"}
@@ -163,7 +164,7 @@ def _at_a_million(systems: Sequence[ScoredSystem], documents: int | None) -> lis
         parts = []
         if system.bytes_per_document is not None:
             parts.append(f"{size(system.bytes_per_document * _MILLION)} to store")
-        if system.median_milliseconds is not None and documents is not None and 0 < documents < _MILLION:
+        if system.median_milliseconds is not None and documents is not None and _FEW <= documents < _MILLION:
             longest = system.median_milliseconds * _MILLION / documents
             parts.append(
                 f"{time_text(system.median_milliseconds)} to {time_text(longest)} per query (the first if a first "
@@ -172,10 +173,10 @@ def _at_a_million(systems: Sequence[ScoredSystem], documents: int | None) -> lis
             )
         if parts:
             sentences.append(f"For 1 million such documents, {system.name!r} takes {' and '.join(parts)}.")
-    if sentences and documents is not None and documents < _FEW_DOCUMENTS:
+    if sentences and documents is not None and documents < _FEW:
         sentences.append(
-            f"With only {documents:,} documents, fixed parts of an index weigh more than they would, so sizes for many "
-            "documents are overstated."
+            f"With only {counted(documents, 'document')}, fixed parts of an index weigh more than with many, so these "
+            "sizes are overstated, and the times say nothing of those with many documents."
         )
     return sentences
 
@@ -185,7 +186,7 @@ def _unjudged(systems: Sequence[ScoredSystem], *, has_negatives: bool) -> list[s
     least, most = (choose(systems, key=lambda system: system.unjudged) for choose in (min, max))
     if most.unjudged < _MENTIONED_HOLES:
         return []
-    if least is most:
+    if f"{least.unjudged:.0%}" == f"{most.unjudged:.0%}":
         shares = f"{most.unjudged:.0%}"
     else:
         shares = f"{least.unjudged:.0%} ({least.name!r}) to {most.unjudged:.0%} ({most.name!r})"

@@ -13,7 +13,7 @@ from late_interaction.evaluation.models import load_cross_encoder, load_sparse_e
 from late_interaction.evaluation.query_encoding import QueryEncoder
 from late_interaction.evaluation.settings import Setting, grid
 from late_interaction.evaluation.sparse_vectors import SparseVectors
-from late_interaction.evaluation.systems import Answer, System, lexical_bytes, searching, vector_bytes
+from late_interaction.evaluation.systems import Answer, System, lexical_bytes, limit_of, searching, vector_bytes
 from late_interaction.validation import did_you_mean, is_invisible
 from late_interaction.wording import counted
 
@@ -39,12 +39,14 @@ class Asked:
     Attributes:
         source: The index.
         queries: The queries.
+        depth: The length of the rankings that measures need.
         kinds: Those of `KINDS` that the user named; None for those that are possible.
         notes: What is left out, as sentences.
     """
 
     source: Source
     queries: Sequence[JudgedQuery]
+    depth: int
     kinds: Sequence[str] | None = None
     single_vector: Sequence[Any] = ()
     sparse: Sequence[Any] = ()
@@ -57,10 +59,10 @@ class Asked:
 
     def systems(self) -> list[System]:
         """Return the systems, in the order in which a report shows them."""
+        if self.single_vector or self.sparse or self.cross_encoder is not None:
+            self._refuse_queries_without_text()
         single = loaded(self.single_vector, SingleVectorEncoder, "single_vector")
         sparse = loaded(self.sparse, load_sparse_encoder, "sparse")
-        if single or sparse or self.cross_encoder is not None:
-            self._refuse_queries_without_text()
         kinds = self._possible_kinds()
         found = self._late() if "late" in kinds else []
         found += [self._words(kind) for kind in kinds if kind in ("lexical", "hybrid")]
@@ -69,7 +71,17 @@ class Asked:
             found.append(self._pooled(rankers))
         found += [self._single_vector(name, encoder, rankers) for name, encoder in single.items()]
         found += [self._sparse(name, model, rankers) for name, model in sparse.items()]
-        return found + self._cascades([kind for kind in kinds if kind != "pooled"], rankers)
+        found += self._cascades([kind for kind in kinds if kind != "pooled"], rankers)
+        self._note_limits(found)
+        return found
+
+    def _note_limits(self, systems: Sequence[System]) -> None:
+        limits = {system.name: system.limit for system in systems if (system.limit or self.depth) < self.depth}
+        if limits:
+            shown = ", ".join(f"{name} ({limit:,})" for name, limit in limits.items())
+            self.notes.append(
+                f"Some systems return fewer documents than the {self.depth:,} that measures count: {shown}."
+            )
 
     def _late(self) -> list[System]:
         base, full = self.source.setting, self.source.queries.dim
@@ -83,7 +95,14 @@ class Asked:
 
     def _of_setting(self, name: str, setting: Setting, index: Index) -> System:
         settings = {"kind": "late", **setting.to_dict(), "model": index.encoder_name}
-        return System(name, settings, searching(index, "late"), {"vectors": vector_bytes(index)}, [self.source.queries])
+        return System(
+            name,
+            settings,
+            searching(index, "late"),
+            {"vectors": vector_bytes(index)},
+            [self.source.queries],
+            limit=limit_of(index),
+        )
 
     def _note_uncompressed(self, index: Index) -> None:
         info = index.info()
@@ -97,11 +116,17 @@ class Asked:
     def _words(self, kind: str) -> System:
         if kind == "lexical":
             index = self.source.index
-            return System(kind, {"kind": kind}, searching(index, "lexical"), {"words": lexical_bytes(index)})
+            return System(
+                kind,
+                {"kind": kind},
+                searching(index, "lexical"),
+                {"words": lexical_bytes(index)},
+                limit=limit_of(index),
+            )
         index = self.source.asked()
         settings = {"kind": kind, **self.source.setting.to_dict(), "model": index.encoder_name}
         parts = {"words": lexical_bytes(index), "vectors": vector_bytes(index)}
-        return System(kind, settings, searching(index, "hybrid"), parts, [self.source.queries])
+        return System(kind, settings, searching(index, "hybrid"), parts, [self.source.queries], limit=limit_of(index))
 
     def _pooled(self, rankers: dict[str, Ranker]) -> System:
         index = self.source.pooled()

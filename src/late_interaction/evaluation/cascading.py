@@ -103,4 +103,4 @@ def _system(name: str, cascade: Cascade, parts: Mapping[str, int | None], encode
         return Answer([hit.id for hit in hits], stages)
 
     settings = {"kind": "cascade", "stages": name}
-    return System(name, settings, search, parts, encoders, is_deepened=False)
+    return System(name, settings, search, parts, encoders, is_deepened=False, limit=cascade.max_k)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.documents import Document
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from late_interaction.evaluation.lines import Line
 
-__all__ = ["StreamedDocuments", "jsonl_documents", "jsonl_ids"]
+__all__ = ["JsonlDocuments", "StreamedDocuments"]
 
 
 class StreamedDocuments:
@@ -38,43 +39,55 @@ class StreamedDocuments:
         return self._count
 
 
-def jsonl_documents(path: Path) -> Iterator[Document]:
-    """Yield the documents of a JSONL file, plain or compressed by gzip.
+class JsonlDocuments:
+    """The documents of a JSONL file, plain or compressed by gzip. Each iteration reads the file again.
 
     Each line is either as `late_interaction.readers.read_jsonl` reads it, or as in BEIR: ``_id``, ``text``, and perhaps
     ``title`` and ``metadata``. There the title is encoded and searched before the text. It is kept in the metadata, as
-    are other keys.
+    are other keys. Ids that are integers become their decimal digits.
+
+    Args:
+        path: The file.
 
     Raises:
-        InvalidDocumentError: A line is not a document. The message names the file and line.
-        InvalidRequestError: The file cannot be read, or a line is not a JSON object.
+        InvalidDocumentError: While it is iterated: a line is not a document. The message names the file and line.
+        InvalidRequestError: While it is iterated: the file cannot be read, or a line is not a JSON object.
     """
-    return (document for _, document in _lines(path))
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
-def jsonl_ids(path: Path) -> set[str]:
-    """Return the ids of the documents that `jsonl_documents` yields.
+    def __iter__(self) -> Iterator[Document]:
+        return (document for _, document in _lines(self._path))
 
-    Raises:
-        InvalidDocumentError: As for `jsonl_documents`, or two documents have the same id.
-        InvalidRequestError: As for `jsonl_documents`.
-    """
-    ids: set[str] = set()
-    for line, document in _lines(path):
-        if document.id in ids:
-            raise InvalidDocumentError(str(line.error(f"the document id {document.id!r} occurs twice.")))
-        ids.add(document.id)
-    return ids
+    def ids(self) -> set[str]:
+        """Return the ids of all documents.
+
+        Raises:
+            InvalidDocumentError: As for the class, or two documents have the same id.
+            InvalidRequestError: As for the class.
+        """
+        ids: set[str] = set()
+        for line, document in _lines(self._path):
+            if document.id in ids:
+                raise InvalidDocumentError(str(line.error(f"the document id {document.id!r} occurs twice.")))
+            ids.add(document.id)
+        return ids
 
 
 def _lines(path: Path) -> Iterator[tuple[Line, Document]]:
     for line, values in json_lines(path):
         try:
-            document = _beir_document(values) if "_id" in values else document_in(line.text, line.number)
+            document = _beir_document(values) if "_id" in values else document_in(_text(line, values), line.number)
         except (InvalidDocumentError, InvalidRequestError) as error:
             problem = str(error).removeprefix(f"Line {line.number}").removeprefix(":").strip()
             raise InvalidDocumentError(str(line.error(problem))) from None
         yield line, document
+
+
+def _text(line: Line, values: dict[str, Any]) -> str:
+    """Return the text of a line in which the id is a string."""
+    return json.dumps({**values, "id": as_id(values["id"], "id")}) if type(values.get("id")) is int else line.text
 
 
 def _beir_document(values: dict[str, Any]) -> Document:

@@ -146,8 +146,15 @@ def _verdict(difference: Interval, loss: float) -> Verdict:
 
 
 def _needed(differences: np.typing.NDArray[np.float64], margin: float) -> int | None:
-    """Return how many queries show that a mean is beyond a bound, from which it is ``margin`` away."""
+    """Return how many queries show that a mean is beyond a bound, from which it is ``margin`` away.
+
+    The variance of the mean is that of `paired`: of the queries, and of one that was not seen, with the largest
+    difference.
+    """
     if len(differences) < 2 or margin <= _TOLERANCE:
         return None
-    spread = float(np.std(differences, ddof=1))
-    return max(math.ceil((_DETECTED * spread / margin) ** 2), len(differences) + 1, MIN_QUERIES)
+    variance = float(np.var(differences, ddof=1))
+    unseen = float(np.square(differences).max()) or 1.0
+    needed = (_DETECTED / margin) ** 2 * variance  # solves _DETECTED² (variance / n + unseen / n²) = margin²
+    needed = (needed + math.sqrt(needed**2 + 4 * unseen * (_DETECTED / margin) ** 2)) / 2
+    return max(math.ceil(needed), len(differences) + 1, MIN_QUERIES)

@@ -102,6 +102,7 @@ def evaluate(
         UnsupportedCheckpointError: A model cannot be loaded.
 
     Example:
+        >>> from late_interaction import Document
         >>> documents = [Document("Paris is the capital of France.", id="paris"), Document("A river.", id="nile")]
         >>> queries = [{"query": "capital", "relevant": "paris"}, {"query": "long river", "relevant": ["nile"]}]
         >>> report = evaluate(documents, queries, encoder="minilm", measures=["mrr@10"])
@@ -124,7 +125,19 @@ def evaluate(
         if index_or_documents is not None:
             needs_encoder = kinds is None or bool({*kinds} - {"lexical"})
             source = open_source(index_or_documents, encoder, temporary, needs_encoder=needs_encoder)
-            comparison = Asked(source, asked, kinds, single_vector, sparse, cross_encoder, stages, bits, pooling, dim)
+            comparison = Asked(
+                source,
+                asked,
+                depth,
+                kinds,
+                single_vector=single_vector,
+                sparse=sparse,
+                cross_encoder=cross_encoder,
+                stages=stages,
+                bits=bits,
+                pooling=pooling,
+                dim=dim,
+            )
             compared = comparison.systems()
             count = source.index.count()
             shown = tqdm(asked, desc="Searching", unit=" queries") if progress else asked

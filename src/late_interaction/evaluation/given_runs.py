@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import InvalidRequestError
 from late_interaction.evaluation.results import SystemResult
+from late_interaction.evaluation.runs import read_run
 from late_interaction.validation import is_id
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def run_results(runs: Mapping[str, Any], queries: Sequence[JudgedQuery]) -> list
 def _result(name: object, run: object, queries: Sequence[JudgedQuery]) -> SystemResult:
     if not isinstance(name, str) or not name:
         raise InvalidRequestError(f"The names of runs must be strings that are not empty, got {name!r}.")
-    rankings = _checked(name, run)
+    rankings = read_run(run) if isinstance(run, (str, os.PathLike)) else _checked(name, run)
     found = {query.id: rankings[query.id] for query in queries if query.id in rankings}
     if not found:
         raise InvalidRequestError(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from late_interaction.errors import InvalidRequestError, LateInteractionError
-from late_interaction.validation import check_count
+from late_interaction.validation import check_k
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -83,7 +83,7 @@ def judge_pools(
         >>> sorted(judged.queries[0].relevant.items())
         [('nile', 1.0), ('paris', 0.0)]
     """
-    depth = check_count(depth, "depth")
+    depth = check_k(depth, "depth")
     pools = {query.id: _pool(query, results, depth, seed) for query in dataset.queries}
     wanted = {name for pool in pools.values() for name in pool}
     known = documents if documents is not None else _found(dataset.documents or (), wanted)

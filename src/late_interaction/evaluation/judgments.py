@@ -19,6 +19,7 @@ __all__ = ["Qrels", "finite_number", "read_qrels", "trec_columns"]
 Qrels = dict[str, dict[str, float]]
 """Grades by query id and document id."""
 
+_MAX_GRADE = 1 << 64  # sums of larger ones may be infinite
 _SPACE = re.compile(r"[ \t\v\f\r]+")  # as in C: ids may have other white space of Unicode
 
 
@@ -62,7 +63,13 @@ def finite_number(text: str) -> float | None:
 def _judgment(columns: Sequence[str], line: Line) -> tuple[str, str, float]:
     grade = finite_number(columns[-1])
     is_judgment = len(columns) == 4 or (len(columns) == 3 and "\t" in line.text)
-    if not is_judgment or grade is None or not columns[0].strip() or not columns[-2].strip():
+    if (
+        not is_judgment
+        or grade is None
+        or abs(grade) >= _MAX_GRADE
+        or not columns[0].strip()
+        or not columns[-2].strip()
+    ):
         raise line.error(
             "expected query id, document id and grade between tabs (BEIR), or query id, iteration, document id and "
             f"grade (TREC), got {line.shown()}."

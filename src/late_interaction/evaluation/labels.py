@@ -16,6 +16,7 @@ _GAP = 4.0  # pixels between a marker and its label
 _DIRECTIONS = 16
 _RINGS = 12
 _BAR_WIDTH = 4.0  # pixels, with the room beside it
+_WEIGHT_OF_LABELS = 10.0  # how much worse it is to cover a label or a point than a bar
 _COST_OF_A_RING = 20.0  # square pixels that may be covered rather than to place a label so much farther away
 
 
@@ -52,7 +53,10 @@ def placed_labels(
 
         def cost(candidate: tuple[int, tuple[float, float]], size: tuple[float, float] = size) -> float:
             ring, corner = candidate
-            return _COST_OF_A_RING * ring + _covered(_box(corner, size), [*taken, *lines], bounds)
+            box = _box(corner, size)
+            outside = size[0] * size[1] - _common(box, bounds)
+            covered = sum(_common(box, other) for other in taken) + outside
+            return _COST_OF_A_RING * ring + _WEIGHT_OF_LABELS * covered + sum(_common(box, line) for line in lines)
 
         _, placed[index] = min(_candidates(points[index], radii[index], size), key=cost)
         taken.append(_box(placed[index], size))
@@ -71,12 +75,6 @@ def _candidates(
             center_x = x + math.cos(angle) * (distance + width / 2)
             center_y = y + math.sin(angle) * (distance + height / 2)
             yield ring, (center_x - width / 2, center_y - height / 2)
-
-
-def _covered(box: _Box, others: Sequence[_Box], bounds: _Box) -> float:
-    """Return the area that a label covers of others, or that is out of bounds, in square pixels."""
-    inside = _common(box, bounds)
-    return sum(_common(box, other) for other in others) + (box[2] - box[0]) * (box[3] - box[1]) - inside
 
 
 def _common(one: _Box, other: _Box) -> float:

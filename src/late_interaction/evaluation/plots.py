@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,11 @@ from late_interaction.evaluation.scoring import label_of
 from late_interaction.optional import require
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Sequence
 
     from late_interaction.evaluation.scoring import ScoredSystem
 
-__all__ = ["draw", "save"]
+__all__ = ["check_path", "draw", "save"]
 
 # The palette of Okabe & Ito (2008), which readers with any kind of color blindness can tell apart; each with a marker.
 _STYLES = {
@@ -74,9 +74,8 @@ def save(
         OptionalDependencyError: matplotlib is not installed.
         StorageError: The file cannot be written.
     """
+    check_path(path)
     place = Path(path)
-    if place.suffix.lower() not in _SUFFIXES:
-        raise InvalidRequestError(f"A plot is saved as .svg or .png, got {str(place)!r}.")
     figure = draw(systems, measure, title=title, recommended=recommended)
     import matplotlib as mpl
 
@@ -89,11 +88,18 @@ def save(
         raise StorageError(f"Cannot save the plot as {place}: {error.strerror or error}.") from None
 
 
+def check_path(path: str | os.PathLike[str]) -> None:
+    """Raise an error if no plot can be saved as this file: its suffix is another, or matplotlib is not installed."""
+    if Path(path).suffix.lower() not in _SUFFIXES:
+        raise InvalidRequestError(f"A plot is saved as .svg or .png, got {os.fspath(path)!r}.")
+    _require()
+
+
 def draw(
     systems: Sequence[ScoredSystem], measure: str, *, title: str, recommended: tuple[str | None, str | None]
 ) -> Any:
     """Return a matplotlib figure with both plots, or with one if only one cost is known. See `save`."""
-    require("matplotlib", package="matplotlib", feature="Plotting", extra="evaluation")
+    _require()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -121,10 +127,15 @@ def draw(
         for axes, (name, cost, marked) in zip(figure.subplots(len(known), squeeze=False)[:, 0], known, strict=True)
     ]
     _legends(figure, systems, numbered=numbered)
-    figure.draw_without_rendering()  # fixes the layout, so that labels can be placed in it
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the layout stays as it is, so that labels can be placed in it
     for axes, points in zip(figure.axes, panels, strict=True):
         _label(axes, points)
     return figure
+
+
+def _require() -> None:
+    require("matplotlib", package="matplotlib", feature="Plotting", extra="evaluation")
 
 
 def _panel(

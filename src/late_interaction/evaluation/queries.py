@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["as_grade", "as_id", "as_queries", "grades_of", "read_queries"]
 
 _EXPECTED = 'Expected {"query": text, "relevant": id, list of ids or {id: grade}, "id": optional}.'
+_MAX_NUMBER = 1 << 64  # of integers that are ids, and of grades
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 
@@ -125,10 +126,12 @@ def as_id(value: object, what: str) -> str:
     Raises:
         InvalidRequestError: It is neither an integer nor a string that can be an id.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER:
         return str(value)
     if not is_id(value):
-        raise InvalidRequestError(f"{what} must be a string that is not empty, or an integer, got {value!r:.80}.")
+        raise InvalidRequestError(
+            f"{what} must be a string that is not empty, or an integer of 64 bits, got {reprlib.repr(value)}."
+        )
     return value
 
 
@@ -145,7 +148,7 @@ def grades_of(relevant: object) -> dict[str, float]:
     if isinstance(relevant, Iterable) and not isinstance(relevant, bytes):
         return dict.fromkeys((as_id(name, "relevant") for name in relevant), 1.0)
     raise InvalidRequestError(
-        f"relevant must be a document id, a list of ids or a dict of grades by id, got {relevant!r:.80}."
+        f"relevant must be a document id, a list of ids or a dict of grades by id, got {reprlib.repr(relevant)}."
     )
 
 
@@ -155,6 +158,6 @@ def as_grade(value: object) -> float:
     Raises:
         InvalidRequestError: It is not a finite number.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InvalidRequestError(f"A grade must be a finite number, got {value!r:.80}.")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _MAX_NUMBER:
+        raise InvalidRequestError(f"A grade must be a finite number, got {reprlib.repr(value)}.")
     return float(value)

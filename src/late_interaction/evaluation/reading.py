@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from late_interaction.errors import InvalidRequestError
 from late_interaction.evaluation.assembling import assembled
-from late_interaction.evaluation.corpora import StreamedDocuments, jsonl_documents, jsonl_ids
+from late_interaction.evaluation.corpora import JsonlDocuments, StreamedDocuments
 from late_interaction.evaluation.judgments import read_qrels
 from late_interaction.evaluation.queries import read_queries
 from late_interaction.evaluation.splits import chosen_split
@@ -45,8 +45,8 @@ def read_dataset(
     - **ViDoRe**: a folder of parquet files, with pages as images, in the folders ``corpus``, ``queries`` and ``qrels``
       (version 2 on); or one table, where each row has a page, and perhaps a query that it answers (version 1).
 
-    All lines are checked, and documents too. Queries without judgments are left out. `Dataset.notes` says so, and how
-    many judgments have no document.
+    Ids that are integers become their decimal digits. All lines are checked, those of documents too. Queries without
+    judgments are left out. `Dataset.notes` says so, and how many judgments have no document.
 
     Args:
         source: The folder, or the file of queries.
@@ -87,9 +87,9 @@ def read_dataset(
 def _read(name: str, paths: Mapping[str, Path]) -> Dataset:
     documents = ids = None
     if "documents" in paths:
-        path = paths["documents"]
-        ids = jsonl_ids(path)
-        documents = StreamedDocuments(lambda: jsonl_documents(path), len(ids))
+        corpus = JsonlDocuments(paths["documents"])
+        ids = corpus.ids()
+        documents = StreamedDocuments(corpus.__iter__, len(ids))
     qrels = read_qrels(paths["qrels"]) if "qrels" in paths else None
     queries = ((query, is_judged) for _, query, is_judged in read_queries(paths["queries"]))
     return assembled(name, queries, qrels, documents, ids)

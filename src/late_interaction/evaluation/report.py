@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from late_interaction.errors import InvalidRequestError
 from late_interaction.evaluation.advice import advise, recommended
 from late_interaction.evaluation.measures import MEASURES, Measure
 from late_interaction.evaluation.plots import save
@@ -77,6 +78,8 @@ class Report:
         documents: int | None = None,
     ) -> None:
         parsed = [Measure.of(measure) if isinstance(measure, str) else measure for measure in measures]
+        if not parsed:
+            raise InvalidRequestError("measures must name at least one measure, such as 'ndcg@10'.")
         self.dataset = dataset
         self.loss = check_fraction(loss, "loss")
         self.baseline = chosen_baseline(results, baseline)
@@ -87,6 +90,12 @@ class Report:
         known = dataset.documents
         self.documents = len(known) if documents is None and isinstance(known, Sized) else documents
         self.notes = (*dataset.notes, *notes, *self._own_notes(given=baseline is not None))
+
+    @property
+    def title(self) -> str:
+        """The name of the dataset, with the numbers of queries and documents."""
+        title = f"{self.dataset.name}: {_queries(len(self.queries))}"
+        return title if self.documents is None else f"{title}, {counted(self.documents, 'document')}"
 
     @cached_property
     def advice(self) -> list[str]:
@@ -133,8 +142,7 @@ class Report:
             StorageError: The file cannot be written.
         """
         chosen = self.recommended
-        title = f"{self.dataset.name}: {_queries(len(self.queries))}"
-        save(self.systems, self.measures[0], path, title=title, recommended=(chosen["size"], chosen["time"]))
+        save(self.systems, self.measures[0], path, title=self.title, recommended=(chosen["size"], chosen["time"]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values, also the value of each measure for each query."""
@@ -183,10 +191,7 @@ class Report:
         return notes
 
     def __str__(self) -> str:
-        title = f"{self.dataset.name}: {_queries(len(self.queries))}"
-        if self.documents is not None:
-            title += f", {counted(self.documents, 'document')}"
-        sections = [title, self.table(), "\n".join(self.notes), "\n".join(self.advice)]
+        sections = [self.title, self.table(), "\n".join(self.notes), "\n".join(self.advice)]
         return "\n\n".join(section for section in sections if section)
 
     def __repr__(self) -> str:

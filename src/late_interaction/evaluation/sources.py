@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -104,15 +105,23 @@ class Source:
                 self._exact = self.encoded(self.queries)
         return self._exact
 
-    def encoded(self, encoder: Encoder) -> Index:
+    def encoded(self, queries: QueryEncoder) -> Index:
         """Return an index of the same documents with the vectors of another encoder, in float16.
 
         Of a page, an encoder that does not read images encodes the text on it.
         """
-        index = self._temporary.open(encoder=encoder, bits=None, language=None)
-        documents = self.index.scan() if reads_images(encoder) else self.documents()
-        records = encode_documents(encoder, documents, truncation=Truncation())
-        index.engine.upsert(map(without_words, self._temporary.shown(records, "Encoding", self.index.count())))
+        encoder = queries.encoder
+        index = self._temporary.open(encoder=queries, bits=None, language=None)
+        originals: deque[Document] = deque()  # which a cascade compares with those of the index
+
+        def documents() -> Iterator[Document]:
+            for document in self.index.scan():
+                originals.append(document)
+                yield document if reads_images(encoder) else _as_text(document)
+
+        records = encode_documents(encoder, documents(), truncation=Truncation())
+        shown = self._temporary.shown(records, "Encoding", self.index.count())
+        index.engine.upsert(replace(record, document=originals.popleft()) for record in shown)
         return index
 
     def pooled(self) -> Index:
@@ -124,13 +133,12 @@ class Source:
         stored = self.exact() if self._exact is not None or is_reduced else self.index
         index = self._temporary.open(encoder=PooledEncoder(self.queries), bits=None, language=None)
         records = map(_Converted(PooledEncoder, self.queries), stored_records(stored.engine))
-        index.engine.upsert(map(without_words, self._temporary.shown(records, "Pooling", stored.count())))
+        index.engine.upsert(self._temporary.shown(records, "Pooling", stored.count()))
         return index
 
     def documents(self) -> Iterator[Document]:
-        """Yield the documents as texts, those of pages too."""
-        for document in self.index.scan():
-            yield document if document.image is None else Document(document.text_to_encode, id=document.id)
+        """Return the documents as texts, those of pages too."""
+        return map(_as_text, self.index.scan())
 
     @cached_property
     def without_text(self) -> int:
@@ -150,6 +158,10 @@ def stored_records(engine: Engine) -> Iterator[Record]:
         yield from (found[key] for key in chunk if key in found)
 
 
+def _as_text(document: Document) -> Document:
+    return document if document.image is None else Document(document.text_to_encode, id=document.id)
+
+
 class _Converted:
     """Makes of stored vectors what an encoder makes of those of another encoder.
 
@@ -164,7 +176,7 @@ class _Converted:
 
     def __call__(self, record: Record) -> Record:
         self._stored.vectors = record.vectors
-        return replace(record, vectors=self._encoder.encode_documents([""])[0])
+        return replace(record, vectors=self._encoder.encode_documents([""])[0], root=None)
 
 
 class _StoredVectors(QueryEncoder):

@@ -17,7 +17,7 @@ from late_interaction.errors import InvalidRequestError
 from late_interaction.evaluation.dataset import Dataset, JudgedQuery
 from late_interaction.evaluation.known_items import KINDS, known_items, normalized, section_keys, words_of
 from late_interaction.readers.passages import split_sentences
-from late_interaction.validation import check_count
+from late_interaction.validation import check_k
 from late_interaction.wording import counted
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def synthetic_dataset(documents: Iterable[Document], *, queries: int = 200, seed
         >>> [document.text for document in dataset.documents]
         ['It flows north through eleven countries into the Mediterranean Sea.']
     """
-    queries = check_count(queries, "queries")
+    queries = check_k(queries, "queries")
     given = list(documents) if isinstance(documents, Iterator) else documents
     collection = _Collection(given, max(_POOL * queries, _MIN_POOL), seed)
     unique = [document for document in collection.sample if collection.texts[text_key(document.text)] == 1]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from late_interaction.index import Index
     from late_interaction.retrieval.request import Mode
 
-__all__ = ["Answer", "System", "lexical_bytes", "searching", "vector_bytes"]
+__all__ = ["Answer", "System", "lexical_bytes", "limit_of", "searching", "vector_bytes"]
 
 
 class Answer(NamedTuple):
@@ -50,6 +50,7 @@ class System:
             the search.
         is_deepened: Whether to search once more, without measuring the time, where measures need more documents than
             the user's k. False for systems whose time does not depend on k.
+        limit: The most documents that it returns; None for any number.
     """
 
     name: str
@@ -58,6 +59,7 @@ class System:
     parts: Mapping[str, int | None]
     encoders: Sequence[QueryEncoder] = field(default_factory=tuple)
     is_deepened: bool = True
+    limit: int | None = None
 
     def bytes_per_document(self, documents: int) -> float | None:
         """Return what must be stored for each of so many documents; None if that is not known."""
@@ -68,8 +70,19 @@ class System:
 
 
 def searching(index: Index, mode: Mode) -> Callable[[JudgedQuery, int], Answer]:
-    """Return what searches an index in a mode."""
-    return lambda query, k: Answer([hit.id for hit in index.search(query.query, k, mode=mode)])
+    """Return what searches an index in a mode, for as many documents as its engine finds at most."""
+    limit = limit_of(index)
+
+    def search(query: JudgedQuery, k: int) -> Answer:
+        hits = index.search(query.query, k if limit is None else min(k, limit), mode=mode)
+        return Answer([hit.id for hit in hits])
+
+    return search
+
+
+def limit_of(index: Index) -> int | None:
+    """Return the most documents that the engine of an index finds; None for any number."""
+    return index.engine.capabilities.max_candidates
 
 
 def vector_bytes(index: Index) -> int | None:

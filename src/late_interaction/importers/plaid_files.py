@@ -30,7 +30,7 @@ __all__ = ["PlaidFolder", "is_plaid_folder", "is_ragatouille_folder"]
 
 _BLOCK_TOKENS = 16_384
 _MAX_PASSAGE_TOKENS = 2**31 - 1
-_MAX_METADATA_BYTES = 2**31  # with all texts
+_MAX_METADATA_BYTES = 2**30  # with all texts
 _METADATA = "metadata.json"
 _CENTROIDS = "centroids.pt"
 _BUCKETS = "buckets.pt"

@@ -24,10 +24,10 @@ QUERY_TOKENS = 32
 _BLOCKS = 10
 """Places of the source, evenly spaced, from which documents are taken. Each place is sought once."""
 
-_MAX_QUERIES = 1_000
+_MAX_QUERIES = 400
 _MIN_QUERIES = 10
-_MAX_PRODUCTS = 2 * 10**12
-"""Products of numbers that exact scores may take: about a minute on a few cores."""
+_MAX_PRODUCTS = 3 * 10**11
+"""Products of numbers that exact scores may take: some ten seconds on two cores. Very large sources take more."""
 
 _MAX_TOKENS = 1_024
 """Token vectors of a document that are compared with what the index stores: its first ones."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from late_interaction.documents import Document
-from late_interaction.errors import InvalidDocumentError
+from late_interaction.errors import InvalidDocumentError, InvalidRequestError
 from late_interaction.importers.files import damaged
 from late_interaction.importers.foreign import ForeignFormat
 from late_interaction.importers.given_documents import GivenDocuments
@@ -106,9 +106,15 @@ class StanfordIndex:
 
         Raises:
             CorruptIndexError: A chunk is missing, damaged, or contradicts the lengths of its passages.
+            InvalidRequestError: The caller's documents have become fewer since the index was opened.
         """
         documents = self._passages.from_position(start)
-        for document, (_, vectors) in zip(documents, self._files.read(start), strict=True):
+        for number, vectors in self._files.read(start):
+            document = next(documents, None)
+            if document is None:
+                raise InvalidRequestError(
+                    f"The given documents end before passage {number:,}: they changed while they were read."
+                )
             yield document, vectors
 
 

@@ -22,7 +22,7 @@ _K = 10
 _KEPT = 64
 """Best documents that are remembered for each query, so that those as good as the tenth are known."""
 
-_BLOCK_TOKENS = 4_096
+_BLOCK_TOKENS = 2_048
 """Token vectors that are compared with all queries together."""
 
 _TIE = 1e-4
@@ -51,7 +51,7 @@ class ExactScores:
         """Score documents with their token vectors, (tokens, dim) each."""
         if not len(self._best) or not ids:
             return
-        scores = np.stack([self._scores(one) for one in vectors], axis=1)
+        scores = self._scores(vectors)
         best = np.concatenate([self._best, scores], axis=1)
         names = np.concatenate([self._ids, np.broadcast_to(np.array(ids, object), scores.shape)], axis=1)
         if best.shape[1] > _KEPT:
@@ -67,16 +67,17 @@ class ExactScores:
             for names, scores, row in zip(self._ids, self._best, order, strict=True)
         ]
 
-    def _scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the MaxSim of one document with each query, (queries,); 0 of a document without tokens."""
-        if not len(vectors):
-            return np.zeros(len(self._best), np.float32)
-        maxima = np.full(self._queries.shape[1], -np.inf, np.float32)
-        for start in range(0, len(vectors), _BLOCK_TOKENS):
-            products = vectors[start : start + _BLOCK_TOKENS] @ self._queries
-            np.maximum(maxima, products.max(axis=0), out=maxima)
-        scores: NDArray[np.float32] = maxima.reshape(len(self._best), QUERY_TOKENS).sum(axis=1)
-        return scores
+    def _scores(self, vectors: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the MaxSim of each query with each document, (queries, documents); 0 without tokens."""
+        maxima = np.full((len(vectors), self._queries.shape[1]), -np.inf, np.float32)
+        tokens = np.concatenate(vectors)
+        owners = np.repeat(np.arange(len(vectors)), [len(one) for one in vectors])
+        for start in range(0, len(tokens), _BLOCK_TOKENS):
+            products = tokens[start : start + _BLOCK_TOKENS] @ self._queries
+            documents, firsts = np.unique(owners[start : start + _BLOCK_TOKENS], return_index=True)
+            maxima[documents] = np.maximum(maxima[documents], np.maximum.reduceat(products, firsts, axis=0))
+        scores: NDArray[np.float32] = maxima.reshape(len(vectors), len(self._best), QUERY_TOKENS).sum(axis=2).T
+        return np.where([len(one) > 0 for one in vectors], scores, np.float32(0))
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import RunnableConfig, get_config_list
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from late_interaction.adapters.arguments import as_index, check_known, engine_name
+from late_interaction.adapters.arguments import as_searchable, check_known, engine_name, index_of
 from late_interaction.adapters.event_loop import async_search
 from late_interaction.adapters.results import check_search
+from late_interaction.cascades import Cascade
 from late_interaction.index import Index, Mode
 from late_interaction.langchain.documents import to_langchain
 from late_interaction.langchain.searching import one_filter, restriction, search_or_list
@@ -25,18 +26,18 @@ _Configs: TypeAlias = RunnableConfig | list[RunnableConfig] | None
 
 
 class LateInteractionRetriever(BaseRetriever):
-    """Retrieves from an `Index` by late interaction.
+    """Retrieves from an `Index` by late interaction, or from a `Cascade` by its stages.
 
     **Thread safety.** Any thread may call, and so may any event loop.
 
     **Limits.** ``explain``, ``lexical`` and ``hybrid`` need an engine with these capabilities; the local one has them.
 
     Attributes:
-        index: The index, or the path or address of one, which is opened for reading.
-        k: How many documents.
+        index: The index, or the path or address of one, which is opened for reading; or a cascade.
+        k: How many documents; of a cascade, at most what its last stage keeps.
         filter: Only documents that pass: a ``where`` dict, or a function of a document, which is asked about every
             document of the index. ``where`` is another name of it.
-        mode: ``late``, ``lexical`` or ``hybrid``.
+        mode: ``late``, ``lexical`` or ``hybrid``. A cascade has its stages instead.
         score_threshold: Only documents of at least this relevance, in [0, 1], as ``min_relevance`` of `Index.search`.
         include_scores: Put the relevance into the metadata of each document, under ``relevance_score``.
         explain: Put the words that match into the metadata of each document, under ``match_spans``.
@@ -59,7 +60,7 @@ class LateInteractionRetriever(BaseRetriever):
     # Of an address, pydantic would show what our own message leaves out: a password in it.
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
 
-    index: Index
+    index: Index | Cascade
     k: int = 4
     filter: dict[str, Any] | Callable[[LangChainDocument], bool] | None = None
     mode: Mode = "late"
@@ -70,7 +71,7 @@ class LateInteractionRetriever(BaseRetriever):
     @field_validator("index", mode="before")
     @classmethod
     def _open(cls, index: object) -> object:
-        return as_index(index, read_only=True)
+        return as_searchable(index)
 
     @model_validator(mode="before")
     @classmethod
@@ -145,8 +146,9 @@ class LateInteractionRetriever(BaseRetriever):
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)
-        params["ls_vector_store_provider"] = engine_name(self.index)
+        index = index_of(self.index)
+        params["ls_vector_store_provider"] = engine_name(index)
         params["ls_embedding_provider"] = "late-interaction"
-        if self.index.encoder_name is not None:
-            params["ls_embedding_model"] = self.index.encoder_name
+        if index.encoder_name is not None:
+            params["ls_embedding_model"] = index.encoder_name
         return params

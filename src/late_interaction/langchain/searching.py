@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.documents import Document as LangChainDocument
 
-from late_interaction.adapters.arguments import check_known
+from late_interaction.adapters.arguments import check_known, index_of
 from late_interaction.adapters.results import Found, check_search, scan, search_many
 from late_interaction.documents import Hit
 from late_interaction.errors import InvalidRequestError
@@ -18,6 +18,7 @@ from late_interaction.validation import check_fraction, is_invisible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from late_interaction.cascades import Cascade
     from late_interaction.documents import Document
     from late_interaction.filters import Where
     from late_interaction.index import Index
@@ -79,14 +80,14 @@ def restriction(filter: StoreFilter | None, where_document: Mapping[str, Any] | 
     return {"where": where, "passes": passes}
 
 
-def search_or_list(index: Index, queries: Sequence[Any], k: int, **options: Any) -> list[list[Found]]:
+def search_or_list(index: Index | Cascade, queries: Sequence[Any], k: int, **options: Any) -> list[list[Found]]:
     """Return what `adapters.results.search_many` does, and for a blank text with a filter the first that pass.
 
     `SelfQueryRetriever` asks a space where a question is a filter only, such as "films after 2000". There is nothing to
     compare, so these come in the order of addition, with score and relevance 0.
 
     Args:
-        index: The index.
+        index: The index or cascade.
         queries: The queries.
         k: The number of hits of each.
         **options: Those of `adapters.results.search_many`.
@@ -99,7 +100,7 @@ def search_or_list(index: Index, queries: Sequence[Any], k: int, **options: Any)
     check_search(index, k, **options)
     listed: list[Found] = []
     if not options.get("min_relevance"):
-        documents = scan(index, None, where=where, passes=passes, offset=options.get("offset", 0), limit=k)
+        documents = scan(index_of(index), None, where=where, passes=passes, offset=options.get("offset", 0), limit=k)
         listed = [Found(Hit(document, 0.0, 0.0), [] if options.get("explain") else None) for document in documents]
     asked = [query for query, is_blank in zip(queries, blank, strict=True) if not is_blank]
     found = iter(search_many(index, asked, k, **options) if asked else ())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import NodeWithScore
 
-from late_interaction.adapters.arguments import as_index, check_known
+from late_interaction.adapters.arguments import as_searchable, check_known, index_of
 from late_interaction.adapters.event_loop import async_search
 from late_interaction.adapters.results import MATCH_SPANS, Found, check_search, search_many
 from late_interaction.errors import InvalidRequestError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilters
 
     from late_interaction.adapters.arguments import IndexOrPath
+    from late_interaction.cascades import Cascade
     from late_interaction.filters import Where
     from late_interaction.index import Mode
 
@@ -52,7 +53,7 @@ def check_settings(given: Iterable[str], known: Iterable[str], method: str) -> N
 
 
 class LateInteractionRetriever(BaseRetriever):
-    """Retrieves nodes from an `Index` by late interaction.
+    """Retrieves nodes from an `Index` by late interaction, or from a `Cascade` by its stages.
 
     Filters are applied before scoring, and may be combined. The score of a node is `Hit.relevance`, in [0, 1], which a
     ``similarity_cutoff`` of LlamaIndex compares; in the mode ``hybrid`` it tells ranks alone. The image of a page is
@@ -66,13 +67,13 @@ class LateInteractionRetriever(BaseRetriever):
     **Limits.** ``explain``, ``lexical`` and ``hybrid`` need an engine with these capabilities; the local one has them.
 
     Args:
-        index: The index, or the path or address of one, which is opened for reading.
-        similarity_top_k: How many nodes.
+        index: The index, or the path or address of one, which is opened for reading; or a cascade.
+        similarity_top_k: How many nodes; of a cascade, at most what its last stage keeps.
         where: Only nodes that pass this filter.
         filters: Only nodes that pass these filters of LlamaIndex, nested to any depth.
         node_ids: Only these nodes.
         doc_ids: Only nodes of these source documents.
-        mode: ``late``, ``lexical`` or ``hybrid``.
+        mode: ``late``, ``lexical`` or ``hybrid``. A cascade has its stages instead.
         explain: Put the words that match into the metadata of each node, under ``match_spans``, which is shown neither
             to models nor to encoders.
         **kwargs: Passed to LlamaIndex's `BaseRetriever`.
@@ -81,7 +82,7 @@ class LateInteractionRetriever(BaseRetriever):
     def __init__(
         self,
         *,
-        index: IndexOrPath,
+        index: IndexOrPath | Cascade,
         similarity_top_k: int = 2,
         where: Where | None = None,
         filters: MetadataFilters | None = None,
@@ -93,7 +94,7 @@ class LateInteractionRetriever(BaseRetriever):
     ) -> None:
         check_settings(kwargs, RETRIEVER_SETTINGS, type(self).__name__)
         super().__init__(**kwargs)
-        self.index = as_index(index, read_only=True)
+        self.index = as_searchable(index)
         self.similarity_top_k = similarity_top_k
         self.where = where
         self.filters = filters
@@ -108,7 +109,7 @@ class LateInteractionRetriever(BaseRetriever):
         return {"where": where, "candidates": self.node_ids, "mode": self.mode, "explain": self.explain}
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        query = query_of(query_bundle, self.index)
+        query = query_of(query_bundle, index_of(self.index))
         [found] = search_many(self.index, [query], self.similarity_top_k, **self._options())
         return [self._node(each) for each in found]
 

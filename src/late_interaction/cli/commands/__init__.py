@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from late_interaction.cli.commands.documents import delete, export, get, list_sources
+from late_interaction.cli.commands.evaluating import evaluate
 from late_interaction.cli.commands.importing import import_index
 from late_interaction.cli.commands.indexing import index
 from late_interaction.cli.commands.maintenance import compact, demo, info, verify
@@ -31,4 +32,5 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compact": compact,
     "import-index": import_index,
     "transfer": transfer,
+    "evaluate": evaluate,
 }

@@ -120,12 +120,12 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_files_that_expand_without_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr("late_interaction.evaluation.lines._SMALL_BYTES", 1 << 20)
+    monkeypatch.setattr("late_interaction.evaluation.reading.lines._SMALL_BYTES", 1 << 20)
     path = tmp_path / "queries.jsonl.gz"
     line = json.dumps({"query": "q" * 1000, "relevant": "a"}) + "\n"
     path.write_bytes(gzip.compress(line.encode() * 5000))
     with pytest.raises(InvalidRequestError, match="expands more than 200-fold"):
         as_queries(path)
-    monkeypatch.setattr("late_interaction.evaluation.lines._MAX_LINE_BYTES", 500)
+    monkeypatch.setattr("late_interaction.evaluation.reading.lines._MAX_LINE_BYTES", 500)
     with pytest.raises(InvalidRequestError, match="line 1: longer than"):
         as_queries(path)

@@ -18,9 +18,9 @@ from late_interaction.errors import (
     UnsupportedError,
 )
 from late_interaction.evaluation import Dataset, read_dataset, synthetic_dataset
-from late_interaction.evaluation.corpora import JsonlDocuments
+from late_interaction.evaluation.reading.corpora import JsonlDocuments
+from late_interaction.evaluation.reading.vidore import is_vidore
 from late_interaction.evaluation.synthetic import ChangedDocuments
-from late_interaction.evaluation.vidore import is_vidore
 from late_interaction.index import Index
 from late_interaction.index_encoder import as_encoder, modalities
 from late_interaction.readers import read_paths

@@ -17,7 +17,7 @@ from late_interaction.cli.printable import printable
 from late_interaction.encoders.minilm_package import MINILM
 from late_interaction.evaluation import evaluate as evaluate_systems
 from late_interaction.evaluation import read_run, write_run
-from late_interaction.evaluation.plots import check_path
+from late_interaction.evaluation.reporting.plots import check_path
 
 if TYPE_CHECKING:
     from late_interaction.evaluation import Report

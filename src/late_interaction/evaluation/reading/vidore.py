@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from late_interaction.documents import Document
 from late_interaction.errors import ImageUnavailableError, InvalidDocumentError, InvalidRequestError
-from late_interaction.evaluation.assembling import assembled
-from late_interaction.evaluation.corpora import StreamedDocuments
 from late_interaction.evaluation.dataset import JudgedQuery
-from late_interaction.evaluation.parquet import columns_of, read_rows
-from late_interaction.evaluation.queries import as_grade, as_id
-from late_interaction.evaluation.splits import chosen_split
+from late_interaction.evaluation.reading.assembling import assembled
+from late_interaction.evaluation.reading.corpora import StreamedDocuments
+from late_interaction.evaluation.reading.parquet import columns_of, read_rows
+from late_interaction.evaluation.reading.queries import as_grade, as_id
+from late_interaction.evaluation.reading.splits import chosen_split
 from late_interaction.images.pictures import from_bytes
 from late_interaction.validation import check_query
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from late_interaction.evaluation.dataset import Dataset
-    from late_interaction.evaluation.judgments import Qrels
-    from late_interaction.evaluation.parquet import Row
+    from late_interaction.evaluation.reading.judgments import Qrels
+    from late_interaction.evaluation.reading.parquet import Row
 
 __all__ = ["is_vidore", "read_vidore"]
 

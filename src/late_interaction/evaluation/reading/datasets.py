@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.evaluation.assembling import assembled
-from late_interaction.evaluation.corpora import JsonlDocuments, StreamedDocuments
-from late_interaction.evaluation.judgments import read_qrels
-from late_interaction.evaluation.queries import read_queries
-from late_interaction.evaluation.splits import chosen_split
-from late_interaction.evaluation.vidore import is_vidore, read_vidore
+from late_interaction.evaluation.reading.assembling import assembled
+from late_interaction.evaluation.reading.corpora import JsonlDocuments, StreamedDocuments
+from late_interaction.evaluation.reading.judgments import read_qrels
+from late_interaction.evaluation.reading.queries import read_queries
+from late_interaction.evaluation.reading.splits import chosen_split
+from late_interaction.evaluation.reading.vidore import is_vidore, read_vidore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

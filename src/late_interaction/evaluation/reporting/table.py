@@ -7,12 +7,12 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from late_interaction.evaluation.scoring import label_of
+from late_interaction.evaluation.reporting.scoring import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from late_interaction.evaluation.scoring import ScoredSystem
+    from late_interaction.evaluation.reporting.scoring import ScoredSystem
     from late_interaction.evaluation.statistics import Interval
 
 __all__ = ["Table", "as_html", "as_text", "difference_text", "size", "tables_of", "time_text"]

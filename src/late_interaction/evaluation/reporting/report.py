@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.evaluation.advice import advise, recommended
 from late_interaction.evaluation.measures import MEASURES, Measure
-from late_interaction.evaluation.plots import save
-from late_interaction.evaluation.scoring import chosen_baseline, judged_queries, score
+from late_interaction.evaluation.reporting.advice import advise, recommended
+from late_interaction.evaluation.reporting.plots import save
+from late_interaction.evaluation.reporting.scoring import chosen_baseline, judged_queries, score
+from late_interaction.evaluation.reporting.table import as_html, as_text, tables_of
 from late_interaction.evaluation.synthetic import SYNTHETIC
-from late_interaction.evaluation.table import as_html, as_text, tables_of
 from late_interaction.validation import check_fraction
 from late_interaction.wording import counted
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from late_interaction.evaluation.dataset import Dataset
+    from late_interaction.evaluation.reporting.scoring import ScoredSystem
+    from late_interaction.evaluation.reporting.table import Table
     from late_interaction.evaluation.results import SystemResult
-    from late_interaction.evaluation.scoring import ScoredSystem
-    from late_interaction.evaluation.table import Table
 
 __all__ = ["Report"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from late_interaction.evaluation.decisions import MIN_QUERIES, Verdict, best_of, choose, compare
-from late_interaction.evaluation.scoring import JUDGED_DEPTH, label_of
-from late_interaction.evaluation.table import difference_text, size, time_text
+from late_interaction.evaluation.reporting.decisions import MIN_QUERIES, Verdict, best_of, choose, compare
+from late_interaction.evaluation.reporting.scoring import JUDGED_DEPTH, label_of
+from late_interaction.evaluation.reporting.table import difference_text, size, time_text
 from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from late_interaction.evaluation.decisions import Choice, Comparison
-    from late_interaction.evaluation.scoring import ScoredSystem
+    from late_interaction.evaluation.reporting.decisions import Choice, Comparison
+    from late_interaction.evaluation.reporting.scoring import ScoredSystem
 
 __all__ = ["advise", "recommended"]
 

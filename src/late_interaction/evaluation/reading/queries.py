@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidRequestError
 from late_interaction.evaluation.dataset import JudgedQuery
-from late_interaction.evaluation.lines import json_lines, read_lines
+from late_interaction.evaluation.reading.lines import json_lines, read_lines
 from late_interaction.validation import check_query, is_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from late_interaction.evaluation.lines import Line
+    from late_interaction.evaluation.reading.lines import Line
 
 __all__ = ["as_grade", "as_id", "as_queries", "grades_of", "read_queries"]
 

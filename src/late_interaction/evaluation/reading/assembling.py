@@ -10,8 +10,8 @@ from late_interaction.evaluation.dataset import Dataset, JudgedQuery
 if TYPE_CHECKING:
     from collections.abc import Iterable, Set
 
-    from late_interaction.evaluation.corpora import StreamedDocuments
-    from late_interaction.evaluation.judgments import Qrels
+    from late_interaction.evaluation.reading.corpora import StreamedDocuments
+    from late_interaction.evaluation.reading.judgments import Qrels
 
 __all__ = ["assembled"]
 

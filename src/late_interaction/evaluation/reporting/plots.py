@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import InvalidRequestError, StorageError
-from late_interaction.evaluation.labels import placed_labels
-from late_interaction.evaluation.scoring import label_of
+from late_interaction.evaluation.reporting.labels import placed_labels
+from late_interaction.evaluation.reporting.scoring import label_of
 from late_interaction.optional import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from late_interaction.evaluation.scoring import ScoredSystem
+    from late_interaction.evaluation.reporting.scoring import ScoredSystem
 
 __all__ = ["check_path", "draw", "save"]
 

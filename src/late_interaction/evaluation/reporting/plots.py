@@ -89,9 +89,11 @@ def save(
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
-    """Raise an error if no plot can be saved as this file: its suffix is another, or matplotlib is not installed."""
+    """Raise an error if no plot can be saved as this file: by its suffix or folder, or because of matplotlib."""
     if Path(path).suffix.lower() not in _SUFFIXES:
         raise InvalidRequestError(f"A plot is saved as .svg or .png, got {os.fspath(path)!r}.")
+    if not Path(path).parent.is_dir():
+        raise StorageError(f"Cannot save the plot as {os.fspath(path)}: its folder does not exist.")
     _require()
 
 

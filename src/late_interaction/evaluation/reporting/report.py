@@ -145,7 +145,19 @@ class Report:
         save(self.systems, self.measures[0], path, title=self.title, recommended=(chosen["size"], chosen["time"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values, also the value of each measure for each query."""
+        """Return everything as JSON values, as ``late-interaction evaluate --json`` prints it.
+
+        Besides attributes of the report, ``queries`` is their number, and each of ``systems`` has
+
+        - ``name``, and ``settings``, see `SystemResult`;
+        - ``measures``, and ``differences`` to the baseline, empty for itself: ``mean``, ``low``, ``high`` by measure;
+        - ``values``: the value of each query by measure and query id;
+        - ``bytes_per_document``; ``milliseconds`` with ``median``, ``p90`` and those of all ``queries``; null or empty
+          where a cost is not known;
+        - ``stages`` of a cascade, see `SystemResult`;
+        - ``unjudged_in_first_10``: the share of the first 10 documents that have no judgment;
+        - ``not_asked``: the number of queries without a ranking.
+        """
         return {
             "dataset": self.dataset.name,
             "documents": self.documents,

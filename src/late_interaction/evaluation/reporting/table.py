@@ -100,7 +100,7 @@ def as_text(table: Table, width: int) -> str:
     for row in (table.columns, *table.rows):
         first, *more = textwrap.wrap(row[0], widths[0]) or [""]
         cells = [first.ljust(widths[0]), *(cell.rjust(room) for cell, room in zip(row[1:], widths[1:], strict=True))]
-        lines += [_GAP.join(cells).rstrip(), *(f"{line}" for line in more)]
+        lines += [_GAP.join(cells).rstrip(), *more]
     return "\n".join(lines)
 
 

@@ -14,8 +14,8 @@ from late_interaction.evaluation.judging import judge_pools
 from late_interaction.evaluation.measures import MEASURES, Measure
 from late_interaction.evaluation.measuring import measured
 from late_interaction.evaluation.opening import documents_by_id, missing_documents, open_source
-from late_interaction.evaluation.queries import as_queries
-from late_interaction.evaluation.report import Report
+from late_interaction.evaluation.reading.queries import as_queries
+from late_interaction.evaluation.reporting.report import Report
 from late_interaction.evaluation.temporary import TemporaryIndexes
 from late_interaction.validation import check_k
 

@@ -13,9 +13,9 @@ import numpy as np
 from late_interaction.encoders import ReducedEncoder
 from late_interaction.engines import Record
 from late_interaction.errors import IndexNotFoundError, InvalidRequestError
-from late_interaction.evaluation.corpora import JsonlDocuments
 from late_interaction.evaluation.dataset import Dataset
-from late_interaction.evaluation.reading import read_dataset
+from late_interaction.evaluation.reading.corpora import JsonlDocuments
+from late_interaction.evaluation.reading.datasets import read_dataset
 from late_interaction.evaluation.sources import Source, stored_records
 from late_interaction.index import Index
 from late_interaction.retrieval.identity import unique_documents

@@ -114,11 +114,11 @@ DAMAGES = {
     "no residuals": (without("1.residuals.pt"), "1.residuals.pt is missing"),
     "residuals of fewer tokens": (
         tensor_of("1.residuals.pt", lambda rows: rows[1:].clone()),
-        "1.residuals.pt: expected uint8",
+        r"1.residuals.pt must have the shape \(9, 4\)",
     ),
     "narrow residuals": (
         tensor_of("1.residuals.pt", lambda rows: rows[:, 1:].clone()),
-        "1.residuals.pt: expected uint8",
+        r"1.residuals.pt must have the shape \(9, 4\)",
     ),
     "signed residuals": (
         tensor_of("1.residuals.pt", lambda rows: rows.to(torch.int8)),

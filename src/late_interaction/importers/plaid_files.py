@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.importers.arrays import FLOATS, INTEGERS
+from late_interaction.importers.columns import Codec, Columns
 from late_interaction.importers.files import damaged, file_names, has_file, read_json
-from late_interaction.importers.residuals import check_codec, check_tokens, decompress
 from late_interaction.importers.torch_files import read_tensor, read_tensors
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PlaidFolder", "is_plaid_folder", "is_ragatouille_folder"]
 
-_BLOCK_TOKENS = 16_384
 _MAX_PASSAGE_TOKENS = 2**31 - 1
 _MAX_METADATA_BYTES = 2**30  # with all texts
 _METADATA = "metadata.json"
@@ -55,18 +54,14 @@ class PlaidFolder:
         folder: The folder.
         config: The settings in ``metadata.json``, a ``ColBERTConfig``.
         texts: The texts of the first passages, deleted ones included; empty if the index was built from a file.
-        nbits: Bits per dimension.
-        centroids: (centroids, dim).
-        bucket_weights: (2 ** nbits,).
+        codec: What all tokens share.
         lengths: The number of tokens of each passage, one array for each chunk. 0: the passage was deleted.
     """
 
     folder: Path
     config: Mapping[str, Any]
     texts: Sequence[str]
-    nbits: int
-    centroids: NDArray[np.floating]
-    bucket_weights: NDArray[np.floating]
+    codec: Codec
     lengths: tuple[NDArray[np.int64], ...]
 
     @classmethod
@@ -86,21 +81,26 @@ class PlaidFolder:
         buckets = read_tensors(folder, _BUCKETS, dtypes=FLOATS, map_file=False)
         if len(buckets) != 2:
             raise damaged(folder / _BUCKETS, f"must contain the cutoffs and the weights, got {len(buckets)} tensors")
-        nbits = config.get("nbits")
-        check_codec(centroids, buckets[1], nbits, centroids_file=folder / _CENTROIDS, weights_file=folder / _BUCKETS)
-        if config.get("dim") != centroids.shape[1]:
+        codec = Codec.checked(
+            centroids,
+            buckets[1],
+            config.get("nbits"),
+            centroids_file=folder / _CENTROIDS,
+            weights_file=folder / _BUCKETS,
+        )
+        if config.get("dim") != codec.dim:
             raise damaged(
                 folder / _METADATA,
-                f"claims dim={config.get('dim')!r:.80}, and {_CENTROIDS} has {centroids.shape[1]} dimensions",
+                f"claims dim={config.get('dim')!r:.80}, and {_CENTROIDS} has {codec.dim} dimensions",
             )
         lengths = tuple(_lengths(folder, chunks))
         texts = _texts(folder, config, sum(map(len, lengths)))
-        return cls(folder, config, texts, nbits, centroids, buckets[1], lengths)  # type: ignore[arg-type]
+        return cls(folder, config, texts, codec, lengths)
 
     @property
     def dim(self) -> int:
         """Dimension of the token vectors."""
-        return int(self.centroids.shape[1])
+        return self.codec.dim
 
     @property
     def passages(self) -> int:
@@ -127,8 +127,8 @@ class PlaidFolder:
         """Return the numbers of the passages that are not deleted, ascending."""
         return np.flatnonzero(np.concatenate(self.lengths))
 
-    def read(self, start: int = 0) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the number and the vectors, (tokens, dim), of each passage that is not deleted.
+    def read(self, start: int = 0) -> Iterator[NDArray[np.float32]]:
+        """Yield the vectors, (tokens, dim), of each passage that is not deleted.
 
         Args:
             start: How many of these to skip. Chunks that are skipped as a whole are not opened.
@@ -136,43 +136,23 @@ class PlaidFolder:
         Raises:
             CorruptIndexError: A chunk is missing, damaged, or contradicts the lengths.
         """
-        first = 0
         for chunk, lengths in enumerate(self.lengths):
             live = np.flatnonzero(lengths)
             if start < len(live):
-                for at, vectors in self._chunk(chunk, live[start:]):
-                    yield first + at, vectors
+                vectors = self._columns(chunk).vectors(self.codec, int(live[start]))
+                yield from (one for one in vectors if len(one))
             start = max(0, start - len(live))
-            first += len(lengths)
 
-    def _chunk(self, chunk: int, live: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the position in the chunk and the vectors of these passages, decompressed block by block."""
+    def _columns(self, chunk: int) -> Columns:
         codes_file, residuals_file = f"{chunk}.codes.pt", f"{chunk}.residuals.pt"
         codes = read_tensor(self.folder, codes_file, dtypes=INTEGERS, shape=(None,))
-        residuals = read_tensor(self.folder, residuals_file, dtypes=("uint8",), shape=(None, None))
-        ends = np.cumsum(self.lengths[chunk])
-        if len(codes) != ends[-1]:
+        if len(codes) != (claimed := self.lengths[chunk].sum()):
             raise damaged(
-                self.folder / codes_file, f"has {len(codes):,} tokens, and {_lengths_file(chunk)} claims {ends[-1]:,}"
+                self.folder / codes_file, f"has {len(codes):,} tokens, and {_lengths_file(chunk)} claims {claimed:,}"
             )
-        check_tokens(
-            codes,
-            residuals,
-            self.centroids,
-            self.nbits,
-            codes_file=self.folder / codes_file,
-            residuals_file=self.folder / residuals_file,
-        )
-        starts = ends - self.lengths[chunk]
-        at = 0
-        while at < len(live):  # deleted passages have no tokens, so those of a block lie one after the other
-            begin = starts[live[at]]
-            stop = max(at + 1, int(np.searchsorted(ends[live], begin + _BLOCK_TOKENS, "right")))
-            block = slice(begin, ends[live[stop - 1]])
-            vectors = decompress(codes[block], residuals[block], self.centroids, self.bucket_weights, self.nbits)
-            for passage in live[at:stop].tolist():
-                yield passage, vectors[starts[passage] - begin : ends[passage] - begin]
-            at = stop
+        row = self.dim * self.codec.nbits // 8
+        residuals = read_tensor(self.folder, residuals_file, dtypes=("uint8",), shape=(len(codes), row))
+        return Columns(self.lengths[chunk], codes, residuals, self.folder / codes_file, self.folder / residuals_file)
 
 
 def _lengths(folder: Path, chunks: int) -> Iterator[NDArray[np.int64]]:

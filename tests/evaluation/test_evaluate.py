@@ -264,6 +264,8 @@ def test_blank_queries_and_repeated_ones(index, queries):
         ({"pooling": "2"}, "pooling must be a list"),
         ({"measures": "ndcg@10"}, "measures must be a list"),
         ({"loss": 2}, "loss"),
+        ({"judge": 5}, "judge must be a function"),
+        ({"judge": lambda query, document: True, "runs": {"x": {"q0": ["gone"]}}}, "the index lacks 1 of them"),
         ({"k": 0}, "k must be"),
         ({"bits": [3]}, "bits must be of 1, 2, 4, 8"),
         ({"pooling": [0]}, "pooling must be positive integers"),

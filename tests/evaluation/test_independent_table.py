@@ -98,6 +98,6 @@ def test_the_table_equals_an_independent_computation(documents, queries, expecte
         )
 
     for name in ("late", "pooled"):
-        (row,) = re.findall(rf"^{name} +([\d.]+) \[([\d.]+), ([\d.]+)\]", report.table(), re.MULTILINE)
+        row, *_ = re.findall(rf"^{name} +([\d.]+) \[([\d.]+), ([\d.]+)\]", report.table(), re.MULTILINE)
         shown = interval(values_of("nDCG@10", expected[name], queries), [0, 1])
         assert [float(cell) for cell in row] == pytest.approx(shown, abs=TOLERANCE + 0.01)

@@ -20,7 +20,6 @@ from late_interaction.evaluation.settings import Setting, check_dim, grid
 from late_interaction.evaluation.sparse_stage import SparseStage
 from late_interaction.evaluation.systems import Answer, System, limit_of, searching, vector_bytes
 from late_interaction.validation import is_invisible
-from late_interaction.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,6 +53,7 @@ class SystemBuilder:
     depth: int
     notes: list[str] = field(default_factory=list)
     _rankers: dict[str, Ranker] = field(default_factory=dict)
+    _uncompressed: list[str] = field(default_factory=list)
 
     def systems(self) -> list[System]:
         """Return the systems, in the order in which a report shows them."""
@@ -65,8 +65,16 @@ class SystemBuilder:
         found += [self._single_vector(name, encoder) for name, encoder in self.requested.single_vector.items()]
         found += [self._sparse(name, model) for name, model in self.requested.sparse.items()]
         found += self._cascades(kinds)
+        self._note_uncompressed()
         self._note_limits(found)
         return found
+
+    def _note_uncompressed(self) -> None:
+        if self._uncompressed:
+            self.notes.append(
+                "Indexes of few token vectors are too small to be compressed: vectors are stored in float16, whatever "
+                f"the bits. This is so of {', '.join(map(repr, self._uncompressed))}."
+            )
 
     def _note_limits(self, systems: Sequence[System]) -> None:
         limits = {system.name: system.limit for system in systems if (system.limit or self.depth) < self.depth}
@@ -86,20 +94,12 @@ class SystemBuilder:
         ]
 
     def _of_setting(self, name: str, setting: Setting, index: Index) -> System:
-        self._note_uncompressed(index)
+        info = index.info()
+        if info.get("bits") is not None and info["exact_tokens"] == info["tokens"]:
+            self._uncompressed.append(name)
         settings = {"kind": "late", **setting.to_dict(), "model": index.encoder_name}
         parts = {"vectors": vector_bytes(index)}
         return System(name, settings, searching(index, "late"), parts, [self.source.queries], limit=limit_of(index))
-
-    def _note_uncompressed(self, index: Index) -> None:
-        info = index.info()
-        if info.get("bits") is None or info.get("exact_tokens") != info["tokens"]:
-            return
-        note = (
-            f"An index of {counted(info['tokens'], 'token vector')} is too small to be compressed: vectors are stored "
-            "in float16, whatever the bits."
-        )
-        self.notes = [*(one for one in self.notes if one != note), note]
 
     def _of_mode(self, mode: str) -> System:
         ranker = self._ranker(mode)

@@ -117,6 +117,8 @@ def evaluate(
     check_fraction(loss, "loss")
     if isinstance(measures, str):
         raise InvalidRequestError(f'measures must be a list, for example measures=["ndcg@10"], got {measures!r}.')
+    if judge is not None and not callable(judge):
+        raise InvalidRequestError(f"judge must be a function (query, document) -> grade, got {judge!r:.100}.")
     depth = max([k, *(Measure.of(measure).k for measure in measures)])
     dataset = queries if isinstance(queries, Dataset) else Dataset("queries", None, as_queries(queries))
     asked = judged_queries(dataset.queries) if judge is None else dataset.queries

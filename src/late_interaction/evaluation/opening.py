@@ -119,9 +119,19 @@ def missing_documents(index: Index, queries: Sequence[JudgedQuery]) -> list[str]
 
 
 def documents_by_id(index: Index, results: Iterable[SystemResult]) -> dict[str, Document]:
-    """Return the documents that a judge is asked about."""
+    """Return the documents that a judge is asked about.
+
+    Raises:
+        InvalidRequestError: A run of the caller has documents that are not in the index.
+    """
     ids = {key for result in results for ranking in result.rankings.values() for key in ranking[:_POOL_DEPTH]}
-    return {document.id: document for document in _stored(index, ids)}
+    found = {document.id: document for document in _stored(index, ids)}
+    if missing := ids - found.keys():
+        raise InvalidRequestError(
+            f"judge= reads the documents that runs= found, and the index lacks {len(missing):,} of them, for example "
+            f"{min(missing)!r}. Leave out these runs, or judge=."
+        )
+    return found
 
 
 def _stored(index: Index, ids: Iterable[str]) -> Iterator[Document]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -65,15 +67,18 @@ class TemporaryIndexes:
 def temporary_folder() -> Iterator[Path]:
     """Create a folder, and remove it at the end, also on SIGTERM unless the program has a handler of its own."""
     with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="late-interaction-"))
+
+        def removed(number: int, frame: object) -> None:
+            del frame
+            shutil.rmtree(folder, ignore_errors=True)
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)  # ends the program, as the signal does otherwise
+
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _exit))
-        yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="late-interaction-")))
-
-
-def _exit(number: int, frame: object) -> None:
-    del frame
-    raise SystemExit(128 + number)  # as shells report a signal
+            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, removed))
+        yield Path(folder)
 
 
 def without_words(record: Record) -> Record:

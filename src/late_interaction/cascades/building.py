@@ -10,7 +10,8 @@ from late_interaction.cascades.models import DenseModel, SparseModel
 from late_interaction.cascades.scorers import CrossEncoderStage, FunctionStage
 from late_interaction.cascades.stage import FirstStage, Restriction
 from late_interaction.cascades.text_stages import TextStage
-from late_interaction.encoders.single_vector import PooledEncoder, SingleVectorEncoder, is_model
+from late_interaction.encoders.library_models import is_model
+from late_interaction.encoders.single_vector import PooledEncoder, SingleVectorEncoder
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index
 from late_interaction.retrieval.request import Mode

@@ -60,10 +60,14 @@ class Cascade:
     (Qdrant): there, documents that were added are found after `refresh`. For many documents, use an `Index` of a
     `SingleVectorEncoder` instead, which is stored, compressed and opened again.
 
+    **Another index.** Bring it up to date yourself: documents that only one of the two has, or with another text, are
+    left out. In the first place it applies filters to its own metadata, too.
+
     **Other writers.** A document that is deleted or replaced during a search is left out. No document has the score
     of another text.
 
-    **Thread safety.** Any thread may call. A model is used by one thread at a time.
+    **Thread safety.** Any thread may call. A model is used by one thread at a time. A function is called by the thread
+    that searches.
 
     Args:
         index: The index that holds the documents.
@@ -144,7 +148,10 @@ class Cascade:
         candidates: Iterable[str] | None = None,
         min_relevance: float | None = None,
     ) -> list[StagedHits]:
-        """Return the hits of several queries; each stage encodes them together. The options are those of `search`."""
+        """Return the hits of several queries. The options are those of `search`.
+
+        Each stage encodes them together. If all stages read indexes, they are searched at the same time.
+        """
         if isinstance(queries, (str, Document)) or not isinstance(queries, Iterable):
             raise InvalidRequestError("search_many takes a list of queries; for one query there is search.")
         depth, restriction, limit = self.check(k, where=where, candidates=candidates, min_relevance=min_relevance)
@@ -220,7 +227,7 @@ class Cascade:
             elif hits:
                 hits, spent = _timed(partial(stage.rank, query, encoded[position], hits))
             hits = hits[:count]
-            reports.append(StageReport(stage.name, candidates, len(hits), 1000 * (shares[position] + spent)))
+            reports.append(StageReport(stage.name, candidates, len(hits), round(1000 * (shares[position] + spent), 3)))
         if len(self._stages) > 1 and hits:
             hits = current_hits(self._index, hits)
         return StagedHits([hit for hit in hits if hit.relevance >= limit][:depth], reports)

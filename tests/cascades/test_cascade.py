@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -88,6 +89,17 @@ def test_many_queries_are_encoded_together(index):
     for wrong in ("w1", Document("w1"), 3):
         with pytest.raises(InvalidRequestError, match="search_many takes a list"):
             cascade.search_many(wrong)
+
+
+def test_functions_are_called_by_the_thread_that_searches(index):
+    threads = []
+
+    def score(query, documents):
+        threads.append(threading.get_ident())
+        return [0] * len(documents)
+
+    Cascade(index, [("late", 9), (score, 5)]).search_many(["w1", "w2", "w3"])
+    assert threads == [threading.get_ident()] * 3
 
 
 def test_vectors_and_images_go_through_late_stages_only(index):

@@ -53,6 +53,16 @@ def test_langchain(cascade):
     assert [one.id for one in retriever.invoke(" ", k=2, filter={"even": True})] == ["d0", "d2"]
 
 
+def test_all_that_a_cascade_keeps_is_the_default(cascade, index):
+    assert len(LangChainRetriever(index=cascade).invoke(QUERY)) == 10
+    assert len(LlamaIndexRetriever(index=cascade).retrieve(QUERY)) == 10
+    one = Cascade(index, [("late", 1)])  # fewer than the defaults of both frameworks
+    assert len(LangChainRetriever(index=one).invoke(QUERY)) == 1
+    assert len(LlamaIndexRetriever(index=one).retrieve(QUERY)) == 1
+    assert len(LangChainRetriever(index=index).invoke(QUERY)) == 4
+    assert len(LlamaIndexRetriever(index=index).retrieve(QUERY)) == 2
+
+
 def test_langchain_explains_by_the_index(cascade):
     [first] = LangChainRetriever(index=cascade, k=1, explain=True).invoke(QUERY)
     assert isinstance(first.metadata["match_spans"], list)

@@ -10,7 +10,8 @@ from late_interaction.cascades.models import DenseModel, SparseModel
 from late_interaction.cascades.scorers import CrossEncoderStage, FunctionStage
 from late_interaction.cascades.stage import FirstStage, Restriction, Stage
 from late_interaction.cascades.text_stages import TextStage
-from late_interaction.encoders.single_vector import PooledEncoder, SingleVectorEncoder, is_model
+from late_interaction.encoders.library_models import is_model
+from late_interaction.encoders.single_vector import PooledEncoder, SingleVectorEncoder
 from late_interaction.errors import InvalidRequestError
 from late_interaction.index import Index
 from late_interaction.retrieval.request import Mode
@@ -27,8 +28,8 @@ _KINDS = (
 )
 
 
-def build_stages(index: Index, stages: Iterable[tuple[Any, int]]) -> list[tuple[Stage, int]]:
-    """Return the stages, each with how many documents it keeps.
+def build_stages(index: Index, stages: Iterable[tuple[Any, int]]) -> tuple[FirstStage, list[tuple[Stage, int]]]:
+    """Return the first stage, and all stages, each with how many documents it keeps.
 
     Raises:
         InvalidRequestError: There are none, or one is not a pair of a ranker and a number that fits its place.
@@ -42,18 +43,17 @@ def build_stages(index: Index, stages: Iterable[tuple[Any, int]]) -> list[tuple[
             raise InvalidRequestError(
                 f"{where} must keep at most the {built[-1][1]} documents that the stage before keeps, got {count}."
             )
-        stage = _stage(index, ranker, where)
-        if not built:
-            if not isinstance(stage, FirstStage):
-                raise InvalidRequestError(
-                    f"stages[0] cannot be a {stage.name!r} stage, which would have to read every document for each "
-                    "query. Begin with 'lexical', 'late', 'hybrid', an Index, a SentenceTransformer or a SparseEncoder."
-                )
-            stage.check(count, Restriction())
-        built.append((stage, count))
+        built.append((_stage(index, ranker, where), count))
     if not built:
         raise InvalidRequestError("A cascade needs at least one stage, for example [('lexical', 200), ('late', 10)].")
-    return built
+    first, count = built[0]
+    if not isinstance(first, FirstStage):
+        raise InvalidRequestError(
+            f"stages[0] cannot be a {first.name!r} stage, which would have to read every document for each query. "
+            "Begin with 'lexical', 'late', 'hybrid', an Index, a SentenceTransformer or a SparseEncoder."
+        )
+    first.check(count, Restriction())
+    return first, built
 
 
 def _pairs(stages: Any) -> list[Sequence[Any]]:

@@ -8,14 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.cascades.building import build_stages
-from late_interaction.cascades.index_stages import current_hits
+from late_interaction.cascades.index_stages import ModeStage, OtherIndexStage, current_hits
 from late_interaction.cascades.report import StagedHits, StageReport
-from late_interaction.cascades.stage import FirstStage, Restriction
+from late_interaction.cascades.stage import Restriction
 from late_interaction.cascades.text_stages import TextStage
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidRequestError
 from late_interaction.filters import parse
 from late_interaction.index import Index
+from late_interaction.retrieval.modes import side_by_side
 from late_interaction.retrieval.queries import Query
 from late_interaction.validation import check_fraction, check_ids, check_k
 
@@ -59,10 +60,14 @@ class Cascade:
     (Qdrant): there, documents that were added are found after `refresh`. For many documents, use an `Index` of a
     `SingleVectorEncoder` instead, which is stored, compressed and opened again.
 
+    **Another index.** Bring it up to date yourself: documents that only one of the two has, or with another text, are
+    left out. In the first place it applies filters to its own metadata, too.
+
     **Other writers.** A document that is deleted or replaced during a search is left out. No document has the score
     of another text.
 
-    **Thread safety.** Any thread may call. A model is used by one thread at a time.
+    **Thread safety.** Any thread may call. A model is used by one thread at a time. A function is called by the thread
+    that searches.
 
     Args:
         index: The index that holds the documents.
@@ -90,7 +95,7 @@ class Cascade:
         given = list(stages) if isinstance(stages, Iterable) and not isinstance(stages, (str, bytes)) else stages
         self._index = index
         self._given: Any = given
-        self._stages = build_stages(index, given)
+        self._first, self._stages = build_stages(index, given)
 
     @property
     def index(self) -> Index:
@@ -148,19 +153,26 @@ class Cascade:
         candidates: Iterable[str] | None = None,
         min_relevance: float | None = None,
     ) -> list[StagedHits]:
-        """Return the hits of several queries; each stage encodes them together. The options are those of `search`."""
+        """Return the hits of several queries. The options are those of `search`.
+
+        Each stage encodes them together. If all stages read indexes, they are searched at the same time.
+        """
         if isinstance(queries, (str, Document)) or not isinstance(queries, Iterable):
             raise InvalidRequestError("search_many takes a list of queries; for one query there is search.")
         depth, restriction, limit = self.check(k, where=where, candidates=candidates, min_relevance=min_relevance)
         parsed = [Query.of(query, self.engine.dim) for query in queries]
         asked = [query for query in parsed if not query.is_blank]
-        encoded = [_timed(partial(stage.encode, asked)) if asked else ((), 0.0) for stage, _ in self._stages]
-        found = []
-        for number, query in enumerate(asked):
-            of_query = [(vectors[number], seconds / len(asked)) for vectors, seconds in encoded]
-            hits = self._search(query, of_query, restriction)
-            kept = [hit for hit in hits if hit.relevance >= limit][:depth]
-            found.append(StagedHits(kept, hits.stages))
+        if not asked:
+            return [self._no_hits() for _ in parsed]
+        encoded, seconds = zip(*(_timed(partial(stage.encode, asked)) for stage, _ in self._stages), strict=True)
+        shares = [spent / len(asked) for spent in seconds]
+        search = partial(self._search, shares=shares, restriction=restriction, depth=depth, limit=limit)
+        of_queries = list(zip(*encoded, strict=True))
+        # A model is used by one thread at a time, and a function may not be made for several.
+        is_stored = all(isinstance(stage, (ModeStage, OtherIndexStage)) for stage, _ in self._stages)
+        found: Iterable[StagedHits] = map(search, asked, of_queries)
+        if is_stored:
+            found = side_by_side(self.engine, search, asked, of_queries)
         answers = iter(found)
         return [self._no_hits() if query.is_blank else next(answers) for query in parsed]
 
@@ -169,9 +181,8 @@ class Cascade:
 
         Needed over engines that cannot tell that documents were added (see above); elsewhere it happens by itself.
         """
-        for stage, _ in self._stages[:1]:
-            if isinstance(stage, TextStage):
-                stage.refresh()
+        if isinstance(self._first, TextStage):
+            self._first.refresh()
 
     def check(
         self,
@@ -201,27 +212,30 @@ class Cascade:
         limit = 0.0 if min_relevance is None else check_fraction(min_relevance, "min_relevance")
         return depth, restriction, limit
 
-    @property
-    def _first(self) -> FirstStage:
-        first = self._stages[0][0]
-        if not isinstance(first, FirstStage):
-            raise TypeError  # `build_stages` has checked it
-        return first
-
-    def _search(self, query: Query, encoded: Sequence[tuple[Any, float]], restriction: Restriction) -> StagedHits:
+    def _search(
+        self,
+        query: Query,
+        encoded: Sequence[Any],
+        *,
+        shares: Sequence[float],
+        restriction: Restriction,
+        depth: int,
+        limit: float,
+    ) -> StagedHits:
         reports: list[StageReport] = []
         hits: list[Hit] = []
         for position, (stage, count) in enumerate(self._stages):
-            vectors, seconds = encoded[position]
             candidates = len(hits) if position else self._count(restriction)
             spent = 0.0
             if position == 0:
-                hits, spent = _timed(partial(self._first.find, query, vectors, count, restriction))
+                hits, spent = _timed(partial(self._first.find, query, encoded[position], count, restriction))
             elif hits:
-                hits, spent = _timed(partial(stage.rank, query, vectors, hits))
+                hits, spent = _timed(partial(stage.rank, query, encoded[position], hits))
             hits = hits[:count]
-            reports.append(StageReport(stage.name, candidates, len(hits), 1000 * (seconds + spent)))
-        return StagedHits(current_hits(self._index, hits) if len(self._stages) > 1 and hits else hits, reports)
+            reports.append(StageReport(stage.name, candidates, len(hits), round(1000 * (shares[position] + spent), 3)))
+        if len(self._stages) > 1 and hits:
+            hits = current_hits(self._index, hits)
+        return StagedHits([hit for hit in hits if hit.relevance >= limit][:depth], reports)
 
     def _count(self, restriction: Restriction) -> int:
         """Return how many documents the first stage ranks."""

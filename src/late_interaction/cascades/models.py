@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.documents import Document
-from late_interaction.encoders.batching import batches
+from late_interaction.encoders.library_models import inputs_of, read_length, text_batches, truncated_positions
 from late_interaction.encoders.strings import checked
 from late_interaction.encoders.turns import lock_of
 from late_interaction.errors import InvalidRequestError
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from late_interaction.documents import Document
     from late_interaction.encoders import Encoder
+    from late_interaction.encoders.protocol import Task
     from late_interaction.retrieval.truncation import Truncation
 
 __all__ = ["DenseModel", "SparseModel", "TextModel"]
@@ -48,7 +49,7 @@ class TextModel(ABC):
 
     @abstractmethod
     def documents(self, documents: Sequence[Document], truncation: Truncation) -> Any:
-        """Return the vectors of the texts of documents, one row each; a blank text has zeros."""
+        """Return the vectors of documents without images, one row each; a blank text has zeros."""
         ...
 
     @abstractmethod
@@ -90,12 +91,8 @@ class DenseModel(TextModel):
         return [self._one(vectors) for vectors in query_vectors(self._encoder, list(texts))]
 
     def documents(self, documents: Sequence[Document], truncation: Truncation) -> NDArray[np.float32]:
-        """Return the vectors of the texts, (documents, dim) float32. Of a page, it is the text on it."""
-        texts = [
-            Document.restored(each.text_to_encode, id=each.id, metadata={}, encoded_text=None, image=None)
-            for each in documents
-        ]
-        encoded = encode_documents(self._encoder, texts, truncation=truncation)
+        """Return the vectors of the texts, (documents, dim) float32."""
+        encoded = encode_documents(self._encoder, documents, truncation=truncation)
         return self.stacked([self.none(), *(self._one(record.vectors)[None] for record in encoded)])
 
     def scores(self, query: Any, vectors: Any) -> NDArray[np.float32]:
@@ -141,24 +138,40 @@ class SparseModel(TextModel):
         self._model = model
         self._lock = lock_of(model)
 
+    @property
+    def query_length(self) -> int | None:
+        """Return how many tokens are read of a query, prompt and markers included; None for all."""
+        return read_length(self._model, "query")
+
+    @property
+    def document_length(self) -> int | None:
+        """Return how many tokens are read of a document, prompt and markers included; None for all."""
+        return read_length(self._model, "document")
+
+    def truncated(self, texts: list[str], task: Task) -> list[int]:
+        """Return the positions of the texts that are longer than the model reads, in order."""
+        return truncated_positions(self._model, task, [(checked(text),) for text in texts])
+
     @cached_property
     def _dim(self) -> int:
         """The dimension of the vectors. A model may declare another before it has encoded something."""
         with self._lock:
             return int(self._model.encode_query(["a"], show_progress_bar=False).shape[-1])
 
-    def queries(self, texts: Sequence[str], truncation: Truncation) -> list[NDArray[np.float32]]:
-        """Return the vector of each query, (dim,), with its zeros."""
-        encoded = self._encode(list(texts), self._model.encode_query)
-        return [np.asarray(encoded[[at]].toarray()[0]) for at in range(len(texts))]
+    def queries(self, texts: Sequence[str], truncation: Truncation) -> list[Any]:
+        """Return the vector of each query, a CSR array of shape (1, dim)."""
+        truncation.queries(self, texts)
+        encoded = self._encode(texts, "query")
+        return [encoded[[at]] for at in range(len(texts))]
 
     def documents(self, documents: Sequence[Document], truncation: Truncation) -> Any:
         """Return the vectors of the texts, a CSR array of shape (documents, dim)."""
-        return self._encode([document.text_to_encode for document in documents], self._model.encode_document)
+        truncation.documents(self, documents)
+        return self._encode([document.text_to_encode for document in documents], "document")
 
     def scores(self, query: Any, vectors: Any) -> NDArray[np.float32]:
         """Return the similarity of each row with the query, (rows,)."""
-        return np.asarray(vectors @ query, np.float32)
+        return np.asarray(vectors @ query.toarray()[0], np.float32)
 
     def relevance(self, score: float) -> float:
         """Return ``score / (1 + score)``; of a cosine, the cosine."""
@@ -177,7 +190,7 @@ class SparseModel(TextModel):
 
         return csr_array((0, self._dim), dtype=np.float32)
 
-    def _encode(self, texts: list[str], encode: Any) -> Any:
+    def _encode(self, texts: Sequence[str], task: Task) -> Any:
         """Return the vectors of texts, a CSR array of shape (texts, dim); those of blank texts have no weights."""
         from scipy.sparse import csr_array
 
@@ -185,11 +198,12 @@ class SparseModel(TextModel):
         rows = [empty] * len(texts)
         visible = [at for at, text in enumerate(texts) if not is_invisible(checked(text))]
         openmp_is_used("torch")
-        for batch in batches([len(texts[at].encode()) for at in visible], _BATCH_BYTES):
+        encode = self._model.encode_query if task == "query" else self._model.encode_document
+        for batch in text_batches(self._model, task, [texts[at] for at in visible], batch_bytes=_BATCH_BYTES):
             positions = [visible[at] for at in batch]
             with self._lock:
                 tensors: Any = encode(
-                    [texts[at] for at in positions],
+                    inputs_of(self._model, [texts[at] for at in positions]),
                     batch_size=len(positions),
                     convert_to_tensor=False,
                     save_to_cpu=True,

@@ -22,7 +22,8 @@ class StageReport:
     Attributes:
         stage: The name of the stage: ``lexical``, ``late``, ``hybrid``, ``index``, ``sentence-transformer``,
             ``sparse-encoder``, ``cross-encoder``, or that of a function.
-        candidates: How many documents it ranked; of the first stage, all documents that pass the filter.
+        candidates: How many documents it ranked; of the first stage, all documents that pass the filter, or all ids
+            that the search was restricted to.
         kept: How many of them it kept.
         milliseconds: How long it took, encoding the query included. Of `Cascade.search_many`, queries are encoded
             together, and each has an equal share of that.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import reprlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from late_interaction.cascades.stage import Stage, reordered, text_of
 from late_interaction.documents import Hit
+from late_interaction.encoders.library_models import inputs_of, read_length, text_batches, truncated_positions
 from late_interaction.encoders.turns import lock_of
-from late_interaction.errors import InvalidRequestError
+from late_interaction.errors import InvalidRequestError, TruncationWarning
 from late_interaction.forking import openmp_is_used
+from late_interaction.retrieval.truncation import stack_depth
 from late_interaction.wording import counted
 
 if TYPE_CHECKING:
@@ -23,15 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CrossEncoderStage", "FunctionStage"]
 
-_BATCH_PAIRS = 32
-
 
 class CrossEncoderStage(Stage):
     """A `sentence_transformers.CrossEncoder`, which reads the query and a document together.
 
     Its score is what ``predict`` gives, with the activation of the model: between 0 and 1 with a sigmoid, the default
     of models with one output. Then it is the relevance, too; of another activation, relevance is the sigmoid of the
-    score. A pair that is longer than the model reads is truncated by the model.
+    score. The first search in which a pair is longer than the model reads gives a `TruncationWarning`.
 
     Args:
         model: The model.
@@ -50,20 +51,35 @@ class CrossEncoderStage(Stage):
             )
         self._model = model
         self._lock = lock_of(model)
+        self._has_warned = False
 
     def rank(self, query: Query, encoded: Any, hits: list[Hit]) -> list[Hit]:
         """Rank by the scores of the model, in batches, between which others may use it."""
         text = text_of(query, self.name)
         pairs = [(text, hit.document.text_to_encode) for hit in hits]
         openmp_is_used("torch")
-        scores: list[float] = []
-        for start in range(0, len(pairs), _BATCH_PAIRS):
-            batch = pairs[start : start + _BATCH_PAIRS]
+        if not self._has_warned:
+            self._warn_of_truncated(pairs, hits)
+        scores = [0.0] * len(pairs)
+        for batch in text_batches(self._model, "document", ["".join(pair) for pair in pairs]):
+            inputs = [tuple(inputs_of(self._model, pairs[at])) for at in batch]
             with self._lock:
-                predicted = self._model.predict(batch, batch_size=len(batch), show_progress_bar=False)
-            scores += _checked_scores(predicted, len(batch), "CrossEncoder.predict")
+                predicted = self._model.predict(inputs, batch_size=len(inputs), show_progress_bar=False)
+            for at, score in zip(batch, _checked_scores(predicted, len(batch), "CrossEncoder.predict"), strict=True):
+                scores[at] = score
         is_sigmoid = type(self._model.activation_fn).__name__ == "Sigmoid"
         return _scored(hits, scores, _clipped if is_sigmoid else _logistic)
+
+    def _warn_of_truncated(self, pairs: Sequence[tuple[str, str]], hits: Sequence[Hit]) -> None:
+        long = [hits[at].id for at in truncated_positions(self._model, "document", pairs)]
+        if long:
+            message = (
+                f"The CrossEncoder reads {read_length(self._model, 'document')} tokens of a query and a document "
+                f"together. Of {counted(len(hits), 'document')}, {len(long)} are longer, first {long[0]!r}; their ends "
+                "do not count. Split the texts. Later searches do not warn again."
+            )
+            warnings.warn(TruncationWarning(message, count=len(long), first=long[0]), stacklevel=stack_depth())
+            self._has_warned = True  # not before, where warnings are errors
 
 
 class FunctionStage(Stage):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.cascades.stage import FirstStage, Restriction, reordered, text_of
-from late_interaction.cascades.text_vectors import TextVectors, digest
+from late_interaction.cascades.text_vectors import TextVectors, digest, text_only
 from late_interaction.documents import Hit
 from late_interaction.retrieval.truncation import Truncation
 
@@ -71,7 +71,7 @@ class TextStage(FirstStage):
     def rank(self, query: Query, encoded: Any, hits: list[Hit]) -> list[Hit]:
         """Encode the texts of the candidates and rank them."""
         truncation = Truncation()
-        vectors = self._model.documents([hit.document for hit in hits], truncation)
+        vectors = self._model.documents([text_only(hit.id, hit.document.text_to_encode) for hit in hits], truncation)
         truncation.warn()
         scores = self._model.scores(encoded, vectors).tolist()
         scored = {

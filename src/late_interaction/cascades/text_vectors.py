@@ -15,16 +15,14 @@ from late_interaction.forking import renew_in_child
 from late_interaction.retrieval.truncation import Truncation
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Hashable, Iterator
 
     from late_interaction.cascades.models import TextModel
     from late_interaction.cascades.stage import Restriction
     from late_interaction.documents import DocumentFields
     from late_interaction.engines import Engine
 
-__all__ = ["TextVectors", "digest"]
+__all__ = ["TextVectors", "digest", "text_only"]
 
 _WINDOW_DOCUMENTS = 1024  # whose texts are in memory at once
 
@@ -113,8 +111,8 @@ class TextVectors:
         rows = {} if known is None else {key: at for at, key in enumerate(zip(known.ids, known.digests, strict=True))}
         ids: list[str] = []
         digests: list[bytes] = []
-        kept: list[int] = []
-        new: list[int] = []
+        kept: dict[int, int] = {}  # rows of known vectors by their new position
+        new: list[int] = []  # positions
         parts: list[Any] = []
         truncation = Truncation()
         token = self._engine.change_token()  # first: what is written meanwhile changes it again
@@ -123,36 +121,32 @@ class TextVectors:
             for found in window:
                 text = _text(found)
                 key = found.id, digest(text)
+                if key in rows:
+                    kept[len(ids)] = rows[key]
+                else:
+                    new.append(len(ids))
+                    fresh.append(text_only(found.id, text))
                 ids.append(found.id)
                 digests.append(key[1])
-                if key in rows:
-                    kept.append(rows[key])
-                else:
-                    new.append(len(ids) - 1)
-                    fresh.append(Document.restored(text, id=found.id, metadata={}, encoded_text=None, image=None))
             if fresh:
                 parts.append(self._model.documents(fresh, truncation))
         truncation.warn()
-        if known is not None and not new and kept == list(range(len(known.ids))):
+        of_kept = list(kept.values())
+        if known is not None and not new and of_kept == list(range(len(known.ids))):
             return _State(token, ids, digests, known.vectors)
-        of_kept = self._model.none() if known is None else known.vectors[np.array(kept, np.int64)]
-        stacked = self._model.stacked([of_kept, *parts])
-        return _State(token, ids, digests, stacked[_order(len(ids), new)])
+        first = self._model.none() if known is None else known.vectors[np.array(of_kept, np.int64)]
+        vectors = self._model.stacked([first, *parts])[np.argsort([*kept, *new])]
+        return _State(token, ids, digests, vectors)
+
+
+def text_only(document_id: str, text: str) -> Document:
+    """Return the document whose text a model reads, without the image of a page."""
+    return Document.restored(text, id=document_id, metadata={}, encoded_text=None, image=None)
 
 
 def digest(text: str) -> bytes:
     """Return what tells a text from others, in 16 bytes."""
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
-def _order(count: int, new: Sequence[int]) -> NDArray[np.int64]:
-    """Return the row of each document where the rows of new documents follow those of all others."""
-    is_new = np.zeros(count, bool)
-    is_new[list(new)] = True
-    order = np.empty(count, np.int64)
-    order[~is_new] = np.arange(count - len(new))
-    order[is_new] = np.arange(count - len(new), count)
-    return order
 
 
 def _text(found: DocumentFields) -> str:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.encoders.batching import batches
 from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, probe
-from late_interaction.encoders.lengths import NO_LIMIT, max_tokens
-from late_interaction.encoders.strings import checked, fits_in_bytes
+from late_interaction.encoders.library_models import inputs_of, is_model, read_length, text_batches, truncated_positions
+from late_interaction.encoders.strings import checked
 from late_interaction.encoders.turns import lock_of
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError, UnsupportedCheckpointError
 from late_interaction.forking import openmp_is_used
@@ -28,12 +27,10 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.protocol import Encoder, Task
 
-__all__ = ["PooledEncoder", "SingleVectorEncoder", "is_model"]
+__all__ = ["PooledEncoder", "SingleVectorEncoder"]
 
 _KIND = "single_vector"  # a key of fingerprints that no other encoder has
-_BATCH_BYTES = 32_768  # of text, including padding: about 8,192 tokens
-_BYTES_PER_TOKEN = 4  # of English; a wrong estimate only makes batches of less similar lengths
-_SPECIAL_TOKENS = 8  # more than a tokenizer adds at both ends
+_PASSED_ON = ("viewed_size", "modalities", "truncated", "query_length", "document_length")  # by a PooledEncoder
 
 
 class SingleVectorEncoder:
@@ -107,12 +104,12 @@ class SingleVectorEncoder:
     @property
     def query_length(self) -> int | None:
         """Return how many tokens are read of a query, prompt and markers included; None for all."""
-        return self._length("query")
+        return read_length(self._model, "query")
 
     @property
     def document_length(self) -> int | None:
         """Return how many tokens are read of a document, prompt and markers included; None for all."""
-        return self._length("document")
+        return read_length(self._model, "document")
 
     def encode_queries(self, texts: list[str]) -> list[NDArray[np.float32]]:
         """Return the vector of each query, (1, dim) float32, L2-normalized, in the order given."""
@@ -127,34 +124,17 @@ class SingleVectorEncoder:
 
     def truncated(self, texts: list[str], task: Task) -> list[int]:
         """Return the positions of the texts that are longer than the model reads, in order."""
-        limit = self._length(task)
-        given = [checked(text).strip() for text in texts]
-        if limit is None:
-            return []
-        before = self._prompt(task)
-        surely_read = limit - len(before.encode()) - _SPECIAL_TOKENS
-        long = [position for position, text in enumerate(given) if not fits_in_bytes(text, surely_read)]
-        if not long:
-            return []  # a token has at least one byte
-        with self._lock:
-            ids = self._model.tokenizer(
-                [before + given[position] for position in long], truncation=False, padding=False, verbose=False
-            )["input_ids"]
-        return [position for position, tokens in zip(long, ids, strict=True) if len(tokens) > limit]
+        return truncated_positions(self._model, task, [(checked(text),) for text in texts])
 
     def _encode(self, texts: Sequence[str], task: Task) -> list[NDArray[np.float32]]:
         given = [checked(text) for text in texts]
         encoded: list[NDArray[np.float32]] = [np.empty((0, self._dim), np.float32)] * len(given)
         openmp_is_used("torch")
         encode = self._model.encode_query if task == "query" else self._model.encode_document
-        # A dict, because models that read images open a plain string that looks like a file name or URL.
-        as_dict = self._model.supports("image")
-        most = _BYTES_PER_TOKEN * (self._length(task) or NO_LIMIT)
-        for batch in batches([min(len(text.encode()), most) for text in given], _BATCH_BYTES):
-            inputs: Any = [{"text": given[position]} if as_dict else given[position] for position in batch]
+        for batch in text_batches(self._model, task, given):
             with self._lock:
                 vectors: Any = encode(
-                    inputs,
+                    inputs_of(self._model, [given[position] for position in batch]),
                     batch_size=len(batch),
                     convert_to_numpy=True,
                     normalize_embeddings=True,
@@ -163,19 +143,6 @@ class SingleVectorEncoder:
             for position, vector in zip(batch, vectors, strict=True):
                 encoded[position] = np.asarray(vector, np.float32)[None]
         return encoded
-
-    def _length(self, task: Task) -> int | None:
-        if hasattr(self._model[0], "query_expansion"):  # a transformer, which may have a length for each task
-            length = max_tokens(self._model, task)
-            return None if length == NO_LIMIT else length
-        return None  # static embeddings and bags of words read everything
-
-    def _prompt(self, task: Task) -> str:
-        """Return the prompt that the model puts in front of a text."""
-        names = ("query",) if task == "query" else ("document", "passage", "corpus")
-        prompts: dict[str, str | None] = self._model.prompts
-        found = next((name for name in names if prompts.get(name) is not None), self._model.default_prompt_name)
-        return (prompts.get(found) if found else None) or ""
 
     def __copy__(self) -> SingleVectorEncoder:
         return self
@@ -238,7 +205,7 @@ class PooledEncoder:
         """Return the vector of each passage, (1, dim) float32, L2-normalized; (0, dim) of one without tokens."""
         return _means(self.encoder.encode_documents(texts), self.dim)
 
-    # What only some encoders have: where it is missing, reading it raises AttributeError, as `hasattr` expects.
+    # What only some encoders have: where it is missing, this raises AttributeError, as `hasattr` expects.
 
     @property
     def encode_images(self) -> Callable[[list[Image.Image]], list[NDArray[np.float32]]]:
@@ -246,36 +213,10 @@ class PooledEncoder:
         encode: Any = self.encoder.encode_images  # type: ignore[attr-defined]
         return lambda images: _means(encode(images), self.dim)
 
-    @property
-    def viewed_size(self) -> Any:
-        """Return ``viewed_size(width, height)`` of the encoder."""
-        return self.encoder.viewed_size  # type: ignore[attr-defined]
-
-    @property
-    def modalities(self) -> Any:
-        """Return what documents the encoder reads."""
-        return self.encoder.modalities  # type: ignore[attr-defined]
-
-    @property
-    def truncated(self) -> Any:
-        """Return ``truncated(texts, task)`` of the encoder."""
-        return self.encoder.truncated  # type: ignore[attr-defined]
-
-    @property
-    def query_length(self) -> Any:
-        """Return how many tokens are read of a query."""
-        return self.encoder.query_length  # type: ignore[attr-defined]
-
-    @property
-    def document_length(self) -> Any:
-        """Return how many tokens are read of a document."""
-        return self.encoder.document_length  # type: ignore[attr-defined]
-
-
-def is_model(value: object, name: str) -> bool:
-    """Return whether a value is a model of sentence-transformers of this class, without importing the package."""
-    classes = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in type(value).__mro__}
-    return f"sentence_transformers.{name}" in classes
+    def __getattr__(self, name: str) -> Any:
+        if name not in _PASSED_ON:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.encoder, name)
 
 
 def _means(encoded: Any, dim: int) -> list[NDArray[np.float32]]:

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from late_interaction.encoders.single_vector import is_model
+from late_interaction.encoders.library_models import is_model
 from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
 
 if TYPE_CHECKING:

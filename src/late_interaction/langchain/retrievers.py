@@ -34,7 +34,7 @@ class LateInteractionRetriever(BaseRetriever):
 
     Attributes:
         index: The index, or the path or address of one, which is opened for reading; or a cascade.
-        k: How many documents; of a cascade, at most what its last stage keeps.
+        k: How many documents; of a cascade, at most what its last stage keeps, which is the default.
         filter: Only documents that pass: a ``where`` dict, or a function of a document, which is asked about every
             document of the index. ``where`` is another name of it.
         mode: ``late``, ``lexical`` or ``hybrid``. A cascade has its stages instead.
@@ -72,6 +72,12 @@ class LateInteractionRetriever(BaseRetriever):
     @classmethod
     def _open(cls, index: object) -> object:
         return as_searchable(index)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_k(cls, values: dict[str, Any]) -> dict[str, Any]:
+        index = values.get("index")
+        return {"k": index.max_k, **values} if isinstance(index, Cascade) else values
 
     @model_validator(mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from llama_index.core.schema import NodeWithScore
 from late_interaction.adapters.arguments import as_searchable, check_known, index_of
 from late_interaction.adapters.event_loop import async_search
 from late_interaction.adapters.results import MATCH_SPANS, Found, check_search, search_many
+from late_interaction.cascades import Cascade
 from late_interaction.errors import InvalidRequestError
 from late_interaction.llama_index.nodes import to_node, with_hidden
 from late_interaction.llama_index.queries import query_of, restriction
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilters
 
     from late_interaction.adapters.arguments import IndexOrPath
-    from late_interaction.cascades import Cascade
     from late_interaction.filters import Where
     from late_interaction.index import Mode
 
@@ -33,6 +33,8 @@ RETRIEVER_SETTINGS = (
     *("callback_manager", "object_map", "objects", "verbose"),  # those of LlamaIndex's `BaseRetriever`
 )
 """The arguments of `LateInteractionRetriever`, besides the index."""
+
+_DEFAULT_TOP_K = 2  # as of LlamaIndex's own retrievers
 
 _INSTEAD = {
     "vector_store_query_mode": "mode= takes 'late', 'lexical' or 'hybrid'",
@@ -68,7 +70,8 @@ class LateInteractionRetriever(BaseRetriever):
 
     Args:
         index: The index, or the path or address of one, which is opened for reading; or a cascade.
-        similarity_top_k: How many nodes; of a cascade, at most what its last stage keeps.
+        similarity_top_k: How many nodes, 2 by default; of a cascade, at most what its last stage keeps, which is its
+            default.
         where: Only nodes that pass this filter.
         filters: Only nodes that pass these filters of LlamaIndex, nested to any depth.
         node_ids: Only these nodes.
@@ -83,7 +86,7 @@ class LateInteractionRetriever(BaseRetriever):
         self,
         *,
         index: IndexOrPath | Cascade,
-        similarity_top_k: int = 2,
+        similarity_top_k: int | None = None,
         where: Where | None = None,
         filters: MetadataFilters | None = None,
         node_ids: Sequence[str] | None = None,
@@ -95,6 +98,8 @@ class LateInteractionRetriever(BaseRetriever):
         check_settings(kwargs, RETRIEVER_SETTINGS, type(self).__name__)
         super().__init__(**kwargs)
         self.index = as_searchable(index)
+        if similarity_top_k is None:
+            similarity_top_k = self.index.max_k if isinstance(self.index, Cascade) else _DEFAULT_TOP_K
         self.similarity_top_k = similarity_top_k
         self.where = where
         self.filters = filters

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from late_interaction.documents import Document, Hit
 from late_interaction.engines.records import Match
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from late_interaction.retrieval.queries import QueryLike
     from late_interaction.retrieval.request import SearchRequest
 
-__all__ = ["search_encoded", "search_many"]
+__all__ = ["search_encoded", "search_many", "side_by_side"]
+
+_Hits = TypeVar("_Hits", bound=list[Hit])
 
 _FUSION_DEPTH = 100  # matches of each ranking that hybrid search fuses
 _REMOTE_THREADS = 32  # queries of one call that wait for another machine at the same time
@@ -63,7 +65,8 @@ def search_many(
         query.check_mode(request.mode)
     with stage("encode"):
         vectors = [None] * len(asked) if request.mode == "lexical" else _encoded(request, asked, load_encoder)
-    found = iter(_side_by_side(engine, request, [query.text or "" for query in asked], vectors))
+    texts = [query.text or "" for query in asked]
+    found = iter(side_by_side(engine, partial(search_encoded, engine, request), texts, vectors))
     return [[] if query.is_blank else next(found) for query in parsed]
 
 
@@ -76,16 +79,23 @@ def _encoded(
     return vectors
 
 
-def _side_by_side(
-    engine: Engine, request: SearchRequest, queries: list[str], vectors: Sequence[NDArray[np.float32] | None]
-) -> Iterable[list[Hit]]:
-    find = partial(search_encoded, engine, request)
+def side_by_side(
+    engine: Engine, search: Callable[..., _Hits], queries: Sequence[Any], encoded: Sequence[Any]
+) -> list[_Hits]:
+    """Return ``search(query, encoded)`` of each query, in threads: as many as there are cores, or more that wait.
+
+    Args:
+        engine: What is searched; threads wait for one on another machine.
+        search: The search.
+        queries: The queries.
+        encoded: What was encoded of each.
+    """
     if len(queries) < 2:
-        return map(find, queries, vectors)
+        return list(map(search, queries, encoded))
     threads = _REMOTE_THREADS if engine.capabilities.remote else os.cpu_count() or 1
     contexts = [copy_context() for _ in queries]  # one each: a context can be entered once at a time
     with ThreadPoolExecutor(min(len(queries), threads)) as pool:
-        return list(pool.map(Context.run, contexts, repeat(find), queries, vectors))
+        return list(pool.map(Context.run, contexts, repeat(search), queries, encoded))
 
 
 def search_encoded(

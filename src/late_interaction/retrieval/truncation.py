@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from late_interaction.documents import Document
-    from late_interaction.encoders.protocol import Encoder, Task
+    from late_interaction.encoders.protocol import Task
 
     _Item = TypeVar("_Item")
 
-__all__ = ["Truncation"]
+__all__ = ["Truncation", "stack_depth"]
 
 _MAX_NAMES = 5  # in an error
 _PACKAGE = __name__.partition(".")[0]
@@ -39,7 +39,7 @@ class Truncation:
         self._allowed = allowed
         self._found: dict[Task, _Found] = {}
 
-    def documents(self, encoder: Encoder, documents: Sequence[Document]) -> frozenset[str]:
+    def documents(self, encoder: object, documents: Sequence[Document]) -> frozenset[str]:
         """Return the ids of those of the documents whose texts are truncated. They are encoded next.
 
         Raises:
@@ -56,7 +56,7 @@ class Truncation:
             )
         return frozenset(ids)
 
-    def queries(self, encoder: Encoder, queries: Sequence[str]) -> None:
+    def queries(self, encoder: object, queries: Sequence[str]) -> None:
         """Note those of the queries that are truncated. They are encoded next.
 
         Raises:
@@ -81,14 +81,14 @@ class Truncation:
         )
         count = sum(found.count for found in self._found.values())
         first = self._found.get("document") or self._found["query"]
-        warnings.warn(TruncationWarning(message, count=count, first=first.first), stacklevel=_depth())
+        warnings.warn(TruncationWarning(message, count=count, first=first.first), stacklevel=stack_depth())
 
     def warned(self, items: Iterable[_Item]) -> Iterator[_Item]:
         """Yield the items, and then give the warning: if a warning is an error, before they are committed."""
         yield from items
         self.warn()
 
-    def _positions(self, encoder: Encoder, texts: Sequence[str], task: Task) -> list[int]:
+    def _positions(self, encoder: object, texts: Sequence[str], task: Task) -> list[int]:
         if has_limits(encoder):
             return list(encoder.truncated(list(texts), task)) if texts else []
         if self._allowed:
@@ -98,7 +98,7 @@ class Truncation:
             "no method `truncated` (see late_interaction.encoders.LimitedEncoder)."
         )
 
-    def _note(self, task: Task, names: Sequence[str], encoder: Encoder) -> None:
+    def _note(self, task: Task, names: Sequence[str], encoder: object) -> None:
         if names:
             found = self._found.setdefault(task, _Found(task, names[0], getattr(encoder, f"{task}_length", None)))
             found.count += len(names)
@@ -129,7 +129,7 @@ def _names(ids: Sequence[str]) -> str:
     return ", ".join(f"{one!r:.200}" for one in ids[:_MAX_NAMES]) + more
 
 
-def _depth() -> int:
+def stack_depth() -> int:
     """Return the ``stacklevel`` of the caller's caller for the nearest function that is not of this package."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:

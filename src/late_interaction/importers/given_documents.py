@@ -139,8 +139,8 @@ class GivenDocuments:
 def _wrong_count(given: int, passages: int, live: int) -> str:
     deleted = f", {live:,} of them not deleted" if live < passages else ""
     return (
-        f"{counted(given, 'document')} given, and the source has {counted(passages, 'passage')}{deleted}. Pass the documents that were "
-        "indexed, one for each passage or page, in the same order."
+        f"{counted(given, 'document')} given, and the source has {counted(passages, 'passage')}{deleted}. Pass the "
+        "documents that were indexed, one for each passage or page, in the same order."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -215,6 +216,21 @@ class TestFolders:
         (folder / name).write_text("{}")
         with pytest.raises(InvalidRequestError, match="no known kind"):
             recognized(folder)
+
+    def test_with_a_folder(self, folder):
+        np.save(folder / "a.npy", GIVEN[0])
+        (folder / ".cache").mkdir()
+        assert opened(folder).documents == 1
+        (folder / "part2").mkdir()
+        with pytest.raises(InvalidRequestError, match=r"It contains .*part2/"):
+            recognized(folder)
+
+    @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("missing.npy")])
+    def test_with_a_file_that_is_none(self, folder, make):
+        np.save(folder / "a.npy", GIVEN[0])
+        make(folder / "b.npy")
+        with pytest.raises(CorruptIndexError, match=r"b\.npy is"):
+            opened(folder)
 
     def test_with_arrays_of_two_types(self, folder):
         np.save(folder / "a.npy", GIVEN[0])

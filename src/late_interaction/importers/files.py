@@ -58,9 +58,9 @@ def damaged(path: Path, what: str) -> CorruptIndexError:
 
 
 def file_names(folder: Path, *, below: str = "") -> list[str]:
-    """Return the sorted names of the files, and of the links to files, in a folder or in one right below it.
+    """Return the sorted names of what is in a folder, or in one right below it, except for folders and hidden files.
 
-    Hidden files are left out.
+    Links that lead nowhere and pipes are among them, so that opening these is refused instead of leaving them out.
 
     Args:
         folder: The folder of the source.
@@ -71,7 +71,7 @@ def file_names(folder: Path, *, below: str = "") -> list[str]:
     try:
         with os.scandir(place) as entries:
             for entry in entries:
-                if not entry.name.startswith(".") and entry.is_file():
+                if not entry.name.startswith(".") and not entry.is_dir():
                     names.append(entry.name)
                 if len(names) > _MAX_NAMES:
                     raise damaged(place, f"contains more than {_MAX_NAMES:,} files")

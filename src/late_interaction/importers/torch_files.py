@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import CorruptIndexError
@@ -84,7 +85,9 @@ def read_pt(folder: Path, name: str, *, map_file: bool = True) -> Tensor | list[
     except (CorruptIndexError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001  # on damaged files, torch raises errors of many types
-        raise damaged(path, f"cannot be loaded as tensors ({error!s:.200})") from None
+        # The text of an error about the pickle advises to load it unsafely.
+        reason = "its pickle is damaged" if isinstance(error, UnpicklingError) else f"{error!s:.200}"
+        raise damaged(path, f"cannot be loaded as tensors ({reason})") from None
     if isinstance(found, (list, tuple)):
         found = list(found)
     values = list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else [found]

@@ -20,7 +20,8 @@ with one tensor        ``offsets.json``, where each document begins, and at last
 
 Ids of arrays without names are in ``ids.json``, a list of strings or integers, or in ``ids.txt``, one on each line; or
 they are the numbers from 0 on. Documents are in ``documents.jsonl``, as `late_interaction.readers.read_jsonl` reads
-them, in the order of the vectors; or the caller passes them. There are no other files; hidden files are ignored.
+them, in the order of the vectors; or the caller passes them. There are no other files or folders; hidden
+ones are ignored.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ class VectorFolder:
 def _is_vectors(folder: Path) -> bool:
     names = file_names(folder)
     known = (name in _COMPANIONS or name.endswith(ARRAY_SUFFIXES) for name in names)
-    return bool(array_files(folder)) and all(known)
+    has_folders = any(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir())
+    return bool(array_files(folder)) and all(known) and not has_folders
 
 
 def _open(folder: Path, options: SourceOptions) -> VectorFolder:

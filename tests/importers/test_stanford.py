@@ -10,7 +10,7 @@ import torch
 
 from late_interaction import Document, Index
 from late_interaction.errors import DuplicateIdError, InvalidRequestError
-from late_interaction.importers import plaid_files
+from late_interaction.importers import columns
 from late_interaction.importers.foreign import SourceOptions
 from late_interaction.importers.stanford import STANFORD
 from tests.importers.plaid_source import DIM, LENGTHS, edit_json, write_plaid
@@ -53,7 +53,7 @@ def test_what_the_source_says_of_itself(tmp_path) -> None:
 
 @pytest.mark.parametrize("start", range(PASSAGES + 2))
 def test_reading_begins_at_any_position(tmp_path, start, monkeypatch) -> None:
-    monkeypatch.setattr(plaid_files, "_BLOCK_TOKENS", 8)
+    monkeypatch.setattr(columns, "_BLOCK_TOKENS", 8)
     source = write_plaid(tmp_path / "source", lengths=((5, 0, 9, 4), (7, 0), (0, 0), (6, 1)))
     everything = read(source.folder)
     rest = read(source.folder, start=start)

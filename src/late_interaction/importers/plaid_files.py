@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.importers.arrays import FLOATS, INTEGERS
+from late_interaction.importers.columns import MAX_DOCUMENT_TOKENS, Codec, Columns
 from late_interaction.importers.files import damaged, file_names, has_file, read_json
-from late_interaction.importers.residuals import check_codec, check_tokens, decompress
+from late_interaction.importers.residuals import check_codec
 from late_interaction.importers.torch_files import read_tensor, read_tensors
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PlaidFolder", "is_plaid_folder", "is_ragatouille_folder"]
 
-_BLOCK_TOKENS = 16_384
-_MAX_PASSAGE_TOKENS = 2**31 - 1
 _MAX_METADATA_BYTES = 2**30  # with all texts
 _METADATA = "metadata.json"
 _CENTROIDS = "centroids.pt"
@@ -140,39 +139,25 @@ class PlaidFolder:
         for chunk, lengths in enumerate(self.lengths):
             live = np.flatnonzero(lengths)
             if start < len(live):
-                for at, vectors in self._chunk(chunk, live[start:]):
-                    yield first + at, vectors
+                numbers = (first + live[start:]).tolist()
+                yield from zip(numbers, self._chunk(chunk).vectors(self._codec, live[start:]), strict=True)
             start = max(0, start - len(live))
             first += len(lengths)
 
-    def _chunk(self, chunk: int, live: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the position in the chunk and the vectors of these passages, decompressed block by block."""
+    @property
+    def _codec(self) -> Codec:
+        return Codec(self.centroids, self.bucket_weights, self.nbits)
+
+    def _chunk(self, chunk: int) -> Columns:
         codes_file, residuals_file = f"{chunk}.codes.pt", f"{chunk}.residuals.pt"
-        codes = read_tensor(self.folder, codes_file, dtypes=INTEGERS, shape=(None,))
-        residuals = read_tensor(self.folder, residuals_file, dtypes=("uint8",), shape=(None, None))
-        ends = np.cumsum(self.lengths[chunk])
-        if len(codes) != ends[-1]:
-            raise damaged(
-                self.folder / codes_file, f"has {len(codes):,} tokens, and {_lengths_file(chunk)} claims {ends[-1]:,}"
-            )
-        check_tokens(
-            codes,
-            residuals,
-            self.centroids,
-            self.nbits,
-            codes_file=self.folder / codes_file,
-            residuals_file=self.folder / residuals_file,
-        )
-        starts = ends - self.lengths[chunk]
-        at = 0
-        while at < len(live):  # deleted passages have no tokens, so those of a block lie one after the other
-            begin = starts[live[at]]
-            stop = max(at + 1, int(np.searchsorted(ends[live], begin + _BLOCK_TOKENS, "right")))
-            block = slice(begin, ends[live[stop - 1]])
-            vectors = decompress(codes[block], residuals[block], self.centroids, self.bucket_weights, self.nbits)
-            for passage in live[at:stop].tolist():
-                yield passage, vectors[starts[passage] - begin : ends[passage] - begin]
-            at = stop
+        lengths = self.lengths[chunk]
+        tokens, row = int(lengths.sum()), self.dim * self.nbits // 8
+
+        def read() -> tuple[NDArray[Any], NDArray[Any]]:
+            codes = read_tensor(self.folder, codes_file, dtypes=INTEGERS, shape=(tokens,))
+            return codes, read_tensor(self.folder, residuals_file, dtypes=("uint8",), shape=(tokens, row))
+
+        return Columns(lengths, self.folder / codes_file, self.folder / residuals_file, read)
 
 
 def _lengths(folder: Path, chunks: int) -> Iterator[NDArray[np.int64]]:
@@ -181,7 +166,7 @@ def _lengths(folder: Path, chunks: int) -> Iterator[NDArray[np.int64]]:
     for chunk in range(chunks):
         name = _lengths_file(chunk)
         values = read_json(folder, name, list)
-        if wrong := [value for value in values if type(value) is not int or not 0 <= value <= _MAX_PASSAGE_TOKENS]:
+        if wrong := [value for value in values if type(value) is not int or not 0 <= value < MAX_DOCUMENT_TOKENS]:
             raise damaged(folder / name, f"must contain numbers of tokens, 0 or more, got {wrong[0]!r:.80}")
         lengths = np.array(values, np.int64)
         if not len(lengths):

@@ -23,6 +23,7 @@ from benchmarks.data import load
 from benchmarks.peers.environments import python_of
 from benchmarks.peers.protocol import Columns, K
 from late_interaction import Index
+from late_interaction.importers import import_index
 from late_interaction.importers.fast_plaid import FAST_PLAID
 from late_interaction.importers.foreign import ForeignFormat, SourceOptions
 from late_interaction.importers.stanford import STANFORD
@@ -79,10 +80,10 @@ def compare(folder: Path, reader: ForeignFormat, columns: Columns, original: lis
     decompressed = np.load(folder / "decompressed.npy", mmap_mode="r")
     theirs = [set(ids) for ids in json.loads((folder / "answers.json").read_text())]
     stored = exact(decompressed, columns)
-    documents, vectors = zip(*reader.open(folder / "index", SourceOptions()).read(), strict=True)
+    vectors = [one for _, one in reader.open(folder / "index", SourceOptions()).read()]
     row = {
         "bits": bits,
-        "documents": len(documents),
+        "documents": len(vectors),
         "tokens": len(decompressed),
         "largest difference": float(np.abs(np.concatenate(vectors) - decompressed).max()),
         "engine with exact": overlap(theirs, stored),
@@ -90,12 +91,12 @@ def compare(folder: Path, reader: ForeignFormat, columns: Columns, original: lis
         "exact with original": overlap(stored, original),
     }
     for ours in OUR_BITS:
-        with Index.open(folder / f"ours-{ours}", dim=columns.tokens.shape[1], bits=ours) as index:
-            index.add(documents, vectors=vectors)
-            index.compact()
+        report = import_index(folder / "index", folder / f"ours-{ours}", bits=ours)
+        with Index.open(folder / f"ours-{ours}") as index:
             found = [{int(hit.id) for hit in index.search(query, k=K)} for query in columns.queries]
         name = f"imported at {ours} bits" if ours else "imported uncompressed"
         row |= {
+            f"{name} in seconds": round(report.seconds, 1),
             f"{name} with engine": overlap(found, theirs),
             f"{name} with exact": overlap(found, stored),
             f"{name} with original": overlap(found, original),

@@ -114,7 +114,7 @@ def test_settings_that_cannot_be(folder, changes):
         read_all(folder)
 
 
-@pytest.mark.parametrize("lengths", [[2**62] * 4, [-1], ["1"], [1.5], {}, [1] * 27])
+@pytest.mark.parametrize("lengths", [[2**31], [2**62] * 4, [-1], ["1"], [1.5], {}, [1] * 27])
 def test_lengths_that_cannot_be(folder, lengths):
     (folder / "doclens.0.json").write_text(json.dumps(lengths))
     with pytest.raises(CorruptIndexError, match=r"doclens\.0\.json"):
@@ -148,6 +148,7 @@ def test_symbolic_links_that_lead_outside(folder, tmp_path):
         "ALTER TABLE METADATA ADD COLUMN g AS (1)",
         "UPDATE METADATA SET name = CAST(x'ff' AS TEXT) WHERE _subset_ = 3",
         "UPDATE METADATA SET name = zeroblob(20000000) WHERE _subset_ = 3",
+        f"ALTER TABLE METADATA ADD COLUMN every_row DEFAULT '{'x' * 2**20}'",
     ],
 )
 def test_databases_that_do_not_fit(folder, statement):
@@ -155,6 +156,14 @@ def test_databases_that_do_not_fit(folder, statement):
         database.execute(statement)
         database.commit()
     with pytest.raises(CorruptIndexError, match=r"metadata\.db"):
+        read_all(folder)
+
+
+def test_virtual_tables(folder):
+    with closing(sqlite3.connect(folder / "metadata.db")) as database:
+        database.executescript("DROP TABLE METADATA; CREATE VIRTUAL TABLE METADATA USING fts5(name)")
+        database.executescript("PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE name <> 'METADATA'")
+    with pytest.raises(CorruptIndexError, match=r"metadata\.db must contain the table 'METADATA' alone"):
         read_all(folder)
 
 

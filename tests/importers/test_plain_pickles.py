@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from late_interaction.errors import CorruptIndexError
+from late_interaction.importers import plain_pickles
 from late_interaction.importers.plain_pickles import parsed_pickle, read_pickle
 
 PATH = Path("ids.pkl")
@@ -101,6 +103,28 @@ def test_damaged_pickles_are_refused_or_plain():
             items = [value] if not isinstance(value, dict) else [*value, *value.values()]
             assert all(type(item) in (str, int) for item in items)
     assert 1000 < refused < 3000
+
+
+@pytest.mark.parametrize("instructions", [b"}" * 2, b"}K\x00}s", b"}q\x01", b"}(}u"])
+def test_values_are_neither_nested_nor_numbered_at_will(instructions):
+    with pytest.raises(CorruptIndexError):
+        parsed_pickle(PATH, b"\x80\x04" + instructions + b".")
+
+
+def test_memory_is_bounded_by_the_number_of_instructions():
+    tracemalloc.start()
+    try:
+        assert parsed_pickle(PATH, b"\x80\x04}" + b"\x94" * 100_000 + b".") == {}
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_large_files_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(plain_pickles, "_MAX_BYTES", 40)
+    (tmp_path / "ids.pkl").write_bytes(pickle.dumps({0: "a" * 40}))
+    with pytest.raises(CorruptIndexError, match="too large"):
+        read_pickle(tmp_path, "ids.pkl")
 
 
 def test_lengths_beyond_the_file_take_no_memory():

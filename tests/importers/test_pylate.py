@@ -18,6 +18,7 @@ from late_interaction.importers.fast_plaid import FAST_PLAID
 from late_interaction.importers.foreign import SourceOptions
 from late_interaction.importers.formats import recognized
 from late_interaction.importers.pylate import PYLATE
+from tests.importers.plaid_source import write_plaid
 from tests.importers.warp_folder import Source
 
 BITS4 = Path(__file__).parents[1] / "data" / "fast_plaid" / "bits4"
@@ -75,6 +76,7 @@ def test_documents_without_id_are_left_out_and_counted(folder):
     found = list(index.read())
     assert [document.id for document, _ in found] == [one for one in IDS if one not in ("doc-0", "doc-5", "doc-26")]
     assert np.array_equal(found[4][1], base_vectors()[6])
+    assert index.tokens == sum(len(vectors) for _, vectors in found)
     assert any(note.endswith("does not find them: 3 documents.") for note in index.notes)
     assert [document.id for document, _ in index.read(4)] == IDS[6:26]
 
@@ -100,7 +102,17 @@ def test_texts_are_found_by_id(folder):
     assert found[0].metadata == {"number": 4, "share": 1.0, "name": "mine"}
 
 
-@pytest.mark.parametrize("change", [lambda all_: all_[:-1], lambda all_: all_[::-1], lambda _: []])
+def test_documents_may_be_given_in_another_order(folder):
+    """PyLate moves documents that it updates to the end."""
+    moved = ["doc-1", *(one for one in IDS if one not in ("doc-1", "doc-7")), "doc-7"]
+    write_pickles(folder, dict(enumerate(moved)))
+    documents = [Document(f"text {one}", id=one) for one in IDS]
+    for given in (documents, documents[::-1], [*documents, *documents]):
+        found = [document for document, _ in opened(folder, given).read(2)]
+        assert [(document.id, document.text) for document in found] == [(one, f"text {one}") for one in moved[2:]]
+
+
+@pytest.mark.parametrize("change", [lambda all_: all_[:-1], lambda _: []])
 def test_a_document_that_is_not_given_is_an_error_that_names_it(folder, change):
     with pytest.raises(InvalidRequestError, match="'doc-"):
         opened(folder, change([Document("text", id=one) for one in IDS]))
@@ -116,6 +128,24 @@ def test_an_index_of_xtr_warp_rs(tmp_path):
     assert all(
         np.allclose(vectors, source.passages[number]) for (_, vectors), number in zip(found, (0, 2, 3, 6), strict=True)
     )
+
+
+def test_an_index_of_its_stanford_backend(tmp_path):
+    """It writes the files of colbert-ai without a checkpoint and a collection; a removed document has 0 tokens."""
+    config = {"checkpoint": None, "collection": None}
+    source = write_plaid(tmp_path / "source", lengths=((5, 0, 9, 4), (7, 2), (0, 6)), config=config)
+    write_pickles(tmp_path / "source", {0: "a", 2: "c", 3: "d", 4: "e", 5: "f", 7: "h"})
+    assert recognized(tmp_path / "source") is PYLATE
+    index = opened(tmp_path / "source")
+    found = list(index.read())
+    assert [document.id for document, _ in found] == ["a", "c", "d", "e", "f", "h"]
+    assert all(
+        np.allclose(vectors, source.vectors[number], atol=1e-6)
+        for (_, vectors), number in zip(found, (0, 2, 3, 4, 5, 7), strict=True)
+    )
+    assert (index.documents, index.tokens, index.encoder, index.settings["index"]) == (6, 33, None, "colbert-ai")
+    assert [document.id for document, _ in index.read(4)] == ["f", "h"]
+    assert not any("no ids" in note for note in index.notes)
 
 
 @pytest.mark.parametrize("name", ["index.voyager", "scann_config.pb", "tachiom.bin"])
@@ -166,6 +196,7 @@ def test_mappings_that_cannot_be_are_an_error(folder, ids):
         "UPDATE unnamed SET key = 'x' WHERE key = '3'",
         "UPDATE unnamed SET value = NULL WHERE key = '3'",
         "UPDATE unnamed SET value = zeroblob(9999999) WHERE key = '3'",
+        "INSERT INTO unnamed SELECT 99, value FROM unnamed WHERE key = '3'",
         "ALTER TABLE unnamed ADD COLUMN g AS (1)",
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from late_interaction.errors import CorruptIndexError, InvalidRequestError
 from late_interaction.importers.foreign import SourceOptions
 from late_interaction.importers.warp import WARP
 from tests.importers.warp_folder import CENTROIDS, DIM, NBITS, Source
+
+OPEN_FILES = Path("/dev/fd")
 
 
 @pytest.fixture
@@ -72,6 +75,16 @@ def test_reading_from_a_position_gives_the_rest(source):
         assert all(np.array_equal(one[1], other[1]) for one, other in zip(rest, whole[start:], strict=True))
 
 
+@pytest.mark.skipif(not OPEN_FILES.exists(), reason="the system does not list open files")
+def test_an_index_may_have_more_files_than_a_process_may_open(source):
+    for number in range(8):
+        source.add([number])
+    before = len(list(OPEN_FILES.iterdir()))
+    index = source.open()
+    assert len(list(OPEN_FILES.iterdir())) <= before + 2  # of the codec
+    check(source, index)
+
+
 def test_documents_of_the_caller_are_those_of_all_numbers(source):
     source.add(range(5)).delete([1])
     documents = [Document(f"text {n}", id=f"doc-{n}") for n in range(5)]
@@ -92,6 +105,7 @@ def test_metadata_that_only_duckdb_reads_is_mentioned(source):
     [
         ("doclens.0", np.array([1, 2]), r"0\.codes\.npy"),
         ("doclens.0", np.array([-1] * 5), r"doclens\.0\.npy"),
+        ("doclens.0", np.array([2**31, 0, 0, 0, 0]), r"doclens\.0\.npy"),
         ("0.passage_ids", np.arange(4), r"0\.passage_ids\.npy"),
         ("0.passage_ids", np.array([0, 1, 2, 3, 2**40]), r"0\.passage_ids\.npy"),
         ("0.residuals", np.zeros((3, 4), np.uint8), r"0\.residuals\.npy"),
@@ -111,10 +125,12 @@ def test_files_that_do_not_fit_are_an_error_that_names_them(source, name, values
         source.open()
 
 
-def test_codes_beyond_the_centroids_are_an_error(source):
+@pytest.mark.parametrize("code", [-1, CENTROIDS, np.iinfo(np.int64).min, np.uint64(2**63)])
+def test_codes_beyond_the_centroids_are_an_error(source, code):
     source.add(range(5))
-    codes = np.load(source.folder / "0.codes.npy")
-    source.save("0.codes", np.where(np.arange(len(codes)) == 3, CENTROIDS, codes))
+    codes = np.load(source.folder / "0.codes.npy").astype(type(code))
+    codes[3] = code
+    source.save("0.codes", codes)
     with pytest.raises(CorruptIndexError, match=r"0\.codes\.npy"):
         list(source.open().read())
 

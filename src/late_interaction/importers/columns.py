@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +13,24 @@ from late_interaction.importers.files import damaged
 from late_interaction.importers.residuals import check_codec, check_tokens, decompress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["Codec", "Columns", "check_integers", "read_codec", "read_count", "read_integers"]
+__all__ = [
+    "MAX_CHUNKS",
+    "MAX_DOCUMENT_TOKENS",
+    "Codec",
+    "Columns",
+    "read_codec",
+    "read_count",
+    "read_integers",
+]
 
+MAX_CHUNKS = 1_000_000
+MAX_DOCUMENT_TOKENS = 2**31
+"""Tokens of a document are fewer, so that the sum of the documents of a file stays within 64 bits."""
 _MAX_COUNT = 2**40
 _BLOCK_TOKENS = 16_384
 """Tokens that are decompressed at a time, unless one document has more."""
@@ -67,31 +79,43 @@ class Columns:
     """Codes and residuals of some documents, one after the other.
 
     Attributes:
-        lengths: (documents,) their numbers of tokens, which add up to the number of codes.
-        codes: (tokens,) the centroid of each token.
-        residuals: (tokens, dim * nbits / 8).
+        lengths: (documents,) their numbers of tokens.
         codes_file: Where the codes are from, for errors.
         residuals_file: Where the residuals are from, for errors.
+        read: Returns the codes, (tokens,), and the residuals, (tokens, dim * nbits / 8). Files are mapped anew each
+            time, since a source may have more of them than a process may hold open.
     """
 
     lengths: NDArray[np.int64]
-    codes: NDArray[np.integer]
-    residuals: NDArray[np.uint8]
     codes_file: Path
     residuals_file: Path
+    read: Callable[[], tuple[NDArray[np.integer], NDArray[np.uint8]]]
 
-    def vectors(self, codec: Codec, start: int = 0, stop: int | None = None) -> Iterator[NDArray[np.float32]]:
-        """Yield the vectors of the documents from position ``start`` to before ``stop``, (tokens, dim), normalized.
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        """Where the tokens of each document begin, (documents,)."""
+        starts: NDArray[np.int64] = np.cumsum(self.lengths) - self.lengths
+        return starts
+
+    def vectors(self, codec: Codec, places: NDArray[np.integer]) -> Iterator[NDArray[np.float32]]:
+        """Yield the vectors of the documents at these places, (tokens, dim), normalized.
 
         Raises:
-            CorruptIndexError: A code is not the number of a centroid.
+            CorruptIndexError: A file is damaged, or a code is not the number of a centroid.
         """
-        ends = np.cumsum(self.lengths[:stop])
-        while start < len(ends):
-            first = int(ends[start] - self.lengths[start])
-            after = max(int(np.searchsorted(ends, first + _BLOCK_TOKENS, side="right")), start + 1)
-            block = slice(first, int(ends[after - 1]))
-            codes, residuals = self.codes[block], self.residuals[block]
+        if not len(places):
+            return
+        all_codes, all_residuals = self.read()
+        lengths, starts = self.lengths[places], self._starts[places]
+        ends = np.cumsum(lengths)
+        at = 0
+        while at < len(places):
+            first = ends[at] - lengths[at]
+            after = max(int(np.searchsorted(ends, first + _BLOCK_TOKENS, side="right")), at + 1)
+            block = slice(at, after)
+            shifts = starts[block] - (ends[block] - lengths[block])  # from a token's place in the result to its row
+            rows = np.arange(first, ends[after - 1]) + np.repeat(shifts, lengths[block])
+            codes, residuals = all_codes[rows], all_residuals[rows]
             check_tokens(
                 codes,
                 residuals,
@@ -101,8 +125,8 @@ class Columns:
                 residuals_file=self.residuals_file,
             )
             vectors = decompress(codes, residuals, codec.centroids, codec.bucket_weights, codec.nbits)
-            yield from np.split(vectors, ends[start : after - 1] - first)
-            start = after
+            yield from np.split(vectors, ends[at : after - 1] - first)
+            at = after
 
 
 def read_codec(folder: Path, nbits: object) -> Codec:
@@ -125,39 +149,36 @@ def read_codec(folder: Path, nbits: object) -> Codec:
     )
 
 
-def read_count(path: Path, settings: dict[str, Any], key: str, *, default: int | None = None) -> int:
+def read_count(
+    path: Path, settings: dict[str, Any], key: str, *, most: int = _MAX_COUNT, default: int | None = None
+) -> int:
     """Return a count that a source states about itself.
 
     Args:
         path: The JSON file, for the error.
         settings: What is in it.
         key: The name of the count.
+        most: The largest that is accepted.
         default: What a missing one is; None if it has to be there.
 
     Raises:
-        CorruptIndexError: It is missing, or not a number from 0 to 2**40.
+        CorruptIndexError: It is missing, or not a number from 0 to ``most``.
     """
     value = settings.get(key, default)
-    if type(value) is not int or not 0 <= value <= _MAX_COUNT:
-        raise damaged(path, f"must have a count {key!r} from 0 to {_MAX_COUNT:,}, got {value!r:.80}")
+    if type(value) is not int or not 0 <= value <= most:
+        raise damaged(path, f"must have a count {key!r} from 0 to {most:,}, got {value!r:.80}")
     return value
 
 
-def check_integers(values: NDArray[Any], path: Path, *, below: int) -> NDArray[np.int64]:
-    """Return integers as int64.
-
-    Raises:
-        CorruptIndexError: One is negative, or not below the limit.
-    """
-    if len(values) and not (int(values.min()) >= 0 and int(values.max()) < below):
-        raise damaged(path, f"must contain numbers from 0 to {below - 1:,}, got {values.min()} to {values.max()}")
-    return np.asarray(values, np.int64)
-
-
-def read_integers(folder: Path, name: str, *, below: int = _MAX_COUNT) -> NDArray[np.int64]:
+def read_integers(folder: Path, name: str, *, below: int) -> NDArray[np.int64]:
     """Return the numbers of an ``.npy`` file of one dimension, from 0 to below the limit.
 
     Raises:
         CorruptIndexError: The file is missing, truncated, or contains anything else.
     """
-    return check_integers(read_npy(folder, name, dtypes=INTEGERS, shape=(None,)), folder / name, below=below)
+    values = read_npy(folder, name, dtypes=INTEGERS, shape=(None,), map_file=False)
+    if len(values) and not (int(values.min()) >= 0 and int(values.max()) < below):
+        raise damaged(
+            folder / name, f"must contain numbers from 0 to {below - 1:,}, got {values.min()} to {values.max()}"
+        )
+    return np.asarray(values, np.int64)

@@ -26,7 +26,14 @@ import numpy as np
 
 from late_interaction.documents import Document
 from late_interaction.importers.arrays import INTEGERS, read_npy
-from late_interaction.importers.columns import Codec, Columns, check_integers, read_codec, read_count
+from late_interaction.importers.columns import (
+    MAX_CHUNKS,
+    MAX_DOCUMENT_TOKENS,
+    Codec,
+    Columns,
+    read_codec,
+    read_count,
+)
 from late_interaction.importers.fast_plaid_metadata import open_metadata
 from late_interaction.importers.files import damaged, file_names, has_file, read_json
 from late_interaction.importers.foreign import ForeignFormat, SourceOptions
@@ -40,8 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FAST_PLAID", "FastPlaidIndex"]
 
-_MAX_CHUNKS = 1_000_000
-_MAX_TOKENS = 2**40
 _UNCOMPRESSED = ("embeddings.npy", "buffer.npy")
 
 
@@ -63,7 +68,8 @@ class FastPlaidIndex:
         path = folder / "metadata.json"
         about = read_json(folder, "metadata.json", dict)
         self._codec = read_codec(folder, about.get("nbits"))
-        self._chunks = _read_chunks(folder, read_count(path, about, "num_chunks"), self._codec)
+        self._chunks = _read_chunks(folder, read_count(path, about, "num_chunks", most=MAX_CHUNKS), self._codec)
+        self._lengths = np.concatenate([np.empty(0, np.int64), *(chunk.lengths for chunk in self._chunks)])
         for key, found in (("num_documents", self.documents), ("num_embeddings", self.tokens)):
             if read_count(path, about, key, default=found) != found:
                 raise damaged(path, f"says {key} is {about[key]:,}, and the files of the chunks have {found:,}")
@@ -78,6 +84,11 @@ class FastPlaidIndex:
         return np.arange(self.documents)
 
     @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The numbers of tokens of the documents, (documents,)."""
+        return self._lengths
+
+    @property
     def dim(self) -> int:
         """Dimension of the token vectors."""
         return self._codec.dim
@@ -85,12 +96,12 @@ class FastPlaidIndex:
     @property
     def documents(self) -> int:
         """The number of documents."""
-        return sum(len(chunk.lengths) for chunk in self._chunks)
+        return len(self._lengths)
 
     @property
     def tokens(self) -> int:
         """The number of token vectors."""
-        return sum(len(chunk.codes) for chunk in self._chunks)
+        return int(self._lengths.sum())
 
     @property
     def encoder(self) -> str | None:
@@ -132,7 +143,7 @@ class FastPlaidIndex:
 
     def _vectors(self, start: int) -> Iterator[NDArray[np.float32]]:
         for chunk in self._chunks:
-            yield from chunk.vectors(self._codec, start)
+            yield from chunk.vectors(self._codec, np.arange(start, len(chunk.lengths)))
             start = max(0, start - len(chunk.lengths))
 
     def _documents(self, start: int) -> Iterator[Document]:
@@ -147,25 +158,26 @@ class FastPlaidIndex:
 
 
 def _read_chunks(folder: Path, chunks: int, codec: Codec) -> list[Columns]:
-    if chunks > _MAX_CHUNKS:
-        raise damaged(folder / "metadata.json", f"claims {chunks:,} chunks, at most {_MAX_CHUNKS:,} are read")
     lengths = [_read_lengths(folder, f"doclens.{chunk}.json") for chunk in range(chunks)]
     rows = [int(one.sum()) for one in lengths]
     codes = _Payload(folder, "codes", rows, INTEGERS, ())
     residuals = _Payload(folder, "residuals", rows, ("uint8",), (codec.dim * codec.nbits // 8,))
-    columns = []
-    for chunk, one in enumerate(lengths):
-        codes_name, chunk_codes = codes.of(chunk)
-        residuals_name, chunk_residuals = residuals.of(chunk)
-        columns.append(Columns(one, chunk_codes, chunk_residuals, folder / codes_name, folder / residuals_name))
-    return columns
+
+    def columns(chunk: int) -> Columns:
+        def read() -> tuple[NDArray[Any], NDArray[Any]]:
+            return codes.read(chunk), residuals.read(chunk)
+
+        read()  # the files are there, and have the vectors of all tokens
+        return Columns(lengths[chunk], codes.file(chunk), residuals.file(chunk), read)
+
+    return [columns(chunk) for chunk in range(chunks)]
 
 
 def _read_lengths(folder: Path, name: str) -> NDArray[np.int64]:
     values = read_json(folder, name, list)
-    if any(type(value) is not int or not 0 <= value < _MAX_TOKENS for value in values):
+    if any(type(value) is not int or not 0 <= value < MAX_DOCUMENT_TOKENS for value in values):
         raise damaged(folder / name, "must contain the numbers of tokens of documents")
-    return check_integers(np.array(values, np.int64), folder / name, below=_MAX_TOKENS)
+    return np.array(values, np.int64)
 
 
 class _Payload:
@@ -186,35 +198,29 @@ class _Payload:
         self._dtypes = dtypes
         self._row = row
         self._merged_name = f"merged_{name}.npy"
-        self._merged: NDArray[Any] | None = None
         self._merged_rows = self._rows_of_merged()
         self._offsets = [0, *accumulate(self._merged_rows)]
 
-    def of(self, chunk: int) -> tuple[str, NDArray[Any]]:
-        """Return the name of the file of a chunk, and its array."""
+    def file(self, chunk: int) -> Path:
+        """Return the file of a chunk."""
+        name = f"{chunk}.{self._name}.npy"
+        return self._folder / (name if has_file(self._folder, name) else self._merged_name)
+
+    def read(self, chunk: int) -> NDArray[Any]:
+        """Return the array of a chunk."""
         name, rows = f"{chunk}.{self._name}.npy", self._rows[chunk]
         if not rows:  # all its documents were deleted, or have no tokens: there may be no file
-            return name, np.empty((0, *self._row), self._dtypes[0])
+            return np.empty((0, *self._row), self._dtypes[0])
         if has_file(self._folder, name):
-            array = read_npy(self._folder, name, dtypes=self._dtypes, shape=(None, *self._row))
-            if len(array) != rows:
-                raise damaged(
-                    self._folder / name, f"has {len(array):,} tokens, and doclens.{chunk}.json has {rows:,} of them"
-                )
-            return name, array
-        merged = self._open_merged()
+            return read_npy(self._folder, name, dtypes=self._dtypes, shape=(rows, *self._row))
+        merged = read_npy(self._folder, self._merged_name, dtypes=self._dtypes, shape=(None, *self._row))
         start = self._offsets[chunk]
         if self._merged_rows[chunk] != rows or start + rows > len(merged):
             raise damaged(
                 self._folder / self._merged_name,
                 f"does not have the {rows:,} tokens of chunk {chunk} that doclens.{chunk}.json claims",
             )
-        return self._merged_name, merged[start : start + rows]
-
-    def _open_merged(self) -> NDArray[Any]:
-        if self._merged is None:
-            self._merged = read_npy(self._folder, self._merged_name, dtypes=self._dtypes, shape=(None, *self._row))
-        return self._merged
+        return merged[start : start + rows]
 
     def _rows_of_merged(self) -> list[int]:
         """Return how many rows the merged file has of each chunk, in the order of the chunks."""

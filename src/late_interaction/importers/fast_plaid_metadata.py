@@ -20,7 +20,6 @@ __all__ = ["Metadata", "open_metadata"]
 
 _FILE = "metadata.db"
 _NUMBER = "_subset_"
-_BATCH_ROWS = 1000
 _MAX_VALUE_LENGTH = 16 * 2**20
 """Characters of a text, or bytes of a binary value."""
 
@@ -46,13 +45,12 @@ class Metadata:
         keys = _keys(self._table)
         names = ", ".join(map(quoted, (_NUMBER, *keys)))
         query = f"SELECT {names} FROM METADATA WHERE _subset_ >= ? ORDER BY _subset_ LIMIT ?"
-        for first in range(start, self._documents, _BATCH_ROWS):
-            count = min(_BATCH_ROWS, self._documents - first)
-            rows = self._table.rows(query, first, count)
-            if [row[0] for row in rows] != list(range(first, first + count)):
-                raise damaged(self._table.path, f"does not have the rows {first:,} to {first + count - 1:,}")
-            for _, *values in rows:
-                yield {key: value for key, value in zip(keys, values, strict=True) if _is_storable(value)}
+        rows = self._table.rows(query, start, self._documents - start)
+        for expected in range(start, self._documents):
+            number, *values = next(rows, (None,))
+            if number != expected:
+                raise damaged(self._table.path, f"does not have the row {expected:,}")
+            yield {key: value for key, value in zip(keys, values, strict=True) if _is_storable(value)}
 
 
 def open_metadata(folder: Path, documents: int) -> Metadata | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.importers.arrays import FLOATS, INTEGERS
-from late_interaction.importers.columns import Codec, Columns
+from late_interaction.importers.columns import MAX_DOCUMENT_TOKENS, Codec, Columns
 from late_interaction.importers.files import damaged, file_names, has_file, read_json
 from late_interaction.importers.torch_files import read_tensor, read_tensors
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PlaidFolder", "is_plaid_folder", "is_ragatouille_folder"]
 
-_MAX_PASSAGE_TOKENS = 2**31 - 1
 _MAX_METADATA_BYTES = 2**30  # with all texts
 _METADATA = "metadata.json"
 _CENTROIDS = "centroids.pt"
@@ -139,20 +138,19 @@ class PlaidFolder:
         for chunk, lengths in enumerate(self.lengths):
             live = np.flatnonzero(lengths)
             if start < len(live):
-                vectors = self._columns(chunk).vectors(self.codec, int(live[start]))
-                yield from (one for one in vectors if len(one))
+                yield from self._columns(chunk).vectors(self.codec, live[start:])
             start = max(0, start - len(live))
 
     def _columns(self, chunk: int) -> Columns:
         codes_file, residuals_file = f"{chunk}.codes.pt", f"{chunk}.residuals.pt"
-        codes = read_tensor(self.folder, codes_file, dtypes=INTEGERS, shape=(None,))
-        if len(codes) != (claimed := self.lengths[chunk].sum()):
-            raise damaged(
-                self.folder / codes_file, f"has {len(codes):,} tokens, and {_lengths_file(chunk)} claims {claimed:,}"
-            )
-        row = self.dim * self.codec.nbits // 8
-        residuals = read_tensor(self.folder, residuals_file, dtypes=("uint8",), shape=(len(codes), row))
-        return Columns(self.lengths[chunk], codes, residuals, self.folder / codes_file, self.folder / residuals_file)
+        lengths = self.lengths[chunk]
+        tokens, row = int(lengths.sum()), self.dim * self.codec.nbits // 8
+
+        def read() -> tuple[NDArray[Any], NDArray[Any]]:
+            codes = read_tensor(self.folder, codes_file, dtypes=INTEGERS, shape=(tokens,))
+            return codes, read_tensor(self.folder, residuals_file, dtypes=("uint8",), shape=(tokens, row))
+
+        return Columns(lengths, self.folder / codes_file, self.folder / residuals_file, read)
 
 
 def _lengths(folder: Path, chunks: int) -> Iterator[NDArray[np.int64]]:
@@ -161,7 +159,7 @@ def _lengths(folder: Path, chunks: int) -> Iterator[NDArray[np.int64]]:
     for chunk in range(chunks):
         name = _lengths_file(chunk)
         values = read_json(folder, name, list)
-        if wrong := [value for value in values if type(value) is not int or not 0 <= value <= _MAX_PASSAGE_TOKENS]:
+        if wrong := [value for value in values if type(value) is not int or not 0 <= value < MAX_DOCUMENT_TOKENS]:
             raise damaged(folder / name, f"must contain numbers of tokens, 0 or more, got {wrong[0]!r:.80}")
         lengths = np.array(values, np.int64)
         if not len(lengths):

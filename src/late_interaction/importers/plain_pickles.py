@@ -1,13 +1,14 @@
 """Read pickles of strings, integers, or a dict of these, without unpickling.
 
 A pickle is a program. The few instructions that make such values are carried out here; any other one is refused, above
-all those that name a class or a function. Each instruction takes no more memory than it has bytes, or refers to a value
-that was made before.
+all those that name a class or a function. Values cannot be nested, so memory is bounded by a small multiple of the
+number of bytes.
 """
 
 from __future__ import annotations
 
 import io
+import os
 from struct import Struct
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,6 +22,7 @@ __all__ = ["Plain", "parsed_pickle", "read_pickle"]
 
 Plain: TypeAlias = str | int | dict[str | int, str | int]
 
+_MAX_BYTES = 2**28  # ids of more than 10 million documents
 _MAX_STRING_BYTES = 2**20
 _NUMBERS = {b"K": Struct("<B"), b"M": Struct("<H"), b"J": Struct("<i")}
 _LENGTHS_OF_STRINGS = {b"\x8c": Struct("<B"), b"X": Struct("<I"), b"\x8d": Struct("<Q")}
@@ -44,6 +46,8 @@ def read_pickle(folder: Path, name: str) -> Plain:
         CorruptIndexError: The file is missing, damaged, or contains anything else.
     """
     with open_file(folder, name) as file:
+        if (size := os.fstat(file.fileno()).st_size) > _MAX_BYTES:
+            raise damaged(folder / name, f"is too large: {size:,} bytes, at most {_MAX_BYTES:,} are read")
         return _value(folder / name, io.BufferedReader(file, 2**20))
 
 
@@ -71,13 +75,13 @@ class _Machine:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+        self._memo: list[Any] = []
 
     def run(self) -> Plain:
         while (opcode := self._exactly(1)) != b".":
             try:
                 self._step(opcode)
-            except (IndexError, KeyError, TypeError, ValueError, OverflowError):
+            except (IndexError, TypeError, ValueError):
                 raise _RefusedError(f"the instruction {opcode!r} does not fit those before it") from None
         if self._file.read(1) or len(self._stack) != 1 or self._stack[0] is _MARK:
             raise _RefusedError("it does not end with one value")
@@ -93,9 +97,11 @@ class _Machine:
         elif opcode == b"\x8a":
             stack.append(int.from_bytes(self._exactly(self._exactly(1)[0]), "little", signed=True))
         elif opcode == b"\x94":
-            self._memo[len(self._memo)] = stack[-1]
+            self._memo.append(stack[-1])
         elif opcode in _STORES:
-            self._memo[self._number(_STORES[opcode])] = stack[-1]
+            if self._number(_STORES[opcode]) != len(self._memo):  # `pickle` counts, too
+                raise ValueError
+            self._memo.append(stack[-1])
         elif opcode in _LOADS:
             stack.append(self._memo[self._number(_LOADS[opcode])])
         elif opcode == b"(":
@@ -104,7 +110,7 @@ class _Machine:
             self._compose(opcode)
 
     def _compose(self, opcode: bytes) -> None:
-        if opcode == b"}":
+        if opcode == b"}" and not self._stack:
             self._stack.append({})
         elif opcode == b"s":
             value, key = self._stack.pop(), self._stack.pop()

@@ -42,8 +42,8 @@ _REFUSED = {
     "scann_config.pb": "ScaNN keeps the index in files that only its library reads",
     "tachiom.bin": "Tachiom keeps the vectors in a file that only its library reads",
 }
-_MAX_MAPPED = 2**31
-_BATCH_ROWS = 10_000
+_MAX_DIGITS = 20
+_MAX_ID_BYTES = 2**16
 
 
 class _Numbered(ForeignIndex, Protocol):
@@ -52,6 +52,11 @@ class _Numbered(ForeignIndex, Protocol):
     @property
     def numbers(self) -> NDArray[np.int64]:
         """The numbers of the documents, (documents,)."""
+        ...
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The numbers of tokens of the documents, (documents,)."""
         ...
 
 
@@ -85,12 +90,12 @@ class PyLateIndex:
 
     Args:
         folder: Its folder.
-        options: The documents with their ids, in the order in which they were added.
+        options: The documents with their ids, best in the order in which they were added: others are kept in memory.
 
     Raises:
         UnsupportedError: It is of a kind whose files cannot be read.
         CorruptIndexError: A file is missing, damaged, or does not fit the others.
-        InvalidRequestError: A document of the index is not given, or in another order.
+        InvalidRequestError: A document of the index is not given.
     """
 
     def __init__(self, folder: Path, options: SourceOptions) -> None:
@@ -103,7 +108,7 @@ class PyLateIndex:
                 )
         backend = next(one for one in _BACKENDS if one.is_in(folder))
         self._base = backend.open(folder / backend.below, SourceOptions())
-        ids = _read_mapping(folder, backend.mapping)
+        ids = _read_mapping(folder, backend.mapping, self._base.documents)
         self._positions, self._ids, self._replaced = _joined(folder, ids, self._base.numbers.tolist())
         self._unmapped = self._base.documents - len(self._ids) - self._replaced
         self._given: _GivenById | None = None
@@ -123,8 +128,8 @@ class PyLateIndex:
 
     @property
     def tokens(self) -> int:
-        """The number of token vectors, with those of documents that are left out."""
-        return self._base.tokens
+        """The number of token vectors."""
+        return int(self._base.lengths[self._positions].sum())
 
     @property
     def encoder(self) -> str | None:
@@ -176,32 +181,39 @@ class PyLateIndex:
 
 
 class _GivenById:
-    """Documents of the caller that have the ids of an index, in its order. Others between them are left out.
+    """Documents of the caller that have the ids of an index, in its order. Others are left out.
+
+    Those that the caller has earlier than the index, such as documents that were updated, are kept until their turn.
 
     Raises:
-        InvalidRequestError: One is missing, or in another order.
+        InvalidRequestError: One is missing.
     """
 
     def __init__(self, read: Callable[[], Iterator[Document]], ids: list[str]) -> None:
         self._read = read
         self._ids = ids
-        found = sum(1 for _ in self.from_position(0))
-        if found < len(ids):
-            after = f" after {ids[found - 1]!r:.200}" if found else ""
+        given = {document.id for document in read()}
+        if missing := next((one for one in ids if one not in given), None):
             raise InvalidRequestError(
-                f"The index has {counted(len(ids), 'document')}, and {ids[found]!r:.200} is not among the documents "
-                f"given{after}. Pass the documents with the ids that they have in PyLate, in the order in which they "
-                "were added."
+                f"The index has {counted(len(ids), 'document')}, and {missing!r:.200} is not among the documents "
+                "given. Pass the documents with the ids that they have in PyLate."
             )
 
     def from_position(self, start: int) -> Iterator[Document]:
         """Yield the documents of the index without the first ``start`` ones."""
-        wanted = iter(self._ids[start:])
-        following = next(wanted, None)
-        for document in self._read():
-            if document.id == following:
-                yield document
-                following = next(wanted, None)
+        missing, waiting = set(self._ids[start:]), dict[str, Document]()
+        documents = self._read()
+        for wanted in self._ids[start:]:
+            while wanted in missing:
+                document = next(documents, None)
+                if document is None:
+                    raise InvalidRequestError(
+                        f"The given documents changed while they were read: {wanted!r:.200} is gone."
+                    )
+                if document.id in missing:
+                    missing.remove(document.id)
+                    waiting[document.id] = document
+            yield waiting.pop(wanted)
 
 
 def _joined(folder: Path, ids: dict[int, str], numbers: list[int]) -> tuple[list[int], list[str], int]:
@@ -218,8 +230,13 @@ def _joined(folder: Path, ids: dict[int, str], numbers: list[int]) -> tuple[list
     return [position for position, _ in kept], [one for _, one in kept], len(ids) - len(kept)
 
 
-def _read_mapping(folder: Path, name: str) -> dict[int, str]:
+def _read_mapping(folder: Path, name: str, documents: int) -> dict[int, str]:
     """Return the id of each number.
+
+    Args:
+        folder: The folder of the index.
+        name: The name of the file, without its ending.
+        documents: The number of documents, which is the most ids that are read from a database.
 
     Raises:
         CorruptIndexError: The file is damaged, or contains anything else.
@@ -229,7 +246,7 @@ def _read_mapping(folder: Path, name: str) -> dict[int, str]:
         values: Any = read_pickle(folder, path.name)
     else:
         path = folder / f"{name}.sqlite"
-        values = _read_sqlite(folder, path.name)
+        values = _read_sqlite(folder, path.name, documents)
     if not isinstance(values, dict) or any(type(number) is not int for number in values):
         raise damaged(path, "must give an id to each number")
     ids = {number: str(one) for number, one in values.items()}
@@ -243,22 +260,20 @@ def _read_mapping(folder: Path, name: str) -> dict[int, str]:
     return ids
 
 
-def _read_sqlite(folder: Path, name: str) -> dict[int, Any]:
+def _read_sqlite(folder: Path, name: str, documents: int) -> dict[int, Any]:
     """Return what ``sqlitedict`` stored: keys as text, and values as pickles."""
     table = open_table(folder, name, "unnamed", key="key")
     if set(table.columns) != {"key", "value"}:
         raise damaged(table.path, "must have the columns key and value")
     values: dict[int, Any] = {}
-    row = 0
-    while len(values) < _MAX_MAPPED:
-        query = "SELECT rowid, key, value FROM unnamed WHERE rowid > ? ORDER BY rowid LIMIT ?"
-        rows = table.rows(query, row, _BATCH_ROWS)
-        for row, key, value in rows:  # noqa: B007  # the last one is where the next batch begins
-            if not (isinstance(key, str) and key.isascii() and key.isdecimal() and isinstance(value, bytes)):
-                raise damaged(table.path, f"has the row {key!a:.80}, which is not a number with a pickled id")
-            values[int(key)] = parsed_pickle(table.path, value)
-        if len(rows) < _BATCH_ROWS:
-            break
+    for number, (key, value) in enumerate(table.rows("SELECT key, value FROM unnamed LIMIT ?", documents + 1)):
+        if not (isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < _MAX_DIGITS):
+            raise damaged(table.path, f"has the row {key!a:.80}, which is not a number")
+        if not isinstance(value, bytes) or len(value) > _MAX_ID_BYTES:
+            raise damaged(table.path, f"must have a pickled id of at most {_MAX_ID_BYTES:,} bytes in the row {key}")
+        if number == documents:
+            raise damaged(table.path, f"has more rows than the index has documents, {documents:,}")
+        values[int(key)] = parsed_pickle(table.path, value)
     return values
 
 

@@ -1,7 +1,7 @@
 """Read one table of an SQLite database, which may come from a stranger.
 
 The database is opened read-only, and an authorizer allows nothing but reading columns of that table. The caller bounds
-the rows of each query, so a damaged tree of pages cannot make it endless.
+the number of rows of each query, so a damaged tree of pages cannot make it endless. Rows are read one after the other.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ __all__ = ["SqliteTable", "open_table", "quoted"]
 _HEADER_BYTES = 100
 _MAX_COLUMNS = 2000
 """The limit of SQLite, unless it is built with another one."""
+_MAX_DEFINITION_LENGTH = 2**20
+"""Characters of the statement that defines the table: the default of a column counts for every row that lacks it."""
 _FUNCTIONS = {"abs", "count", "length", "max", "sum", "typeof"}
 
 
@@ -40,15 +42,15 @@ class SqliteTable:
     name: str
     columns: tuple[str, ...]
 
-    def rows(self, query: str, *parameters: int | str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query, which must limit their number.
+    def rows(self, query: str, *parameters: int) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query, which must limit their number.
 
         Raises:
             CorruptIndexError: The database is damaged.
         """
         with _opened(self.path) as database:
             database.set_authorizer(self._authorize)
-            return database.execute(query, parameters).fetchall()
+            yield from database.execute(query, parameters)
 
     def _authorize(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
         is_allowed = (
@@ -78,9 +80,12 @@ def open_table(folder: Path, name: str, table: str, *, key: str) -> SqliteTable:
             raise damaged(path, f"has an unfinished transaction ({log}), which the tool that wrote it must complete")
     _check_size(folder, name)
     with _opened(path) as database:
-        entries = database.execute("SELECT type, name FROM sqlite_master WHERE type <> 'index' LIMIT 2").fetchall()
-        if entries != [("table", table)]:
+        query = "SELECT type, name, rootpage > 0, length(sql) FROM sqlite_master WHERE type <> 'index' LIMIT 2"
+        entries = database.execute(query).fetchall()
+        if [entry[:3] for entry in entries] != [("table", table, 1)]:  # a virtual table has no page
             raise damaged(path, f"must contain the table {table!r} alone, got {entries!a:.200}")
+        if entries[0][3] > _MAX_DEFINITION_LENGTH:
+            raise damaged(path, f"defines its table by more than {_MAX_DEFINITION_LENGTH:,} characters")
         columns = database.execute(f"PRAGMA table_xinfo({quoted(table)})").fetchmany(_MAX_COLUMNS + 1)
     keys = [column for _, column, _, _, _, is_key, _ in columns if is_key]
     if len(columns) > _MAX_COLUMNS or keys != [key] or any(hidden for *_, hidden in columns):
@@ -108,7 +113,9 @@ def quoted(name: str) -> str:
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a database; ``immutable`` also keeps SQLite from reading and writing logs beside it."""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        # Rows may be read by another thread than the one that asked for them, but never by two at once.
+        with closing(sqlite3.connect(uri, uri=True, check_same_thread=False)) as database:
             database.execute("PRAGMA trusted_schema=OFF")
             yield database
     except (sqlite3.Error, UnicodeDecodeError, OverflowError, MemoryError) as error:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidDocumentError
 from late_interaction.importers.files import damaged
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from late_interaction.importers.foreign import SourceOptions
@@ -56,6 +57,11 @@ class StanfordIndex:
     def numbers(self) -> NDArray[np.int64]:
         """The numbers of the passages that are not deleted, (documents,), ascending."""
         return self._files.live_numbers()
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The numbers of tokens of these passages, (documents,)."""
+        return np.concatenate(self._files.lengths)[self.numbers]
 
     @property
     def dim(self) -> int:

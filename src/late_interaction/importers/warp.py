@@ -26,7 +26,14 @@ import numpy as np
 
 from late_interaction.documents import Document
 from late_interaction.importers.arrays import INTEGERS, read_npy
-from late_interaction.importers.columns import Columns, read_codec, read_count, read_integers
+from late_interaction.importers.columns import (
+    MAX_CHUNKS,
+    MAX_DOCUMENT_TOKENS,
+    Columns,
+    read_codec,
+    read_count,
+    read_integers,
+)
 from late_interaction.importers.files import damaged, file_names, has_file, read_json
 from late_interaction.importers.foreign import ForeignFormat, SourceOptions
 from late_interaction.importers.given_documents import GivenDocuments
@@ -42,7 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WARP", "WarpIndex"]
 
-_MAX_CHUNKS = 1_000_000
 _MAX_PASSAGES = 2**31
 _BLOCK_TOKENS = 2**20
 
@@ -65,20 +71,13 @@ class WarpIndex:
         path = folder / "metadata.json"
         about = read_json(folder, "metadata.json", dict)
         self._codec = read_codec(folder, about.get("nbits"))
-        chunks = read_count(path, about, "num_chunks")
-        if chunks > _MAX_CHUNKS:
-            raise damaged(path, f"claims {chunks:,} chunks, at most {_MAX_CHUNKS:,} are read")
-        self._chunks: list[Columns] = []
-        numbers: list[NDArray[np.int64]] = []
-        for chunk in range(chunks):
-            columns, chunk_numbers = _read_chunk(folder, chunk, self._codec, sum(map(len, numbers)))
-            self._chunks.append(columns)
-            numbers.append(chunk_numbers)
-        self._numbers = np.concatenate(numbers) if numbers else np.empty(0, np.int64)
-        lengths = [columns.lengths for columns in self._chunks]
-        self._lengths = np.concatenate(lengths) if lengths else np.empty(0, np.int64)
-        self._rows, self._restored = _current_rows(folder, self._numbers, self._lengths)
-        passages = read_count(path, about, "next_passage_id", default=int(self._numbers.max(initial=-1)) + 1)
+        chunks = range(read_count(path, about, "num_chunks", most=MAX_CHUNKS))
+        self._chunks = [_read_chunk(folder, chunk, self._codec) for chunk in chunks]
+        lengths = np.concatenate([np.empty(0, np.int64), *(chunk.lengths for chunk in self._chunks)])
+        numbers = _read_numbers(folder, self._chunks)
+        self._rows, self._restored = _current_rows(folder, numbers, lengths)
+        self._numbers, self._lengths = numbers[self._rows], lengths[self._rows]
+        passages = read_count(path, about, "next_passage_id", default=int(numbers.max(initial=-1)) + 1)
         if len(self._rows) and int(self.numbers[-1]) >= passages:
             raise damaged(path, f"says that the next passage is {passages:,}, and there is one of {self.numbers[-1]:,}")
         self._given: GivenDocuments | None = None
@@ -88,7 +87,12 @@ class WarpIndex:
     @property
     def numbers(self) -> NDArray[np.int64]:
         """The numbers of the passages, (documents,), ascending."""
-        return self._numbers[self._rows]
+        return self._numbers
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The numbers of tokens of the passages, (documents,)."""
+        return self._lengths
 
     @property
     def dim(self) -> int:
@@ -103,7 +107,7 @@ class WarpIndex:
     @property
     def tokens(self) -> int:
         """The number of token vectors."""
-        return int(self._lengths[self._rows].sum())
+        return int(self._lengths.sum())
 
     @property
     def encoder(self) -> str | None:
@@ -151,41 +155,45 @@ class WarpIndex:
         yield from zip(documents, self._vectors(self._rows[start:]), strict=True)
 
     def _vectors(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-        """Yield the vectors of passages, by their places in all chunks. Runs of adjacent places are read together."""
+        """Yield the vectors of passages, by their places in all chunks. Those of a chunk are read together."""
         starts = np.cumsum([0, *(len(chunk.lengths) for chunk in self._chunks)])
         chunks = np.searchsorted(starts, rows, side="right") - 1
-        breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(chunks) != 0)) + 1
-        for run in np.split(rows, breaks):
-            if len(run):
-                chunk = int(np.searchsorted(starts, run[0], side="right")) - 1
-                first = int(run[0] - starts[chunk])
-                yield from self._chunks[chunk].vectors(self._codec, first, first + len(run))
+        at = 0
+        for after in (*(np.flatnonzero(np.diff(chunks)) + 1).tolist(), len(rows)):
+            if after > at:
+                chunk = chunks[at]
+                yield from self._chunks[chunk].vectors(self._codec, rows[at:after] - starts[chunk])
+            at = after
 
 
-def _read_chunk(folder: Path, chunk: int, codec: Codec, passages: int) -> tuple[Columns, NDArray[np.int64]]:
-    """Return the columns of a chunk, and the numbers of its passages.
-
-    Args:
-        folder: The folder of the index.
-        chunk: The number of the chunk.
-        codec: The codec of the index.
-        passages: The number of passages of the chunks before it.
-    """
-    lengths = read_integers(folder, f"doclens.{chunk}.npy", below=2**40)
+def _read_chunk(folder: Path, chunk: int, codec: Codec) -> Columns:
+    lengths = read_integers(folder, f"doclens.{chunk}.npy", below=MAX_DOCUMENT_TOKENS)
     codes_name, residuals_name = f"{chunk}.codes.npy", f"{chunk}.residuals.npy"
-    row = codec.dim * codec.nbits // 8
-    codes = read_npy(folder, codes_name, dtypes=INTEGERS, shape=(None,))
-    residuals = read_npy(folder, residuals_name, dtypes=("uint8",), shape=(len(codes), row))
-    if int(lengths.sum()) != len(codes):
-        raise damaged(
-            folder / codes_name, f"has {len(codes):,} tokens, and doclens.{chunk}.npy claims {lengths.sum():,}"
-        )
-    numbers = np.arange(passages, passages + len(lengths))
-    if has_file(folder, name := f"{chunk}.passage_ids.npy"):
-        numbers = read_integers(folder, name, below=_MAX_PASSAGES)
-    if len(numbers) != len(lengths):
-        raise damaged(folder / name, f"has {len(numbers):,} passages, and doclens.{chunk}.npy {len(lengths):,}")
-    return Columns(lengths, codes, residuals, folder / codes_name, folder / residuals_name), numbers
+    tokens, row = int(lengths.sum()), codec.dim * codec.nbits // 8
+
+    def read() -> tuple[NDArray[Any], NDArray[Any]]:
+        codes = read_npy(folder, codes_name, dtypes=INTEGERS, shape=(tokens,))
+        return codes, read_npy(folder, residuals_name, dtypes=("uint8",), shape=(tokens, row))
+
+    read()  # the files are there, and have the vectors of all tokens
+    return Columns(lengths, folder / codes_name, folder / residuals_name, read)
+
+
+def _read_numbers(folder: Path, chunks: list[Columns]) -> NDArray[np.int64]:
+    """Return the numbers of the passages of all chunks."""
+    numbers = [np.empty(0, np.int64)]
+    passages = 0
+    for chunk, columns in enumerate(chunks):
+        length = len(columns.lengths)
+        name = f"{chunk}.passage_ids.npy"
+        if has_file(folder, name):
+            numbers.append(read_integers(folder, name, below=_MAX_PASSAGES))
+        else:
+            numbers.append(np.arange(passages, passages + length))
+        if len(numbers[-1]) != length:
+            raise damaged(folder / name, f"has {len(numbers[-1]):,} passages, and doclens.{chunk}.npy {length:,}")
+        passages += length
+    return np.concatenate(numbers)
 
 
 def _current_rows(

@@ -103,7 +103,10 @@ def _chosen(choice: Choice, measure: str, loss: float, *, cost: str) -> list[str
     system = choice.chosen.system
     price = _price(system, cost)
     if system is choice.best:
-        sentence = f"By {cost}: no {comparative} system is shown to be within {loss:g} of it, so use {system.name!r} ({price})."
+        sentence = (
+            f"By {cost}: no {comparative} system is shown to be within {loss:g} of it, so use {system.name!r} "
+            f"({price})."
+        )
     else:
         sentence = (
             f"By {cost}: use {system.name!r} ({price}), the {superlative} system that is shown to be within {loss:g} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub, which reads it once
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -12,6 +13,10 @@ from hypothesis import settings
 
 from tests import engine_option
 from tests.fakes import ColourEncoder, WordEncoder
+from tests.folders import FAST_DIRECTORY
+
+if FAST_DIRECTORY is not None:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", FAST_DIRECTORY)  # where pytest makes temporary directories
 
 # The same examples at every run: a failure is one of the change at hand. `make test-slow` draws others.
 settings.register_profile("repeatable", derandomize=True)
@@ -19,6 +24,14 @@ settings.load_profile("repeatable")
 
 pytest_addoption = engine_option.add_option
 pytest_collection_modifyitems = engine_option.skip_differences
+
+
+@pytest.fixture
+def tmp_path(tmp_path):
+    """Pytest's own, removed after the test: it is in memory."""
+    yield tmp_path
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
 
 # torch and transformers take seconds to import: only the tests that need a checkpoint pay for them.
 

@@ -13,7 +13,7 @@ import late_interaction.opening
 from late_interaction import Index
 from late_interaction.engines import QdrantEngine
 from late_interaction.engines.registry import open_engine
-from tests.engines.helpers import FAST_DIRECTORY
+from tests.folders import FAST_DIRECTORY
 from tests.qdrant_edge import EdgeClient, serve
 
 

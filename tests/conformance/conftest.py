@@ -13,8 +13,9 @@ from late_interaction import Index
 from tests.conformance.helpers import DIM
 from tests.conformance.live import delete_collections
 from tests.conformance.table import ENGINES, LIVE, SERVED
-from tests.engines.helpers import FAST_DIRECTORY, small_thresholds
+from tests.engines.helpers import small_thresholds
 from tests.fakes import WordEncoder
+from tests.folders import FAST_DIRECTORY
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -40,7 +40,6 @@ def documents_of(engine, matches):
 
 
 KINDS = ("segments", "codebooks")
-FAST_DIRECTORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _REPOSITORY = Path(__file__).parents[2]
 CHILD_ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_REPOSITORY / "src"), str(_REPOSITORY)])}
 """For processes that import the package and these tests."""

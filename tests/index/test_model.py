@@ -36,8 +36,9 @@ from late_interaction.errors import (
     ReadOnlyIndexError,
     UnknownIdError,
 )
-from tests.engines.helpers import FAST_DIRECTORY, left_over, records_on_disk, small_thresholds, state_on_disk, stored
+from tests.engines.helpers import left_over, records_on_disk, small_thresholds, state_on_disk, stored
 from tests.fakes import WordEncoder
+from tests.folders import FAST_DIRECTORY
 from tests.relevance import null_of, relevance
 
 FIRST, BUFFER = 24, 10

@@ -6,7 +6,7 @@ import warnings
 import pytest
 from qdrant_client import QdrantClient
 
-from tests.engines.helpers import FAST_DIRECTORY
+from tests.folders import FAST_DIRECTORY
 from tests.qdrant_edge import EdgeClient, serve
 
 

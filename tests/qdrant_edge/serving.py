@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qdrant_client import QdrantClient
 
-from tests.engines.helpers import FAST_DIRECTORY
+from tests.folders import FAST_DIRECTORY
 
 from .fault_interceptor import FaultInterceptor
 from .fault_proxy import RunningProxy

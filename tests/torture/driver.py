@@ -29,7 +29,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.engines.helpers import CHILD_ENVIRONMENT, FAST_DIRECTORY
+from tests.engines.helpers import CHILD_ENVIRONMENT
+from tests.folders import FAST_DIRECTORY
 from tests.torture.report import Report
 
 KINDS = ("kills", "syscalls", "interrupts", "flips", "forks", "renames", "transfers")

@@ -11,7 +11,7 @@ import torch
 
 from late_interaction.engines import LocalEngine
 from tests.conformance.helpers import DIM, collection
-from tests.engines.helpers import FAST_DIRECTORY
+from tests.folders import FAST_DIRECTORY
 
 
 @pytest.fixture(scope="package", autouse=True)

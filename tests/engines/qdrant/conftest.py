@@ -7,9 +7,10 @@ import tempfile
 import pytest
 
 from late_interaction.engines import QdrantEngine
-from tests.engines.helpers import DIM, FAST_DIRECTORY
+from tests.engines.helpers import DIM
 from tests.engines.qdrant.clocks import Clock
 from tests.engines.qdrant.stored import Stored
+from tests.folders import FAST_DIRECTORY
 from tests.qdrant_edge import serve
 from tests.qdrant_edge.faults import Faults
 

@@ -4,9 +4,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-dev.txt
 
 FLOORS := core langchain llama-index both
-# Core tests that failed with older versions of sentence-transformers, scipy, beautifulsoup4 or typer.
+# Core tests that failed with older versions of sentence-transformers, scipy, beautifulsoup4 or typer, and those of
+# matplotlib and pyarrow.
 FLOOR_TESTS := $(addprefix tests/,encoders/test_spans.py encoders/test_vectors.py \
-	index/test_settings.py readers/test_passages.py readers/test_sections.py test_cli.py)
+	evaluation/test_plots.py evaluation/test_vidore.py index/test_settings.py readers/test_passages.py \
+	readers/test_sections.py test_cli.py)
 # A separate cache folder, because each version of numba removes kernels that another version compiled.
 test_floor = NUMBA_CACHE_DIR=$(CURDIR)/.floors/numba .floors/$(1)/bin/python -m pytest --quiet
 FLOORS_PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints-floors.txt
@@ -69,7 +71,7 @@ clean:
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(@D)/bin/python $(FLOORS_PIP) torch
-	$(@D)/bin/python $(FLOORS_PIP) --editable '.[minilm,pages]' hypothesis pytest pytest-asyncio \
+	$(@D)/bin/python $(FLOORS_PIP) --editable '.[evaluation,minilm,pages]' hypothesis pytest pytest-asyncio \
 		'numpy==1.24.0; python_version < "3.12"' tqdm==4.60.0
 	touch $@
 

@@ -12,7 +12,7 @@ import pytest
 
 from late_interaction import Document, Index
 from tests.fakes import WordEncoder
-from tests.test_cli import fail, load_with, succeed
+from tests.test_cli import call, fail, load_with, succeed
 
 WORDS = [f"{first}{second}" for first in "bcdfglmnprst" for second in ("aran", "elor", "imud", "oset", "ukin")]
 
@@ -72,7 +72,7 @@ def names(values):
 def test_an_index_with_queries(indexed, encoder):
     done = succeed("evaluate", "my-docs", "--queries", "queries.jsonl")
     lines = done.stdout.splitlines()
-    assert lines[0] == f"queries.jsonl: {COUNT} queries, {COUNT} documents"
+    assert lines[0] == f"my-docs, queries.jsonl: {COUNT} queries, {COUNT} documents"
     assert lines[2].startswith("nDCG@10 and its cost.")
     assert [line.split()[0] for line in lines[5:8]] == ["late", "lexical", "hybrid"]
     places = [lines.index(heading) for heading in ("Notes", "Advice")]
@@ -86,7 +86,7 @@ def test_synthetic_queries_of_an_index_change_a_copy(indexed, encoder):
         before = list(index.scan())
     values = report("my-docs", "--synthetic")
     assert values["queries"] == values["documents"] == COUNT
-    assert values["dataset"] == "synthetic queries"
+    assert values["dataset"] == "my-docs, synthetic queries"
     assert len(encoder.encoded) == COUNT  # those that a query was removed from
     with Index.open("my-docs", read_only=True, encoder=encoder) as index:
         assert list(index.scan()) == before
@@ -138,8 +138,12 @@ def test_a_folder_of_beir(encoder, tmp_path):
     qrels = ["query-id\tcorpus-id\tscore", *(f"q{number}\td{number}\t1" for number in range(COUNT))]
     (folder / "qrels" / "dev.tsv").write_text("\n".join(qrels))
     assert report("beir", "--split", "dev", "--systems", "lexical")["queries"] == COUNT
-    assert report("beir", "--synthetic", "--systems", "lexical")["dataset"] == "synthetic queries"
+    assert report("beir", "--synthetic", "--systems", "lexical")["dataset"] == "beir, synthetic queries"
     assert "'test'" in fail("evaluate", "beir", "--split", "test")
+    (folder / "qrels" / "dev.tsv").unlink()
+    assert "--synthetic" in fail("evaluate", "beir")
+    (folder / "queries.jsonl").unlink()
+    assert "--synthetic" in fail("evaluate", "beir")
 
 
 def test_settings_and_plot(indexed):
@@ -180,6 +184,7 @@ def test_settings_and_plot(indexed):
         (["--run", "bm25"], "NAME=FILE"),
         (["--run", "a=run.txt", "--run", "a=run.txt"], "'a' twice"),
         (["--loss", "2"], "--loss"),
+        (["--synthetic", "--split", "dev"], "cannot be combined"),
     ],
 )
 def test_mistakes_in_options(encoder, options, message):
@@ -194,6 +199,8 @@ def test_mistakes_in_options(encoder, options, message):
         (["my-docs"], "my-docs has no queries with judgments."),
         (["my-docs", "--queries", "missing.jsonl"], "missing.jsonl"),
         (["my-docs", "--queries", "queries.jsonl", "--plot", "a.pdf"], "saved as .svg or .png, got 'a.pdf'"),
+        (["my-docs", "--queries", "queries.jsonl", "--plot", "missing/a.svg"], "its folder does not exist"),
+        (["my-docs", "--queries", "queries.jsonl", "--save-runs", "queries.jsonl"], "queries.jsonl: File exists."),
         (["my-docs", "--queries", "queries.jsonl", "--systems", "late,lexcal"], "Did you mean 'lexical'"),
         (["my-docs", "--queries", "queries.jsonl", "--baseline", "bm25"], "The baseline must be one of"),
     ],
@@ -222,3 +229,28 @@ def test_runs_and_stages(indexed):
     assert mine["values"]["ndcg@10"] == values["systems"][0]["values"]["ndcg@10"]
     staged = next(system for system in again["systems"] if system["stages"])
     assert [stage["stage"] for stage in staged["stages"]] == ["lexical", "late"]
+
+
+def test_words_alone_need_no_encoder(indexed, encoder, monkeypatch):
+    lines = "\n".join(json.dumps({"id": f"d{number}", "text": text}) for number, text in enumerate(texts()))
+    (indexed / "documents.jsonl").write_text(lines)
+    load_with(monkeypatch, lambda *_, **__: pytest.fail("an encoder was loaded"))
+    values = report("documents.jsonl", "--queries", "queries.jsonl", "--systems", "lexical")
+    assert names(values) == ["lexical"]
+
+
+def test_the_report_is_shown_also_if_a_run_cannot_be_written(encoder, tmp_path):
+    lines = [json.dumps({"id": f"d {number}", "text": text}) for number, text in enumerate(texts())]
+    (tmp_path / "documents.jsonl").write_text("\n".join(lines))
+    arguments = ("evaluate", "documents.jsonl", "--synthetic", "--systems", "lexical", "--save-runs", "runs")
+    done = call(*arguments)
+    assert done.exit_code == 1
+    assert "without white space, for TREC's format, got 'd " in done.stderr
+    assert "nDCG@10 and its cost." in done.stdout
+
+
+def test_runs_of_names_that_give_one_file(indexed):
+    Path("run.txt").write_text("1 Q0 d0 1 1.0 a\n")
+    arguments = ("my-docs", "--queries", "queries.jsonl", "--systems", "lexical", "--save-runs", "runs")
+    report(*arguments, "--run", "a b=run.txt", "--run", "a/b=run.txt")
+    assert {path.name for path in Path("runs").iterdir()} == {"lexical.txt", "a-b.txt", "a-b-3.txt"}

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import late_interaction
+import late_interaction.cascades
 import late_interaction.encoders
 import late_interaction.engines
 import late_interaction.evaluation
@@ -74,6 +75,7 @@ LLAMA_INDEX = ("llama_index", "llama-index")
                 "LateInteractionVectorStore",
             ],
         ),
+        (late_interaction.cascades, ["Cascade", "StageReport", "StagedHits", "parse_stages"]),
         (late_interaction.mteb, ["IndexedSearch"]),
         (late_interaction.explanations, ["Explanation", "MatchSpan", "PageExplanation", "PageRegion", "PatchMatch"]),
         (late_interaction.images, ["PageImage"]),

@@ -6,6 +6,7 @@ Tasks are of MTEB's own classes with data in memory. MTEB takes seconds to impor
 from __future__ import annotations
 
 import gc
+import shutil
 import sys
 import warnings
 
@@ -148,11 +149,13 @@ def test_candidates_that_are_missing_or_unknown(word_encoder, caplog):
 
 def test_texts_are_those_that_mteb_reads():
     corpus = [{"id": "a", "title": "Nile", "text": "a river"}, {"id": "b", "title": "", "text": "the Nile"}]
+    corpus.append({"id": "c", "title": "", "text": " "})
     asked = [{"id": "q", "text": "nile", "instruction": "river"}, {"id": "blank", "text": " ", "instruction": ""}]
     rows = (corpus, asked, {"q": {"a": 1}})
     found = run(IndexedSearch(WordEncoder()), task(["eng"], rows=rows))
     assert found["q"]["a"] == pytest.approx(2, abs=1e-4)  # the title is read, and so is the instruction
     assert found["q"]["b"] < 1.9
+    assert found["q"]["c"] == 0
     assert found["blank"] == {}
 
 
@@ -209,6 +212,16 @@ def test_a_kept_index_is_used_again(tmp_path):
         run(IndexedSearch(WordEncoder(name="others"), path=tmp_path), task(["eng"]))
     with pytest.raises(InvalidRequestError, match="bits"):
         run(IndexedSearch(encoder, path=tmp_path, bits=2), task(["eng"]))
+
+
+def test_results_of_other_settings_are_kept_apart(tmp_path):
+    import mteb
+
+    encoder = WordEncoder()
+    cache = mteb.ResultCache(tmp_path)
+    for bits, encoded in [(None, 30), (2, 60), (None, 60)]:
+        mteb.evaluate(IndexedSearch(encoder, bits=bits), task(["eng"]), cache=cache, encode_kwargs=dict(QUIET))
+        assert encoder.documents_encoded == encoded
 
 
 def test_the_temporary_folder_is_removed_when_nothing_refers_to_it(tmp_path, monkeypatch):
@@ -272,10 +285,15 @@ def test_arguments_that_are_not_known(word_encoder):
     ]:
         with pytest.raises(InvalidRequestError, match=message):
             run(searched, task(["eng"]), encode_kwargs=options)
-    with pytest.raises(InvalidRequestError, match=r"IndexedSearch\.index does not know later"):
-        run(searched, task(["eng"]), later=1)
     with pytest.raises(InvalidRequestError, match="There is no index to search"):
         searched.search([], task_metadata=task(["eng"]).metadata, hf_split="", hf_subset="", top_k=1, encode_kwargs={})
+    with pytest.warns(UserWarning, match="does not use later") as caught:
+        run(searched, task(["eng"]), later=1)
+    assert [str(each.message) for each in caught] == [
+        "IndexedSearch.index does not use later.",
+        "IndexedSearch.search does not use later.",
+    ]
+    assert {each.filename for each in caught} == {__file__}
     run(searched, task(["eng"]), encode_kwargs={"precision": "float32", "show_progress_bar": False})
 
 
@@ -291,10 +309,18 @@ def test_metadata(model, word_encoder):
     reduced = ReducedEncoder(word_encoder, pooling=2)
     assert IndexedSearch(reduced, bits=2).mteb_model_meta.experiment_kwargs == {"bits": 2, "pooling": 2, "dim": 16}
     assert IndexedSearch(model).mteb_model_meta.name == "late-interaction/MultiVectorEncoder"
+    halved = ReducedEncoder(IndexedSearch(model)._encoder, dim=8)
+    assert IndexedSearch(halved).mteb_model_meta.framework == IndexedSearch(model).mteb_model_meta.framework != []
     own = ModelMeta.create_empty({"name": "me/mine", "revision": "1"})
     assert IndexedSearch(word_encoder, model_meta=own).mteb_model_meta is own
     assert IndexedSearch(word_encoder, bits=4, model_meta=own).mteb_model_meta.experiment_kwargs == {"bits": 4}
     assert meta.to_dict()["loader"] is None
+
+
+def test_the_name_of_a_folder_that_could_be_on_the_hub(pylate_checkpoint, tmp_path, monkeypatch):
+    shutil.copytree(pylate_checkpoint, tmp_path / "owner" / "model")
+    monkeypatch.chdir(tmp_path)
+    assert IndexedSearch("owner/model").mteb_model_meta.name == "late-interaction/model"
 
 
 def test_without_mteb(word_encoder, monkeypatch):

@@ -15,7 +15,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 HEADINGS = (
     *("LangChain", "LlamaIndex", "Without a framework", "Vectors of your own", "Pages", "Pages for chat models"),
-    "Beyond one machine",
+    *("Beyond one machine", "In stages"),
 )
 PAGE_MODEL = "vidore/colqwen2-v1.0-hf"
 PRINTED = (
@@ -26,10 +26,12 @@ PRINTED = (
     "report.pdf ",
     "2\n",
     "nile\n",
+    "nile [('lexical', 2), ('late', 2)]\n",
 )
 
 
 MODULES = {  # that each extra installs
+    "evaluation": {"matplotlib", "pyarrow"},
     "lancedb": {"lancedb", "pyarrow"},
     "langchain": {"langchain_core"},
     "llama-index": {"llama_index", "PIL"},

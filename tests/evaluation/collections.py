@@ -47,13 +47,3 @@ def maxsim_rankings(queries, documents, query_vectors, document_vectors):
         scores = [float((asked @ vectors.T).max(axis=1).sum()) for vectors in document_vectors]
         found[query["id"]] = [documents[at].id for at in np.argsort(-np.array(scores), kind="stable")]
     return found
-
-
-def measured_by_ir_measures(name, rankings, queries):
-    """The mean of a measure of `ir_measures` over queries."""
-    import ir_measures
-
-    qrels = {query["id"]: {query["relevant"]: 1} for query in queries}
-    run = {key: {document: float(-rank) for rank, document in enumerate(ranking)} for key, ranking in rankings.items()}
-    measure = ir_measures.parse_measure(name)
-    return ir_measures.calc_aggregate([measure], qrels, run)[measure]

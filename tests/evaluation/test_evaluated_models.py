@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from late_interaction import Cascade, Index
-from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
+from late_interaction.errors import InvalidRequestError, TruncationWarning, UnsupportedCheckpointError
 from late_interaction.evaluation import evaluate
 from tests.fakes import WordEncoder
 
@@ -103,6 +103,48 @@ def test_sparse_vectors_rank_by_dot_product(index, sparse_folder):
     assert found.settings["kind"] == "sparse"
 
 
+def test_sparse_stages_use_the_vectors_that_are_there(index, sparse_folder, monkeypatch):
+    from sentence_transformers import SparseEncoder
+
+    model = SparseEncoder(str(sparse_folder), device="cpu")
+    vectors = model.encode_document(list(TEXTS.values())).to_dense().numpy()
+    asked = model.encode_query([query["query"] for query in QUERIES]).to_dense().numpy()
+    encoded = []
+    encode = model.encode_document
+    monkeypatch.setattr(
+        model, "encode_document", lambda texts, **options: encoded.extend(texts) or encode(texts, **options)
+    )
+
+    report = evaluate(index, QUERIES, systems=[], sparse=[model], stages=["sparse:4,late:2", "late:8,sparse:3"])
+
+    assert len(encoded) == len(TEXTS)
+    expected = ranked(asked @ vectors.T)
+    last = system(report, "late:8, sparse:3").rankings
+    assert {key: list(ids) for key, ids in last.items()} == {key: ids[:3] for key, ids in expected.items()}
+    for query in QUERIES:
+        late = [hit.id for hit in index.search(query["query"], 2, candidates=expected[query["id"]][:4])]
+        assert list(system(report, "sparse:4, late:2").rankings[query["id"]]) == late
+
+
+def test_pooled_vectors_as_a_stage_alone(index):
+    stages = ["pooled:4,late:2"]
+    alone = evaluate(index, QUERIES, systems=["late"], stages=stages)
+    both = evaluate(index, QUERIES, systems=["late", "pooled"], stages=stages)
+    assert [one.name for one in alone.systems] == ["late", "pooled:4, late:2"]
+    assert system(alone, "pooled:4, late:2").rankings == system(both, "pooled:4, late:2").rankings
+    pooled, late = (system(both, name).bytes_per_document for name in ("pooled", "late"))
+    assert system(alone, "pooled:4, late:2").bytes_per_document == pytest.approx(pooled + late)
+
+
+def test_truncated_documents_of_a_model_are_said(index, dense_folder):
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(dense_folder), device="cpu")
+    model.max_seq_length = 6
+    with pytest.warns(TruncationWarning):
+        evaluate(index, QUERIES, systems=[], single_vector=[model])
+
+
 def test_a_cross_encoder_follows_each_system(index, cross_folder):
     from sentence_transformers import CrossEncoder
 
@@ -135,7 +177,7 @@ def test_cascades_equal_cascades(index, cross_folder, dense_folder):
         "lexical:6, late:3, cross-encoder:2",
         "single-vector:5, late:2",
         "hybrid:4, late:4",
-        "lexical, late, cross-encoder:2",
+        "lexical:6, late:3, cross-encoder:2 (2)",
     ]
     expected = {query["id"]: [hit.id for hit in given.search(query["query"])] for query in QUERIES}
     assert system(report, names[2]).rankings == expected

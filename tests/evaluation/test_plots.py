@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from late_interaction.errors import InvalidRequestError, OptionalDependencyError, StorageError
-from late_interaction.evaluation.plots import draw
+from late_interaction.evaluation.reporting.plots import draw
 from tests.evaluation.constructed import report, result
 
 KINDS = ["late", "lexical", "hybrid", "single-vector", "pooled", "sparse", "cross-encoder", "cascade", "run"]

@@ -70,6 +70,7 @@ def test_a_file(tmp_path, compressed):
         ([{"query": "q", "relevant": 10**400}], "an integer of 64 bits"),
         ([{"query": "q", "relevant": ""}], "not empty"),
         ([{"query": 7, "relevant": "a"}], "must be a string"),
+        ([{"query": " \u200b", "relevant": "a"}], "Query 1: A query must not be blank"),
         ([{"query": "\ud800", "relevant": "a"}], "not valid Unicode"),
         ([{"query": "q", "relevant": "a", "id": True}], "id must be a string"),
         ([{"query": "q", "relevant": "a", "id": 2}, {"query": "q", "relevant": "a"}], "Query 2: .* '2' too"),
@@ -89,6 +90,7 @@ def test_queries_that_are_refused(given, said):
         ('{"query": "q", "query": "r", "relevant": "a"}', "occurs twice"),
         ('{"query": "q"}', "has no relevant documents.*read_dataset"),
         ('{"relevant": "a"}', "A query must be a string"),
+        ('{"query": "", "relevant": "a"}', "A query must not be blank"),
         ('{"query": "q", "relevant": {"a": NaN}}', "finite number"),
         ('{"query": "q", "relevant": "a", "id": "1"}', "'1' occurs twice"),
         ("[" * 100_000, "not JSON"),
@@ -120,12 +122,12 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_files_that_expand_without_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr("late_interaction.evaluation.lines._SMALL_BYTES", 1 << 20)
+    monkeypatch.setattr("late_interaction.evaluation.reading.lines._SMALL_BYTES", 1 << 20)
     path = tmp_path / "queries.jsonl.gz"
     line = json.dumps({"query": "q" * 1000, "relevant": "a"}) + "\n"
     path.write_bytes(gzip.compress(line.encode() * 5000))
     with pytest.raises(InvalidRequestError, match="expands more than 200-fold"):
         as_queries(path)
-    monkeypatch.setattr("late_interaction.evaluation.lines._MAX_LINE_BYTES", 500)
+    monkeypatch.setattr("late_interaction.evaluation.reading.lines._MAX_LINE_BYTES", 500)
     with pytest.raises(InvalidRequestError, match="line 1: longer than"):
         as_queries(path)

@@ -89,7 +89,7 @@ def test_splits(tmp_path):
     (folder / "qrels" / "dev.tsv").unlink()
     (folder / "qrels" / "train.tsv").unlink()
     with pytest.raises(InvalidRequestError, match="It has none"):
-        read_dataset(folder)
+        read_dataset(folder, split="test")
 
 
 def test_what_does_not_fit_is_said(tmp_path):
@@ -101,7 +101,6 @@ def test_what_does_not_fit_is_said(tmp_path):
     assert dataset.notes == (
         "1 query without judgments: left out.",
         "Judgments of 1 query that do not exist, such as 'unknown': not used.",
-        "1 query without a relevant document: every measure of it is 0.",
         "2 judgments are of documents that do not exist, such as 'gone': nothing can find them.",
     )
 
@@ -115,6 +114,16 @@ def test_judgments_of_another_collection(tmp_path):
         read_dataset(beir(tmp_path / "set", queries=[]))
     with pytest.raises(InvalidRequestError, match="the judgments are none"):
         read_dataset(beir(tmp_path / "set", qrels=""))
+
+
+def test_a_folder_whose_queries_have_their_judgments(tmp_path):
+    folder = beir(tmp_path / "set", queries=[{"_id": "q1", "text": "capital of France", "relevant": {"d1": 2}}])
+    (folder / "qrels" / "test.tsv").unlink()
+    assert read_dataset(folder).queries == [JudgedQuery("q1", "capital of France", {"d1": 2.0})]
+    beir(folder)
+    (folder / "qrels" / "test.tsv").unlink()
+    with pytest.raises(InvalidRequestError, match="No query of set has judgments"):
+        read_dataset(folder)
 
 
 def test_a_folder_without_documents(tmp_path):
@@ -157,7 +166,7 @@ def test_trec(tmp_path):
         JudgedQuery("301", "International Organized Crime", {"FBIS3-10082": 1.0, "FBIS3-10169": 0.0}),
         JudgedQuery("302", "Polio\tand post-polio", {"ΦΒΙΣ\u3000駝": 2.0}),
     ]
-    with pytest.raises(InvalidRequestError, match="qrels is needed"):
+    with pytest.raises(InvalidRequestError, match=r"No query of topics\.tsv has judgments\. Give .* as qrels; or"):
         read_dataset(tmp_path / "topics.tsv")
     with pytest.raises(InvalidRequestError, match="has no split 'test'"):
         read_dataset(tmp_path / "topics.tsv", qrels=tmp_path / "qrels.txt", split="test")

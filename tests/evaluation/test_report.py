@@ -10,7 +10,7 @@ import pytest
 
 from late_interaction.errors import InvalidRequestError
 from late_interaction.evaluation import Dataset, JudgedQuery, Report, SystemResult, paired
-from late_interaction.evaluation.table import as_text
+from late_interaction.evaluation.reporting.table import as_text
 from tests.evaluation.constructed import dataset, report, result
 
 RANKS = [1, 2, None, 1, 3]

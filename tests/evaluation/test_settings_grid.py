@@ -59,6 +59,7 @@ def test_pooling_and_dim_equal_indexes_built_with_them(documents, queries, tmp_p
         "late, float16, pooling 2",
         "late, float16, pooling 2, dim 4",
     ]
+    assert any("too small to be compressed" in note for note in report.notes)
     for name, result in found.items():
         rankings, size = built(tmp_path / name, documents, queries, result.settings)
         common = [len(set(ids[:20]) & set(rankings[key][:20])) / 20 for key, ids in result.rankings.items()]
@@ -100,9 +101,9 @@ def test_a_pooled_index_is_evaluated_as_it_is(documents, queries, tmp_path):
 
 def test_grid_leaves_out_what_is_there():
     base = Setting(4, 1, 128)
-    assert grid(base, [], [], [], full_dim=128) == []
-    assert grid(base, [4], [1], [128], full_dim=128) == []
-    assert grid(base, [4, 4, 2], [], [64, 128], full_dim=128) == [
+    assert grid(base, [], [], []) == []
+    assert grid(base, [4], [1], [128]) == []
+    assert grid(base, [4, 4, 2], [], [64, 128]) == [
         Setting(4, 1, 64),
         Setting(2, 1, 64),
         Setting(2, 1, 128),

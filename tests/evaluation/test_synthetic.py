@@ -62,7 +62,7 @@ def test_a_third_of_each_kind():
     assert titles + first + rare == 60
     assert min(titles, first, rare) >= 18
     made = f"{titles} titles, {first} first sentences, {rare} sentences with rare words"
-    assert f"Made from 200 documents: {made}." in dataset.notes
+    assert f"Synthetic queries made from 200 documents: {made}." in dataset.notes
 
 
 def test_first_sentence_and_rarest_sentence():
@@ -149,8 +149,8 @@ def test_duplicates_are_left_out_and_counted():
     twins = [Document(f"  {given[0].text.upper()}\n", id="twin"), *given]
     dataset = synthetic_dataset(twins)
     assert not {"d0", "twin"} & {name for query in dataset.queries for name in query.relevant}
-    assert any(note.startswith("2 documents have the text of another one") for note in dataset.notes)
-    assert not any("the text of another" in note for note in synthetic_dataset(given).notes)
+    assert any(note.startswith("2 documents have the same text as another one") for note in dataset.notes)
+    assert not any("text as another" in note for note in synthetic_dataset(given).notes)
 
 
 def test_sentences_of_several_documents_are_left_out():
@@ -165,11 +165,11 @@ def test_sentences_of_several_documents_are_left_out():
 def test_short_documents_are_left_out_and_counted():
     given = [*documents(10), Document("Too short.", id="short"), Document("", id="blank")]
     dataset = synthetic_dataset(given)
-    notes = " ".join(dataset.notes)
-    assert "1 were too short to remove a sentence from" in notes
-    assert "0 pages with images and 1 documents without words are searched" in notes
-    assert "12 documents: " in notes
-    assert "200 were asked for" in notes
+    kinds, unused, others = dataset.notes[1:]
+    assert kinds.startswith("Synthetic queries made from 12 documents: ")
+    assert kinds.endswith(", fewer than the 200 asked for.")
+    assert unused == "Of the 11 documents considered, not used: 1 too short to remove a sentence from."
+    assert others == "Documents that are searched, but that no queries were made from: 1 without words."
 
 
 def test_notes_say_what_it_can_tell():
@@ -182,6 +182,9 @@ def test_refused(tmp_path):
         synthetic_dataset([])
     with pytest.raises(InvalidRequestError, match="No synthetic query can be made from 2 documents: a document needs"):
         synthetic_dataset([Document("Short.", id="a"), Document("Shorter.", id="b")])
+    twice = [Document(document.text, id=f"{document.id}-{copy}") for document in documents(3) for copy in "ab"]
+    with pytest.raises(InvalidRequestError, match="6 documents: each has the same text as another one"):
+        synthetic_dataset(twice)
     path = tmp_path / "page.png"
     write_picture(path)
     with pytest.raises(InvalidRequestError, match="all 1 document are pages"):

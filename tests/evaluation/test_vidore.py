@@ -202,7 +202,7 @@ def test_files_that_are_refused(tmp_path, monkeypatch):
         path.write_bytes(damaged)
         with pytest.raises(InvalidRequestError, match="cannot be read as parquet"):
             read_dataset(folder)
-    monkeypatch.setattr("late_interaction.evaluation.lines._SMALL_BYTES", 1 << 20)
+    monkeypatch.setattr("late_interaction.evaluation.reading.lines._SMALL_BYTES", 1 << 20)
     write(path, [{"query-id": 0, "query": "q" * (1 << 22)}], compression="zstd", use_dictionary=False)
     with pytest.raises(InvalidRequestError, match="expands more than 200-fold"):
         read_dataset(folder)

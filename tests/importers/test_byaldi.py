@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 
 import numpy as np
@@ -113,6 +114,17 @@ def test_an_encoder_that_does_not_fit(source, tmp_path):
     assert not (tmp_path / "index").exists()
 
 
+def test_images_that_cannot_be_read_are_left_out(copied, tmp_path):
+    encoded = json.loads(gzip.decompress((copied / "collection" / "0.json.gz").read_bytes()))
+    encoded |= {"1": "not an image", "3": encoded["3"][: len(encoded["3"]) // 2]}
+    write_gzip_json(copied / "collection" / "0.json.gz", encoded)
+    report = import_index(copied, tmp_path / "index", encoder=ENCODER, verify=3)
+    assert (report.documents, report.recall) == (10, 1)
+    assert any("2 page images, such as that of 100#page=2 (" in note for note in report.notes)
+    with Index.open(tmp_path / "index", read_only=True) as index:
+        assert [one.id for one in index.scan() if one.image is None] == ["100#page=2", "99#page=2"]
+
+
 def test_images_of_some_pages(tmp_path):
     """``store_collection_with_index`` is chosen for each call of `add_to_index`."""
     index = Byaldi(store_images=True)
@@ -131,7 +143,7 @@ def test_texts_of_the_caller(source):
     assert found[1].metadata["n"] == 1
     assert found[1].metadata["lang"] == "en"
     assert found[1].image is not None
-    with pytest.raises(InvalidRequestError, match="9 documents and 10 pages"):
+    with pytest.raises(InvalidRequestError, match="9 documents given, and the source has 10"):
         opened(source, lambda: iter(given[:9]))
 
 
@@ -162,7 +174,6 @@ def test_metadata_that_is_a_list(copied):
         ("metadata.json.gz", {"1": {}, "01": {}}),
         ("metadata.json.gz", {"100": {"n": 2**70}}),
         ("index_config.json.gz", []),
-        ("collection/0.json.gz", {"0": "not an image"}),
         ("collection/0.json.gz", {"0": 3}),
         ("collection/0.json.gz", {"x": "a"}),
         ("collection/0.json.gz", {"5": "a", "1": "b"}),

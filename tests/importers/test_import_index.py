@@ -104,8 +104,8 @@ def test_documents_in_every_form(tmp_path, kind):
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        (documents(COUNT - 1), InvalidRequestError, "59 documents and vectors of 60"),
-        (documents(COUNT + 1), InvalidRequestError, "61 documents and vectors of 60"),
+        (documents(COUNT - 1), InvalidRequestError, "59 documents given, and the source has 60"),
+        (documents(COUNT + 1), InvalidRequestError, "61 documents given, and the source has 60"),
         (documents(COUNT)[::-1], InvalidRequestError, "in the order of the vectors"),
         ([3] * COUNT, InvalidDocumentError, "not|got int"),
         ("missing.jsonl", InvalidRequestError, "must be an existing"),

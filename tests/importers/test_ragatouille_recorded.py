@@ -51,7 +51,7 @@ def test_passages_after_two_deletions(recorded) -> None:
     listed = json.loads((recorded.folder / "collection.json").read_text())
     assert listed != [text for _, text, _ in recorded.passages]  # RAGatouille removed a wrong text
     assert index.encoder == "tiny-colbert"
-    assert index.settings["nbits"] == 4
+    assert index.settings["bits"] == 4
 
 
 def test_vectors_are_those_that_colbert_decompresses(recorded) -> None:

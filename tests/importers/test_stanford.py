@@ -13,7 +13,7 @@ from late_interaction.errors import DuplicateIdError, InvalidRequestError
 from late_interaction.importers import columns
 from late_interaction.importers.foreign import SourceOptions
 from late_interaction.importers.stanford import STANFORD
-from tests.importers.plaid_source import DIM, LENGTHS, edit_json, write_plaid
+from tests.importers.plaid_source import CENTROIDS, DIM, LENGTHS, edit_json, write_plaid
 
 PASSAGES = sum(map(len, LENGTHS))
 
@@ -43,9 +43,7 @@ def test_all_passages_with_their_vectors(tmp_path, nbits) -> None:
 def test_what_the_source_says_of_itself(tmp_path) -> None:
     index = STANFORD.open(write_plaid(tmp_path / "source").folder, SourceOptions())
     assert index.encoder == "colbert-ir/colbertv2.0"
-    assert index.settings["nbits"] == 2
-    assert index.settings["doc_maxlen"] == 180
-    assert index.settings["chunks"] == 3
+    assert index.settings == {"bits": 2, "centroids": CENTROIDS}
     texts, loss = index.notes
     assert "'/home/somebody/collection.tsv', which was not read" in texts
     assert "2 bits per dimension" in loss

@@ -222,6 +222,13 @@ class TestFolders:
         with pytest.raises(CorruptIndexError, match="arrays of one type"):
             opened(folder)
 
+    @pytest.mark.parametrize("shape", [(10**12, 0, 16), (10**12, 5, 0), (10**12, 0)])
+    def test_that_claims_many_documents_without_a_byte(self, folder, shape):
+        for name in "ab":
+            np.save(folder / f"{name}.npy", np.empty(shape, np.float32))
+            with pytest.raises(CorruptIndexError, match=r"a\.npy"):
+                opened(folder)
+
     @pytest.mark.parametrize("shape", [(), (5,), (5, 0), (0,), (2, 3, 4, 5)])
     def test_with_an_array_of_no_vectors(self, folder, shape):
         np.save(folder / "v.npy", np.ones(shape, np.float32))

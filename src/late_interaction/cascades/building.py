@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from late_interaction.cascades.index_stages import ModeStage, OtherIndexStage
 from late_interaction.cascades.models import DenseModel, SparseModel
 from late_interaction.cascades.scorers import CrossEncoderStage, FunctionStage
-from late_interaction.cascades.stage import FirstStage, Restriction
+from late_interaction.cascades.stage import FirstStage, Restriction, Stage
 from late_interaction.cascades.text_stages import TextStage
 from late_interaction.encoders.single_vector import PooledEncoder, SingleVectorEncoder, is_model
 from late_interaction.errors import InvalidRequestError
@@ -18,8 +18,6 @@ from late_interaction.validation import check_k, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from late_interaction.cascades.stage import Stage
 
 __all__ = ["build_stages"]
 
@@ -80,6 +78,8 @@ def _stage(index: Index, ranker: Any, where: str) -> Stage:
             hint = did_you_mean(ranker, get_args(Mode))
             raise InvalidRequestError(f"{where} must be {_KINDS}, got {ranker!r}.{hint}")
         return ModeStage(index, ranker)  # type: ignore[arg-type]
+    if isinstance(ranker, Stage):
+        return ranker  # of this package: one that several cascades share
     if isinstance(ranker, Index):
         return OtherIndexStage(index, ranker)
     if is_model(ranker, "CrossEncoder"):

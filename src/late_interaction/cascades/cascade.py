@@ -103,6 +103,11 @@ class Cascade:
         return self._index.engine
 
     @property
+    def stages(self) -> tuple[tuple[str, int], ...]:
+        """The name of each stage, as in reports, and the number of documents that it keeps."""
+        return tuple((stage.name, count) for stage, count in self._stages)
+
+    @property
     def max_k(self) -> int:
         """The number of documents that the last stage keeps, which is the greatest number of hits."""
         return self._stages[-1][1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -18,9 +18,9 @@ from late_interaction.errors import (
     UnsupportedError,
 )
 from late_interaction.evaluation import Dataset, read_dataset, synthetic_dataset
-from late_interaction.evaluation.corpora import JsonlDocuments
+from late_interaction.evaluation.reading.corpora import JsonlDocuments
+from late_interaction.evaluation.reading.vidore import is_vidore
 from late_interaction.evaluation.synthetic import ChangedDocuments
-from late_interaction.evaluation.vidore import is_vidore
 from late_interaction.index import Index
 from late_interaction.index_encoder import as_encoder, modalities
 from late_interaction.readers import read_paths
@@ -36,6 +36,7 @@ __all__ = ["Asked", "Collection", "opened"]
 
 _JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
+_QUERIES = ("queries.jsonl", "queries.jsonl.gz")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Collection:
     Attributes:
         searched: An index, or documents.
         dataset: The queries.
-        encoder: Of documents; None for an index, which has its own.
+        encoder: Of documents; None if they need none, and for an index, which has its own.
         notes: What the user should know, as sentences.
     """
 
@@ -83,13 +84,14 @@ class _Stored:
 
 
 @contextmanager
-def opened(source: str, encoder: str | None, asked: Asked) -> Iterator[Collection]:
+def opened(source: str, encoder: str | None, asked: Asked, *, needs_vectors: bool) -> Iterator[Collection]:
     """Open an index, or read a test collection, documents as JSON lines, or a folder of files.
 
     Args:
         source: The directory or address of an index, a folder, or a file.
         encoder: Name or path of the encoder; by default that of the index, or the one that `index` takes.
         asked: Where the queries come from.
+        needs_vectors: Whether documents are searched by token vectors; otherwise they need no encoder.
 
     Raises:
         InvalidRequestError: There are neither judged queries nor synthetic ones, or the source is of no known kind.
@@ -102,12 +104,12 @@ def opened(source: str, encoder: str | None, asked: Asked) -> Iterator[Collectio
             yield _of_index(index, source, asked, stack)
             return
         place = Path(source)
-        chosen = as_encoder(encoder or MINILM)
-        if not asked.synthetic and (is_vidore(place) or _corpus_in(place)):
+        chosen = as_encoder(encoder or MINILM) if needs_vectors or encoder else None
+        if not asked.synthetic and (is_vidore(place) or (_corpus_in(place) and _has_queries(place, asked))):
             dataset = read_dataset(place, queries=asked.queries, qrels=asked.qrels, split=asked.split)
             yield Collection(dataset.documents or (), dataset, chosen)
             return
-        documents = _documents(place, chosen, asked.split)
+        documents = _documents(place, chosen)
         dataset = _dataset(documents, source, asked)
         yield Collection(dataset.documents or documents, dataset, chosen)
 
@@ -130,25 +132,33 @@ def _corpus_in(folder: Path) -> Path | None:
     return next((folder / name for name in _CORPUS if (folder / name).is_file()), None)
 
 
-def _documents(place: Path, encoder: Encoder, split: str | None) -> Iterable[Document]:
+def _has_queries(folder: Path, asked: Asked) -> bool:
+    return asked.queries is not None or any((folder / name).is_file() for name in _QUERIES)
+
+
+def _documents(place: Path, encoder: Encoder | None) -> Iterable[Document]:
     if corpus := _corpus_in(place):
         return JsonlDocuments(corpus)
     if place.is_file() and place.name.lower().endswith(_JSON_LINES):
         return JsonlDocuments(place)
     if is_vidore(place):
-        return read_dataset(place, split=split).documents or ()
-    return list(read_paths([place], modalities=modalities(encoder), on_skip=show_skipped))
+        return read_dataset(place).documents or ()
+    read = ("text",) if encoder is None else modalities(encoder)
+    return list(read_paths([place], modalities=read, on_skip=show_skipped))
 
 
 def _dataset(documents: Iterable[Document], source: str, asked: Asked) -> Dataset:
+    """Return the queries for documents. The name is that of the documents and of the queries."""
     if asked.synthetic:
-        return synthetic_dataset(documents)
-    if asked.queries is None:
+        dataset = synthetic_dataset(documents)
+    elif asked.queries is not None:
+        dataset = read_dataset(asked.queries, qrels=asked.qrels, split=asked.split)
+    else:
         raise InvalidRequestError(
             f"{shown_location(source)} has no queries with judgments. Give --queries FILE, with --qrels FILE if the "
             "judgments are in another file; or --synthetic, to make queries from the documents."
         )
-    return read_dataset(asked.queries, qrels=asked.qrels, split=asked.split)
+    return replace(dataset, name=f"{shown_location(source)}, {dataset.name}")
 
 
 def _of_index(index: Index, source: str, asked: Asked, stack: ExitStack) -> Collection:

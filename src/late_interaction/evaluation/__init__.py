@@ -12,11 +12,11 @@ from late_interaction.evaluation.measures import (
     reciprocal_rank,
     success,
 )
-from late_interaction.evaluation.queries import as_queries
-from late_interaction.evaluation.reading import read_dataset
-from late_interaction.evaluation.report import Report
+from late_interaction.evaluation.reading.datasets import read_dataset
+from late_interaction.evaluation.reading.queries import as_queries
+from late_interaction.evaluation.reading.runs import read_run, write_run
+from late_interaction.evaluation.reporting.report import Report
 from late_interaction.evaluation.results import SystemResult
-from late_interaction.evaluation.runs import read_run, write_run
 from late_interaction.evaluation.statistics import Interval, bootstrap, paired
 from late_interaction.evaluation.synthetic import synthetic_dataset
 

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.evaluation.asked import Asked, check_kinds
+from late_interaction.evaluation.building import SystemBuilder, refuse_queries_without_text
 from late_interaction.evaluation.dataset import Dataset, JudgedQuery
 from late_interaction.evaluation.given_runs import run_results
 from late_interaction.evaluation.judging import judge_pools
 from late_interaction.evaluation.measures import MEASURES, Measure
 from late_interaction.evaluation.measuring import measured
-from late_interaction.evaluation.opening import documents_by_id, missing_documents, open_source
-from late_interaction.evaluation.queries import as_queries
-from late_interaction.evaluation.report import Report
+from late_interaction.evaluation.opening import documents_by_id, missing_documents, open_evaluated
+from late_interaction.evaluation.reading.queries import as_queries
+from late_interaction.evaluation.reporting.report import Report
+from late_interaction.evaluation.reporting.scoring import chosen_baseline, judged_queries
+from late_interaction.evaluation.requested import Requested
+from late_interaction.evaluation.results import SystemResult
 from late_interaction.evaluation.temporary import TemporaryIndexes
-from late_interaction.validation import check_k
+from late_interaction.validation import check_fraction, check_k
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from late_interaction.documents import Document
     from late_interaction.encoders import Encoder
     from late_interaction.evaluation.judging import Judge
-    from late_interaction.evaluation.results import SystemResult
+    from late_interaction.evaluation.systems import System
     from late_interaction.index import Index
 
 __all__ = ["evaluate"]
@@ -79,10 +82,11 @@ def evaluate(
         sparse: `sentence_transformers.SparseEncoder` objects, their names or folders. Vectors are kept in memory, and
             searched exactly.
         cross_encoder: A `sentence_transformers.CrossEncoder`, its name or folder. It ranks the best 20 documents of
-            each system again, or where the notations of ``stages`` name it.
+            each of ``systems`` again, and of the first models of ``single_vector`` and ``sparse``; or only where the
+            notations of ``stages`` name it.
         stages: Cascades in the notation ``lexical:200,late:20,cross-encoder:10`` (see `parse_stages`). Its names are
-            ``late``, ``lexical``, ``hybrid``, ``pooled`` if it is among the systems, ``single-vector`` and ``sparse``
-            for the first of these models, and ``cross-encoder``. Also `Cascade` objects, of indexes of the same ids.
+            ``late``, ``lexical``, ``hybrid``, ``pooled``, ``single-vector`` and ``sparse`` for the first of these
+            models, and ``cross-encoder``. Also `Cascade` objects, of indexes of the same ids.
         bits: 1, 2, 4, 8 or None for float16; every combination with ``pooling`` and ``dim`` becomes a system ``late``,
             besides that of the index. A small collection is not compressed, see the notes of the report.
         pooling: Tokens that become one vector, see `ReducedEncoder`.
@@ -110,51 +114,48 @@ def evaluate(
         [('late', 1.0), ('lexical', 1.0), ('hybrid', 1.0)]
     """
     k = check_k(k)
+    check_fraction(loss, "loss")
+    if isinstance(measures, str):
+        raise InvalidRequestError(f'measures must be a list, for example measures=["ndcg@10"], got {measures!r}.')
     depth = max([k, *(Measure.of(measure).k for measure in measures)])
-    kinds = None if systems is None else check_kinds(systems)
     dataset = queries if isinstance(queries, Dataset) else Dataset("queries", None, as_queries(queries))
-    asked = dataset.queries if judge is not None else [query for query in dataset.queries if _is_judged(query)]
+    asked = judged_queries(dataset.queries) if judge is None else dataset.queries
     found = run_results(runs or {}, dataset.queries)
-    notes: list[str] = []
-    count = None
-    if index_or_documents is None and not found:
-        raise InvalidRequestError("There is nothing to compare: pass an index, documents, or runs=.")
-    if index_or_documents is None and judge is not None:
-        raise InvalidRequestError("judge= needs the documents: pass an index or documents besides runs=.")
-    with TemporaryIndexes(progress=progress) as temporary:
-        if index_or_documents is not None:
-            needs_encoder = kinds is None or bool({*kinds} - {"lexical"})
-            source = open_source(index_or_documents, encoder, temporary, needs_encoder=needs_encoder)
-            comparison = Asked(
-                source,
-                asked,
-                depth,
-                kinds,
-                single_vector=single_vector,
-                sparse=sparse,
-                cross_encoder=cross_encoder,
-                stages=stages,
-                bits=bits,
-                pooling=pooling,
-                dim=dim,
+    if index_or_documents is None:
+        if not found or judge is not None:
+            raise InvalidRequestError(
+                "There is nothing to search. Pass an index or documents; or runs= without judge=."
             )
-            compared = comparison.systems()
-            count = source.index.count()
-            shown = tqdm(asked, desc="Searching", unit=" queries") if progress else asked
-            found = [*measured(compared, shown, k=k, depth=depth, documents=count), *found]
-            if judge is not None:
-                dataset = judge_pools(found, dataset, judge, documents=documents_by_id(source.index, found))
-            notes = [*source.notes, *comparison.notes, *missing_documents(source.index, asked)]
-    named = _renamed(baseline, found)
+        return Report(dataset, found, baseline=baseline, measures=measures, loss=loss)
+    if single_vector or sparse or cross_encoder is not None:
+        refuse_queries_without_text(asked)
+    requested = Requested.of(
+        systems=systems,
+        single_vector=single_vector,
+        sparse=sparse,
+        cross_encoder=cross_encoder,
+        stages=stages,
+        bits=bits,
+        pooling=pooling,
+        dim=dim,
+    )
+    with TemporaryIndexes(progress=progress) as temporary:
+        source = open_evaluated(index_or_documents, encoder, temporary, requested)
+        builder = SystemBuilder(source, requested, asked, depth)
+        compared = builder.systems()
+        named = _renamed(baseline, compared)
+        chosen_baseline([*(SystemResult(one.name, one.settings, {}) for one in compared), *found], named)
+        count = source.index.count()
+        shown = tqdm(asked, desc="Searching", unit=" queries") if progress else asked
+        found = [*measured(compared, shown, k=k, depth=depth, documents=count), *found]
+        if judge is not None:
+            dataset = judge_pools(found, dataset, judge, documents=documents_by_id(source.index, found))
+        notes = [*source.notes, *builder.notes, *missing_documents(source.index, asked)]
     return Report(dataset, found, baseline=named, measures=measures, loss=loss, notes=notes, documents=count)
 
 
-def _is_judged(query: JudgedQuery) -> bool:
-    return any(grade > 0 for grade in query.relevant.values())
-
-
-def _renamed(baseline: str | None, results: Sequence[SystemResult]) -> str | None:
+def _renamed(baseline: str | None, systems: Sequence[System]) -> str | None:
     """Return the name of the baseline; ``late`` is the index as it is, whose name has its setting beside others."""
     if baseline != "late":
         return baseline
-    return next((result.name for result in results if result.settings.get("kind") == "late"), baseline)
+    return next((system.name for system in systems if system.settings["kind"] == "late"), baseline)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import InvalidRequestError
+from late_interaction.evaluation.reading.runs import read_run
 from late_interaction.evaluation.results import SystemResult
-from late_interaction.evaluation.runs import read_run
 from late_interaction.validation import is_id
 
 if TYPE_CHECKING:

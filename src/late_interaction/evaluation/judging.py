@@ -66,7 +66,7 @@ def judge_pools(
         judge: Called with the text of a query and a document; returns True, False or a grade of at least 0. It may be
             slow, and is called by one thread.
         depth: How many documents of each ranking are judged.
-        documents: The documents of the pools by id, for example of `Index.get`; by default, those of the dataset.
+        documents: The documents of the pools by id; by default, those of the dataset.
         seed: Of the order.
 
     Raises:

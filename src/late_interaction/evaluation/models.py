@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,9 @@ from late_interaction.encoders.single_vector import is_model
 from late_interaction.errors import InvalidRequestError, UnsupportedCheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
-__all__ = ["load_cross_encoder", "load_sparse_encoder", "loaded", "model_name"]
+__all__ = ["load_cross_encoder", "load_sparse_encoder", "loaded", "numbered"]
 
 
 def loaded(models: Sequence[Any], load: Callable[[Any], Any], argument: str) -> dict[str, Any]:
@@ -31,13 +32,22 @@ def loaded(models: Sequence[Any], load: Callable[[Any], Any], argument: str) -> 
         raise InvalidRequestError(f"{argument} must be a list of models or their names, got {models!r:.200}.")
     found: dict[str, Any] = {}
     for model in models:
-        base = model_name(model)
-        same = sum(name == base or name.startswith(f"{base} (") for name in found)
-        found[f"{base} ({same + 1})" if same else base] = load(model)
+        found[numbered(_name(model), found)] = load(model)
     return found
 
 
-def model_name(model: Any) -> str:
+def numbered(name: str, taken: Container[str]) -> str:
+    """Return a name, with a number if it is taken.
+
+    Example:
+        >>> numbered("minilm", ["minilm", "minilm (2)"])
+        'minilm (3)'
+    """
+    names = (f"{name} ({number})" if number > 1 else name for number in count(1))
+    return next(one for one in names if one not in taken)
+
+
+def _name(model: Any) -> str:
     """Return what a model is called in a report: its name, the name of its folder, or its class."""
     if isinstance(model, (str, os.PathLike)):
         path = Path(model)

@@ -13,10 +13,11 @@ import numpy as np
 from late_interaction.encoders import ReducedEncoder
 from late_interaction.engines import Record
 from late_interaction.errors import IndexNotFoundError, InvalidRequestError
-from late_interaction.evaluation.corpora import JsonlDocuments
 from late_interaction.evaluation.dataset import Dataset
-from late_interaction.evaluation.reading import read_dataset
-from late_interaction.evaluation.sources import Source, stored_records
+from late_interaction.evaluation.evaluated_index import EvaluatedIndex, stored_records
+from late_interaction.evaluation.reading.corpora import JsonlDocuments
+from late_interaction.evaluation.reading.datasets import read_dataset
+from late_interaction.evaluation.settings import check_dim
 from late_interaction.index import Index
 from late_interaction.retrieval.identity import unique_documents
 
@@ -25,23 +26,24 @@ if TYPE_CHECKING:
 
     from late_interaction.documents import Document
     from late_interaction.evaluation.dataset import JudgedQuery
+    from late_interaction.evaluation.requested import Requested
     from late_interaction.evaluation.results import SystemResult
     from late_interaction.evaluation.temporary import TemporaryIndexes
 
-__all__ = ["documents_by_id", "missing_documents", "open_source"]
+__all__ = ["documents_by_id", "missing_documents", "open_evaluated"]
 
 _CHUNK_IDS = 500
 _POOL_DEPTH = 10  # documents of each ranking that a judge is asked about
 
 
-def open_source(given: Any, encoder: Any, temporary: TemporaryIndexes, *, needs_encoder: bool) -> Source:
+def open_evaluated(given: Any, encoder: Any, temporary: TemporaryIndexes, requested: Requested) -> EvaluatedIndex:
     """Return the index of the user, or one that is made of documents.
 
     Args:
         given: An index, its path or address, or documents.
         encoder: The encoder of documents, or of an index that is opened.
         temporary: Where an index is made.
-        needs_encoder: Whether documents are searched by their token vectors.
+        requested: What is compared.
 
     Raises:
         InvalidRequestError: It is none of these, or documents have no encoder.
@@ -51,10 +53,10 @@ def open_source(given: Any, encoder: Any, temporary: TemporaryIndexes, *, needs_
             raise InvalidRequestError(
                 "An open index has its encoder. Leave out encoder=, or pass the path of the index."
             )
-        return Source(given, temporary)
+        return EvaluatedIndex(given, temporary)
     if isinstance(given, (str, os.PathLike)):
         try:
-            return Source(temporary.keep(Index.open(given, encoder=encoder, read_only=True)), temporary)
+            return EvaluatedIndex(temporary.keep(Index.open(given, encoder=encoder, read_only=True)), temporary)
         except IndexNotFoundError:
             if not Path(given).exists():
                 raise
@@ -67,8 +69,8 @@ def open_source(given: Any, encoder: Any, temporary: TemporaryIndexes, *, needs_
             f"{'a dataset without documents' if given is None else type(given).__name__}."
         )
     if encoder is not None:
-        return _of_documents(given, encoder, temporary)
-    if needs_encoder:
+        return _of_documents(given, encoder, temporary, requested)
+    if requested.needs_encoder:
         raise InvalidRequestError(
             'Documents need an encoder, for example encoder="minilm". To search them for words only: '
             'systems=["lexical"].'
@@ -76,21 +78,24 @@ def open_source(given: Any, encoder: Any, temporary: TemporaryIndexes, *, needs_
     return _without_vectors(given, temporary)
 
 
-def _of_documents(documents: Iterable[Document | str], encoder: Any, temporary: TemporaryIndexes) -> Source:
+def _of_documents(
+    documents: Iterable[Document | str], encoder: Any, temporary: TemporaryIndexes, requested: Requested
+) -> EvaluatedIndex:
     exact = temporary.open(encoder=encoder, bits=None)
+    check_dim(requested.dim, exact.engine.dim)  # before documents are encoded
     exact.add(documents, progress=temporary.progress)
     index = temporary.open(encoder=encoder)
     index.engine.upsert(temporary.shown(stored_records(exact.engine), "Storing", exact.count()))
     index.compact()
     is_reduced = isinstance(exact.encoder, ReducedEncoder)
-    return Source(_not_empty(index), temporary, exact=None if is_reduced else exact)
+    return EvaluatedIndex(_not_empty(index), temporary, exact=None if is_reduced else exact)
 
 
-def _without_vectors(documents: Iterable[Document | str], temporary: TemporaryIndexes) -> Source:
+def _without_vectors(documents: Iterable[Document | str], temporary: TemporaryIndexes) -> EvaluatedIndex:
     index = temporary.open(dim=1)
     unique = temporary.shown(unique_documents(documents, []), "Indexing", None)
     index.engine.upsert(Record(document, np.empty((0, 1), np.float32)) for document in unique)
-    return Source(_not_empty(index), temporary)
+    return EvaluatedIndex(_not_empty(index), temporary)
 
 
 def _not_empty(index: Index) -> Index:

@@ -71,10 +71,10 @@ class QueryEncoder:
         if query.id not in self._milliseconds:
             asked = Query.of(query.query, self.dim)
             self._spent = 0.0
-            if not asked.is_blank:
-                truncation = Truncation()
-                encode([asked], lambda: self, truncation)
-                truncation.warn()
+            if asked.text is not None:  # not by `encode`, which does not ask again for a text of another query
+                self.encode_queries([asked.text])
+            if asked.image is not None:
+                encode([Query(image=asked.image)], lambda: self, Truncation())
             self._milliseconds[query.id] = self._spent
         return self._milliseconds[query.id]
 

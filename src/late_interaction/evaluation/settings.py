@@ -12,7 +12,7 @@ from late_interaction.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Setting", "grid"]
+__all__ = ["Setting", "check_bits", "check_dim", "check_pooling", "grid"]
 
 _BITS = (1, 2, 4, 8, None)
 
@@ -48,31 +48,37 @@ class Setting:
         return {"bits": self.bits, "pooling": self.pooling, "dim": self.dim}
 
 
-def grid(
-    base: Setting, bits: Iterable[int | None], pooling: Iterable[int], dim: Iterable[int], *, full_dim: int
-) -> list[Setting]:
+def check_bits(bits: Iterable[Any]) -> None:
+    """Raise `InvalidRequestError` unless all of these bits are possible."""
+    for one in bits:
+        if not (one is None or _is_integer(one)) or one not in _BITS:
+            raise InvalidRequestError(f"bits must be of 1, 2, 4, 8 and None (float16), got {one!r}.")
+
+
+def check_pooling(pooling: Iterable[Any]) -> None:
+    """Raise `InvalidRequestError` unless these are positive integers."""
+    for one in pooling:
+        if not _is_integer(one) or one < 1:
+            raise InvalidRequestError(f"pooling must be positive integers, got {one!r}.")
+
+
+def check_dim(dim: Iterable[Any], highest: int) -> None:
+    """Raise `InvalidRequestError` unless these are dimensions that an encoder of ``highest`` ones can be reduced to."""
+    for one in dim:
+        if not _is_integer(one) or not 0 < one <= highest:
+            raise InvalidRequestError(f"dim must be integers between 1 and the encoder's {highest}, got {one!r}.")
+
+
+def grid(base: Setting, bits: Iterable[int | None], pooling: Iterable[int], dim: Iterable[int]) -> list[Setting]:
     """Return every combination of the values asked for, where none are asked those of ``base``; without ``base``.
 
-    Raises:
-        InvalidRequestError: A value is out of range.
-
     Example:
-        >>> [setting.bits for setting in grid(Setting(4, 1, 128), [1, 2, 4], [], [], full_dim=128)]
+        >>> [setting.bits for setting in grid(Setting(4, 1, 128), [1, 2, 4], [], [])]
         [1, 2]
     """
-    bits, pooling, dim = list(bits), list(pooling), list(dim)
-    for one in bits:
-        if isinstance(one, bool) or one not in _BITS:
-            raise InvalidRequestError(f"bits must be of 1, 2, 4, 8 and None (float16), got {one!r}.")
-    _check(pooling, "pooling", None)
-    _check(dim, "dim", full_dim)
-    combinations = product(bits or [base.bits], pooling or [base.pooling], dim or [base.dim])
+    combinations = product([*bits] or [base.bits], [*pooling] or [base.pooling], [*dim] or [base.dim])
     return [setting for setting in dict.fromkeys(Setting(*values) for values in combinations) if setting != base]
 
 
-def _check(values: list[Any], name: str, highest: int | None) -> None:
-    for value in values:
-        is_number = isinstance(value, int) and not isinstance(value, bool)
-        if not (is_number and 0 < value <= (highest or value)):
-            allowed = "positive integers" if highest is None else f"integers between 1 and the encoder's {highest}"
-            raise InvalidRequestError(f"{name} must be {allowed}, got {value!r}.")
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

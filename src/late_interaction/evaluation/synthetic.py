@@ -35,6 +35,7 @@ SYNTHETIC = (
 )
 """The note that every synthetic dataset has."""
 
+_NAMES = dict(zip(KINDS, ("titles", "first sentences", "sentences with rare words"), strict=True))
 _POOL = 5  # candidates for each query
 _MIN_POOL = 1000
 
@@ -67,6 +68,7 @@ class _Collection:
         frequencies: How many documents have each word.
         sections: How many documents have each title and heading.
         texts: How many documents have each text, by hash.
+        duplicates: How many documents have the text of another one.
     """
 
     def __init__(self, documents: Iterable[Document], size: int, seed: int) -> None:
@@ -91,6 +93,7 @@ class _Collection:
                 heapq.heappush(heap, entry)
             else:
                 heapq.heappushpop(heap, entry)
+        self.duplicates = sum(number for number in self.texts.values() if number > 1)
         self.sample = [document for _, _, document in sorted(heap, key=lambda entry: -entry[0])]
 
 
@@ -180,14 +183,20 @@ def _chosen(items: list[list[KnownItem]], repeated: set[str], queries: int) -> l
 def _why_none(collection: _Collection) -> str:
     if not collection.total:
         return "There are no documents to make queries from."
+    documents = counted(collection.total, "document")
     if collection.pages == collection.total:
         return (
-            f"Synthetic queries are made from texts, and all {counted(collection.total, 'document')} are pages, whose "
-            "images cannot be searched without the query. Give queries with relevant documents."
+            f"Synthetic queries are made from texts, and all {documents} are pages, whose images cannot be searched "
+            "without the query. Give queries with relevant documents."
+        )
+    if collection.duplicates == sum(collection.texts.values()):
+        return (
+            f"No synthetic query can be made from {documents}: each has the same text as another one. Remove the "
+            "duplicates, or give queries with relevant documents."
         )
     return (
-        f"No synthetic query can be made from {counted(collection.total, 'document')}: a document needs a title or a "
-        "sentence that no other document has, and at least 8 words besides. Give queries with relevant documents."
+        f"No synthetic query can be made from {documents}: a document needs a title or a sentence that no other "
+        "document has, and at least 8 words besides. Give queries with relevant documents."
     )
 
 
@@ -199,30 +208,24 @@ def _notes(
     numbers: Counter[str],
     *,
     asked: int,
-) -> list[str]:
-    kinds = ", ".join(f"{numbers[kind]:,} {what}" for kind, what in zip(KINDS, _WHAT, strict=True))
-    notes = [f"Made from {counted(collection.total, 'document')}: {kinds}."]
-    if sum(numbers.values()) < asked:
-        notes[0] += f" {asked:,} were asked for."
-    duplicates = sum(number for number in collection.texts.values() if number > 1)
-    if duplicates:
-        notes.append(
-            f"{duplicates:,} documents have the text of another one: no queries were made from them. Near duplicates "
-            "are not detected; where there are many, each system is underrated, because one alone counts as relevant."
+) -> Iterator[str]:
+    kinds = ", ".join(f"{numbers[kind]:,} {name}" for kind, name in _NAMES.items())
+    number = sum(numbers.values())
+    fewer = f", fewer than the {asked:,} asked for" if number < asked else ""
+    yield f"Synthetic queries made from {counted(collection.total, 'document')}: {kinds}{fewer}."
+    if duplicates := collection.duplicates:
+        yield (
+            f"{duplicates:,} documents have the same text as another one: no queries were made from them. Near "
+            "duplicates are not detected; where there are many, each system is underrated, because one alone counts as "
+            "relevant."
         )
     short = sum(not of_one for of_one in items)
     common = sum(bool(of_one) and all(item.query in repeated for item in of_one) for of_one in items)
-    sampled = f"Of {len(unique):,} documents that were considered" if len(unique) < collection.total else "Of these"
-    if short or common:
-        notes.append(
-            f"{sampled}, {short:,} were too short to remove a sentence from, and {common:,} had none of their own."
-        )
-    if collection.pages or collection.blank:
-        notes.append(
-            f"{collection.pages:,} pages with images and {collection.blank:,} documents without words are searched, "
-            "but no queries were made from them."
-        )
-    return notes
-
-
-_WHAT = ("titles", "first sentences", "sentences with rare words")
+    reasons = [f"{short:,} too short to remove a sentence from"] if short else []
+    reasons += [f"{common:,} without a title or sentence of their own"] if common else []
+    if reasons:
+        yield f"Of the {counted(len(unique), 'document')} considered, not used: {', '.join(reasons)}."
+    others = [f"{collection.pages:,} with page images"] if collection.pages else []
+    others += [f"{collection.blank:,} without words"] if collection.blank else []
+    if others:
+        yield f"Documents that are searched, but that no queries were made from: {', '.join(others)}."

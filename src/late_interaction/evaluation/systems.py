@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from late_interaction.index import Index
     from late_interaction.retrieval.request import Mode
 
-__all__ = ["Answer", "System", "lexical_bytes", "limit_of", "searching", "vector_bytes"]
+__all__ = ["Answer", "System", "limit_of", "searching", "vector_bytes"]
 
 
 class Answer(NamedTuple):
@@ -89,8 +89,3 @@ def vector_bytes(index: Index) -> int | None:
     """Return the bytes of all stored vectors of an index; None if its engine does not tell."""
     size: int | None = index.info().get("vector_bytes")
     return size
-
-
-def lexical_bytes(index: Index) -> int | None:
-    """Return the bytes of the full-text index; None if the engine does not tell."""
-    return index.engine.lexical_bytes()

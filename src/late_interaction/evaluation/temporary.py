@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
-from contextlib import ExitStack
+import threading
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from late_interaction.engines import Record
 
-__all__ = ["TemporaryIndexes", "without_words"]
+__all__ = ["TemporaryIndexes", "temporary_folder", "without_words"]
 
 
 class TemporaryIndexes:
@@ -36,7 +38,7 @@ class TemporaryIndexes:
         self._count = 0
 
     def __enter__(self) -> Self:
-        self._root = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="late-interaction-")))
+        self._root = self._stack.enter_context(temporary_folder())
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -57,6 +59,21 @@ class TemporaryIndexes:
             yield from records
             return
         yield from tqdm(records, desc=description, total=total, unit=" documents")
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Create a folder, and remove it at the end, also on SIGTERM unless the program has a handler of its own."""
+    with ExitStack() as stack:
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _exit))
+        yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="late-interaction-")))
+
+
+def _exit(number: int, frame: object) -> None:
+    del frame
+    raise SystemExit(128 + number)  # as shells report a signal
 
 
 def without_words(record: Record) -> Record:

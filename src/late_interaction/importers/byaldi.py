@@ -7,16 +7,16 @@ and the files are never opened.
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from late_interaction.documents import Document
-from late_interaction.errors import InvalidDocumentError, InvalidRequestError
+from late_interaction.errors import InvalidDocumentError
 from late_interaction.importers.byaldi_pages import StoredPages
 from late_interaction.importers.files import damaged, file_names, has_file, read_gzip_json
 from late_interaction.importers.foreign import ForeignFormat
+from late_interaction.importers.given_documents import GivenDocuments
 from late_interaction.importers.torch_files import as_array, read_pt
 from late_interaction.wording import counted
 
@@ -39,8 +39,6 @@ _EMBEDDINGS = "embeddings"
 _FILE_NAME = re.compile(r"embeddings_([0-9]{1,12})\.pt")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _TYPES = ("torch.bfloat16", "torch.float16", "torch.float32")
-_MAX_MAP_BYTES = 512 * 2**20
-"""Bytes of the files about pages and documents, decompressed: about 5 million pages."""
 
 
 class ByaldiIndex:
@@ -61,7 +59,6 @@ class ByaldiIndex:
 
     def __init__(self, folder: Path, given: Callable[[], Iterator[Document]] | None) -> None:
         self._folder = folder
-        self._given = given
         self._config = read_gzip_json(folder, _CONFIG, dict)
         self._places = _page_places(folder)
         self._names = _by_document(folder, _NAMES)
@@ -77,11 +74,8 @@ class ByaldiIndex:
             raise damaged(
                 folder / _PAGES, f"names {len(self._places):,} pages, and there are {len(self._lengths):,} embeddings"
             )
-        if given is not None and (number := sum(1 for _ in given())) != len(self._places):
-            raise InvalidRequestError(
-                f"There are {counted(number, 'document')} and {counted(len(self._places), 'page')}. Pass one document "
-                "for each page, in the same order."
-            )
+        self._ids = [f"{document}#page={page}" for document, page in self._places]
+        self._given = None if given is None else GivenDocuments(given, passages=len(self._ids), ids=self._ids)
 
     @property
     def dim(self) -> int:
@@ -122,6 +116,12 @@ class ByaldiIndex:
                 "The source keeps no page images, so hits have none, and heatmaps cannot be shown. Its file names are "
                 "in the metadata, as `source`."
             )
+        if unreadable := self._images.unreadable:
+            number, reason = next(iter(unreadable.items()))
+            notes.append(
+                f"Left out, because they cannot be read: {counted(len(unreadable), 'page image')}, such as that of "
+                f"{self._ids[number]} ({reason})."
+            )
         if self._given is None:
             notes.append("Pages have no texts, so they cannot be found by words. Pass the texts with `documents`.")
         if self._padding:
@@ -137,12 +137,12 @@ class ByaldiIndex:
         """
         images = self._images.read(start)
         ahead = next(images, None)
-        given = None if self._given is None else islice(self._given(), start, None)
+        given = self._documents(start)
         for number, vectors in self._embeddings(start):
             image = None
             if ahead is not None and ahead[0] == number:
                 image, ahead = ahead[1], next(images, None)
-            yield self._document(number, image, None if given is None else next(given, None)), vectors
+            yield self._page(number, image, next(given)), vectors
         if ahead is not None:
             raise damaged(self._folder, f"has an image of page {ahead[0]}, which has no embedding")
 
@@ -158,23 +158,23 @@ class ByaldiIndex:
                     yield first + place, array[(array != 0).any(axis=1)]
             first += pages
 
-    def _document(self, number: int, image: PageImage | None, given: Document | None) -> Document:
+    def _documents(self, start: int) -> Iterator[Document]:
+        if self._given is not None:
+            return self._given.from_position(start)
+        return (Document("", id=one) for one in self._ids[start:])
+
+    def _page(self, number: int, image: PageImage | None, given: Document) -> Document:
         document_id, page = self._places[number]
         own = self._metadata.get(document_id, {})
         metadata: dict[str, Any] = {"page": page, "doc_id": document_id}
         if isinstance(name := self._names.get(document_id), str):
             metadata["source"] = name
         metadata |= own if isinstance(own, dict) else {"metadata": own}
-        identity = f"{document_id}#page={page}"
-        if given is None:
-            given = Document("", id=identity)
-        elif not given.has_content_id:
-            identity = given.id
         try:
             return Document(
                 given.text,
                 image=image if given.image is None else given.image,
-                id=identity,
+                id=given.id,
                 metadata={**metadata, **given.metadata},
                 encoded_text=given.encoded_text,
             )
@@ -215,7 +215,7 @@ def _embedding_files(folder: Path) -> list[str]:
 def _page_places(folder: Path) -> list[tuple[int, int]]:
     """Return the number of the document and of the page of each embedding."""
     path = folder / _PAGES
-    values = read_gzip_json(folder, _PAGES, dict, max_bytes=_MAX_MAP_BYTES)
+    values = read_gzip_json(folder, _PAGES, dict)
     places = []
     for number in range(len(values)):
         value = values.get(str(number))
@@ -234,7 +234,7 @@ def _by_document(folder: Path, name: str) -> dict[int, Any]:
     """Return what a file has for each document; nothing if there is no such file, as before byaldi 0.0.2."""
     if not has_file(folder, name):
         return {}
-    values = read_gzip_json(folder, name, dict, max_bytes=_MAX_MAP_BYTES)
+    values = read_gzip_json(folder, name, dict)
     found = {_integer(key): value for key, value in values.items()}
     if None in found or len(found) < len(values):
         raise damaged(folder / name, "must have a number of a document as each key")

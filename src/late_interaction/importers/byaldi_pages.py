@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["FOLDER", "StoredPages"]
+__all__ = ["StoredPages"]
 
-FOLDER = "collection"
-
+_FOLDER = "collection"
 _FILE_NAME = re.compile(r"([0-9]{1,12})\.json\.gz")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,11}")
 _BLOCK_CHARACTERS = 1 << 18
@@ -36,6 +35,9 @@ _MAX_PAGE_CHARACTERS = 256 * 2**20
 class StoredPages:
     """The page images of a byaldi index, which may have none, or those of some pages.
 
+    Attributes:
+        unreadable: By the number of its embedding, why an image cannot be used, of those that were read.
+
     Args:
         folder: The folder of the index.
 
@@ -44,23 +46,26 @@ class StoredPages:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.unreadable: dict[int, str] = {}
         self._folder = folder
-        names = [name for name in file_names(folder, below=FOLDER) if _FILE_NAME.fullmatch(name)]
+        names = [name for name in file_names(folder, below=_FOLDER) if _FILE_NAME.fullmatch(name)]
         self._names = sorted(names, key=lambda name: int(name.partition(".")[0]))
         self._firsts = [next((number for number, _ in self._encoded(name)), -1) for name in self._names]
         if self._firsts != sorted(self._firsts):
-            raise damaged(folder / FOLDER, "has files that are not in the order of their pages")
+            raise damaged(folder / _FOLDER, "has files that are not in the order of their pages")
 
     @property
     def exist(self) -> bool:
         """Whether there are any."""
         return bool(self._names)
 
-    def read(self, start: int) -> Iterator[tuple[int, PageImage]]:
+    def read(self, start: int) -> Iterator[tuple[int, PageImage | None]]:
         """Yield the images from the embedding of this number on, each with its number, ascending.
 
+        An image that cannot be used is None: the vectors of its page are as good as those of others.
+
         Raises:
-            CorruptIndexError: A file or an image is damaged, or the numbers do not ascend.
+            CorruptIndexError: A file is damaged, or the numbers do not ascend.
             OptionalDependencyError: Pillow is not installed.
         """
         first = max(0, bisect_right(self._firsts, start) - 1)
@@ -68,21 +73,22 @@ class StoredPages:
         for name in islice(self._names, first, None):
             for number, image in self._encoded(name):
                 if number <= before:
-                    raise damaged(self._folder / FOLDER / name, f"has page {number} after page {before}")
+                    raise damaged(self._folder / _FOLDER / name, f"has page {number} after page {before}")
                 before = number
                 if number >= start:
-                    yield number, self._page(name, number, image)
+                    yield number, self._page(number, image)
 
-    def _page(self, name: str, number: int, encoded: str) -> PageImage:
+    def _page(self, number: int, encoded: str) -> PageImage | None:
         try:
             page = PageImage.from_pixels(from_base64(encoded))
             return PageImage.from_json(page.to_json(), page.thumbnail)  # without the pixels
         except ImageUnavailableError as error:
-            raise damaged(self._folder / FOLDER / name, f"has a damaged image of page {number} ({error})") from None
+            self.unreadable[number] = error.reason
+            return None
 
     def _encoded(self, name: str) -> Iterator[tuple[int, str]]:
         """Yield the images of a file in base64. Its JSON has nothing else: an object of strings without escapes."""
-        path = self._folder / FOLDER / name
+        path = self._folder / _FOLDER / name
         pieces = self._between_quotes(path, name)
         before = next(pieces, "").strip()
         if before == "{}":
@@ -104,7 +110,7 @@ class StoredPages:
         """Yield what is between the quotes of a file, alternately outside and inside of strings."""
         parts: list[str] = []
         size = 0
-        with open_file(self._folder, f"{FOLDER}/{name}") as file:
+        with open_file(self._folder, f"{_FOLDER}/{name}") as file:
             try:
                 with gzip.open(file, "rt", encoding="utf-8") as stream:
                     while block := stream.read(_BLOCK_CHARACTERS):

@@ -50,6 +50,24 @@ class Codec:
     bucket_weights: NDArray[np.floating]
     nbits: int
 
+    @classmethod
+    def checked(
+        cls,
+        centroids: NDArray[np.floating],
+        bucket_weights: NDArray[np.floating],
+        nbits: object,
+        *,
+        centroids_file: Path,
+        weights_file: Path,
+    ) -> Codec:
+        """Make a codec of what a source says.
+
+        Raises:
+            CorruptIndexError: As for `check_codec`.
+        """
+        check_codec(centroids, bucket_weights, nbits, centroids_file=centroids_file, weights_file=weights_file)
+        return cls(centroids, bucket_weights, nbits)  # type: ignore[arg-type]  # an int, as just checked
+
     @property
     def dim(self) -> int:
         """Dimension of the token vectors."""
@@ -121,16 +139,14 @@ def read_codec(folder: Path, nbits: object) -> Codec:
     Raises:
         CorruptIndexError: A file is missing, truncated, or does not fit ``nbits``.
     """
-    centroids = read_npy(folder, "centroids.npy", shape=(None, None))
-    weights = read_npy(folder, "bucket_weights.npy", shape=(None,))
-    check_codec(
-        centroids,
-        weights,
+    centroids_file, weights_file = "centroids.npy", "bucket_weights.npy"
+    return Codec.checked(
+        read_npy(folder, centroids_file, shape=(None, None)),
+        read_npy(folder, weights_file, shape=(None,)),
         nbits,
-        centroids_file=folder / "centroids.npy",
-        weights_file=folder / "bucket_weights.npy",
+        centroids_file=folder / centroids_file,
+        weights_file=folder / weights_file,
     )
-    return Codec(centroids, weights, nbits)  # type: ignore[arg-type]  # an int, as just checked
 
 
 def read_count(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from late_interaction.encoders import Encoder
     from late_interaction.importers.foreign import ForeignIndex
 
-__all__ = ["checked_agreement", "source_bits"]
+__all__ = ["checked_agreement"]
 
 _MIN_EXACT = 0.95
 """Mean cosine similarity of token vectors of the same encoder: of other releases, processors and number types."""
@@ -54,7 +54,7 @@ def checked_agreement(
         for (_, vectors), record in zip(documents, records, strict=True)
     ]
     agreement = float(np.median(found))
-    bits = source_bits(source)
+    bits = source.settings.get("bits")
     is_exact = (bits is None or bits >= _MAX_EXACT_BITS) and all(document.image is None for document, _ in documents)
     least = _MIN_EXACT if is_exact else _MIN_COMPRESSED
     if agreement < least:
@@ -65,14 +65,6 @@ def checked_agreement(
             f"expected.{named} Pass the encoder that made the vectors, or import without one."
         )
     return agreement
-
-
-def source_bits(source: ForeignIndex) -> int | None:
-    """Return the bits per dimension of a source; None if it does not say."""
-    for key in ("bits", "nbits"):
-        if type(bits := source.settings.get(key)) is int:
-            return bits
-    return None
 
 
 def _agreement(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:

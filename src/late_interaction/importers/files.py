@@ -34,7 +34,7 @@ __all__ = [
     "read_lines",
 ]
 
-_MAX_JSON_BYTES = 64 * 2**20
+_MAX_JSON_BYTES = 64 * 2**20  # parsed, that can take some 25 times as much memory
 _MAX_NAMES = 1_000_000
 """Files of a folder, at most."""
 _MAX_LINE_BYTES = 64 * 2**20
@@ -145,14 +145,13 @@ def read_json(folder: Path, name: str, kind: type[_Kind], *, max_bytes: int = _M
         return _parsed(path, file.readall() or b"", kind)
 
 
-def read_gzip_json(folder: Path, name: str, kind: type[_Kind], *, max_bytes: int = _MAX_JSON_BYTES) -> _Kind:
+def read_gzip_json(folder: Path, name: str, kind: type[_Kind]) -> _Kind:
     """Return the content of a JSON file that is compressed by gzip.
 
     Args:
         folder: The folder of the source.
         name: The name of the file, as for `open_file`.
         kind: The type that it must have: `dict` or `list`.
-        max_bytes: How many bytes it may have when decompressed.
 
     Raises:
         CorruptIndexError: As for `read_json`, or it is not a complete gzip file.
@@ -164,8 +163,8 @@ def read_gzip_json(folder: Path, name: str, kind: type[_Kind], *, max_bytes: int
             with gzip.GzipFile(fileobj=file, mode="rb") as stream:
                 while block := stream.read(_BLOCK_BYTES):
                     content += block
-                    if len(content) > max_bytes:
-                        raise damaged(path, f"decompresses to more than {max_bytes:,} bytes")
+                    if len(content) > _MAX_JSON_BYTES:
+                        raise damaged(path, f"decompresses to more than {_MAX_JSON_BYTES:,} bytes")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise damaged(path, f"is not a complete gzip file ({error})") from None
     return _parsed(path, bytes(content), kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -87,4 +87,4 @@ class ForeignFormat:
     name: str
     matches: Callable[[Path], bool]
     open: Callable[[Path, SourceOptions], ForeignIndex]
-    layout: str = field(default="")
+    layout: str

@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from late_interaction.errors import IndexNotFoundError, InvalidRequestError
 from late_interaction.importers.copying import check_target, copy_documents
-from late_interaction.importers.documents import document_reader
 from late_interaction.importers.encoder_check import checked_agreement
 from late_interaction.importers.foreign import SourceOptions
 from late_interaction.importers.formats import recognized
+from late_interaction.importers.given_documents import document_reader
 from late_interaction.importers.report import ImportReport
 from late_interaction.importers.sampling import sampled
 from late_interaction.importers.verification import ExactScores, measured_loss, recall
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from late_interaction.encoders import Encoder
     from late_interaction.engines import Engine
     from late_interaction.importers.copying import Copied
-    from late_interaction.importers.documents import GivenSource
     from late_interaction.importers.foreign import ForeignIndex
+    from late_interaction.importers.given_documents import GivenSource
 
 __all__ = ["import_index"]
 
@@ -117,7 +117,9 @@ def import_index(
             encoder=foreign.encoder,
             agreement=agreement,
             source_bytes=_bytes(folder),
+            source_bits=foreign.settings.get("bits"),
             index_bytes=None if index.engine.path is None else _bytes(index.engine.path),
+            index_bits=_compressed_bits(index.engine),
             cosine=None if loss is None else loss.cosine,
             error=None if loss is None else loss.error,
             queries=len(queries) if is_measured else 0,
@@ -183,8 +185,17 @@ def _encoder_notes(
         if source.encoder is None
         else f"The source says that its vectors are of the model {name}"
     )
-    advice = f"To search by texts, open the index once for writing with it: Index.open({place}, encoder={name})."
+    advice = (
+        f"To search with texts, run the same import again with encoder={name}, which is compared with the vectors; or "
+        f"open the index once for writing with it: Index.open({place}, encoder={name})."
+    )
     return [f"{said}. {advice}"]
+
+
+def _compressed_bits(engine: Engine) -> int | None:
+    """Return the bits per dimension of compressed vectors; None if all are exact, as those of a small index."""
+    info = engine.info()
+    return None if info.get("tokens") == info.get("exact_tokens") else info.get("bits")
 
 
 def _bytes(folder: Path) -> int:

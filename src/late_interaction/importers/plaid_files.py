@@ -18,7 +18,6 @@ import numpy as np
 from late_interaction.importers.arrays import FLOATS, INTEGERS
 from late_interaction.importers.columns import MAX_DOCUMENT_TOKENS, Codec, Columns
 from late_interaction.importers.files import damaged, file_names, has_file, read_json
-from late_interaction.importers.residuals import check_codec
 from late_interaction.importers.torch_files import read_tensor, read_tensors
 
 if TYPE_CHECKING:
@@ -54,18 +53,14 @@ class PlaidFolder:
         folder: The folder.
         config: The settings in ``metadata.json``, a ``ColBERTConfig``.
         texts: The texts of the first passages, deleted ones included; empty if the index was built from a file.
-        nbits: Bits per dimension.
-        centroids: (centroids, dim).
-        bucket_weights: (2 ** nbits,).
+        codec: What all tokens share.
         lengths: The number of tokens of each passage, one array for each chunk. 0: the passage was deleted.
     """
 
     folder: Path
     config: Mapping[str, Any]
     texts: Sequence[str]
-    nbits: int
-    centroids: NDArray[np.floating]
-    bucket_weights: NDArray[np.floating]
+    codec: Codec
     lengths: tuple[NDArray[np.int64], ...]
 
     @classmethod
@@ -85,21 +80,26 @@ class PlaidFolder:
         buckets = read_tensors(folder, _BUCKETS, dtypes=FLOATS, map_file=False)
         if len(buckets) != 2:
             raise damaged(folder / _BUCKETS, f"must contain the cutoffs and the weights, got {len(buckets)} tensors")
-        nbits = config.get("nbits")
-        check_codec(centroids, buckets[1], nbits, centroids_file=folder / _CENTROIDS, weights_file=folder / _BUCKETS)
-        if config.get("dim") != centroids.shape[1]:
+        codec = Codec.checked(
+            centroids,
+            buckets[1],
+            config.get("nbits"),
+            centroids_file=folder / _CENTROIDS,
+            weights_file=folder / _BUCKETS,
+        )
+        if config.get("dim") != codec.dim:
             raise damaged(
                 folder / _METADATA,
-                f"claims dim={config.get('dim')!r:.80}, and {_CENTROIDS} has {centroids.shape[1]} dimensions",
+                f"claims dim={config.get('dim')!r:.80}, and {_CENTROIDS} has {codec.dim} dimensions",
             )
         lengths = tuple(_lengths(folder, chunks))
         texts = _texts(folder, config, sum(map(len, lengths)))
-        return cls(folder, config, texts, nbits, centroids, buckets[1], lengths)  # type: ignore[arg-type]
+        return cls(folder, config, texts, codec, lengths)
 
     @property
     def dim(self) -> int:
         """Dimension of the token vectors."""
-        return int(self.centroids.shape[1])
+        return self.codec.dim
 
     @property
     def passages(self) -> int:
@@ -126,8 +126,8 @@ class PlaidFolder:
         """Return the numbers of the passages that are not deleted, ascending."""
         return np.flatnonzero(np.concatenate(self.lengths))
 
-    def read(self, start: int = 0) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the number and the vectors, (tokens, dim), of each passage that is not deleted.
+    def read(self, start: int = 0) -> Iterator[NDArray[np.float32]]:
+        """Yield the vectors, (tokens, dim), of each passage that is not deleted.
 
         Args:
             start: How many of these to skip. Chunks that are skipped as a whole are not opened.
@@ -135,29 +135,25 @@ class PlaidFolder:
         Raises:
             CorruptIndexError: A chunk is missing, damaged, or contradicts the lengths.
         """
-        first = 0
         for chunk, lengths in enumerate(self.lengths):
             live = np.flatnonzero(lengths)
             if start < len(live):
-                numbers = (first + live[start:]).tolist()
-                yield from zip(numbers, self._chunk(chunk).vectors(self._codec, live[start:]), strict=True)
+                yield from self._columns(chunk).vectors(self.codec, live[start:])
             start = max(0, start - len(live))
-            first += len(lengths)
 
-    @property
-    def _codec(self) -> Codec:
-        return Codec(self.centroids, self.bucket_weights, self.nbits)
-
-    def _chunk(self, chunk: int) -> Columns:
+    def _columns(self, chunk: int) -> Columns:
         codes_file, residuals_file = f"{chunk}.codes.pt", f"{chunk}.residuals.pt"
-        lengths = self.lengths[chunk]
-        tokens, row = int(lengths.sum()), self.dim * self.nbits // 8
+        tokens, row = int(self.lengths[chunk].sum()), self.dim * self.codec.nbits // 8
 
         def read() -> tuple[NDArray[Any], NDArray[Any]]:
-            codes = read_tensor(self.folder, codes_file, dtypes=INTEGERS, shape=(tokens,))
+            codes = read_tensor(self.folder, codes_file, dtypes=INTEGERS, shape=(None,))
+            if len(codes) != tokens:
+                raise damaged(
+                    self.folder / codes_file, f"has {len(codes):,} tokens, and {_lengths_file(chunk)} claims {tokens:,}"
+                )
             return codes, read_tensor(self.folder, residuals_file, dtypes=("uint8",), shape=(tokens, row))
 
-        return Columns(lengths, self.folder / codes_file, self.folder / residuals_file, read)
+        return Columns(self.lengths[chunk], self.folder / codes_file, self.folder / residuals_file, read)
 
 
 def _lengths(folder: Path, chunks: int) -> Iterator[NDArray[np.int64]]:

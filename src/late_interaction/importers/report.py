@@ -25,7 +25,9 @@ class ImportReport:
         agreement: With ``encoder=``, the mean cosine similarity of its token vectors and the source's, of some
             documents; None without ``encoder=``, or without documents that can be encoded.
         source_bytes: Size of the files of the source.
+        source_bits: Bits per dimension of the source's vectors; None if it does not say.
         index_bytes: Size of the index; None for an index in a database.
+        index_bits: Bits per dimension of compressed vectors of the index; None if it has none.
         cosine: The mean cosine similarity of a token vector of the source and the stored one, of a sample; None if it
             was not measured.
         error: The mean length of their difference, as a share of the length of the token vector.
@@ -46,7 +48,9 @@ class ImportReport:
     encoder: str | None
     agreement: float | None
     source_bytes: int
+    source_bits: int | None
     index_bytes: int | None
+    index_bits: int | None
     cosine: float | None
     error: float | None
     queries: int
@@ -62,7 +66,8 @@ class ImportReport:
         )
         lines = [first]
         if self.index_bytes is not None:
-            lines.append(f"The source has {_size(self.source_bytes)}, the index {_size(self.index_bytes)}.")
+            source, index = _size(self.source_bytes, self.source_bits), _size(self.index_bytes, self.index_bits)
+            lines.append(f"The source takes {source}, the index {index}.")
         if self.cosine is not None and self.error is not None:
             lines.append(
                 f"Stored token vectors have a mean cosine similarity of {self.cosine:.4f} to those of the source, and "
@@ -70,8 +75,8 @@ class ImportReport:
             )
         if self.recall is not None:
             lines.append(
-                f"Verified with {counted(self.queries, 'query').replace('querys', 'queries')}: {self.recall:.1%} of "
-                "the ten best documents by exact MaxSim of the source's vectors are among the index's ten best."
+                f"Verified with {counted(self.queries, 'document')} as queries: {self.recall:.1%} of the ten best "
+                "documents by exact MaxSim of the source's vectors are among the index's ten best."
             )
         if self.agreement is not None:
             lines.append(
@@ -83,10 +88,11 @@ class ImportReport:
         return "\n".join([*lines, *self.notes])
 
 
-def _size(number: int) -> str:
+def _size(number: int, bits: int | None) -> str:
     value = float(number)
     for unit in ("bytes", "kB", "MB", "GB"):
         if value < 1_000 or unit == "GB":
             break
         value /= 1_000
-    return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+    size = f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+    return size if bits is None else f"{size} at {counted(bits, 'bit')} per dimension"

@@ -32,10 +32,8 @@ def decompress(
     centroids: NDArray[np.floating],
     bucket_weights: NDArray[np.floating],
     nbits: int,
-    *,
-    normalize: bool = True,
 ) -> NDArray[np.float32]:
-    """Return the token vectors, (tokens, dim) float32, in the precision that colbert-ai has on a processor.
+    """Return the token vectors, (tokens, dim) float32 of length 1, in the precision that colbert-ai has on a processor.
 
     A byte of residuals holds ``8 / nbits`` dimensions, the first one in its highest bits, and the bits of each
     dimension from the lowest to the highest. The arguments must have passed `check_codec` and `check_tokens`.
@@ -46,7 +44,6 @@ def decompress(
         centroids: (centroids, dim).
         bucket_weights: (2 ** nbits,) the residual that each bucket stands for.
         nbits: One of `NBITS`.
-        normalize: Scale each vector to length 1. A vector of zeros stays as it is.
     """
     lookup = np.asarray(bucket_weights, np.float32)[_buckets_of_bytes(nbits)]
     vectors = np.empty((len(codes), centroids.shape[1]), np.float32)
@@ -54,8 +51,7 @@ def decompress(
         block = slice(start, start + _BLOCK_TOKENS)
         values = lookup[packed_residuals[block]].reshape(-1, centroids.shape[1])
         values += centroids[codes[block]]
-        if normalize:
-            values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), _SMALLEST_NORM)
+        values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), _SMALLEST_NORM)  # zeros stay zeros
         vectors[block] = values
     return vectors
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from late_interaction.documents import Document
-from late_interaction.errors import InvalidDocumentError, InvalidRequestError
+from late_interaction.errors import InvalidDocumentError
 from late_interaction.importers.files import damaged
 from late_interaction.importers.foreign import ForeignFormat
 from late_interaction.importers.given_documents import GivenDocuments
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["STANFORD", "PassageDocuments", "StanfordIndex", "open_stanford"]
 
-_SETTINGS = ("nbits", "dim", "doc_maxlen", "query_maxlen", "similarity", "mask_punctuation", "pool_factor")
 _MAX_SHOWN_CHARACTERS = 200  # of a string of the source
 
 
@@ -83,22 +82,20 @@ class StanfordIndex:
     def encoder(self) -> str | None:
         """The checkpoint that the index was built with: a name on the hub, or a path where it was built."""
         name = self._files.config.get("checkpoint")
-        return _shown(name) if isinstance(name, str) and name else None
+        return name[:_MAX_SHOWN_CHARACTERS] if isinstance(name, str) and name else None
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Settings of ``metadata.json``, and the numbers of chunks and centroids."""
-        config, files = self._files.config, self._files
-        known = {key: _shown(config[key]) for key in _SETTINGS if isinstance(config.get(key), (str, int, float))}
-        return {**known, "chunks": len(files.lengths), "centroids": len(files.centroids)}
+        """Bits per dimension, and the number of centroids."""
+        return {"bits": self._files.codec.nbits, "centroids": len(self._files.codec.centroids)}
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is lost, left out or unknown."""
         files = self._files
         loss = (
-            f"The vectors are decompressed from {counted(files.nbits, 'bit')} per dimension, so they differ from the "
-            "encoder's. What that loses is not measured."
+            f"The vectors are decompressed from {counted(files.codec.nbits, 'bit')} per dimension, so they differ from "
+            "the encoder's. What that loses is not measured."
         )
         notes = [*self._notes, loss]
         if deleted := files.passages - files.live:
@@ -112,16 +109,9 @@ class StanfordIndex:
 
         Raises:
             CorruptIndexError: A chunk is missing, damaged, or contradicts the lengths of its passages.
-            InvalidRequestError: The caller's documents have become fewer since the index was opened.
+            InvalidRequestError: The documents of the caller have become fewer since the index was opened.
         """
-        documents = self._passages.from_position(start)
-        for number, vectors in self._files.read(start):
-            document = next(documents, None)
-            if document is None:
-                raise InvalidRequestError(
-                    f"The given documents end before passage {number:,}: they changed while they were read."
-                )
-            yield document, vectors
+        yield from zip(self._passages.from_position(start), self._files.read(start), strict=True)
 
 
 def is_stanford(folder: Path) -> bool:
@@ -173,15 +163,13 @@ def _about_texts(files: PlaidFolder) -> Iterator[str]:
 def _without_texts(files: PlaidFolder) -> str:
     collection = files.config.get("collection")
     named = collection.get("provenance") if isinstance(collection, dict) else collection
-    where = f" metadata.json names {_shown(named)!r}, which was not read." if isinstance(named, str) and named else ""
+    where = ""
+    if isinstance(named, str) and named:
+        where = f" metadata.json names {named[:_MAX_SHOWN_CHARACTERS]!r}, which was not read."
     return (
         "The source keeps no texts, so the documents are vectors alone: their ids are the numbers of the passages, and "
         f"words do not find them.{where} Pass the texts as `documents`."
     )
-
-
-def _shown(value: Any) -> Any:
-    return value[:_MAX_SHOWN_CHARACTERS] if isinstance(value, str) else value
 
 
 STANFORD = ForeignFormat(

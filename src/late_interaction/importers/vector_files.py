@@ -103,7 +103,7 @@ def _by_name(folder: Path, names: list[str], suffix: str) -> Arrays:
         shapes += found.values()
     if not places:
         raise damaged(folder / names[0], "contains no arrays")
-    dim = shapes[0][-1] if shapes[0] else 0
+    dim = _dim(folder / names[0], shapes[0])
     for (name, array), shape in zip(places, shapes, strict=True):
         check_array(folder / name / array, "float32", shape, FLOATS, (None, dim))
     ids = [PurePath(name).stem for name, _ in places] if len(names) > 1 else [array for _, array in places]
@@ -167,7 +167,7 @@ def _in_one_file(folder: Path, name: str, lengths_file: str | None) -> Arrays:
     if lengths_file is None:  # a folder of one document
         lengths = np.array([len(vectors)], np.int64)
         layout = "one .npy file for each document"
-        return Arrays(layout, _dim(path, vectors), lengths, lambda start: iter([vectors][start:]), [path.stem])
+        return Arrays(layout, _dim(path, vectors.shape), lengths, lambda start: iter([vectors][start:]), [path.stem])
     lengths = _lengths(folder, lengths_file, tokens=len(vectors))
     bounds = np.concatenate([[0], np.cumsum(lengths)])
 
@@ -175,18 +175,19 @@ def _in_one_file(folder: Path, name: str, lengths_file: str | None) -> Arrays:
         for first, last in zip(bounds[start:-1].tolist(), bounds[start + 1 :].tolist(), strict=True):
             yield vectors[first:last]
 
-    return Arrays(f"one array, and {lengths_file}", _dim(path, vectors), lengths, read)
+    return Arrays(f"one array, and {lengths_file}", _dim(path, vectors.shape), lengths, read)
 
 
 def _padded(path: Path, vectors: NDArray[Any], lengths_file: str | None) -> Arrays:
     """Return the vectors of an array (documents, tokens, dim), without zero vectors at the ends of documents."""
     documents, tokens, _ = vectors.shape
+    dim = _dim(path, vectors.shape)
     if lengths_file is None:
         lengths = np.zeros(documents, np.int64)
-        rows = max(1, _BLOCK_ROWS // max(1, tokens))
+        rows = max(1, _BLOCK_ROWS // tokens)
         for start in range(0, documents, rows):
             is_used = (vectors[start : start + rows] != 0).any(axis=2)
-            last = tokens - np.argmax(is_used[:, ::-1], axis=1) if tokens else np.zeros(len(is_used), np.int64)
+            last = tokens - np.argmax(is_used[:, ::-1], axis=1)
             lengths[start : start + rows] = np.where(is_used.any(axis=1), last, 0)
     else:
         lengths = _lengths(path.parent, lengths_file, tokens=None)
@@ -201,13 +202,14 @@ def _padded(path: Path, vectors: NDArray[Any], lengths_file: str | None) -> Arra
             yield vectors[number, : lengths[number]]
 
     padding = 0 if lengths_file else documents * tokens - int(lengths.sum())
-    return Arrays("one array of all documents", _dim(path, vectors), lengths, read, padding=padding)
+    return Arrays("one array of all documents", dim, lengths, read, padding=padding)
 
 
-def _dim(path: Path, vectors: NDArray[Any]) -> int:
-    if not vectors.shape[-1]:
-        raise damaged(path, f"has vectors without numbers: its shape is {vectors.shape}")
-    return int(vectors.shape[-1])
+def _dim(path: Path, shape: Sequence[int]) -> int:
+    """Return the last length of a shape. An array without numbers could claim any number of documents or tokens."""
+    if not shape or not all(shape[1:]):
+        raise damaged(path, f"has vectors without numbers: its shape is {tuple(shape)}")
+    return shape[-1]
 
 
 def _lengths(folder: Path, name: str, *, tokens: int | None) -> NDArray[np.int64]:

@@ -25,7 +25,7 @@ them, in the order of the vectors; or the caller passes them. There are no other
 
 from __future__ import annotations
 
-from itertools import islice
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.documents import Document
@@ -33,13 +33,14 @@ from late_interaction.errors import InvalidDocumentError, InvalidRequestError
 from late_interaction.importers.arrays import to_float32
 from late_interaction.importers.files import damaged, file_names, has_file, read_json, read_lines
 from late_interaction.importers.foreign import ForeignFormat
+from late_interaction.importers.given_documents import GivenDocuments
 from late_interaction.importers.vector_files import ARRAY_SUFFIXES, LENGTH_FILES, array_files, open_arrays
 from late_interaction.readers import read_jsonl
 from late_interaction.validation import is_id
 from late_interaction.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -62,14 +63,12 @@ class VectorFolder:
         folder: The folder.
         arrays: Its vectors.
         ids: The ids of the documents; None for their numbers.
-        given: Reads the documents, in the order of the vectors; None if there are only vectors.
+        given: The documents, in the order of the vectors; None if there are only vectors.
     """
 
     encoder = None
 
-    def __init__(
-        self, folder: Path, arrays: Arrays, ids: list[str] | None, given: Callable[[], Iterator[Document]] | None
-    ) -> None:
+    def __init__(self, folder: Path, arrays: Arrays, ids: list[str] | None, given: GivenDocuments | None) -> None:
         self._folder = folder
         self._arrays = arrays
         self._ids = ids
@@ -115,31 +114,24 @@ class VectorFolder:
             CorruptIndexError: A file has changed since it was opened, or is damaged.
             InvalidRequestError: The documents of the caller contradict the ids of the source.
         """
-        vectors = self._arrays.read(start)
-        given = None if self._given is None else islice(self._given(), start, None)
-        for number, length in enumerate(self._arrays.lengths[start:].tolist(), start):
-            array = next(vectors)
-            if array.shape != (length, self.dim):
-                raise damaged(self._folder, f"has changed: document {number} has the shape {array.shape}")
-            yield self._document(number, given), to_float32(array)
+        pairs = zip(self._documents(start), self._arrays.read(start), strict=True)
+        for (document, vectors), length in zip(pairs, self._arrays.lengths[start:].tolist(), strict=True):
+            if vectors.shape != (length, self.dim):
+                raise damaged(self._folder, f"has changed: {document.id!r:.200} has vectors of shape {vectors.shape}")
+            yield document, to_float32(vectors)
 
-    def _document(self, number: int, given: Iterator[Document] | None) -> Document:
-        if given is None:
-            return Document("", id=self._id(number))
-        document = next(given, None)
-        if document is None:
-            raise InvalidRequestError(f"There are only {counted(number, 'document')} now, fewer than were counted.")
-        if document.has_content_id:
-            return _with_id(document, self._id(number))
-        if self._ids is not None and document.id != self._ids[number]:
-            raise InvalidRequestError(
-                f"Document {number} has the id {document.id!r:.200}, and the vectors at its place "
-                f"{self._ids[number]!r:.200}. Documents must be in the order of the vectors, or have no ids."
-            )
-        return document
-
-    def _id(self, number: int) -> str:
-        return str(number) if self._ids is None else self._ids[number]
+    def _documents(self, start: int) -> Iterator[Document]:
+        ids = range(start, self.documents) if self._ids is None else self._ids[start:]
+        if self._given is None:
+            yield from (Document("", id=str(one)) for one in ids)
+            return
+        for document, expected in zip(self._given.from_position(start), ids, strict=True):
+            if self._ids is not None and document.id != expected:
+                raise InvalidRequestError(
+                    f"A document has the id {document.id!r:.200}, and the vectors at its place {expected!r:.200}. "
+                    "Documents must be in the order of the vectors, or have no ids."
+                )
+            yield document
 
 
 def _is_vectors(folder: Path) -> bool:
@@ -151,14 +143,10 @@ def _is_vectors(folder: Path) -> bool:
 def _open(folder: Path, options: SourceOptions) -> VectorFolder:
     arrays = open_arrays(folder)
     ids = _ids(folder, arrays)
-    given = options.documents
-    if given is None and has_file(folder, _DOCUMENTS):
-        given = lambda: _own_documents(folder)  # noqa: E731
-    if given is not None and (number := sum(1 for _ in given())) != len(arrays.lengths):
-        raise InvalidRequestError(
-            f"There are {counted(number, 'document')} and vectors of {len(arrays.lengths):,}. Pass one document for "
-            "each, in the same order."
-        )
+    read = options.documents
+    if read is None and has_file(folder, _DOCUMENTS):
+        read = partial(_own_documents, folder)
+    given = None if read is None else GivenDocuments(read, passages=len(arrays.lengths), ids=ids)
     return VectorFolder(folder, arrays, ids, given)
 
 
@@ -192,16 +180,6 @@ def _own_documents(folder: Path) -> Iterator[Document]:
         yield from read_jsonl(read_lines(folder, _DOCUMENTS))
     except InvalidDocumentError as error:
         raise damaged(folder / _DOCUMENTS, f"is invalid ({error})") from None
-
-
-def _with_id(document: Document, key: str) -> Document:
-    return Document.restored(
-        document.text,
-        id=key,
-        metadata=document.metadata,
-        encoded_text=document.encoded_text,
-        image=document.image,
-    )
 
 
 VECTORS = ForeignFormat(

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["EncodeOptions", "check_encode_kwargs", "encode_queries", "for_task"]
 
-_BATCH_SIZE = 32  # MTEB's default
+_DEFAULT_PRECISIONS = (("precision", None), ("precision", "float32"))
 
 
 class EncodeOptions(NamedTuple):
-    """What is known of MTEB's ``encode_kwargs``."""
+    """The known ``encode_kwargs`` of MTEB, with its defaults."""
 
-    batch_size: int = _BATCH_SIZE
+    batch_size: int = 32
     show_progress_bar: bool = True
 
 
@@ -35,7 +35,7 @@ def check_encode_kwargs(encode_kwargs: Mapping[str, Any]) -> EncodeOptions:
     """Return the options.
 
     Raises:
-        InvalidRequestError: There are others.
+        InvalidRequestError: One of them is unknown.
     """
     given = {name: value for name, value in encode_kwargs.items() if (name, value) not in _DEFAULT_PRECISIONS}
     if "precision" in given:
@@ -49,9 +49,6 @@ def check_encode_kwargs(encode_kwargs: Mapping[str, Any]) -> EncodeOptions:
             f"{' and '.join(EncodeOptions._fields)}. Set the others where the model is loaded."
         )
     return EncodeOptions(**given)
-
-
-_DEFAULT_PRECISIONS = (("precision", None), ("precision", "float32"))
 
 
 def for_task(encoder: Encoder, task_metadata: TaskMetadata) -> Encoder:

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
+import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -44,24 +45,23 @@ _logger = logging.getLogger(__name__)
 class IndexedSearch:
     """An index as a model of MTEB: pass it to ``mteb.evaluate``. Implements its ``SearchProtocol``. A context manager.
 
-    Each call of `index` builds a new index of the corpus; `search` answers from it. With ``bits=None``, scores are
-    those of exact search in float32: the measures are the model's. With ``bits``, they are what such an index answers:
-    candidates are found in compressed vectors, and a score is MaxSim of the stored vectors. A corpus of fewer than
-    65,536 tokens is not compressed, as in any index of these settings: its vectors are float16.
+    Each call of `index` builds an index of the corpus, which `search` searches. With ``bits=None``, scores are those of
+    exact search in float32. With ``bits``, candidates are found in compressed vectors, and a score is MaxSim of the
+    stored vectors. A corpus of fewer than 65,536 tokens is not compressed, as in any index: its vectors are float16.
 
     Texts are those that MTEB's own wrappers encode: the title, a space and the text; a query and its instruction;
-    conversations as one string. Of the prompts of a `MultiVectorEncoder`, the one for the task, its type, or queries
-    and documents is used, in the order of MTEB's ``MultiVectorWrapper``, which does not use ``TaskMetadata.prompt``
-    either. The corpora of page tasks are images alone, for encoders that read pages. A blank document has no vectors,
-    so it is not found. A text that the encoder truncates is warned about (`TruncationWarning`).
+    conversations as one string. The prompts of a `MultiVectorEncoder` are chosen by task, type of task, or query and
+    document, in the order of MTEB's ``MultiVectorWrapper``. Neither uses ``TaskMetadata.prompt``. Page tasks need an
+    encoder that reads pages. A blank document has no vectors, so its score is 0. Truncated texts give a
+    `TruncationWarning`.
 
     Args:
         encoder: What `Index.open` takes: a name, a `sentence_transformers.MultiVectorEncoder` or an `Encoder`.
         bits: 1, 2, 4 or 8 for each dimension of a stored vector; None, the default here, for exact scores.
-        path: Keep the indexes in this folder, one for each task, subset and split. One that is there is used again:
-            only what it lacks is encoded. `Index.open` opens those with ``bits``; those without hold two vectors for
-            each one, see `ExactEncoder`. None for a temporary folder, removed by the next `index`, `close`, or when
-            nothing refers to this object.
+        path: Keep the indexes in this folder, one for each task, subset and split. An existing one is used again:
+            only the documents that it lacks are encoded. `Index.open` opens those with ``bits``; those without have
+            other vectors, see `ExactEncoder`. None for a temporary folder, removed by the next `index`, `close`, or
+            when nothing refers to this object.
         model_meta: Metadata for MTEB's results; by default from the encoder. ``bits`` and the settings of a
             `ReducedEncoder` are added to its ``experiment_kwargs``, so that MTEB keeps results of other settings apart.
 
@@ -116,31 +116,35 @@ class IndexedSearch:
             encode_kwargs: ``batch_size``: rows that are read at a time; encoders form batches of their own, bounded by
                 tokens. ``show_progress_bar``. No others.
             num_proc: Processes that read the rows.
-            **kwargs: None are known.
+            **kwargs: Not used, with a warning: MTEB reserves them for its future versions.
 
         Raises:
-            InvalidRequestError: An argument is not known; or an index is kept under ``path`` with other settings.
+            InvalidRequestError: ``encode_kwargs`` has an unknown argument; or an index is kept under ``path`` with
+                other settings.
             UnsupportedError: The task has documents that the encoder does not read.
             IncompatibleEncoderError: An index that is kept under ``path`` was built with another encoder.
         """
-        _refuse("index", kwargs)
+        _warn_of_unused("index", kwargs)
         options = check_encode_kwargs(encode_kwargs)
         self.close()
         encoder = for_task(self._encoder, task_metadata)
         if self._bits is None:
             encoder = ExactEncoder(encoder)
         documents = documents_of(corpus, task_metadata, self._encoder, batch_size=options.batch_size, num_proc=num_proc)
-        folder, is_kept = self._folder(task_metadata.name, hf_subset, hf_split)
+        if self._path is None:
+            folder = temporary = Path(tempfile.mkdtemp(prefix="late-interaction-"))
+        else:
+            folder, temporary = self._path / quote(f"{task_metadata.name}-{hf_subset}-{hf_split}", safe=" "), None
         try:
             index = Index.open(folder, encoder=encoder, bits=self._bits)
         except BaseException:
-            _remove(None, None if is_kept else folder, os.getpid())
+            _remove(None, temporary, os.getpid())
             raise
         self._index = index
-        self._discard = weakref.finalize(self, _remove, index, None if is_kept else folder, os.getpid())
+        self._discard = weakref.finalize(self, _remove, index, temporary, os.getpid())
         try:
             known = set(index.add(documents, progress=options.show_progress_bar))
-            if is_kept:  # documents of an earlier run that are not in this corpus
+            if temporary is None:  # documents of an earlier run that are not in this corpus
                 index.delete([document.id for document in index.scan(fields=[]) if document.id not in known])
         except BaseException:
             self.close()  # an index without these documents must not be searched
@@ -172,14 +176,14 @@ class IndexedSearch:
             encode_kwargs: As for `index`.
             top_ranked: Score only these documents of each query, exactly; a query that it lacks has none.
             num_proc: Processes that read the rows.
-            **kwargs: None are known.
+            **kwargs: As for `index`.
 
         Raises:
-            InvalidRequestError: `index` was not called before, or an argument is not known.
+            InvalidRequestError: `index` was not called before, or ``encode_kwargs`` has an unknown argument.
             UnsupportedError: The queries of the task are not texts.
             UnknownIdError: ``top_ranked`` has a document that the corpus lacks.
         """
-        _refuse("search", kwargs)
+        _warn_of_unused("search", kwargs)
         options = check_encode_kwargs(encode_kwargs)
         if self._index is None:
             raise InvalidRequestError("There is no index to search. Call index(corpus, …) first.")
@@ -202,12 +206,6 @@ class IndexedSearch:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    def _folder(self, task: str, subset: str, split: str) -> tuple[Path, bool]:
-        """Return the folder of an index, and whether it is kept."""
-        if self._path is None:
-            return Path(tempfile.mkdtemp(prefix="late-interaction-")), False
-        return self._path / quote(f"{task}-{subset}-{split}", safe=" "), True
 
 
 def _nothing_to_discard() -> None:
@@ -244,9 +242,6 @@ def _best(
     return dict(sorted(scores.items(), key=lambda item: -item[1])[:top_k])
 
 
-def _refuse(method: str, kwargs: Mapping[str, Any]) -> None:
+def _warn_of_unused(method: str, kwargs: Mapping[str, Any]) -> None:
     if kwargs:
-        raise InvalidRequestError(
-            f"IndexedSearch.{method} does not know {', '.join(kwargs)}. Leave them out, or update late-interaction if "
-            "a newer MTEB passes them."
-        )
+        warnings.warn(f"IndexedSearch.{method} does not use {', '.join(kwargs)}.", stacklevel=3)

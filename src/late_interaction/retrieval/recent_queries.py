@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.protocol import Encoder
 
-__all__ = ["query_vectors"]
+__all__ = ["forget_queries", "query_vectors"]
 
 _MAX_QUERIES = 64
 _MAX_BYTES = 16 * 2**20
@@ -81,6 +81,11 @@ def query_vectors(encoder: Encoder, queries: Sequence[str]) -> list[NDArray[np.f
         recent.put(query, kept)
         found[query] = kept
     return [found[query] for query in queries]
+
+
+def forget_queries() -> None:
+    """Keep no vectors of earlier queries, so that the next search takes the time of a first one."""
+    _recent.clear()
 
 
 def _recent_queries(encoder: Encoder) -> _RecentQueries:

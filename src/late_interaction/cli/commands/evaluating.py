@@ -17,7 +17,7 @@ from late_interaction.cli.printable import printable
 from late_interaction.encoders.minilm_package import MINILM
 from late_interaction.evaluation import evaluate as evaluate_systems
 from late_interaction.evaluation import read_run, write_run
-from late_interaction.evaluation.plots import check_path
+from late_interaction.evaluation.reporting.plots import check_path
 
 if TYPE_CHECKING:
     from late_interaction.evaluation import Report
@@ -117,10 +117,12 @@ def evaluate(
     advice: the cheapest system that loses at most --loss, and whether late interaction is better than single vectors
     and than lexical search. No index is changed.
     """
-    if synthetic and (queries or qrels):
-        raise typer.BadParameter("cannot be combined with --queries and --qrels.", param_hint="--synthetic")
+    if synthetic and (queries or qrels or split):
+        raise typer.BadParameter("cannot be combined with --queries, --qrels and --split.", param_hint="--synthetic")
     if plot is not None:
         check_path(plot)
+    if save_runs is not None:
+        save_runs.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {
         "single_vector": single_vector or (),
         "sparse": sparse or (),
@@ -138,20 +140,27 @@ def evaluate(
         options["stages"] = stages
     if runs:
         options["runs"] = _runs(runs)
-    with opened(source, encoder, Asked(queries, qrels, split, synthetic)) as collection:
+    asked = Asked(queries, qrels, split, synthetic)
+    with opened(source, encoder, asked, needs_vectors=_needs_vectors(options)) as collection:
         dataset = replace(collection.dataset, notes=(*collection.dataset.notes, *collection.notes))
         progress = is_watched() and not quiet
         report = evaluate_systems(
             collection.searched, dataset, encoder=collection.encoder, progress=progress, **options
         )
+    if as_json:  # before files, which may fail
+        show_json(report.to_dict())
+    else:
+        _show(report)
     if plot is not None:
         report.plot(plot)
     if save_runs is not None:
         _save_runs(report, save_runs)
-    if as_json:
-        show_json(report.to_dict())
-    else:
-        _show(report)
+
+
+def _needs_vectors(options: dict[str, Any]) -> bool:
+    """Return whether token vectors are searched, in an evaluation with these options."""
+    stages = " ".join(options.get("stages", ()))
+    return options.get("systems") != ["lexical"] or "late" in stages or "hybrid" in stages
 
 
 def _numbers(given: str | None, option: str) -> list[int | None]:
@@ -183,9 +192,11 @@ def _runs(given: list[str]) -> dict[str, dict[str, list[str]]]:
 
 def _save_runs(report: Report, folder: Path) -> None:
     """Write a run of each system. Its file has the name of the system, with hyphens instead of other characters."""
-    folder.mkdir(parents=True, exist_ok=True)
+    names: list[str] = []
     for system in report.systems:
         name = re.sub(r"[^\w.+-]+", "-", system.name)
+        name += f"-{len(names) + 1}" if name in names else ""  # the number of the system
+        names.append(name)
         write_run(folder / f"{name}.txt", system.result.rankings, name=name)
 
 

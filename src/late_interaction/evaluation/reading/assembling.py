@@ -10,8 +10,8 @@ from late_interaction.evaluation.dataset import Dataset, JudgedQuery
 if TYPE_CHECKING:
     from collections.abc import Iterable, Set
 
-    from late_interaction.evaluation.corpora import StreamedDocuments
-    from late_interaction.evaluation.judgments import Qrels
+    from late_interaction.evaluation.reading.corpora import StreamedDocuments
+    from late_interaction.evaluation.reading.judgments import Qrels
 
 __all__ = ["assembled"]
 
@@ -52,7 +52,10 @@ def assembled(
 
 def _no_judgments(name: str, query: str, qrels: Qrels | None) -> str:
     if qrels is None:
-        return f"No query of {name} has 'relevant', so qrels is needed: a file of judgments."
+        return (
+            f"No query of {name} has judgments. Give a file of them as qrels; or make synthetic queries of the "
+            "documents (--synthetic, or synthetic_dataset in Python)."
+        )
     other = f"of queries such as {next(iter(qrels))!r}" if qrels else "none"
     return f"No query of {name} has judgments: queries have ids such as {query!r}, and the judgments are {other}."
 
@@ -77,8 +80,6 @@ def _notes(
     known = {query.id for query, _ in everything}
     if unasked := [query for query in qrels or () if query not in known]:
         yield f"Judgments of {_queries(len(unasked))} that do not exist, such as {unasked[0]!r}: not used."
-    if hopeless := sum(not any(grade > 0 for grade in query.relevant.values()) for query in judged):
-        yield f"{_queries(hopeless)} without a relevant document: every measure of {_them(hopeless)} is 0."
     missing = [] if ids is None else [name for query in judged for name in query.relevant if name not in ids]
     if missing:
         judgments = "1 judgment is" if len(missing) == 1 else f"{len(missing):,} judgments are"
@@ -87,7 +88,3 @@ def _notes(
 
 def _queries(number: int) -> str:
     return "1 query" if number == 1 else f"{number:,} queries"
-
-
-def _them(number: int) -> str:
-    return "it" if number == 1 else "them"

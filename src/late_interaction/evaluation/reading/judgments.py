@@ -6,13 +6,13 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from late_interaction.evaluation.lines import read_lines
+from late_interaction.evaluation.reading.lines import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from late_interaction.evaluation.lines import Line
+    from late_interaction.evaluation.reading.lines import Line
 
 __all__ = ["Qrels", "finite_number", "read_qrels", "trec_columns"]
 

@@ -17,7 +17,7 @@ from late_interaction.evaluation.statistics import paired
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from late_interaction.evaluation.scoring import ScoredSystem
+    from late_interaction.evaluation.reporting.scoring import ScoredSystem
     from late_interaction.evaluation.statistics import Interval
 
 __all__ = ["MIN_QUERIES", "Choice", "Comparison", "Verdict", "best_of", "choose", "compare"]

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidRequestError
 from late_interaction.evaluation.dataset import JudgedQuery
-from late_interaction.evaluation.lines import json_lines, read_lines
-from late_interaction.validation import check_query, is_id
+from late_interaction.evaluation.reading.lines import json_lines, read_lines
+from late_interaction.validation import check_query, is_id, is_invisible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from late_interaction.evaluation.lines import Line
+    from late_interaction.evaluation.reading.lines import Line
 
-__all__ = ["as_grade", "as_id", "as_queries", "grades_of", "read_queries"]
+__all__ = ["as_grade", "as_id", "as_queries", "as_text", "grades_of", "read_queries"]
 
 _EXPECTED = 'Expected {"query": text, "relevant": id, list of ids or {id: grade}, "id": optional}.'
 _MAX_NUMBER = 1 << 64  # of integers that are ids, and of grades
@@ -93,7 +93,7 @@ def _json_queries(path: Path) -> Iterator[tuple[Line, JudgedQuery, bool]]:
             name = as_id(values.get("id", values.get("_id", number)), "id")
             relevant = values.get("relevant")
             grades = {} if relevant is None else grades_of(relevant)
-            query = JudgedQuery(name, check_query(values.get("query", values.get("text"))), grades)
+            query = JudgedQuery(name, as_text(values.get("query", values.get("text"))), grades)
         except InvalidRequestError as error:
             raise line.error(f"{error} {_EXPECTED}") from None
         yield line, query, relevant is not None
@@ -116,8 +116,20 @@ def _from_dict(given: object, number: int) -> JudgedQuery:
 
 
 def _checked(query: JudgedQuery) -> JudgedQuery:
-    text = query.query if isinstance(query.query, Document) else check_query(query.query)
+    text = query.query if isinstance(query.query, Document) else as_text(query.query)
     return JudgedQuery(as_id(query.id, "id"), text, grades_of(query.relevant))
+
+
+def as_text(value: object) -> str:
+    """Return the text of a query.
+
+    Raises:
+        InvalidRequestError: It is not a string that UTF-8 can hold, or it is blank, so that nothing can be found.
+    """
+    text = check_query(value)
+    if is_invisible(text):
+        raise InvalidRequestError(f"A query must not be blank, got {reprlib.repr(text)}.")
+    return text
 
 
 def as_id(value: object, what: str) -> str:

@@ -1,4 +1,4 @@
-"""What an evaluation searches: the index of the user or one made of documents, and the vectors of other settings."""
+"""The index that is evaluated, and other indexes of its documents."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from late_interaction.engines import Engine, Record
     from late_interaction.evaluation.temporary import TemporaryIndexes
 
-__all__ = ["Source", "stored_records"]
+__all__ = ["EvaluatedIndex", "stored_records"]
 
 _CHUNK_DOCUMENTS = 128
 """Documents that are read with their vectors together."""
 
 
-class Source:
+class EvaluatedIndex:
     """An index, and other indexes of its documents. Nothing of the index is changed.
 
     Args:
@@ -52,29 +52,27 @@ class Source:
         self.notes: list[str] = []
         self._temporary = temporary
         self._exact = exact
-        self._queries: QueryEncoder | None = None
 
-    @property
+    @cached_property
     def queries(self) -> QueryEncoder:
         """Encodes the queries, once for every index that is made with the encoder.
 
         Raises:
             MissingEncoderError: The index has no encoder.
         """
-        if self._queries is None:
-            encoder = self.index.encoder
-            self._queries = QueryEncoder(encoder.encoder if isinstance(encoder, ReducedEncoder) else encoder)
-        return self._queries
+        encoder = self.index.encoder
+        return QueryEncoder(encoder.encoder if isinstance(encoder, ReducedEncoder) else encoder)
 
-    @property
+    @cached_property
     def setting(self) -> Setting:
         """How the index stores its vectors."""
         encoder = self.index.encoder
         pooling = encoder.pooling if isinstance(encoder, ReducedEncoder) else 1
         return Setting(self.index.info().get("bits"), pooling, self.index.engine.dim)
 
-    def asked(self) -> Index:
-        """Return the index as one whose queries are encoded by `queries`."""
+    @cached_property
+    def searched(self) -> Index:
+        """The index as one whose queries are encoded by `queries`."""
         return Index(engine=self.index.engine, encoder=reduced_alike(self.index.encoder, lambda _: self.queries))
 
     def derived(self, setting: Setting) -> Index:
@@ -119,9 +117,11 @@ class Source:
                 originals.append(document)
                 yield document if reads_images(encoder) else _as_text(document)
 
-        records = encode_documents(encoder, documents(), truncation=Truncation())
+        truncation = Truncation()
+        records = encode_documents(encoder, documents(), truncation=truncation)
         shown = self._temporary.shown(records, "Encoding", self.index.count())
         index.engine.upsert(replace(record, document=originals.popleft()) for record in shown)
+        truncation.warn()
         return index
 
     def pooled(self) -> Index:
@@ -139,6 +139,11 @@ class Source:
     def documents(self) -> Iterator[Document]:
         """Return the documents as texts, those of pages too."""
         return map(_as_text, self.index.scan())
+
+    @cached_property
+    def lexical_bytes(self) -> int | None:
+        """What lexical search stores, in bytes; None if the engine does not tell."""
+        return self.index.engine.lexical_bytes()
 
     @cached_property
     def without_text(self) -> int:

@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from late_interaction.documents import Document
 from late_interaction.errors import ImageUnavailableError, InvalidDocumentError, InvalidRequestError
-from late_interaction.evaluation.assembling import assembled
-from late_interaction.evaluation.corpora import StreamedDocuments
 from late_interaction.evaluation.dataset import JudgedQuery
-from late_interaction.evaluation.parquet import columns_of, read_rows
-from late_interaction.evaluation.queries import as_grade, as_id
-from late_interaction.evaluation.splits import chosen_split
+from late_interaction.evaluation.reading.assembling import assembled
+from late_interaction.evaluation.reading.corpora import StreamedDocuments
+from late_interaction.evaluation.reading.parquet import columns_of, read_rows
+from late_interaction.evaluation.reading.queries import as_grade, as_id, as_text
+from late_interaction.evaluation.reading.splits import chosen_split
 from late_interaction.images.pictures import from_bytes
-from late_interaction.validation import check_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from late_interaction.evaluation.dataset import Dataset
-    from late_interaction.evaluation.judgments import Qrels
-    from late_interaction.evaluation.parquet import Row
+    from late_interaction.evaluation.reading.judgments import Qrels
+    from late_interaction.evaluation.reading.parquet import Row
 
 __all__ = ["is_vidore", "read_vidore"]
 
@@ -75,7 +74,7 @@ def _read_parts(name: str, folder: Path, split: str | None) -> Dataset:
         query_id = _checked(row, as_id, query, "id")
         if query_id in found:
             raise InvalidRequestError(f"{row.where()}: the query id {query_id!r} occurs twice.")
-        found[query_id] = JudgedQuery(query_id, _checked(row, check_query, text))
+        found[query_id] = JudgedQuery(query_id, _checked(row, as_text, text))
     documents = StreamedDocuments(lambda: _corpus(corpus), len(ids))
     return assembled(name, ((query, False) for query in found.values()), qrels, documents, ids)
 
@@ -95,7 +94,7 @@ def _read_pages(name: str, files: Sequence[Path]) -> Dataset:
     for row, page_id, query in _pages_with_queries(files):
         ids.add(page_id)
         if query is not None:
-            relevant.setdefault(_checked(row, check_query, query), {})[page_id] = 1.0
+            relevant.setdefault(_checked(row, as_text, query), {})[page_id] = 1.0
     queries = (
         (JudgedQuery(str(number), query, pages), True)
         for number, (query, pages) in enumerate(relevant.items(), start=1)

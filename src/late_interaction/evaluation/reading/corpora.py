@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.documents import Document
 from late_interaction.errors import InvalidDocumentError, InvalidRequestError
-from late_interaction.evaluation.lines import json_lines
-from late_interaction.evaluation.queries import as_id
+from late_interaction.evaluation.reading.lines import json_lines
+from late_interaction.evaluation.reading.queries import as_id
 from late_interaction.readers.jsonl import document_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from late_interaction.evaluation.lines import Line
+    from late_interaction.evaluation.reading.lines import Line
 
 __all__ = ["JsonlDocuments", "StreamedDocuments"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.evaluation.judgments import finite_number, trec_columns
-from late_interaction.evaluation.lines import read_lines
+from late_interaction.evaluation.reading.judgments import finite_number, trec_columns
+from late_interaction.evaluation.reading.lines import read_lines
 from late_interaction.readers.decoding import describe
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.evaluation.advice import advise, recommended
 from late_interaction.evaluation.measures import MEASURES, Measure
-from late_interaction.evaluation.plots import save
-from late_interaction.evaluation.scoring import chosen_baseline, judged_queries, score
+from late_interaction.evaluation.reporting.advice import advise, recommended
+from late_interaction.evaluation.reporting.plots import save
+from late_interaction.evaluation.reporting.scoring import chosen_baseline, judged_queries, score
+from late_interaction.evaluation.reporting.table import as_html, as_text, tables_of
 from late_interaction.evaluation.synthetic import SYNTHETIC
-from late_interaction.evaluation.table import as_html, as_text, tables_of
 from late_interaction.validation import check_fraction
 from late_interaction.wording import counted
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from late_interaction.evaluation.dataset import Dataset
+    from late_interaction.evaluation.reporting.scoring import ScoredSystem
+    from late_interaction.evaluation.reporting.table import Table
     from late_interaction.evaluation.results import SystemResult
-    from late_interaction.evaluation.scoring import ScoredSystem
-    from late_interaction.evaluation.table import Table
 
 __all__ = ["Report"]
 
@@ -145,7 +145,19 @@ class Report:
         save(self.systems, self.measures[0], path, title=self.title, recommended=(chosen["size"], chosen["time"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values, also the value of each measure for each query."""
+        """Return everything as JSON values, as ``late-interaction evaluate --json`` prints it.
+
+        Besides attributes of the report, ``queries`` is their number, and each of ``systems`` has
+
+        - ``name``, and ``settings``, see `SystemResult`;
+        - ``measures``, and ``differences`` to the baseline, empty for itself: ``mean``, ``low``, ``high`` by measure;
+        - ``values``: the value of each query by measure and query id;
+        - ``bytes_per_document``; ``milliseconds`` with ``median``, ``p90`` and those of all ``queries``; null or empty
+          where a cost is not known;
+        - ``stages`` of a cascade, see `SystemResult`;
+        - ``unjudged_in_first_10``: the share of the first 10 documents that have no judgment;
+        - ``not_asked``: the number of queries without a ranking.
+        """
         return {
             "dataset": self.dataset.name,
             "documents": self.documents,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from late_interaction.evaluation.decisions import MIN_QUERIES, Verdict, best_of, choose, compare
-from late_interaction.evaluation.scoring import JUDGED_DEPTH, label_of
-from late_interaction.evaluation.table import difference_text, size, time_text
+from late_interaction.evaluation.reporting.decisions import MIN_QUERIES, Verdict, best_of, choose, compare
+from late_interaction.evaluation.reporting.scoring import JUDGED_DEPTH, label_of
+from late_interaction.evaluation.reporting.table import difference_text, size, time_text
 from late_interaction.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from late_interaction.evaluation.decisions import Choice, Comparison
-    from late_interaction.evaluation.scoring import ScoredSystem
+    from late_interaction.evaluation.reporting.decisions import Choice, Comparison
+    from late_interaction.evaluation.reporting.scoring import ScoredSystem
 
 __all__ = ["advise", "recommended"]
 
@@ -49,14 +49,17 @@ def advise(
     if len(systems) > 1:
         sentences += _chosen(by_size, measure, loss, cost="size")
         sentences += _chosen(by_time, measure, loss, cost="time")
-        sentences += _worth(systems, measure, loss)
+        comparisons = _comparisons(systems, measure, loss)
+        sentences += [_compared(compared, what, measure, loss) for what, compared in comparisons.items()]
+        if comparisons and not is_synthetic:
+            sentences.append(_worth({what: compared.verdict for what, compared in comparisons.items()}))
     chosen = [choice.chosen.system for choice in (by_size, by_time) if choice.chosen is not None]
     sentences += _at_a_million(list({system.name: system for system in chosen}.values()), documents)
     if is_synthetic:
         sentences.append(
-            "The queries are synthetic: they repeat words of the document they were made from, which favors lexical "
-            "search, and other documents that answer them count as not relevant. Compare settings of one system with "
-            "them; compare kinds of systems with queries of users."
+            "Synthetic queries cannot tell which kind of system is best: they use the words of the documents, which "
+            "favors lexical search, and other documents that answer them count as not relevant. Compare kinds of "
+            "systems with queries of users."
         )
     else:
         sentences += _unjudged(systems, has_negatives=has_negatives)
@@ -81,7 +84,8 @@ def _few_queries(systems: Sequence[ScoredSystem], measure: str) -> list[str]:
     number = _queries(systems[0], measure)
     if number >= MIN_QUERIES:
         return []
-    return [f"There are only {number} queries. With fewer than {MIN_QUERIES}, no difference is taken as shown."]
+    there = "There is only 1 query" if number == 1 else f"There are only {number} queries"
+    return [f"{there}. With fewer than {MIN_QUERIES}, no system is said to be better than another, or as good."]
 
 
 def _best(best: ScoredSystem, measure: str) -> str:
@@ -113,29 +117,25 @@ def _chosen(choice: Choice, measure: str, loss: float, *, cost: str) -> list[str
     return [f"{sentence} {other.system.name!r} ({price}) may be, too: {_difference(other)}; {told}."]
 
 
-def _worth(systems: Sequence[ScoredSystem], measure: str, loss: float) -> list[str]:
-    """Return whether late interaction is better than what it competes with."""
+def _comparisons(systems: Sequence[ScoredSystem], measure: str, loss: float) -> dict[str, Comparison]:
+    """Return late interaction compared with what it competes with, the best system of each kind."""
     late = [system for system in systems if system.kind == "late"]
-    comparisons = {
+    return {
         what: compare(best_of(late, measure), best_of(rivals, measure), measure, loss)
         for kind, what in _RIVALS.items()
         if late and (rivals := [system for system in systems if system.kind == kind])
     }
-    sentences = [_compared(compared, what, measure, loss) for what, compared in comparisons.items()]
-    if not comparisons:
-        return []
-    verdicts = {what: compared.verdict for what, compared in comparisons.items()}
-    if any(verdict is Verdict.WORSE or verdict is Verdict.EQUAL for verdict in verdicts.values()):
-        without = [what for what, verdict in verdicts.items() if verdict in (Verdict.WORSE, Verdict.EQUAL)]
-        sentences.append(
-            f"So late interaction alone brings nothing on this data that {' and '.join(without)} "
-            f"{'does' if without == ['lexical search'] else 'do'} not."
-        )
-    elif all(verdict is Verdict.BETTER for verdict in verdicts.values()):
-        sentences.append(f"So late interaction is worth its cost on this data, compared with {' and '.join(verdicts)}.")
-    else:
-        sentences.append("So whether late interaction is worth its cost on this data is not known yet.")
-    return sentences
+
+
+def _worth(verdicts: Mapping[str, Verdict]) -> str:
+    """Return whether late interaction is worth its cost, by what it was compared with."""
+    without = [what for what, verdict in verdicts.items() if verdict in (Verdict.WORSE, Verdict.EQUAL)]
+    if without:
+        do = "does" if without == ["lexical search"] else "do"
+        return f"So late interaction alone brings nothing on this data that {' and '.join(without)} {do} not."
+    if all(verdict is Verdict.BETTER for verdict in verdicts.values()):
+        return f"So late interaction is worth its cost on this data, compared with {' and '.join(verdicts)}."
+    return "So whether late interaction is worth its cost on this data is not known yet."
 
 
 def _compared(compared: Comparison, what: str, measure: str, loss: float) -> str:

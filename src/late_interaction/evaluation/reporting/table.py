@@ -7,12 +7,12 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from late_interaction.evaluation.scoring import label_of
+from late_interaction.evaluation.reporting.scoring import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from late_interaction.evaluation.scoring import ScoredSystem
+    from late_interaction.evaluation.reporting.scoring import ScoredSystem
     from late_interaction.evaluation.statistics import Interval
 
 __all__ = ["Table", "as_html", "as_text", "difference_text", "size", "tables_of", "time_text"]
@@ -100,7 +100,7 @@ def as_text(table: Table, width: int) -> str:
     for row in (table.columns, *table.rows):
         first, *more = textwrap.wrap(row[0], widths[0]) or [""]
         cells = [first.ljust(widths[0]), *(cell.rjust(room) for cell, room in zip(row[1:], widths[1:], strict=True))]
-        lines += [_GAP.join(cells).rstrip(), *(f"{line}" for line in more)]
+        lines += [_GAP.join(cells).rstrip(), *more]
     return "\n".join(lines)
 
 

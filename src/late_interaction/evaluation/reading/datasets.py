@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.evaluation.assembling import assembled
-from late_interaction.evaluation.corpora import JsonlDocuments, StreamedDocuments
-from late_interaction.evaluation.judgments import read_qrels
-from late_interaction.evaluation.queries import read_queries
-from late_interaction.evaluation.splits import chosen_split
-from late_interaction.evaluation.vidore import is_vidore, read_vidore
+from late_interaction.evaluation.reading.assembling import assembled
+from late_interaction.evaluation.reading.corpora import JsonlDocuments, StreamedDocuments
+from late_interaction.evaluation.reading.judgments import read_qrels
+from late_interaction.evaluation.reading.queries import read_queries
+from late_interaction.evaluation.reading.splits import chosen_split
+from late_interaction.evaluation.reading.vidore import is_vidore, read_vidore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,8 @@ def read_dataset(
 
     What is read, by ``source``:
 
-    - **BEIR**: a folder with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/test.tsv``.
+    - **BEIR**: a folder with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/test.tsv``. Without the latter, queries
+      have ``relevant`` as below.
     - **JSONL**: a file with ``{"query": …, "relevant": id, [ids] or {id: grade}}`` in each line, and ``documents``.
     - **TREC**: a file of queries (an id, a tab and the text in each line), ``qrels`` of 4 columns, and ``documents``.
     - **ViDoRe**: a folder of parquet files, with pages as images, in the folders ``corpus``, ``queries`` and ``qrels``
@@ -107,7 +108,8 @@ def _beir_paths(folder: Path, given: Mapping[str, Path], split: str | None) -> d
     judgments = folder / "qrels"
     if "qrels" not in given:
         files = sorted(judgments.glob("*.tsv")) + sorted(judgments.glob("*.tsv.gz"))
-        found["qrels"] = chosen_split({path.name.partition(".tsv")[0]: path for path in files}, split, judgments)
+        if files or split is not None:
+            found["qrels"] = chosen_split({path.name.partition(".tsv")[0]: path for path in files}, split, judgments)
     elif split is not None:
         raise InvalidRequestError(f"Pass split={split!r} or qrels, not both: each says which judgments are read.")
     return found

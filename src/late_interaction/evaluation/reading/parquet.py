@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.evaluation.lines import check_expansion
+from late_interaction.evaluation.reading.lines import check_expansion
 from late_interaction.optional import require
 
 if TYPE_CHECKING:

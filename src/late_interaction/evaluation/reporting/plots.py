@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import InvalidRequestError, StorageError
-from late_interaction.evaluation.labels import placed_labels
-from late_interaction.evaluation.scoring import label_of
+from late_interaction.evaluation.reporting.labels import placed_labels
+from late_interaction.evaluation.reporting.scoring import label_of
 from late_interaction.optional import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from late_interaction.evaluation.scoring import ScoredSystem
+    from late_interaction.evaluation.reporting.scoring import ScoredSystem
 
 __all__ = ["check_path", "draw", "save"]
 
@@ -89,9 +89,11 @@ def save(
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
-    """Raise an error if no plot can be saved as this file: its suffix is another, or matplotlib is not installed."""
+    """Raise an error if no plot can be saved as this file: by its suffix or folder, or because of matplotlib."""
     if Path(path).suffix.lower() not in _SUFFIXES:
         raise InvalidRequestError(f"A plot is saved as .svg or .png, got {os.fspath(path)!r}.")
+    if not Path(path).parent.is_dir():
+        raise StorageError(f"Cannot save the plot as {os.fspath(path)}: its folder does not exist.")
     _require()
 
 

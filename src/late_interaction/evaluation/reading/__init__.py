@@ -1,0 +1,1 @@
+"""Read test collections and runs: queries, judgments, documents and rankings in the formats that users have."""

@@ -1,0 +1,1 @@
+"""Score what systems found, and report it: tables, plots, decisions and advice."""

@@ -143,14 +143,17 @@ class PlaidFolder:
 
     def _columns(self, chunk: int) -> Columns:
         codes_file, residuals_file = f"{chunk}.codes.pt", f"{chunk}.residuals.pt"
-        lengths = self.lengths[chunk]
-        tokens, row = int(lengths.sum()), self.dim * self.codec.nbits // 8
+        tokens, row = int(self.lengths[chunk].sum()), self.dim * self.codec.nbits // 8
 
         def read() -> tuple[NDArray[Any], NDArray[Any]]:
-            codes = read_tensor(self.folder, codes_file, dtypes=INTEGERS, shape=(tokens,))
+            codes = read_tensor(self.folder, codes_file, dtypes=INTEGERS, shape=(None,))
+            if len(codes) != tokens:
+                raise damaged(
+                    self.folder / codes_file, f"has {len(codes):,} tokens, and {_lengths_file(chunk)} claims {tokens:,}"
+                )
             return codes, read_tensor(self.folder, residuals_file, dtypes=("uint8",), shape=(tokens, row))
 
-        return Columns(lengths, self.folder / codes_file, self.folder / residuals_file, read)
+        return Columns(self.lengths[chunk], self.folder / codes_file, self.folder / residuals_file, read)
 
 
 def _lengths(folder: Path, chunks: int) -> Iterator[NDArray[np.int64]]:

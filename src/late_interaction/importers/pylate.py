@@ -39,7 +39,7 @@ __all__ = ["PYLATE", "PyLateIndex"]
 
 _REFUSED = {
     "index.voyager": "Voyager keeps the vectors in a file that only its library reads",
-    "scann_config.pb": "ScaNN keeps the index in files that only its library reads",
+    "scann_config.pb": "which document a vector of flattened_embeddings.npy is of is in a pickle that is not read",
     "tachiom.bin": "Tachiom keeps the vectors in a file that only its library reads",
 }
 _MAX_DIGITS = 20

@@ -16,6 +16,9 @@
 The chunks are read, since they keep the order of tokens. An updated passage is in a later chunk again; its earlier
 vectors stay where they were, and ``compact()`` of version 2.1 brings them back into what is searched. So the last chunk
 counts, and the compacted files are compared with it.
+
+XTR-WARP of 2025, in Python and C++, is another engine: its index is one of colbert-ai, which is read as such, beside
+compacted files ending in ``.compacted.pt``. A folder with these alone is not recognized.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def test_clear_win():
     )
     assert said[0].startswith("'late' has the highest nDCG@10: 1.000 (95 % interval 0.994 to 1.000, 400 queries).")
     assert one(said, "By size") == (
-        "By size: nothing cheaper is shown to be within 0.01 of it, so use 'late' (5.4 kB per document)."
+        "By size: no smaller system is shown to be within 0.01 of it, so use 'late' (5.4 kB per document)."
     )
     assert one(said, "By time").endswith("so use 'late' (12.0 ms per query).")
     single = one(said, "Late interaction is better than single vectors: 'late' has nDCG@10 1.000, 'single' 0.645;")
@@ -110,7 +110,7 @@ def test_a_cheaper_system_whose_mean_alone_is_within_the_loss():
     big = [1] * 100 + [None] * 100
     small = [1] * 99 + [None] * 101
     said = advice(result("4 bits", "late", big, size=68), result("1 bit", "late", small, size=20))
-    sentence = one(said, "By size: nothing cheaper is shown to be within 0.01 of it, so use '4 bits'")
+    sentence = one(said, "By size: no smaller system is shown to be within 0.01 of it, so use '4 bits'")
     assert "'1 bit' (20 bytes per document) may be, too: difference -0.005 [" in sentence
     assert sentence.endswith("queries would be needed.")
 

@@ -97,17 +97,20 @@ def _best(best: ScoredSystem, measure: str) -> str:
 
 
 def _chosen(choice: Choice, measure: str, loss: float, *, cost: str) -> list[str]:
-    adjective = {"size": "smallest", "time": "fastest"}[cost]
+    comparative, superlative = {"size": ("smaller", "smallest"), "time": ("faster", "fastest")}[cost]
     if choice.chosen is None:
         return [f"By {cost}: no system of known {cost} is shown to be within {loss:g} of that."]
     system = choice.chosen.system
     price = _price(system, cost)
     if system is choice.best:
-        sentence = f"By {cost}: nothing cheaper is shown to be within {loss:g} of it, so use {system.name!r} ({price})."
+        sentence = (
+            f"By {cost}: no {comparative} system is shown to be within {loss:g} of it, so use {system.name!r} "
+            f"({price})."
+        )
     else:
         sentence = (
-            f"By {cost}: use {system.name!r} ({price}), the {adjective} system that is shown to be within {loss:g} of "
-            f"the highest {label_of(measure)}: {_difference(choice.chosen)}."
+            f"By {cost}: use {system.name!r} ({price}), the {superlative} system that is shown to be within {loss:g} "
+            f"of the highest {label_of(measure)}: {_difference(choice.chosen)}."
         )
     if choice.cheaper is None:
         return [sentence]
@@ -176,7 +179,7 @@ def _at_a_million(systems: Sequence[ScoredSystem], documents: int | None) -> lis
     if sentences and documents is not None and documents < _FEW:
         sentences.append(
             f"With only {counted(documents, 'document')}, fixed parts of an index weigh more than with many, so these "
-            "sizes are overstated, and the times say nothing of those with many documents."
+            "sizes are overstated, and the times say nothing about larger collections."
         )
     return sentences
 

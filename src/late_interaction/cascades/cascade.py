@@ -42,7 +42,7 @@ class Cascade:
     ``"late"``              MaxSim of the stored vectors; no document is encoded         as of `Index.search`
     ``"lexical"``           BM25; later than first, 0 without a word of the query        as of `Index.search`
     ``"hybrid"``            fused ranks; later than first, those among the candidates    as of `Index.search`
-    an `Index`              MaxSim of its vectors; it has the same ids (`transfer`)      as of its `Index.search`
+    an `Index`              MaxSim of its vectors; it has the same documents             as of its `Index.search`
     a `SentenceTransformer` cosine of the vectors of query and text; also of a           the cosine, at least 0
                             `SingleVectorEncoder` or `PooledEncoder`
     a `SparseEncoder`       its similarity, by default the dot product                   ``score / (1 + score)``

@@ -150,12 +150,14 @@ def test_temporary_files_are_removed_also_on_interrupt(index, queries, tmp_path,
 _SLOW = """
 import time
 from late_interaction.evaluation import evaluate
+from late_interaction.evaluation.temporary import temporary_folder
 from tests.fakes import WordEncoder
 class Slow(WordEncoder):
     def encode_documents(self, texts):
         print("encoding", flush=True)
         time.sleep(60)
-evaluate(["a document"], [{"query": "a", "relevant": "a"}], encoder=Slow())
+with temporary_folder():
+    evaluate(["a document"], [{"query": "a", "relevant": "a"}], encoder=Slow())
 """
 
 
@@ -167,7 +169,7 @@ def test_temporary_files_are_removed_on_signals(number, tmp_path):
         [sys.executable, "-c", _SLOW], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         process.stdout.readline()
-        assert [path for path in tmp_path.iterdir() if path.name.startswith("late-interaction-")]
+        assert len([path for path in tmp_path.iterdir() if path.name.startswith("late-interaction-")]) == 2
         process.send_signal(number)
         process.communicate(timeout=30)
     assert process.returncode

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from late_interaction.cli.output import show_skipped
@@ -21,6 +20,7 @@ from late_interaction.evaluation import Dataset, read_dataset, synthetic_dataset
 from late_interaction.evaluation.reading.corpora import JsonlDocuments
 from late_interaction.evaluation.reading.vidore import is_vidore
 from late_interaction.evaluation.synthetic import ChangedDocuments
+from late_interaction.evaluation.temporary import temporary_folder
 from late_interaction.index import Index
 from late_interaction.index_encoder import as_encoder, modalities
 from late_interaction.readers import read_paths
@@ -178,7 +178,7 @@ def _of_index(index: Index, source: str, asked: Asked, stack: ExitStack) -> Coll
 
 def _copied(source: str, encoder: Encoder, stack: ExitStack) -> Index:
     """Return a copy of an index in a temporary directory, to change documents in."""
-    place = Path(stack.enter_context(TemporaryDirectory(prefix="late-interaction-"))) / "index"
+    place = stack.enter_context(temporary_folder()) / "index"
     with Index.open(source, encoder=encoder) as writable:  # a copy needs the lock of the writer
         writable.copy(place)
     return stack.enter_context(Index.open(place, encoder=encoder))

@@ -63,22 +63,29 @@ class TemporaryIndexes:
         yield from tqdm(records, desc=description, total=total, unit=" documents")
 
 
+_folders: list[str] = []
+"""Those that exist now, which SIGTERM removes."""
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Create a folder, and remove it at the end, also on SIGTERM unless the program has a handler of its own."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="late-interaction-"))
-
-        def removed(number: int, frame: object) -> None:
-            del frame
-            shutil.rmtree(folder, ignore_errors=True)
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)  # ends the program, as the signal does otherwise
-
+        _folders.append(folder)
+        stack.callback(_folders.remove, folder)
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, removed))
+            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _remove_folders))
         yield Path(folder)
+
+
+def _remove_folders(number: int, frame: object) -> None:
+    del frame
+    for folder in _folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)  # ends the program, as the signal does otherwise
 
 
 def without_words(record: Record) -> Record:

@@ -23,6 +23,7 @@ from benchmarks.data import load
 from benchmarks.peers.environments import python_of
 from benchmarks.peers.protocol import Columns, K
 from late_interaction import Index
+from late_interaction.importers import import_index
 from late_interaction.importers.fast_plaid import FAST_PLAID
 from late_interaction.importers.foreign import ForeignFormat, SourceOptions
 from late_interaction.importers.stanford import STANFORD
@@ -33,7 +34,7 @@ ENGINES = {
     "fast_plaid": ("benchmarks.importing.fast_plaid_source", FAST_PLAID, (2, 4)),
 }
 """The module that builds an index, the reader of it, and the numbers of bits."""
-OUR_BITS = (4, None)
+OUR_BITS = (2, 4, None)
 
 
 def main() -> None:
@@ -79,26 +80,27 @@ def compare(folder: Path, reader: ForeignFormat, columns: Columns, original: lis
     decompressed = np.load(folder / "decompressed.npy", mmap_mode="r")
     theirs = [set(ids) for ids in json.loads((folder / "answers.json").read_text())]
     stored = exact(decompressed, columns)
-    documents, vectors = zip(*reader.open(folder / "index", SourceOptions()).read(), strict=True)
+    vectors = [vectors for _, vectors in reader.open(folder / "index", SourceOptions()).read()]
     row = {
         "bits": bits,
-        "documents": len(documents),
+        "documents": len(vectors),
         "tokens": len(decompressed),
         "largest difference": float(np.abs(np.concatenate(vectors) - decompressed).max()),
         "engine with exact": overlap(theirs, stored),
         "engine with original": overlap(theirs, original),
         "exact with original": overlap(stored, original),
+        "source, bytes": sum(path.stat().st_size for path in (folder / "index").iterdir()),
     }
     for ours in OUR_BITS:
-        with Index.open(folder / f"ours-{ours}", dim=columns.tokens.shape[1], bits=ours) as index:
-            index.add(documents, vectors=vectors)
-            index.compact()
+        report = import_index(folder / "index", folder / f"ours-{ours}", bits=ours, verify=0)
+        with Index.open(folder / f"ours-{ours}", read_only=True) as index:
             found = [{int(hit.id) for hit in index.search(query, k=K)} for query in columns.queries]
         name = f"imported at {ours} bits" if ours else "imported uncompressed"
         row |= {
             f"{name} with engine": overlap(found, theirs),
             f"{name} with exact": overlap(found, stored),
             f"{name} with original": overlap(found, original),
+            f"{name}, bytes": report.index_bytes,
         }
     return row
 

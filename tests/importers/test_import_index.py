@@ -15,8 +15,10 @@ from late_interaction.errors import (
     InvalidRequestError,
 )
 from late_interaction.importers import import_index
+from tests.anisotropic import Anisotropic, mix
 from tests.engines.helpers import small_thresholds
 from tests.fakes import WordEncoder
+from tests.importers.plaid_source import write_plaid
 from tests.importers.sources import ENCODER, documents, flat_folder, maxsim, texts, vectors
 
 COUNT = 60
@@ -63,6 +65,23 @@ def test_an_encoder_that_does_not_fit_is_not_remembered(source, tmp_path):
     with pytest.raises(InvalidRequestError, match="dim"):
         import_index(source, tmp_path / "index", documents=documents(COUNT), encoder=WordEncoder(8))
     assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize("given", [documents(COUNT)[1:] + documents(1), documents(COUNT)], ids=["texts", "encoder"])
+def test_a_common_direction_does_not_hide_what_differs(tmp_path, given):
+    """The mean cosine similarity of any two token vectors is .95."""
+    arrays = [mix(one, 0.95, 0) for one in vectors(COUNT)]
+    source = tmp_path / "source"
+    source.mkdir()
+    np.savez(source / "all.npz", **{str(number): one for number, one in enumerate(arrays)})
+    given = [Document(one.text) for one in given]
+    right = Anisotropic(ENCODER, 0.95, 0)
+    wrong = right if given[0].text != texts(1)[0] else Anisotropic(WordEncoder(16, "another"), 0.95, 0)
+    with pytest.raises(IncompatibleEncoderError, match="at least"):
+        import_index(source, tmp_path / "index", documents=given, encoder=wrong, verify=0)
+    given = [Document(text) for text in texts(COUNT)]
+    report = import_index(source, tmp_path / "index", documents=given, encoder=right, verify=0)
+    assert report.agreement == pytest.approx(1, abs=1e-3)
 
 
 def test_an_encoder_that_cannot_be_compared(source, tmp_path):
@@ -164,6 +183,15 @@ class TestLoss:
                 wanted += 10
         assert report.recall == pytest.approx(found / wanted)
         assert f"{report.recall:.1%} of the ten best" in str(report)
+
+    @pytest.mark.parametrize(("bits", "is_larger"), [("default", True), (2, False)])
+    def test_bits_of_the_source_and_of_the_index(self, tmp_path, bits, is_larger):
+        source = write_plaid(tmp_path / "source", lengths=((50, 50, 60, 40),)).folder
+        with small_thresholds(100, 50):
+            report = import_index(source, tmp_path / "index", bits=bits, verify=2)
+        assert (report.source_bits, report.index_bits) == (2, 4 if is_larger else 2)
+        assert f"at {report.index_bits} bits per dimension." in str(report)
+        assert any("with bits=2 takes about as much" in note for note in report.notes) == is_larger
 
     def test_is_not_measured_beside_other_documents(self, source, tmp_path):
         import_index(source, tmp_path / "index", verify=0)

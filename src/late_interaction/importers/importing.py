@@ -127,6 +127,7 @@ def import_index(
             seconds=time.monotonic() - began,
             notes=(
                 *foreign.notes,
+                *_size_notes(foreign, index.engine),
                 *_verification_notes(foreign, asked=verify, queries=len(queries), others=others),
                 *_encoder_notes(foreign, index, path, was_compared=encoder is None or agreement is not None),
             ),
@@ -158,6 +159,15 @@ def _copied(source: ForeignIndex, engine: Engine, scores: ExactScores, *, progre
     total = source.documents
     with tqdm(total=total, desc="Importing", unit=" documents") if progress else nullcontext() as bar:
         return copy_documents(source, engine, scores, report=_ignore if bar is None else bar.update)
+
+
+def _size_notes(source: ForeignIndex, engine: Engine) -> list[str]:
+    """Return why the index is larger than the source, and what makes it smaller."""
+    bits, own = source.settings.get("bits"), _compressed_bits(engine)
+    if bits is None or own is None or own <= bits:
+        return []
+    advice = f"A new one with bits={bits} takes about as much as the source, and changes more."
+    return [f"The index has more bits per dimension than the source, so the ten best documents change little. {advice}"]
 
 
 def _verification_notes(source: ForeignIndex, *, asked: int, queries: int, others: int) -> list[str]:

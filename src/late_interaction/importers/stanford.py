@@ -95,7 +95,7 @@ class StanfordIndex:
         files = self._files
         loss = (
             f"The vectors are decompressed from {counted(files.codec.nbits, 'bit')} per dimension, so they differ from "
-            "the encoder's. What that loses is not measured."
+            "the encoder's. The loss is measured relative to the decompressed vectors."
         )
         notes = [*self._notes, loss]
         if deleted := files.passages - files.live:

@@ -212,6 +212,11 @@ def test_databases_of_another_form_are_an_error(folder, statement):
 def test_the_import_recognizes_it(folder, tmp_path):
     assert recognized(folder) is PYLATE
     assert recognized(folder / "fast_plaid_index") is FAST_PLAID
+    assert any(
+        "Import the folder above" in note
+        for note in FAST_PLAID.open(folder / "fast_plaid_index", SourceOptions()).notes
+    )
     report = import_index(folder, tmp_path / "index", bits=None)
     assert (report.format, report.documents, report.added) == ("PyLate", COUNT, COUNT)
     assert report.recall == 1.0
+    assert not any("Import the folder above" in note for note in report.notes)

@@ -118,12 +118,13 @@ class FastPlaidIndex:
         """What is lost or unknown."""
         notes = []
         if self._given is None:
-            notes.append(
+            note = (
                 "fast-plaid keeps neither texts nor ids, so the documents are vectors alone, and their ids are the "
                 "numbers that they have now. Pass the texts, in that order, as `documents`."
             )
             if self._folder.name == "fast_plaid_index":
-                notes.append("The folder is a part of an index of PyLate. Import the folder above it to keep the ids.")
+                note += " The folder is a part of an index of PyLate. Import the folder above it to keep the ids."
+            notes.append(note)
         if kept := [name for name in _UNCOMPRESSED if has_file(self._folder, name)]:
             notes.append(
                 f"{' and '.join(kept)} may hold uncompressed vectors of some documents. They are pickles, which are "

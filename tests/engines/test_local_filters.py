@@ -11,6 +11,7 @@ from late_interaction import filters
 from late_interaction.documents import Document
 from late_interaction.engines import LocalEngine, Record
 from tests.engines import naive_filters
+from tests.examples import examples
 
 # Few keys, paths and values, chosen to collide, so that random filters often pass some documents and not others.
 KEYS = ["a", "b", "c", "é", "a.b", "", "_a"]
@@ -177,7 +178,7 @@ def test_many_random_filters(shared, case):
     check(shared, *case)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(500), deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=cases())
 def test_matches_agrees_with_the_naive_evaluator(case):
     collection, wheres = case

@@ -13,6 +13,7 @@ from late_interaction.errors import InvalidFilterError
 from late_interaction.filters import matches
 from late_interaction.llama_index import LateInteractionIndex, LateInteractionRetriever
 from late_interaction.llama_index.filters import to_filter
+from tests.examples import examples
 from tests.fakes import WordEncoder
 
 KEYS = ["a", "b", "c"]
@@ -74,15 +75,15 @@ def stored(tmp_path_factory):
 
 
 @given(filters=FILTERS)
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_thousand_random_nested_filters(stored, filters):
+@settings(max_examples=examples(1000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_random_nested_filters(stored, filters):
     index, nodes = stored
     expected = [node.id_ for node in nodes if passes(filters, node.metadata)]
     assert [document.id for document in index.scan(where=to_filter(filters))] == expected
 
 
 @given(filters=FILTERS, metadata=METADATA)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 def test_the_reference_evaluator_agrees(filters, metadata):
     assert matches(to_filter(filters), metadata) == passes(filters, metadata)
 

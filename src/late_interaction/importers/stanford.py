@@ -157,8 +157,9 @@ def _about_texts(files: PlaidFolder) -> Iterator[str]:
 def _without_texts(files: PlaidFolder) -> str:
     collection = files.config.get("collection")
     named = collection.get("provenance") if isinstance(collection, dict) else collection
-    is_named = isinstance(named, str) and named
-    where = f" metadata.json names {named[:_MAX_SHOWN_CHARACTERS]!r}, which was not read." if is_named else ""
+    where = ""
+    if isinstance(named, str) and named:
+        where = f" metadata.json names {named[:_MAX_SHOWN_CHARACTERS]!r}, which was not read."
     return (
         "The source keeps no texts, so the documents are vectors alone: their ids are the numbers of the passages, and "
         f"words do not find them.{where} Pass the texts as `documents`."

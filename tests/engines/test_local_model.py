@@ -19,7 +19,6 @@ from late_interaction.engines import LocalEngine
 from late_interaction.engines.local import compaction
 from late_interaction.errors import LateInteractionError
 from tests.engines.helpers import (
-    FAST_DIRECTORY,
     documents_of,
     left_over,
     record,
@@ -29,6 +28,7 @@ from tests.engines.helpers import (
     true_score,
     unit_vectors,
 )
+from tests.folders import FAST_DIRECTORY
 
 DIM = 4
 IDS = st.sampled_from([f"d{number}" for number in range(10)])

@@ -281,7 +281,7 @@ def other_user(root):
     if os.name == "nt" or os.geteuid() != 0:
         pytest.skip("needs root, to become another user")
     with contextlib.ExitStack() as stack:
-        for directory in [*root.parents][:3]:  # temporary directories are private
+        for directory in root.parents:  # temporary directories are private
             mode = directory.stat().st_mode
             if not mode & 0o001:
                 directory.chmod(mode | 0o055)

@@ -148,7 +148,7 @@ def test_temporary_files_are_removed_also_on_interrupt(index, queries, tmp_path,
 
 
 _SLOW = """
-import time
+import signal, time
 from late_interaction.evaluation import evaluate
 from late_interaction.evaluation.temporary import temporary_folder
 from tests.fakes import WordEncoder
@@ -156,6 +156,7 @@ class Slow(WordEncoder):
     def encode_documents(self, texts):
         print("encoding", flush=True)
         time.sleep(60)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it otherwise
 with temporary_folder():
     evaluate(["a document"], [{"query": "a", "relevant": "a"}], encoder=Slow())
 """

@@ -1,3 +1,3 @@
-"""Directories in memory, as for the tests of engines."""
+"""The fixtures of tests of the local engine."""
 
-from tests.engines.conftest import make_directory, root, tmp_path  # noqa: F401
+from tests.engines.conftest import make_directory, root  # noqa: F401

@@ -10,7 +10,7 @@ from tests.torture.driver import UnavailableError, kind_module, run_kind
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals, forks and renames of open files are those of POSIX")
 
-_TRIALS = {"kills": 4, "syscalls": 60, "interrupts": 90, "flips": 30, "forks": 4, "renames": 25}
+_TRIALS = {"kills": 3, "syscalls": 40, "interrupts": 60, "flips": 20, "forks": 3, "renames": 15}
 """By kind. Transfers take minutes: tests/transferring/test_killed.py has short ones."""
 
 _MOST_FAULTS = 5  # enough to see what is wrong

@@ -62,7 +62,7 @@ class System:
     limit: int | None = None
 
     def bytes_per_document(self, documents: int) -> float | None:
-        """Return what must be stored for each of so many documents; None if that is not known."""
+        """Return what must be stored for each document, if there are this many; None if that is not known."""
         sizes = list(self.parts.values())
         if None in sizes or not documents:
             return None

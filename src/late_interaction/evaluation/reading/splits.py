@@ -19,7 +19,7 @@ def chosen_split(splits: Mapping[str, _Value], split: str | None, folder: Path) 
     """Return the value of a split: the one that was asked for, otherwise ``test``, otherwise the only one.
 
     Raises:
-        InvalidRequestError: There is no such split, or there are several and none was asked for.
+        InvalidRequestError: The split does not exist, or there are several and none was asked for.
     """
     name = next(iter(splits)) if split is None and "test" not in splits and len(splits) == 1 else split or "test"
     if name in splits:

@@ -231,7 +231,7 @@ def _page_places(folder: Path) -> list[tuple[int, int]]:
 
 
 def _by_document(folder: Path, name: str) -> dict[int, Any]:
-    """Return what a file has for each document; nothing if there is no such file, as before byaldi 0.0.2."""
+    """Return what a file has for each document; nothing if the file is missing, as before byaldi 0.0.2."""
     if not has_file(folder, name):
         return {}
     values = read_gzip_json(folder, name, dict)

@@ -13,7 +13,7 @@ from late_interaction.importers.files import damaged
 from late_interaction.importers.residuals import check_codec, check_tokens, decompress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -23,6 +23,7 @@ __all__ = [
     "MAX_DOCUMENT_TOKENS",
     "Codec",
     "Columns",
+    "CompressedIndex",
     "read_codec",
     "read_count",
     "read_integers",
@@ -127,6 +128,56 @@ class Columns:
             vectors = decompress(codes, residuals, codec.centroids, codec.bucket_weights, codec.nbits)
             yield from np.split(vectors, ends[at : after - 1] - first)
             at = after
+
+
+class CompressedIndex:
+    """The part of a `ForeignIndex` that sources share which store codes and residuals, and not the model's name.
+
+    Args:
+        codec: What all tokens share.
+        lengths: (documents,) numbers of tokens of the documents that are not deleted.
+        numbers: (documents,) the source's numbers of these documents, ascending.
+    """
+
+    def __init__(self, codec: Codec, lengths: NDArray[np.int64], numbers: NDArray[np.int64]) -> None:
+        self._codec = codec
+        self._lengths = lengths
+        self._numbers = numbers
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The source's numbers of the documents, (documents,), ascending."""
+        return self._numbers
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The numbers of tokens of the documents, (documents,)."""
+        return self._lengths
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the token vectors."""
+        return self._codec.dim
+
+    @property
+    def documents(self) -> int:
+        """The number of documents that are not deleted."""
+        return len(self._lengths)
+
+    @property
+    def tokens(self) -> int:
+        """The number of token vectors."""
+        return int(self._lengths.sum())
+
+    @property
+    def encoder(self) -> str | None:
+        """None: the source does not know the model."""
+        return None
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Bits per dimension, and the number of centroids."""
+        return {"bits": self._codec.nbits, "centroids": len(self._codec.centroids)}
 
 
 def read_codec(folder: Path, nbits: object) -> Codec:

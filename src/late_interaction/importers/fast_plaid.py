@@ -31,6 +31,7 @@ from late_interaction.importers.columns import (
     MAX_DOCUMENT_TOKENS,
     Codec,
     Columns,
+    CompressedIndex,
     read_codec,
     read_count,
 )
@@ -40,7 +41,7 @@ from late_interaction.importers.foreign import ForeignFormat, SourceOptions
 from late_interaction.importers.given_documents import GivenDocuments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -50,7 +51,7 @@ __all__ = ["FAST_PLAID", "FastPlaidIndex"]
 _UNCOMPRESSED = ("embeddings.npy", "buffer.npy")
 
 
-class FastPlaidIndex:
+class FastPlaidIndex(CompressedIndex):
     """An index of fast-plaid, opened for reading (a `ForeignIndex`).
 
     Args:
@@ -67,9 +68,10 @@ class FastPlaidIndex:
         self._folder = folder
         path = folder / "metadata.json"
         about = read_json(folder, "metadata.json", dict)
-        self._codec = read_codec(folder, about.get("nbits"))
-        self._chunks = _read_chunks(folder, read_count(path, about, "num_chunks", most=MAX_CHUNKS), self._codec)
-        self._lengths = np.concatenate([np.empty(0, np.int64), *(chunk.lengths for chunk in self._chunks)])
+        codec = read_codec(folder, about.get("nbits"))
+        self._chunks = _read_chunks(folder, read_count(path, about, "num_chunks", most=MAX_CHUNKS), codec)
+        lengths = np.concatenate([np.empty(0, np.int64), *(chunk.lengths for chunk in self._chunks)])
+        super().__init__(codec, lengths, np.arange(len(lengths)))
         for key, found in (("num_documents", self.documents), ("num_embeddings", self.tokens)):
             if read_count(path, about, key, default=found) != found:
                 raise damaged(path, f"says {key} is {about[key]:,}, and the files of the chunks have {found:,}")
@@ -77,41 +79,6 @@ class FastPlaidIndex:
         self._given: GivenDocuments | None = None
         if options.documents is not None:
             self._given = GivenDocuments(options.documents, passages=self.documents, live=self.numbers)
-
-    @property
-    def numbers(self) -> NDArray[np.int64]:
-        """The numbers of the documents in fast-plaid, (documents,)."""
-        return np.arange(self.documents)
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """The numbers of tokens of the documents, (documents,)."""
-        return self._lengths
-
-    @property
-    def dim(self) -> int:
-        """Dimension of the token vectors."""
-        return self._codec.dim
-
-    @property
-    def documents(self) -> int:
-        """The number of documents."""
-        return len(self._lengths)
-
-    @property
-    def tokens(self) -> int:
-        """The number of token vectors."""
-        return int(self._lengths.sum())
-
-    @property
-    def encoder(self) -> str | None:
-        """None: fast-plaid does not know the model."""
-        return None
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Bits per dimension, and the number of centroids."""
-        return {"bits": self._codec.nbits, "centroids": len(self._codec.centroids)}
 
     @property
     def notes(self) -> tuple[str, ...]:

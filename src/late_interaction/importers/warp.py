@@ -33,6 +33,7 @@ from late_interaction.importers.columns import (
     MAX_CHUNKS,
     MAX_DOCUMENT_TOKENS,
     Columns,
+    CompressedIndex,
     read_codec,
     read_count,
     read_integers,
@@ -43,7 +44,7 @@ from late_interaction.importers.given_documents import GivenDocuments
 from late_interaction.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -56,7 +57,7 @@ _MAX_PASSAGES = 2**31
 _BLOCK_TOKENS = 2**20
 
 
-class WarpIndex:
+class WarpIndex(CompressedIndex):
     """An index of xtr-warp-rs, opened for reading (a `ForeignIndex`). Deleted passages are left out.
 
     Args:
@@ -73,54 +74,19 @@ class WarpIndex:
         self._folder = folder
         path = folder / "metadata.json"
         about = read_json(folder, "metadata.json", dict)
-        self._codec = read_codec(folder, about.get("nbits"))
+        codec = read_codec(folder, about.get("nbits"))
         chunks = range(read_count(path, about, "num_chunks", most=MAX_CHUNKS))
-        self._chunks = [_read_chunk(folder, chunk, self._codec) for chunk in chunks]
+        self._chunks = [_read_chunk(folder, chunk, codec) for chunk in chunks]
         lengths = np.concatenate([np.empty(0, np.int64), *(chunk.lengths for chunk in self._chunks)])
         numbers = _read_numbers(folder, self._chunks)
         self._rows, self._restored = _current_rows(folder, numbers, lengths)
-        self._numbers, self._lengths = numbers[self._rows], lengths[self._rows]
+        super().__init__(codec, lengths[self._rows], numbers[self._rows])
         passages = read_count(path, about, "next_passage_id", default=int(numbers.max(initial=-1)) + 1)
         if len(self._rows) and int(self.numbers[-1]) >= passages:
             raise damaged(path, f"says that the next passage is {passages:,}, and there is one of {self.numbers[-1]:,}")
         self._given: GivenDocuments | None = None
         if options.documents is not None:
             self._given = GivenDocuments(options.documents, passages=passages, live=self.numbers)
-
-    @property
-    def numbers(self) -> NDArray[np.int64]:
-        """The numbers of the passages, (documents,), ascending."""
-        return self._numbers
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """The numbers of tokens of the passages, (documents,)."""
-        return self._lengths
-
-    @property
-    def dim(self) -> int:
-        """Dimension of the token vectors."""
-        return self._codec.dim
-
-    @property
-    def documents(self) -> int:
-        """The number of passages that are not deleted."""
-        return len(self._rows)
-
-    @property
-    def tokens(self) -> int:
-        """The number of token vectors."""
-        return int(self._lengths.sum())
-
-    @property
-    def encoder(self) -> str | None:
-        """None: xtr-warp-rs does not know the model."""
-        return None
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Bits per dimension, and the number of centroids."""
-        return {"bits": self._codec.nbits, "centroids": len(self._codec.centroids)}
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.encoders.library_models import inputs_of, read_length, text_batches, truncated_positions
+from late_interaction.encoders.library_models import LimitedModel, inputs_of, text_batches
 from late_interaction.encoders.strings import checked
-from late_interaction.encoders.turns import lock_of
 from late_interaction.errors import InvalidRequestError
 from late_interaction.forking import openmp_is_used
 from late_interaction.retrieval.encoding import encode_documents
@@ -115,7 +114,7 @@ class DenseModel(TextModel):
         return np.asarray(vectors[0], np.float32) if len(vectors) else np.zeros(self._encoder.dim, np.float32)
 
 
-class SparseModel(TextModel):
+class SparseModel(LimitedModel, TextModel):
     """A `sentence_transformers.SparseEncoder`, compared by its dot product or cosine.
 
     Vectors are rows of scipy's CSR arrays: 8 bytes for each weight that is not 0.
@@ -135,22 +134,7 @@ class SparseModel(TextModel):
                 f"A SparseEncoder of a cascade must compare by {' or '.join(_SIMILARITIES)}, got "
                 f"{model.similarity_fn_name!r}."
             )
-        self._model = model
-        self._lock = lock_of(model)
-
-    @property
-    def query_length(self) -> int | None:
-        """Return how many tokens are read of a query, prompt and markers included; None for all."""
-        return read_length(self._model, "query")
-
-    @property
-    def document_length(self) -> int | None:
-        """Return how many tokens are read of a document, prompt and markers included; None for all."""
-        return read_length(self._model, "document")
-
-    def truncated(self, texts: list[str], task: Task) -> list[int]:
-        """Return the positions of the texts that are longer than the model reads, in order."""
-        return truncated_positions(self._model, task, [(checked(text),) for text in texts])
+        super().__init__(model)
 
     @cached_property
     def _dim(self) -> int:

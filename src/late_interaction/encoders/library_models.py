@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.encoders.batching import batches
 from late_interaction.encoders.lengths import NO_LIMIT, max_tokens
-from late_interaction.encoders.strings import fits_in_bytes
+from late_interaction.encoders.strings import checked, fits_in_bytes
 from late_interaction.encoders.turns import lock_of
 
 if TYPE_CHECKING:
@@ -15,12 +15,38 @@ if TYPE_CHECKING:
 
     from late_interaction.encoders.protocol import Task
 
-__all__ = ["inputs_of", "is_model", "read_length", "text_batches", "truncated_positions"]
+__all__ = ["LimitedModel", "inputs_of", "is_model", "read_length", "text_batches", "truncated_positions"]
 
 _BATCH_BYTES = 32_768  # of text, including padding: about 8,192 tokens
 _BYTES_PER_TOKEN = 4  # of English; a wrong estimate only makes batches of less similar lengths
 _SPECIAL_TOKENS = 8  # more than a tokenizer adds around a text, or around a pair of texts
 _PROMPT_NAMES = {"query": ("query",), "document": ("document", "passage", "corpus")}  # the first that a model has
+
+
+class LimitedModel:
+    """The part of a `LimitedEncoder` that encoders over one model share. It asks the model how much it reads.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._lock = lock_of(model)
+
+    @property
+    def query_length(self) -> int | None:
+        """Return how many tokens are read of a query, prompt and markers included; None for all."""
+        return read_length(self._model, "query")
+
+    @property
+    def document_length(self) -> int | None:
+        """Return how many tokens are read of a document, prompt and markers included; None for all."""
+        return read_length(self._model, "document")
+
+    def truncated(self, texts: list[str], task: Task) -> list[int]:
+        """Return the positions of the texts that are longer than the model reads, in order."""
+        return truncated_positions(self._model, task, [(checked(text),) for text in texts])
 
 
 def is_model(value: object, name: str) -> bool:

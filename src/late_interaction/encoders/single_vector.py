@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, probe
-from late_interaction.encoders.library_models import inputs_of, is_model, read_length, text_batches, truncated_positions
+from late_interaction.encoders.library_models import LimitedModel, inputs_of, is_model, text_batches
 from late_interaction.encoders.strings import checked
-from late_interaction.encoders.turns import lock_of
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError, UnsupportedCheckpointError
 from late_interaction.forking import openmp_is_used
 
@@ -33,7 +32,7 @@ _KIND = "single_vector"  # a key of fingerprints that no other encoder has
 _PASSED_ON = ("viewed_size", "modalities", "truncated", "query_length", "document_length")  # by a PooledEncoder
 
 
-class SingleVectorEncoder:
+class SingleVectorEncoder(LimitedModel):
     """Encodes each text as one vector with a `sentence_transformers.SentenceTransformer`.
 
     Vectors are normalized, so scores are cosines, also of a model that was trained for dot products. Queries and
@@ -78,9 +77,8 @@ class SingleVectorEncoder:
         dim = model.get_embedding_dimension()
         if dim is None:
             raise UnsupportedCheckpointError(f"{self._name or model} does not declare the dimension of its vectors.")
-        self._model = model
+        super().__init__(model)
         self._dim = int(dim)
-        self._lock = lock_of(model)
 
     @property
     def dim(self) -> int:
@@ -101,16 +99,6 @@ class SingleVectorEncoder:
             "probe": probe(*self.encode_queries([PROBE_TEXT]), *self.encode_documents([PROBE_TEXT])),
         }
 
-    @property
-    def query_length(self) -> int | None:
-        """Return how many tokens are read of a query, prompt and markers included; None for all."""
-        return read_length(self._model, "query")
-
-    @property
-    def document_length(self) -> int | None:
-        """Return how many tokens are read of a document, prompt and markers included; None for all."""
-        return read_length(self._model, "document")
-
     def encode_queries(self, texts: list[str]) -> list[NDArray[np.float32]]:
         """Return the vector of each query, (1, dim) float32, L2-normalized, in the order given."""
         return self._encode(texts, "query")
@@ -121,10 +109,6 @@ class SingleVectorEncoder:
         A passage is truncated at the maximum length of the model.
         """
         return self._encode(texts, "document")
-
-    def truncated(self, texts: list[str], task: Task) -> list[int]:
-        """Return the positions of the texts that are longer than the model reads, in order."""
-        return truncated_positions(self._model, task, [(checked(text),) for text in texts])
 
     def _encode(self, texts: Sequence[str], task: Task) -> list[NDArray[np.float32]]:
         given = [checked(text) for text in texts]

@@ -32,6 +32,7 @@ def test_names_and_numbers():
         ("late:99999999999", "NAME:NUMBER"),
         ("late:20,", "NAME:NUMBER"),
         ("lexcial:20", "Unknown stage 'lexcial' .* Did you mean 'lexical'"),
+        ("late:10, lexical:20", "'lexical:20' in .* must keep at most the 10 documents that the stage before keeps"),
         ("cross:20", "Known: late, lexical, hybrid, cross-encoder"),
     ],
 )

@@ -22,7 +22,7 @@ def parse_stages(notation: str, models: Mapping[str, Any] | None = None) -> list
         models: Rankers by name, besides ``late``, ``lexical`` and ``hybrid``.
 
     Raises:
-        InvalidRequestError: The notation is malformed, or a name is unknown.
+        InvalidRequestError: The notation is malformed, a name is unknown, or a stage keeps more than the one before.
 
     Example:
         >>> parse_stages("lexical:200, late:20")
@@ -31,7 +31,7 @@ def parse_stages(notation: str, models: Mapping[str, Any] | None = None) -> list
     known: dict[str, Any] = {**dict.fromkeys(get_args(Mode)), **(models or {})}
     if not isinstance(notation, str) or not notation.strip():
         raise InvalidRequestError(f"Stages are written as lexical:200,late:20, got {notation!r}.")
-    stages = []
+    stages: list[tuple[Any, int]] = []
     for part in notation.split(","):
         name, colon, number = (piece.strip() for piece in part.rpartition(":"))
         if not colon or not name or not (number.isascii() and number.isdecimal()) or not 0 < int(number) < 2**31:
@@ -42,6 +42,11 @@ def parse_stages(notation: str, models: Mapping[str, Any] | None = None) -> list
         if name not in known:
             raise InvalidRequestError(
                 f"Unknown stage {name!r} in {notation!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
+            )
+        if stages and int(number) > stages[-1][1]:
+            raise InvalidRequestError(
+                f"{part.strip()!r} in {notation!r} must keep at most the {stages[-1][1]} documents that the stage "
+                "before keeps."
             )
         stages.append((name if name in get_args(Mode) else known[name], int(number)))
     return stages

@@ -10,7 +10,7 @@ from late_interaction.engines.fields import check_fields
 from late_interaction.engines.local.catalog.lexical import word_bytes
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search.plan import search
-from late_interaction.engines.local.search.positions import positions_of
+from late_interaction.engines.local.search.positions import selected
 from late_interaction.engines.local.snapshot import Snapshots
 from late_interaction.engines.local.states import States
 from late_interaction.engines.local.storage.files import CATALOG
@@ -144,8 +144,8 @@ class Reading(Engine):
             candidates = check_ids(candidates)
         with self._states.reading() as (reader, snapshot):
             with stage("filter"):
-                positions = positions_of(reader, snapshot, where, candidates)
-            found = search(query, snapshot, positions, k, self._device)
+                selection = selected(reader, snapshot, where, candidates)
+            found = search(query, snapshot, selection, k, self._device)
             with stage("matches"):
                 return reader.matches(found)
 
@@ -159,9 +159,9 @@ class Reading(Engine):
         query = check_vectors(query_vectors, self._dim, "Query vectors")
         ids = check_ids(ids)
         with self._states.reading() as (reader, snapshot):
-            positions = snapshot.positions(reader.places(candidates=ids))
+            selection = selected(reader, snapshot, None, ids)
             # As many as there are: no document is left out by an earlier stage.
-            found = search(query, snapshot, positions, max(1, len(ids)), self._device)
+            found = search(query, snapshot, selection, max(1, len(ids)), self._device)
             return {match.id: match.score for match in reader.matches(found)}
 
     def fetch(self, matches: Sequence[Match]) -> dict[str, Document]:

@@ -59,6 +59,11 @@ class Snapshot:
     filtered: dict[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
 
     @property
+    def centroids(self) -> int:
+        """The number of centroids in the codebook; 0 without a codebook."""
+        return 0 if self.codebook_entry is None else self.codebook_entry.centroids
+
+    @property
     def names(self) -> set[str]:
         """The names of the directories of this snapshot."""
         codebook = set() if self.codebook_entry is None else {self.codebook_entry.name}

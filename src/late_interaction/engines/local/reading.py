@@ -274,7 +274,7 @@ class Reading(Engine):
                 "dim": self._dim,
                 "bits": self._bits,
                 "language": self._language,
-                "centroids": 0 if snapshot.codebook_entry is None else snapshot.codebook_entry.centroids,
+                "centroids": snapshot.centroids,
                 "segments": len(entries),
                 "exact_tokens": sum(entry.tokens for entry in entries if not entry.is_compressed),
                 "vector_bytes": sum(file.size for folder in snapshot.folders for file in folder.files),

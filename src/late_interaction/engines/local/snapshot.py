@@ -60,6 +60,11 @@ class Snapshot:
     selections: dict[str, Selection] = field(default_factory=dict)
 
     @property
+    def centroids(self) -> int:
+        """The number of centroids in the codebook; 0 without a codebook."""
+        return 0 if self.codebook_entry is None else self.codebook_entry.centroids
+
+    @property
     def names(self) -> set[str]:
         """The names of the directories of this snapshot."""
         codebook = set() if self.codebook_entry is None else {self.codebook_entry.name}

@@ -156,7 +156,9 @@ class Codebook:
         grid = Grid(self.dim, CENTROID_BITS)
         for start in range(0, len(self), _BLOCK_CENTROIDS):
             packed = self.packed[start : start + _BLOCK_CENTROIDS]
-            points[start : start + len(packed), : self.dim] = 2 * grid.points(packed, np.arange(len(packed)))[:, : self.dim]
+            points[start : start + len(packed), : self.dim] = (
+                2 * grid.points(packed, np.arange(len(packed)))[:, : self.dim]
+            )
         return points
 
     @cached_property

@@ -124,9 +124,7 @@ class ResidualCodec:
         shares, alongs = (self.packing.shares, self.packing.alongs) if is_new else (_NO_SHARES, _NO_ALONGS)
         return columns["scales"].view(np.uint16), along, shares, alongs, codebook.along
 
-    def query(
-        self, rotated: NDArray[np.float32], lanes: int, codebook: Codebook, buffers: Buffers
-    ) -> ResidualQuery:
+    def query(self, rotated: NDArray[np.float32], lanes: int, codebook: Codebook, buffers: Buffers) -> ResidualQuery:
         """Return what scores stored tokens for a query, (query tokens, dim), on the processor."""
         return ResidualQuery(self, rotated, lanes, codebook, buffers)
 

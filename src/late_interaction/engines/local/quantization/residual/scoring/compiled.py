@@ -272,7 +272,11 @@ def exact_sums(
             best[lane] = found[lane] = _f32(_LOWEST)
         for token in range(start, end):
             row = scores[codes[token]]
-            share, scale, third = shares[scales[token] & (len(shares) - 1)], _scale(scales[token], shares, alongs), _f32(0)
+            share, scale, third = (
+                shares[scales[token] & (len(shares) - 1)],
+                _scale(scales[token], shares, alongs),
+                _f32(0),
+            )
             if len(along):
                 third = _along(scales[token], along[token], share, scale, alongs, centroids_along[codes[token]])
             factors[0, token - start], factors[1, token - start], factors[2, token - start] = share, scale, third

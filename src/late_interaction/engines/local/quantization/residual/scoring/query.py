@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from late_interaction.engines.local.search.buffers import Buffers
     from late_interaction.engines.local.quantization.codebook import Codebook
     from late_interaction.engines.local.quantization.residual.codec import ResidualCodec
+    from late_interaction.engines.local.search.buffers import Buffers
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["ResidualQuery"]

@@ -164,7 +164,7 @@ class Codebook:
     @cached_property
     def point_scales(self) -> NDArray[np.float32]:
         """What `points` are multiplied by, (centroids,)."""
-        return self.scales.astype(np.float32) / 2
+        return np.asarray(self.scales.astype(np.float32) / 2, np.float32)
 
     @cached_property
     def mean(self) -> NDArray[np.float32]:

@@ -243,7 +243,8 @@ _exact_types = nb.void(
 )
 
 
-@_compiler.kernel(_exact_types, fastmath=True)
+# Without contraction and reassociation, both passes over the tokens compute the same scores, bit by bit.
+@_compiler.kernel(_exact_types, fastmath={"nnan", "ninf", "nsz"})
 def exact_sums(
     scales,
     along,
@@ -352,7 +353,8 @@ def maxsim_sums(
             for j in range(dim):
                 vector[j] = _f32(0)
             _add_points(packed[token], bits, scale, vector)
-            if not len(along):
+            if not len(along):  # the point keeps the common direction
+                third *= share
                 for j in range(dim):
                     third += vector[j] * direction[j]
             for j in range(dim):

@@ -126,9 +126,7 @@ def run_reference(name, case):
     masks = masks_of(case)
     if name == "scan_codes":
         return (reference.scan_codes(masks, case.codes, case.offsets, allowed_of(case), BASE),)
-    return (
-        reference.scan_postings(masks, np.flatnonzero(masks), *postings_of(case), allowed_of(case), BASE),
-    )
+    return (reference.scan_postings(masks, np.flatnonzero(masks), *postings_of(case), allowed_of(case), BASE),)
 
 
 @settings(deadline=None, max_examples=80)

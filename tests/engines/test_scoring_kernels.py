@@ -22,7 +22,7 @@ NAMES = ("approximate_sums", "corrected_sums", "refined_sums", "exact_sums", "ma
 
 
 class Query:
-    """What the kernels take of a query and of centroids, for a case: lanes are padded with zeros to a multiple of 16."""
+    """What the kernels take of a query and of centroids: lanes are padded with zeros to a multiple of 16."""
 
     def __init__(self, case):
         rng = np.random.default_rng(case.query.size)
@@ -97,8 +97,10 @@ def tolerance_of(case):
     points = np.abs(codec_reference.unpack(case.packed, np.arange(len(case.codes)), case.bits)) + 2**case.bits
     own = np.zeros((len(case.codes), query.whole.shape[1]))
     own[:, : points.shape[1]] = points
-    longest = np.abs(query.whole) + np.abs(np.pad(query.integers, ((0, 0), (0, own.shape[1] - points.shape[1])))) * (
-        query.units[: len(query.integers), None]
+    longest = (
+        np.abs(query.whole)
+        + np.abs(np.pad(query.integers, ((0, 0), (0, own.shape[1] - points.shape[1]))))
+        * (query.units[: len(query.integers), None])
     )
     along = np.abs(query.along[: len(query.integers)])
     centroids = np.abs(query.points) * query.point_scales[:, None]

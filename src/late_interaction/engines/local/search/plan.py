@@ -204,7 +204,8 @@ def _least_scores(kth_score: float, corrections: list[NDArray[np.float32]], k: i
     variances = [float(some.var()) for some in corrections]
     least = []
     for number, deviations in enumerate(_MARGIN_DEVIATIONS):
-        margin = deviations / max(1, math.log10(k)) * math.sqrt(sum(variances[number:]))
+        variance = sum(variances[number:])
+        margin = deviations / max(1, math.log10(k)) * math.sqrt(variance) if variance else 0
         least.append(kth_score - sum(means[number:]) - margin)
     return least
 

@@ -3,8 +3,8 @@
     python -m benchmarks.peers.worker MODULE build|serve|serve-all-cores COLUMNS INDEX
 
 `build` writes the index and prints {"seconds", "cpu_seconds", "bytes"}. `serve` opens the index and prints {"versions",
-"settings"}. Then it answers each line {"query", "setting"} with {"ids", "ms", "cpu_ms"}: document numbers, and milliseconds of the
-search, by the clock and of the processor.
+"settings"}. Then it answers each line {"query", "setting"} with {"ids", "ms", "cpu_ms"}: document numbers, and
+milliseconds of the search, by the clock and of the processor.
 """
 
 from __future__ import annotations

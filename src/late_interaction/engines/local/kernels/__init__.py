@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["kernels_of", "scan_kernels"]
+from late_interaction.forking import imports
+
+__all__ = ["kernels_of"]
+
+_loaded: dict[str, Any] = {}
 
 
-def kernels_of(module: str, package: str | None = None) -> Any:
-    """Return the compiled kernels of a module by name. See `loading.kernels_of`, which takes some time to import."""
-    from late_interaction.engines.local.kernels import loading
+def kernels_of(package: str) -> Any:
+    """Return the compiled kernels of the module ``compiled`` in a package, by name.
 
-    return loading.kernels_of(module, package)
+    They are loaded when they are first needed. Only if they are not on disk, the module is imported, and numba compiles
+    them.
 
+    Example:
+        >>> kernels_of("late_interaction.engines.local.postings").count.arguments[0].kind
+        'uint16'
+    """
+    if package not in _loaded:
+        from late_interaction.engines.local.kernels.loading import load
 
-def scan_kernels() -> Any:
-    """Return the compiled kernels of the scan over centroids."""
-    return kernels_of(".compiled", __name__)
+        with imports:
+            if package not in _loaded:
+                _loaded[package] = load(f"{package}.compiled")
+    return _loaded[package]

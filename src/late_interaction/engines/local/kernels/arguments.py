@@ -22,7 +22,10 @@ ALIGNED_C_ORDER, WRITEABLE = 0x0101, 0x0400
 
 _SCALARS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "bool": (ctypes.c_bool, bool),
+    "int8": (ctypes.c_int8, index),
     "uint8": (ctypes.c_uint8, index),
+    "int16": (ctypes.c_int16, index),
+    "uint16": (ctypes.c_uint16, index),
     "int32": (ctypes.c_int32, index),
     "uint32": (ctypes.c_uint32, index),
     "int64": (ctypes.c_int64, index),
@@ -104,6 +107,7 @@ class Kernel:
         self._function = ctypes.CFUNCTYPE(ctypes.c_int64, *pointers, *scalars, *results)(address)
 
     def __call__(self, *arguments: Any) -> Any:
+        """Run the compiled code; return its result."""
         if len(arguments) != len(self.arguments):
             raise TypeError(f"{self.__name__} takes {len(self.arguments)} arguments, got {len(arguments)}.")
         arrays = [arguments[at] for at in self._arrays]

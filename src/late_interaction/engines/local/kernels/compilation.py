@@ -115,24 +115,25 @@ def _entry(function: Any, signature: Any, options: Mapping[str, Any]) -> tuple[s
     Returns:
         Its name in LLVM's module, and the module.
     """
-    compiled = nb.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
+    compiled = nb.njit(inline="always", **options)(function)
     parameters: list[str] = []
     types: list[Any] = []
-    values = []
+    values: list[str] = []
+    address_of: Any = nb.types.CPointer
     for at, type_ in enumerate(signature.args):
         if isinstance(type_, nb.types.Array):
             lengths = [f"length{at}_{axis}" for axis in range(type_.ndim)]
             parameters += [f"data{at}", *lengths]
-            types += [nb.types.CPointer(type_.dtype), *(nb.intp for _ in lengths)]
-            values.append(f"carray(data{at}, ({', '.join(lengths)},))")
+            types += [address_of(type_.dtype), *(nb.intp for _ in lengths)]
+            values.append(f"nb.carray(data{at}, ({', '.join(lengths)},))")
         else:
             parameters.append(f"value{at}")
             types.append(type_)
             values.append(f"value{at}")
     source = f"def entry({', '.join(parameters)}):\n    return kernel({', '.join(values)})\n"
-    namespace: dict[str, Any] = {"kernel": compiled, "carray": nb.carray}
+    namespace: dict[str, Any] = {"kernel": compiled, "nb": nb}
     exec(source, namespace)  # noqa: S102  # numba needs a function with this number of parameters
-    of_c = nb.cfunc(signature.return_type(*types), forceinline=True, error_model="numpy")(namespace["entry"])
+    of_c = nb.cfunc(signature.return_type(*types), forceinline=True, **options)(namespace["entry"])
     return of_c.native_name, llvm.parse_assembly(of_c.inspect_llvm())
 
 

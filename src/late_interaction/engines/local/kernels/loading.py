@@ -19,42 +19,22 @@ import numpy as np
 from late_interaction import __version__
 from late_interaction.engines.local.kernels.arguments import Argument, Kernel
 from late_interaction.engines.local.kernels.cache import CodeCache
-from late_interaction.forking import imports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from late_interaction.engines.local.kernels.cache import Code
 
-__all__ = ["bind", "cache_of", "kernels_of", "symbol_of", "target_machine"]
+__all__ = ["bind", "cache_of", "load", "symbol_of", "target_machine"]
 
 _PACKAGE = __name__.partition(".")[0]
 _IMPORTED = re.compile(rf"^from ({_PACKAGE}[.\w]*) import", re.MULTILINE)
 
-_loaded: dict[str, SimpleNamespace] = {}
 _engines: list[Any] = []  # which own the machine code: kept as long as the process
 
 
-def kernels_of(module: str, package: str | None = None) -> Any:
-    """Return the kernels of a module by name, compiled; import the module and numba only if they are not on disk.
-
-    Args:
-        module: The name of the module.
-        package: The package from which a relative name starts.
-
-    Example:
-        >>> kernels_of(".compiled", "late_interaction.engines.local.kernels").scan
-        <late_interaction.engines.local.kernels.arguments.Kernel object at ...>
-    """
-    name = importlib.util.resolve_name(module, package)
-    if name not in _loaded:
-        with imports:
-            if name not in _loaded:
-                _loaded[name] = _load(name)
-    return _loaded[name]
-
-
-def _load(name: str) -> SimpleNamespace:
+def load(name: str) -> SimpleNamespace:
+    """Return the kernels of a module by name; import the module, and numba, only if they are not on disk."""
     specification = importlib.util.find_spec(name)
     if specification is None or specification.origin is None:
         raise ModuleNotFoundError(f"There is no module {name}.")

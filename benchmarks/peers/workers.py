@@ -74,7 +74,7 @@ class Worker:
         return self._read()
 
     def memory(self) -> dict[str, int]:
-        """Return the resident bytes of the process: its own, those of mapped files, and the peak of all (Linux only)."""
+        """Return the resident bytes of the process: its own, of mapped files, and the peak of all (Linux only)."""
         lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         fields = dict(line.split(":", 1) for line in lines)
         names = {"own": "RssAnon", "mapped": "RssFile", "peak": "VmHWM"}

@@ -1,6 +1,6 @@
 """Latency against the number of tokens, up to 100 million.
 
-    python -m benchmarks.scale FOLDER --keep DIR [--against SRC] [--millions 2.4 10 30 100] [--into OUT]
+    python -m benchmarks.scale FOLDER --keep DIR [--against SRC] [--millions 10 30 100] [--into OUT]
 
 FOLDER is the output of `python -m benchmarks.data`. The first row is an index of its documents. The others recombine
 spans of their tokens (`benchmarks.scale.spans`): the compressed columns are copied and the codebook stays, and
@@ -33,7 +33,7 @@ from benchmarks.measure import milliseconds, save, spread, table
 from benchmarks.peers.measure import NEAR, ask_all, exact_scores
 from benchmarks.peers.protocol import Columns, K
 from benchmarks.peers.workers import ROOT, Worker
-from benchmarks.plots import line, panels
+from benchmarks.plots import line, logarithmic, panels
 from benchmarks.scale.spans import Spans
 from late_interaction.engines import LocalEngine
 
@@ -151,17 +151,15 @@ def _tokens_of(name: str) -> int:
 
 def _plot(rows: list[dict], path: Path) -> None:
     """Plot the median and the 90th percentile against the number of tokens."""
-    with panels(
-        path, ["p50", "p90"], f"One query on one core, recall@10 {rows[-1]['recall@10']:.3f} at the last size"
-    ) as drawn:
+    title = f"One query on one core; recall@10 {rows[-1]['recall@10']:.3f} at the last size"
+    with panels(path, ["p50", "p90"], title) as drawn:
         for panel, what in zip(drawn, ("p50", "p90"), strict=True):
-            title = {"p50": "median", "p90": "90th percentile"}[what]
-            panel.set(xscale="log", yscale="log", xlabel="million tokens", ylabel="milliseconds", title=title)
+            panel.set(xlabel="million tokens", title={"p50": "median", "p90": "90th percentile"}[what])
+            logarithmic(panel, "xy")
             for version, label in ((NEW, "this version"), (OLD, "before")):
-                own = [(row["tokens"] / 1e6, row[what]) for row in rows if row["version"] == version]
+                own = sorted((row["tokens"] / 1e6, row[what]) for row in rows if row["version"] == version)
                 line(panel, own, label, is_ours=version == NEW)
-            for axis in (panel.xaxis, panel.yaxis):
-                axis.set_major_formatter("{x:g}")
+        drawn[0].set_ylabel("milliseconds")
 
 
 def _options() -> argparse.Namespace:
@@ -171,7 +169,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--keep", type=Path, required=True, metavar="DIR", help="folder for the indexes")
     parser.add_argument("--against", type=Path, metavar="SRC", help="sources of another version")
-    parser.add_argument("--millions", type=float, nargs="*", default=[2.4, 10, 30, 100], metavar="N", help="tokens")
+    parser.add_argument("--millions", type=float, nargs="*", default=[10, 30, 100], metavar="N", help="tokens")
     parser.add_argument("--dim", type=int, default=128, help="reduce the vectors to this dimension")
     parser.add_argument("--queries", type=int, default=40, metavar="N", help="number of queries")
     parser.add_argument("--rounds", type=int, default=3, help="how many times each query is timed")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BITS", "Grid", "compiled_kernels", "scan_kernels"]
+__all__ = ["BITS", "Grid", "compiled_kernels"]
 
 _STEPS = {1: 1.596, 2: 0.9957, 4: 0.3352, 8: 0.0308}
 """Cell width with the least error for a unit Gaussian, by bits (Max, "Quantizing for minimum distortion", 1960)."""
@@ -85,15 +85,6 @@ class Grid:
         padded = np.zeros((len(vectors), self.padded_dim), np.float32)
         padded[:, : self.dim] = vectors
         return padded
-
-
-@cache
-def scan_kernels() -> ModuleType:
-    """Return the compiled kernels of the scan, imported late as `compiled_kernels`."""
-    with imports:
-        from late_interaction.engines.local.kernels import compiled
-
-        return compiled
 
 
 @cache

@@ -33,6 +33,18 @@ def panels(path: Path, names: Sequence[str], title: str) -> Iterator[list[Any]]:
         pyplot.close(figure)
 
 
+def logarithmic(panel: Any, axes: str) -> None:
+    """Make some axes logarithmic, ``x``, ``y`` or ``xy``, with plain numbers."""
+    from matplotlib import ticker
+
+    for name in axes:
+        panel.set(**{f"{name}scale": "log"})
+        axis = getattr(panel, f"{name}axis")
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(ticker.NullLocator())
+
+
 def line(panel: Any, points: Sequence[tuple[float, float]], name: str, *, is_ours: bool) -> None:
     """Draw a line through points, with its name above the last one."""
     if points:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.measure import spread
-from benchmarks.plots import line, panels
+from benchmarks.plots import line, logarithmic, panels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,8 +63,8 @@ def plot(result: dict, path: Path) -> None:
     title = f"{result['documents']:,} documents, {result['tokens']:,} tokens of {result['dim']} dimensions"
     with panels(path, kinds, title) as drawn:
         for panel, kind in zip(drawn, kinds, strict=True):
-            panel.set(xscale="log", xlabel="milliseconds on one core, median", title=f"{kind} queries")
-            panel.xaxis.set_major_formatter("{x:g}")
+            panel.set(xlabel="milliseconds on one core, median", title=f"{kind} queries")
+            logarithmic(panel, "x")
             points = rows(result, kind)
             for engine, name in NAMES.items():
                 own = sorted((row["p50 ms"], row["recall@10"]) for row in points if row["engine"] == engine)

@@ -73,6 +73,13 @@ class Worker:
             raise self._failure() from None
         return self._read()
 
+    def memory(self) -> dict[str, int]:
+        """Return the resident bytes of the process: its own, of mapped files, and the peak of all (Linux only)."""
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        names = {"own": "RssAnon", "mapped": "RssFile", "peak": "VmHWM"}
+        return {name: int(fields[field].split()[0]) * 1024 for name, field in names.items()}
+
     def stop(self) -> None:
         """Close the input of the process, which ends it."""
         if self._process is not None:

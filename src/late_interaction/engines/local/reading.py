@@ -9,6 +9,7 @@ from late_interaction.engines.base import Capabilities, Engine
 from late_interaction.engines.fields import check_fields
 from late_interaction.engines.local.catalog.lexical import word_bytes
 from late_interaction.engines.local.quantization.rotation import rotation
+from late_interaction.engines.local.search.gate import search_gate
 from late_interaction.engines.local.search.plan import search
 from late_interaction.engines.local.search.positions import selected
 from late_interaction.engines.local.snapshot import Snapshots
@@ -142,7 +143,7 @@ class Reading(Engine):
         query = check_vectors(query_vectors, self._dim, "Query vectors")
         if candidates is not None:
             candidates = check_ids(candidates)
-        with self._states.reading() as (reader, snapshot):
+        with search_gate.admitted(), self._states.reading() as (reader, snapshot):
             with stage("filter"):
                 selection = selected(reader, snapshot, where, candidates)
             found = search(query, snapshot, selection, k, self._device)
@@ -158,7 +159,7 @@ class Reading(Engine):
         """
         query = check_vectors(query_vectors, self._dim, "Query vectors")
         ids = check_ids(ids)
-        with self._states.reading() as (reader, snapshot):
+        with search_gate.admitted(), self._states.reading() as (reader, snapshot):
             selection = selected(reader, snapshot, None, ids)
             # As many as there are: no document is left out by an earlier stage.
             found = search(query, snapshot, selection, max(1, len(ids)), self._device)
@@ -176,7 +177,7 @@ class Reading(Engine):
         k = check_k(k)
         if candidates is not None:
             candidates = check_ids(candidates)
-        with self._states.reading() as (reader, _):
+        with search_gate.admitted(), self._states.reading() as (reader, _):
             return reader.search_words(query, k, where=where, candidates=candidates)
 
     def highest_lexical_score(self, query: str) -> float:

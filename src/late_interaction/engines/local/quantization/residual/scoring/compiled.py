@@ -36,6 +36,7 @@ _POWERS = (2.0 ** np.arange(-25, 7)).astype(np.float32)
 
 _TOGETHER = 16  # documents whose rows are all prefetched before the first is read
 _CODES_OF_A_LINE = 32
+_TOKENS_AHEAD = 8
 _LOWEST = -3e38
 
 
@@ -96,14 +97,28 @@ def _dot_levels(row, vector, bits):
 
 
 @nb.njit(fastmath=True, **_OPTIONS)
+def _add_plane(row, right, mask, scale, middle, part):
+    for j in range(len(row)):
+        part[j] += scale * (_f32(_u8((row[j] >> right) & mask)) - middle)
+
+
+@nb.njit(fastmath=True, **_OPTIONS)
 def _add_points(row, bits, scale, vector):
-    """Add packed points, times a scale, to a vector."""
+    """Add packed points, times a scale, to a vector. LLVM vectorizes only constant shifts."""
     width = len(row)
-    middle = _f32((1 << (bits - 1)) - 0.5)
-    for plane in range(8 // bits):
-        part, right, mask = vector[plane * width : (plane + 1) * width], _u8(plane * bits), _u8((1 << bits) - 1)
-        for j in range(width):
-            part[j] += scale * (_f32(_u8((row[j] >> right) & mask)) - middle)
+    if bits == 8:
+        _add_plane(row, _u8(0), _u8(255), scale, _f32(127.5), vector[:width])
+    elif bits == 4:
+        _add_plane(row, _u8(0), _u8(15), scale, _f32(7.5), vector[:width])
+        _add_plane(row, _u8(4), _u8(15), scale, _f32(7.5), vector[width:])
+    elif bits == 2:
+        _add_plane(row, _u8(0), _u8(3), scale, _f32(1.5), vector[:width])
+        _add_plane(row, _u8(2), _u8(3), scale, _f32(1.5), vector[width:])
+        _add_plane(row, _u8(4), _u8(3), scale, _f32(1.5), vector[2 * width :])
+        _add_plane(row, _u8(6), _u8(3), scale, _f32(1.5), vector[3 * width :])
+    else:
+        for plane in range(8):
+            _add_plane(row, _u8(plane), _u8(1), scale, _f32(0.5), vector[plane * width :])
 
 
 _factor_types = [readable(_u16), readable(_u8), readable(_f32), readable(_f32), readable(_f32)]
@@ -370,6 +385,7 @@ def maxsim_sums(
             third = centroids_along[code]
             if len(along):
                 third += _coefficient(scales[token], along[token], scale, alongs)
+            prefetch(points, codes[min(token + _TOKENS_AHEAD, end - 1)])
             point, factor = points[code], share * point_scales[code]
             for j in range(dim):
                 vector[j] = _f32(0)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from late_interaction.engines.local.kernels import kernels_of
 from late_interaction.engines.local.quantization.integers import as_integers
-from late_interaction.forking import imports
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.quantization.codebook import Codebook
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["ResidualQuery"]
+
+_kernels = partial(kernels_of, "late_interaction.engines.local.quantization.residual.scoring")
 
 _REACH = 0.5
 """What a residual may add to a score, relative to its length and that of the query token.
@@ -64,7 +64,7 @@ class ResidualQuery:
         columns = segment.token_columns["codes"], segment.offsets, documents
         if self._corrects(segment):
             factors = self._codec.factor_arguments(segment.token_columns, self._codebook)
-            _kernels().corrected_sums(*factors, *columns, centroid_scores, self._along, best, sums)
+            _kernels().corrected_sums(*factors, *columns, centroid_scores, self._along, self._row, best, sums)
         else:
             _kernels().approximate_sums(*columns, centroid_scores, best, sums)
         return sums
@@ -86,6 +86,7 @@ class ResidualQuery:
             self._along,
             self._corrects(segment),
             self._codec.bits,
+            self._row,
             best,
             nearest,
             sums,
@@ -98,7 +99,7 @@ class ResidualQuery:
         """Return MaxSim of the stored vectors, from integers, and from the tokens that may be the best."""
         sums = np.empty(len(documents), np.float32)
         best, found = self._buffers.floats("best", 2 * self._lanes).reshape(2, self._lanes)
-        factors = self._buffers.floats("factors", 3 * segment.longest).reshape(3, segment.longest)
+        without = self._buffers.floats("without points", segment.longest * self._lanes).reshape(-1, self._lanes)
         query, units, middle, reach = self._of(segment)
         _kernels().exact_sums(
             *self._columns(segment, documents),
@@ -109,7 +110,8 @@ class ResidualQuery:
             self._along,
             reach,
             self._codec.bits,
-            factors,
+            without,
+            self._buffers.floats("token scales", segment.longest),
             best,
             found,
             sums,
@@ -136,6 +138,10 @@ class ResidualQuery:
             sums,
         )
         return sums
+
+    @property
+    def _row(self) -> NDArray[np.float32]:
+        return self._buffers.floats("row", self._lanes).reshape(1, self._lanes)
 
     def _columns(self, segment: CompressedSegment, documents: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
         columns = segment.token_columns
@@ -165,12 +171,3 @@ class ResidualQuery:
             reach *= np.float32(_REACH * math.sqrt(self._codec.dim) / grid.step)
             self._integers[is_centered] = integers, units / 2, middle, reach
         return self._integers[is_centered]
-
-
-@cache
-def _kernels() -> ModuleType:
-    """Return the compiled kernels. They are imported late, since numba takes a second, which readers need not spend."""
-    with imports:
-        from late_interaction.engines.local.quantization.residual.scoring import compiled
-
-        return compiled

@@ -102,7 +102,10 @@ def exact_sums(
     reach: NDArray[np.float32],
     bits: int,
 ) -> NDArray[np.float32]:
-    """Score documents by MaxSim over the tokens that can be the best if points add no more than the reach."""
+    """Score documents by MaxSim over the tokens that can be the best if points add no more than the reach.
+
+    The best token without its point has to be beaten with its point.
+    """
     tokens = len(query)
     scale = unpack_factors(*factors, codes, np.arange(len(codes)))[1]
     without = _without_points(factors, codes, scores, query_along)[:, :tokens]
@@ -111,7 +114,10 @@ def exact_sums(
     for i, document in enumerate(documents):
         own = slice(offsets[document], offsets[document + 1])
         if len(codes[own]):
-            hopeful = without[own] + reach[:tokens] * scale[own, None] >= without[own].max(axis=0)
+            highest = without[own].max(axis=0)
+            is_first = without[own] == highest
+            least = np.maximum(highest, np.where(is_first, whole[own], -np.inf).max(axis=0))
+            hopeful = is_first | (without[own] + reach[:tokens] * scale[own, None] >= least)
             sums[i] = np.where(hopeful, whole[own], -np.inf).max(axis=0).sum()
     return sums
 

@@ -42,7 +42,8 @@ def run_compiled(name, case):
     tokens = len(case.codes)
     if name == "quantize":
         out = np.full(case.packed.shape, 0xAA, np.uint8), np.full(tokens, np.nan, np.float32)
-        compiled.quantize(case.residuals, case.bits, np.float32(STEPS[case.bits]), *out)
+        levels = np.full(case.query.shape[1], 0xAA, np.uint8)
+        compiled.quantize(case.residuals, case.bits, np.float32(STEPS[case.bits]), levels, *out)
     elif name == "unpack":
         out = (np.full((tokens, case.query.shape[1]), np.nan, np.float32),)
         compiled.unpack(case.packed, np.arange(tokens)[::-1].copy(), case.bits, *out)
@@ -52,7 +53,7 @@ def run_compiled(name, case):
     else:
         out = (np.full((5, tokens), np.nan, np.float32),)
         arguments = case.centroids, case.codes, projected_residuals(case), case.packed, case.bits, case.direction
-        compiled.inner_products(*arguments, *out)
+        compiled.inner_products(*arguments, np.full(case.query.shape[1], np.nan, np.float32), *out)
     return out
 
 
@@ -167,7 +168,7 @@ def test_quantized_by_hand(of):
             return reference.quantize(residuals, bits, step)
         width = -(-residuals.shape[1] * bits // 8)
         out = np.empty((len(residuals), width), np.uint8), np.empty(len(residuals), np.float32)
-        compiled.quantize(residuals, bits, np.float32(step), *out)
+        compiled.quantize(residuals, bits, np.float32(step), np.empty(width * 8 // bits, np.uint8), *out)
         return out
 
     # One bit is the sign, the first dimension lowest; 4 / (.5 + .5 + .5 + .5) is the scale.
@@ -224,7 +225,7 @@ def test_inner_products_by_hand(of):
     if of is reference:
         found = reference.inner_products(*arguments)
     else:
-        compiled.inner_products(*arguments, found)
+        compiled.inner_products(*arguments, np.empty(8, np.float32), found)
     assert found.T.tolist() == [[16, 8, -2, -1, 4]]
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 import numba as nb
-import numpy as np
 
 from late_interaction.engines.local.kernels.compilation import Compiler, readable
 from late_interaction.engines.local.kernels.lanes import (
     LANES,
+    float_of,
     hopeful_lanes,
     lowest_lane,
     maximize,
     maximize_four,
     maximize_where,
+    maximize_where_four,
     weighted,
 )
 from late_interaction.engines.local.kernels.prefetching import prefetch
@@ -31,9 +32,6 @@ _compiler = Compiler(__file__, _OPTIONS)
 _u8, _u16, _u32 = nb.uint8, nb.uint16, nb.uint32
 _i8, _i16, _i32, _i64, _f32 = nb.int8, nb.int16, nb.int32, nb.int64, nb.float32
 
-_POWERS = (2.0 ** np.arange(-25, 7)).astype(np.float32)
-"""What a half precision fraction, with its leading bit, is multiplied by, by the exponent as it is stored."""
-
 _TOGETHER = 16  # documents whose rows are all prefetched before the first is read
 _CODES_OF_A_LINE = 32
 _TOKENS_AHEAD = 8
@@ -45,10 +43,8 @@ def _scale(packed, shares, alongs):
     """Return the half precision number that is left of a packed scale, as a float32."""
     low = max(len(shares), len(alongs) // 256) - 1
     half = _u32(packed) & _u32(0x7FFF) & _u32(~low)
-    exponent, fraction = _i32(half >> _u32(10)), _f32(half & _u32(0x3FF))
-    if exponent == 0:
-        return fraction * _f32(2.0**-24)
-    return (fraction + _f32(1024)) * _POWERS[exponent]
+    # The exponents of the two formats differ by 112. A product, unlike a sum, is right for subnormal numbers, too.
+    return float_of(_u32(half << _u32(13))) * _f32(2.0**112)
 
 
 @nb.njit(**_OPTIONS)
@@ -224,17 +220,21 @@ def refined_sums(
             start, end, highest, at = offsets[part[i]], offsets[part[i] + 1], best[i], nearest[i]
             for lane in range(len(highest)):
                 highest[lane], at[lane] = _f32(_LOWEST), _i32(0)
-            for token in range(start, end):
+            for token in range(start, end if corrected else start):
                 code = codes[token]
-                if corrected:
-                    share, scale = shares[scales[token] & (len(shares) - 1)], _scale(scales[token], shares, alongs)
-                    third = _along(scales[token], along[token], share, scale, alongs, centroids_along[code])
-                    for lane in range(0, len(highest), LANES):
-                        weighted(row, 0, lane, scores, code, share, query_along, third)
-                        maximize_where(best, nearest, i, lane, row, 0, _i32(token - start))
-                else:
-                    for lane in range(0, len(highest), LANES):
-                        maximize_where(best, nearest, i, lane, scores, code, _i32(token - start))
+                share, scale = shares[scales[token] & (len(shares) - 1)], _scale(scales[token], shares, alongs)
+                third = _along(scales[token], along[token], share, scale, alongs, centroids_along[code])
+                for lane in range(0, len(highest), LANES):
+                    weighted(row, 0, lane, scores, code, share, query_along, third)
+                    maximize_where(best, nearest, i, lane, row, 0, _i32(token - start))
+            for lane in range(0, 0 if corrected else len(highest), LANES):
+                token = start
+                while token + 4 <= end:
+                    four, here = codes[token : token + 4], _i32(token - start)
+                    maximize_where_four(best, nearest, i, lane, scores, four[0], four[1], four[2], four[3], here)
+                    token += 4
+                for rest in range(token, end):
+                    maximize_where(best, nearest, i, lane, scores, codes[rest], _i32(rest - start))
             for lane in range(len(query)):
                 prefetch(packed, start + at[lane])
                 prefetch(scales, start + at[lane])

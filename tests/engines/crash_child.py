@@ -36,6 +36,7 @@ import numpy as np
 import late_interaction.engines.local
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local.kernels import compiled  # noqa: F401  # once, and not in every fork
+from late_interaction.engines.local.postings import compiled as postings  # noqa: F401
 from late_interaction.engines.local.quantization.residual import compiled as residual  # noqa: F401
 from late_interaction.errors import IndexNotFoundError
 from tests.engines.helpers import (
@@ -48,7 +49,7 @@ from tests.engines.helpers import (
     stored,
     unit_vectors,
 )
-from tests.engines.old_segments import as_before_format_5
+from tests.engines.old_segments import as_before_format_5, as_before_format_7
 
 CODE = str(Path(late_interaction.engines.local.__file__).parent)
 THRESHOLDS = 24, 8
@@ -299,6 +300,14 @@ def compressed_before_format_5(root):
         return compressed(root)
 
 
+def compressed_before_format_7(root):
+    """The same, without posting lists, in one segment."""
+    with as_before_format_7():
+        state = compressed(root)
+        compressing(lambda engine: engine.compact())(root)
+        return state
+
+
 def with_garbage(root):
     state = few_segments(root)
     for number in range(3):
@@ -356,6 +365,11 @@ ACTIONS = {
     "compact what is compressed": (compressed, compressing(lambda engine: engine.compact()), lambda state: state),
     "convert what is compressed": (
         compressed_before_format_5,
+        compressing(lambda engine: engine.compact()),
+        lambda state: state,
+    ),
+    "add posting lists": (
+        compressed_before_format_7,
         compressing(lambda engine: engine.compact()),
         lambda state: state,
     ),

@@ -35,6 +35,7 @@ import numpy as np
 
 import late_interaction.engines.local
 from late_interaction.engines import LocalEngine
+from late_interaction.engines.local import maintenance
 from late_interaction.engines.local.kernels import compiled  # noqa: F401  # once, and not in every fork
 from late_interaction.engines.local.postings import compiled as postings  # noqa: F401
 from late_interaction.engines.local.quantization.residual import compiled as residual  # noqa: F401
@@ -134,6 +135,8 @@ def random_step(rng, state, version):
 
 def work_until_killed(root, log, seed, state, version):
     rng = random.Random(seed)
+    if rng.random() < 0.5:  # all steps of compaction in the background
+        maintenance._MAX_CALL_TOKENS = maintenance._MAX_CALL_FACTOR = 0
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     with small_thresholds(*THRESHOLDS, fanout=4), LocalEngine.open(root) as engine:
         while True:

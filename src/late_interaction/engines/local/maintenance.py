@@ -37,6 +37,9 @@ _logger = logging.getLogger(__name__)
 _MAX_CALL_TOKENS, _MAX_CALL_FACTOR = 8192, 4
 """A write does what reads this many tokens, or this many times as many as it has added. The rest is done after it."""
 
+_ATTEMPTS_APART, _MAX_SECONDS_APART = 20, 1.0
+"""Writes try to remove directories again after this many times as long as the last attempt took, and this at most."""
+
 _MAX_RELEASE_SECONDS = 1.0
 _CLOSING = {"close", "__exit__", "stop"}
 _PACKAGE = str(Path(__file__).parent)
@@ -109,6 +112,7 @@ class Maintenance:
         self._owner = owner
         self.worker = Worker()
         self._has_retired = False
+        self._next_attempt = 0.0
         self._discarded: list[str] = []
         self._make_mutex()
         renew_in_child(self._make_mutex)
@@ -189,13 +193,20 @@ class Maintenance:
         """Return whether there is a thread that takes the step."""
         thread = threading.get_ident()
         self._claims[thread] = frozenset()
-        is_started = self.worker.start(partial(self._done, self._worker_mutex, self._work_in_background))
+        is_started = self.worker.start(self._work_in_background)
         if not is_started:
             self._claims[thread] = step.claims
         return is_started
 
     def _work_in_background(self) -> bool:
         """Take a step, or remove what can be removed; return whether there may be more steps."""
+        try:
+            return self._done(self._worker_mutex, self._step)
+        except Exception:
+            _logger.exception("Segments could not be merged. The next write tries again.")
+            return False
+
+    def _step(self) -> bool:
         step = self._claimed(compaction.due)
         if step is None:
             self._remove()
@@ -259,24 +270,27 @@ class Maintenance:
 
     def _remove(self) -> None:
         """Remove replaced directories and the files of failed writes."""
-        if self._has_retired:
-            self._remove_retired()
+        if self._has_retired and time.monotonic() >= self._next_attempt:
+            self._remove_retired(waits=False)
         if self._discarded:
             self._remove_discarded()
 
-    def _remove_retired(self) -> None:
+    def _remove_retired(self, *, waits: bool = True) -> None:
         """Remove replaced directories, once the log of SQLite is empty.
 
-        With a log that is damaged later, SQLite would return to a state that needs them. While others read an older
-        state, the log cannot be truncated; the next write tries again.
+        With a log that is damaged later, SQLite would return to a state that needs them. While others read, the log
+        cannot be truncated; a later write tries again.
         """
+        start = time.monotonic()
         self._has_retired = False  # first: another thread may replace more
         with self._states.reading() as (reader, _):
             retired = [name for name, is_retired in reader.spare_names().items() if is_retired]
-        if not retired or self._catalog.checkpoint():
+        if not retired or self._catalog.checkpoint(waits=waits):
             self._transactions.forget(remove_directories(self.root, retired))
         else:
             self._has_retired = True
+            end = time.monotonic()
+            self._next_attempt = end + min(_ATTEMPTS_APART * (end - start), _MAX_SECONDS_APART)
 
     def _remove_discarded(self) -> None:
         with self._states.reading() as (reader, _):

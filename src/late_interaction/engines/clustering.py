@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from late_interaction.engines.products import products
 from late_interaction.forking import imports
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ _MAX_CELLS = 12
 """Into which a vector looks. Most look into fewer: with 15,511 centroids of token vectors, into 5 of 249 on average."""
 
 _BLOCK_VECTORS = 16_384  # searched at a time: with 512 cells, 32 MB of distances
-_MAX_PRODUCTS = 2**19 - 1
-"""Multiplications at a time: OpenBLAS starts a second thread for more, and its threads spin when they have no work."""
-
 _NONE = np.empty(0, np.int64)
 
 
@@ -115,12 +113,12 @@ class _Cells:
         centroids: NDArray[np.float32],
     ) -> None:
         self._means = np.ascontiguousarray(means.T)
-        self._squares = _squares(means)
+        self._half_squares_of_means = _half_squares(means)
         self._reach = np.float32(reach)
         self._members = members
         ends = np.cumsum([len(some) for some in members])[:-1]
         self._centroids = [np.ascontiguousarray(some.T) for some in np.split(centroids, ends)]
-        self._half_squares = np.split(_squares(centroids) * np.float32(0.5), ends)
+        self._half_squares = np.split(_half_squares(centroids), ends)
 
     def search(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the number of the centroid of each vector, (n,), for vectors (n, dim)."""
@@ -137,16 +135,15 @@ class _Cells:
 
     def _looking(self, vectors: NDArray[np.float32]) -> list[NDArray[np.int64]]:
         """Return, for each cell, the numbers of the vectors that look into it, ascending."""
-        distances = _products(vectors, self._means)  # squared, without the square of the vector
-        distances *= -2
-        distances += self._squares
-        least, squares = distances.min(axis=1), _squares(vectors)
-        limits = (np.sqrt(np.maximum(least + squares, 0)) + self._reach) ** 2 - squares
-        looks = distances <= np.maximum(limits, least)[:, None]
+        scores = products(vectors, self._means)
+        scores -= self._half_squares_of_means
+        best, half_squares = scores.max(axis=1), _half_squares(vectors)
+        limits = np.sqrt(2 * np.maximum(half_squares - best, 0)) + self._reach  # of the distance
+        looks = scores >= np.minimum(half_squares - limits**2 / 2, best)[:, None]
         wide = np.flatnonzero(np.count_nonzero(looks, axis=1) > _MAX_CELLS)
         if len(wide):
-            farthest = np.partition(distances[wide], _MAX_CELLS - 1, axis=1)[:, _MAX_CELLS - 1]
-            looks[wide] &= distances[wide] <= farthest[:, None]
+            worst = np.partition(scores[wide], -_MAX_CELLS, axis=1)[:, -_MAX_CELLS]
+            looks[wide] &= scores[wide] >= worst[:, None]
         found = np.flatnonzero(looks.T)
         counts = np.count_nonzero(looks, axis=0)
         found -= np.repeat(np.arange(len(counts)) * len(vectors), counts)
@@ -185,11 +182,11 @@ def _nearest(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the number of the nearest centroid of each point, (n,), and the squared distance to it, (n,)."""
     nearest, scores = np.empty(len(points), np.int64), np.empty(len(points), np.float32)
-    transposed, half_squares = np.ascontiguousarray(centroids.T), _squares(centroids) * np.float32(0.5)
+    transposed, half_squares = np.ascontiguousarray(centroids.T), _half_squares(centroids)
     for start in range(0, len(points), _BLOCK_VECTORS):
         block = slice(start, start + _BLOCK_VECTORS)
         nearest[block], scores[block] = _best(points[block], transposed, half_squares)
-    return nearest, np.maximum(_squares(points) - 2 * scores, 0)
+    return nearest, 2 * np.maximum(_half_squares(points) - scores, 0)
 
 
 def _best(
@@ -204,7 +201,7 @@ def _best(
         centroids: (dim, m).
         half_squares: Half of the squared length of each centroid, (m,).
     """
-    scores = _products(vectors, centroids)
+    scores = products(vectors, centroids)
     scores -= half_squares
     nearest = scores.argmax(axis=1)
     return nearest, scores[np.arange(len(vectors)), nearest]
@@ -219,22 +216,9 @@ def _sums(points: NDArray[np.float32], groups: NDArray[np.int64], count: int) ->
     return np.asarray(belongs.T @ points, np.float32)
 
 
-def _products(vectors: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return ``vectors @ others``, (n, m), for vectors (n, dim) and others (dim, m), both C-ordered, on one thread.
-
-    The product of all would wake the threads of OpenBLAS, which then spin.
-    """
-    products = np.empty((len(vectors), others.shape[1]), np.float32)
-    rows = max(1, _MAX_PRODUCTS // others.size)
-    whole = len(vectors) // rows * rows
-    stacks = (-1, rows, len(others)), (-1, rows, others.shape[1])
-    np.matmul(vectors[:whole].reshape(stacks[0]), others, out=products[:whole].reshape(stacks[1]))
-    np.matmul(vectors[whole:], others, out=products[whole:])
-    return products
-
-
-def _squares(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(np.einsum("ij,ij->i", vectors, vectors), np.float32)
+def _half_squares(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return half of the squared length of each vector, (n,)."""
+    return np.asarray(0.5 * np.einsum("ij,ij->i", vectors, vectors), np.float32)
 
 
 def _apportion(weights: NDArray[np.float64], limits: NDArray[np.int64], total: int) -> NDArray[np.int64]:

@@ -11,6 +11,9 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import numpy as np
+
+from benchmarks.peers.protocol import BUCKETS
 from benchmarks.peers.workers import THREADS
 from late_interaction import Document
 from late_interaction.engines import LocalEngine, Record
@@ -23,11 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import numpy as np
-
     from benchmarks.data import Vectors
-
-BUCKETS = 100  # values of the metadata "bucket": 1% of the documents match a filter for one value
 
 
 def record(at: int, vectors: np.ndarray) -> Record:
@@ -81,6 +80,16 @@ def milliseconds(function: Callable[..., Any], *arguments: Any, **named: Any) ->
     start = time.perf_counter()
     result = function(*arguments, **named)
     return (time.perf_counter() - start) * 1000, result
+
+
+def spread(runs: list[list[float]]) -> dict[str, float]:
+    """Return the median, 90th percentile and greatest of the queries' milliseconds.
+
+    Args:
+        runs: The milliseconds of each query in every round. The least of them counts, so that other load does not.
+    """
+    least = [min(run) for run in runs]
+    return {"p50": float(np.median(least)), "p90": float(np.percentile(least, 90)), "slowest": max(least)}
 
 
 def in_fresh_process(function: Callable[..., Any], *arguments: Any, threads: int | None = None) -> Any:

@@ -12,7 +12,7 @@ from late_interaction.engines import LocalEngine
 from late_interaction.engines.local import compaction
 from late_interaction.engines.local.storage import columns
 from late_interaction.engines.local.storage.columns import ColumnFolder
-from late_interaction.engines.local.storage.segment import SegmentWriter
+from late_interaction.engines.local.storage.segment_writer import SegmentWriter
 from tests.engines.helpers import documents_of, record, segment_files, state_on_disk, stored, true_score, unit_vectors
 
 QUERY = unit_vectors(12345, 4)

@@ -11,7 +11,7 @@ import pytest
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local import compaction
 from late_interaction.engines.local.quantization import training
-from late_interaction.engines.local.storage.segment import SegmentWriter
+from late_interaction.engines.local.storage.segment_writer import SegmentWriter
 from late_interaction.errors import InvalidRequestError
 from tests.engines.helpers import (
     DIM,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from late_interaction.engines import LocalEngine
-from late_interaction.engines.local.storage.segment import SegmentWriter
+from late_interaction.engines.local.storage.segment_writer import SegmentWriter
 from late_interaction.errors import StorageError
 from tests.engines.codec_oracle import points_of
 from tests.engines.helpers import (

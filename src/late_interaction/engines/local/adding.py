@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from late_interaction.documents import Document
 from late_interaction.engines.local.catalog.incoming import Incoming
 from late_interaction.engines.local.catalog.writer import Kept
-from late_interaction.engines.local.storage.segment import SegmentWriter
+from late_interaction.engines.local.storage.segment_writer import SegmentWriter
 from late_interaction.errors import InvalidVectorsError
 from late_interaction.validation import check_vectors
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.catalog.writer import Replacement
+from late_interaction.engines.local.catalog.replacement import AddedPostings, Replacement
 from late_interaction.engines.local.quantization.codebook import Codebook, CodebookEntry, write_codebook
 from late_interaction.engines.local.quantization.training import centroids_for, train
 from late_interaction.engines.local.storage.segment import (
     CompressedSegment,
-    SegmentWriter,
     UncompressedSegment,
     in_blocks,
 )
+from late_interaction.engines.local.storage.segment_writer import SegmentWriter
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
@@ -65,17 +65,17 @@ _SMALLEST_NORM = 1e-12
 _MAX_NORM_TOKENS = 10_000  # the mean distance from the centroid is estimated from about this many tokens
 
 
-def tidy(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
-    """Write what is due after a commit; return what it replaces, or None if nothing is due."""
+def tidy(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | AddedPostings | None:
+    """Write what is due after a commit; return what to commit, or None if nothing is due."""
     uncompressed = _uncompressed_segments(snapshot)
     enough = _MIN_TRAINING_TOKENS if snapshot.codebook is None else _MAX_BUFFER_TOKENS
     if snapshot.codec is not None and _live_tokens(snapshot, uncompressed) >= enough:
         return _compress(root, snapshot, names, snapshot.codec, uncompressed)
-    return _merge(root, snapshot, names, _due_for_merging(snapshot))
+    return _merge(root, snapshot, names, _due_for_merging(snapshot)) or _add_postings(snapshot)
 
 
-def compact(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
-    """Take a step toward one segment without deleted documents; return what it replaces, or None at the end."""
+def compact(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | AddedPostings | None:
+    """Take a step toward one segment without deleted documents; return what to commit, or None at the end."""
     uncompressed = _uncompressed_segments(snapshot)
     trained = snapshot.codebook is not None
     if (
@@ -86,7 +86,7 @@ def compact(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | None:
         return _compress(root, snapshot, names, snapshot.codec, uncompressed)
     if len(snapshot.segments) > 1 or snapshot.has_deleted or _outdated(snapshot, list(snapshot.segments)):
         return _merge(root, snapshot, names, list(snapshot.segments))
-    return None
+    return _add_postings(snapshot)
 
 
 def _check(snapshot: Snapshot, numbers: Sequence[int]) -> None:
@@ -139,11 +139,21 @@ def _merge(root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int])
     is_compressed = isinstance(snapshot.segments[live[0]], CompressedSegment)
     if is_compressed and _outdated(snapshot, live):
         return _convert(root, snapshot, names, numbers, live)
-    with SegmentWriter(root, names.take(), snapshot.dim, snapshot.codec if is_compressed else None) as files:
+    codec = snapshot.codec if is_compressed else None
+    with SegmentWriter(root, names.take(), snapshot.dim, codec, snapshot.centroids) as files:
         for number in live:
             for lengths, columns in _blocks(snapshot, number):
                 files.append_documents(lengths, **columns)
         return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, live))
+
+
+def _add_postings(snapshot: Snapshot) -> AddedPostings | None:
+    """Write posting lists for a segment of an older format that lacks them; its other columns stay as they are."""
+    for number, segment in snapshot.segments.items():
+        if isinstance(segment, CompressedSegment) and segment.lacks_postings:
+            _check(snapshot, [number])
+            return AddedPostings(number, segment.entry.name, segment.write_postings())
+    return None
 
 
 def _outdated(snapshot: Snapshot, numbers: Sequence[int]) -> set[int]:
@@ -165,7 +175,7 @@ def _convert(root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int
         norm = 0.0 if snapshot.codebook_entry is None else snapshot.codebook_entry.residual_norm
         entry = write_codebook(root, names.take(), codebook, norm)
     outdated = _outdated(snapshot, live)
-    with SegmentWriter(root, names.take(), snapshot.dim, codec) as files:
+    with SegmentWriter(root, names.take(), snapshot.dim, codec, len(codebook)) as files:
         for number in live:
             unit = number in outdated and _has_unit_vectors(snapshot, number)
             for lengths, columns in _blocks(snapshot, number):
@@ -201,7 +211,7 @@ def _compress(root: Path, snapshot: Snapshot, names: Taken, codec: Codec, number
         return Replacement(tuple(numbers), None)
     _check(snapshot, live)
     codebook, entry = _codebook_for(root, snapshot, names, live)
-    with SegmentWriter(root, names.take(), snapshot.dim, codec) as files:
+    with SegmentWriter(root, names.take(), snapshot.dim, codec, len(codebook)) as files:
         for number in live:
             for lengths, columns in _blocks(snapshot, number):
                 vectors = snapshot.rotated(columns)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from late_interaction.engines.local import compaction
+from late_interaction.engines.local.catalog.replacement import Replacement
 from late_interaction.engines.local.storage.files import CODEBOOKS, SEGMENTS, remove_directory
 from late_interaction.engines.local.storage.names import Taken
 from late_interaction.errors import IndexClosedError, InvalidRequestError, LateInteractionError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from late_interaction.engines.local.catalog.database import Catalog
-    from late_interaction.engines.local.catalog.writer import Replacement
+    from late_interaction.engines.local.catalog.replacement import AddedPostings
     from late_interaction.engines.local.snapshot import Snapshot
     from late_interaction.engines.local.states import States
     from late_interaction.engines.local.transactions import Transactions
@@ -122,17 +123,20 @@ class Maintenance:
             with suppress(LateInteractionError):
                 self._remove_retired()
 
-    def _rewrite(self, step: Callable[[Path, Snapshot, Taken], Replacement | None]) -> bool:
+    def _rewrite(self, step: Callable[[Path, Snapshot, Taken], Replacement | AddedPostings | None]) -> bool:
         """Take a step of compaction; return whether there was one. Others can read and write during it."""
         with self._states.reading() as (_, snapshot):
             pass  # its files stay mapped, and no one else removes them
         names = Taken(self._transactions.names)
         try:
-            replacement = step(self._root, snapshot, names)
-            if replacement is None:
+            written = step(self._root, snapshot, names)
+            if written is None:
                 return False
-            self._has_retired = True
-            self._transactions.commit(lambda writer: writer.replace_segments(replacement))
+            if isinstance(written, Replacement):
+                self._has_retired = True
+                self._transactions.commit(lambda writer: writer.replace_segments(written))
+            else:
+                self._transactions.commit(lambda writer: writer.add_postings(written))
         except BaseException:
             for name in names.taken:
                 self.discard(name)

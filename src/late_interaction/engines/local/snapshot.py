@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.catalog.reader import Place, Reader
     from late_interaction.engines.local.quantization.codebook import Codebook
     from late_interaction.engines.local.quantization.codecs import Codec
+    from late_interaction.engines.local.search.selection import Selection
     from late_interaction.engines.local.storage.columns import ColumnFolder
     from late_interaction.engines.local.storage.segment import Segment
 
@@ -46,7 +47,7 @@ class Snapshot:
         codebook: The codebook.
         segments: Segments by number, oldest first.
         live_positions: By segment number, the positions of the documents that are not deleted, ascending.
-        filtered: By filter, the positions that pass it, cached.
+        selections: By filter, the documents that pass it, cached.
         words: The words of lexical search, cached.
     """
 
@@ -58,8 +59,13 @@ class Snapshot:
     codebook: Codebook | None
     segments: Mapping[int, Segment]
     live_positions: Mapping[int, NDArray[np.int64]]
-    filtered: dict[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
+    selections: dict[str, Selection] = field(default_factory=dict)
     words: CommitWords = field(default_factory=CommitWords)
+
+    @property
+    def centroids(self) -> int:
+        """The number of centroids in the codebook; 0 without a codebook."""
+        return 0 if self.codebook_entry is None else self.codebook_entry.centroids
 
     @property
     def names(self) -> set[str]:

@@ -17,6 +17,7 @@ from late_interaction.engines.local.recovery import lost_commits_problem, set_as
 from late_interaction.engines.local.storage.columns import ColumnsMissingError
 from late_interaction.engines.local.storage.files import LAST_COMMIT, SET_ASIDE, disk_errors, is_name
 from late_interaction.engines.local.storage.last_commit import read_last_commit
+from late_interaction.engines.local.storage.segment import CompressedSegment
 from late_interaction.errors import CorruptIndexError, StorageError
 
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ def _state_problems(reading: Callable[[], AbstractContextManager[State]]) -> Gen
     """Check the rows of the last commit and the files that they name."""
     with reading() as (reader, snapshot):
         for folder in snapshot.folders:
-            yield from folder.problems()
+            problems = folder.problems()
+            yield from problems
+            if isinstance(folder, CompressedSegment) and not problems:  # kernels do not check damaged columns
+                yield from folder.posting_problems()
         yield from _place_problems(reader, snapshot)
         yield from _document_problems(reader)
         yield from word_problems(reader)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["bring_up_to_date"]
 
 _FORMAT_WITH_CHECKSUMS = 4
+_FORMAT_WITH_TRUNCATED = 6
 _DOCUMENTS_AT_ONCE = 256
 
 _LONG_FIELDS = (
@@ -37,7 +38,8 @@ def bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
     """
     if version < _FORMAT_WITH_CHECKSUMS:
         _upgrade_documents(connection, version)
-    connection.execute(statement_of("truncated"))  # new in version 6; of older documents it is not known
+    if version < _FORMAT_WITH_TRUNCATED:
+        connection.execute(statement_of("truncated"))  # of older documents it is not known
     connection.execute("INSERT OR REPLACE INTO settings VALUES ('format_version', ?)", (json.dumps(FORMAT_VERSION),))
 
 

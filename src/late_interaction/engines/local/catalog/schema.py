@@ -23,16 +23,16 @@ __all__ = [
     "statement_of",
 ]
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """The format version, which increases when the meaning of anything on disk changes. Newer versions are refused.
 
 1: exact vectors only. 2: compressed vectors; the settings ``bits`` and ``codebook``. 3: page images, in the table
 ``images``. 4: a checksum and a root for each document, a checksum of the settings, digests instead of long paths and
-values in ``fields``, the names of directories that may be removed, and ``images`` in every catalog. 5: words of lexical
-search that this package splits itself, in ``words`` and ``document_words``, with the setting ``words``. 6: which
-documents had longer texts than the encoder read, in ``truncated``. An index of an older version can be read, and the
-first write upgrades it. Words of version 4 and older stay as they are, without that setting, until
-`LocalEngine.compact` replaces them.
+values in ``fields``, the names of directories that may be removed, and ``images`` in every catalog. 5: words of
+lexical search that this package splits itself, in ``words`` and ``document_words``, with the setting ``words``. 6:
+which documents had longer texts than the encoder read, in ``truncated``. 7: posting lists of compressed segments, in
+two more of their files. An index of an older version can be read, and the first write upgrades it. Words of version 4
+and older stay as they are, without that setting, until `LocalEngine.compact` replaces them.
 """
 
 WORDS = "exact, forms"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,12 +20,12 @@ if TYPE_CHECKING:
 
     from late_interaction.engines.local.catalog.document_rows import FieldRow
     from late_interaction.engines.local.catalog.incoming import IncomingRow
+    from late_interaction.engines.local.catalog.replacement import AddedPostings, Replacement
     from late_interaction.engines.local.catalog.stored_words import DocumentWords
-    from late_interaction.engines.local.quantization.codebook import CodebookEntry
     from late_interaction.engines.local.storage.segment import SegmentEntry
     from late_interaction.filters import Where
 
-__all__ = ["Replacement", "Writer"]
+__all__ = ["Writer"]
 
 _MAX_ROW = 2**62
 _CHUNK_DOCUMENTS = 500
@@ -52,23 +51,6 @@ class Kept(NamedTuple):
 
     place: Place
     truncated: bool
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """A new segment that replaces old ones.
-
-    Attributes:
-        segments: The numbers of the old segments.
-        entry: The entry of the new segment; None if every document was deleted.
-        origins: The old place of each document of the new segment, in order.
-        codebook: The entry of a new codebook; None to keep the current one.
-    """
-
-    segments: tuple[int, ...]
-    entry: SegmentEntry | None
-    origins: tuple[Place, ...] = ()
-    codebook: CodebookEntry | None = None
 
 
 class Writer(Reader):
@@ -124,6 +106,13 @@ class Writer(Reader):
             (name,) = self._connection.execute("SELECT name FROM segments WHERE segment = ?", (segment,)).fetchone()
             self._retire_names([name])
             self._connection.execute("DELETE FROM segments WHERE segment = ?", (segment,))
+
+    def add_postings(self, added: AddedPostings) -> None:
+        """Name posting lists, whose files must be durable; do nothing if their segment was replaced meanwhile."""
+        self._connection.executemany(
+            "INSERT INTO segment_files SELECT segment, ?, ?, ? FROM segments WHERE segment = ? AND name = ?",
+            [(file.name, file.size, file.checksum, added.segment, added.name) for file in added.files],
+        )
 
     def reserve_names(self, count: int) -> list[str]:
         """Record new names for the directories of later writes; return them."""

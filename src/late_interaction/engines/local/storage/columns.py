@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -28,7 +28,7 @@ from late_interaction.engines.local.storage.regular_files import opened_folder
 from late_interaction.errors import CorruptIndexError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -59,6 +59,11 @@ class ColumnFile:
     checksum: int
 
     @property
+    def content_size(self) -> int:
+        """The bytes of the elements."""
+        return self.size - _HEADER_BYTES
+
+    @property
     def is_sound(self) -> bool:
         """Whether the size and the checksum are in range."""
         return is_count(self.size) and is_count(self.checksum) and self.checksum < 2**32
@@ -79,21 +84,36 @@ class ColumnWriter:
         parent: The directory in which the new one is made.
         name: The name of the directory, which the catalog has recorded (see `names.Names`).
         columns: By name, the type of an element and the shape of a row, ``()`` for one element per row.
+        is_new: Whether to make the directory. Otherwise the columns are added to one that the catalog names, in place
+            of files that a crash has left there; then only they are removed if they are not finished.
     """
 
-    def __init__(self, parent: Path, name: str, columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
+    def __init__(
+        self, parent: Path, name: str, columns: Mapping[str, tuple[Any, tuple[int, ...]]], *, is_new: bool = True
+    ) -> None:
         self.name = name
         self._path = parent / self.name
-        self._columns = {name: (np.dtype(dtype), row) for name, (dtype, row) in columns.items()}
-        self._rows = dict.fromkeys(columns, 0)
+        self._is_new = is_new
+        self._columns: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+        self._rows: dict[str, int] = {}
         self._files: dict[str, FileIO] = {}
         self._finished = False
         self._process = os.getpid()
         with self._disk_errors():
-            self._path.mkdir()
-            for name, (dtype, row) in self._columns.items():
+            if is_new:
+                self._path.mkdir()
+            else:
+                self._remove(columns)
+        self.add_columns(columns)
+
+    def add_columns(self, columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
+        """Begin more columns."""
+        with self._disk_errors():
+            for name, (dtype, row) in columns.items():
+                self._columns[name] = np.dtype(dtype), row
+                self._rows[name] = 0
                 self._files[name] = FileIO(self._path / f"{name}.npy", "xb")
-                write_all(self._files[name], npy_header((0, *row), dtype))
+                write_all(self._files[name], npy_header((0, *row), np.dtype(dtype)))
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +124,11 @@ class ColumnWriter:
         if not self._finished and os.getpid() == self._process:
             for file in self._files.values():
                 file.close()
-            remove_directory(self._path)
+            if self._is_new:
+                remove_directory(self._path)
+            else:
+                with suppress(OSError):
+                    self._remove(self._columns)
 
     def append(self, **rows: NDArray[Any]) -> None:
         """Append rows to some columns."""
@@ -115,6 +139,13 @@ class ColumnWriter:
                     np.ascontiguousarray(values, self._columns[name][0]).reshape(-1).view(np.uint8).data,
                 )
                 self._rows[name] += len(values)
+
+    def written(self, name: str) -> NDArray[Any]:
+        """Return the rows that were appended to a column, mapped from its file."""
+        dtype, row = self._columns[name]
+        shape = self._rows[name], *row
+        with self._disk_errors(), FileIO(self._path / f"{name}.npy") as file:
+            return _mapped(file, _HEADER_BYTES + math.prod(shape) * dtype.itemsize, shape, dtype)
 
     def finish(self) -> tuple[ColumnFile, ...]:
         """Make the files durable; return their entries. Readers see them once the catalog names them."""
@@ -132,6 +163,10 @@ class ColumnWriter:
             sync_directory(self._path.parent)
         self._finished = True
         return tuple(written)
+
+    def _remove(self, columns: Iterable[str]) -> None:
+        for name in columns:
+            (self._path / f"{name}.npy").unlink(missing_ok=True)
 
     @contextmanager
     def _disk_errors(self) -> Iterator[None]:
@@ -221,11 +256,7 @@ class ColumnFolder:
                 f"{self.path / file.name} is not a column of {dtype} {shape}, as the catalog expects. "
                 "Restore the index from a copy."
             )
-        if 0 in shape:
-            return np.empty(shape, dtype)  # an empty file cannot be mapped
-        # By its descriptor: np.memmap would resolve the path again, and takes longer.
-        mapped = mmap.mmap(stream.fileno(), file.size, access=mmap.ACCESS_READ)
-        return np.frombuffer(mapped, dtype, offset=len(header)).reshape(shape)
+        return _mapped(stream, file.size, shape, dtype)
 
     def _check_size(self, file: ColumnFile, stream: FileIO) -> None:
         size = os.fstat(stream.fileno()).st_size
@@ -234,6 +265,15 @@ class ColumnFolder:
                 f"{self.path / file.name} has {size} bytes, the catalog expects {file.size}. "
                 "Restore the index from a copy."
             )
+
+
+def _mapped(file: FileIO, size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the rows of an open file of this size, mapped."""
+    if 0 in shape:
+        return np.empty(shape, dtype)  # mapping no rows fails
+    # By its descriptor: np.memmap would resolve the path again, and takes longer.
+    mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+    return np.frombuffer(mapped, dtype, offset=_HEADER_BYTES).reshape(shape)
 
 
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:

@@ -10,6 +10,7 @@
       segments/NAME/          immutable columns of one segment (see segment.py)
         offsets.npy  vectors.npy                              uncompressed
         offsets.npy  codes.npy  scales.npy  along.npy  residuals.npy     compressed
+        posting_starts.npy  postings.npy                                 compressed, and large enough
       codebooks/NAME/         immutable centroids and the common direction (see codebook.py)
         centroids.npy  scales.npy  direction.npy
       set-aside/              files of commits that were lost with a damaged log (see recovery.py)
@@ -66,10 +67,11 @@ SEGMENTS = "segments"
 CODEBOOKS = "codebooks"
 SET_ASIDE = "set-aside"
 
-COLUMN_FILES = frozenset(
-    f"{column}.npy"
-    for column in ("offsets", "vectors", "codes", "scales", "along", "residuals", "centroids", "direction")
+_COLUMNS = (
+    *("offsets", "vectors", "codes", "scales", "along", "residuals", "posting_starts", "postings"),
+    *("centroids", "direction"),
 )
+COLUMN_FILES = frozenset(f"{column}.npy" for column in _COLUMNS)
 
 _NAME = re.compile(r"[0-9a-f]{16}")
 _CHUNK_BYTES = 1 << 20

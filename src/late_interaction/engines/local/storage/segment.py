@@ -3,7 +3,9 @@
 ``offsets`` (documents + 1; i64) is where the tokens of each document begin, and where the last end, in the other
 columns. An uncompressed segment has the token vectors: ``vectors`` (tokens, dim; f16). A compressed one has the number
 of the centroid of each token, ``codes`` (tokens; u16), and the columns of the codec. The residual codec has ``scales``
-(tokens; f16), ``along`` (tokens; u8; since format 5) and ``residuals`` (tokens, bytes; u8).
+(tokens; f16), ``along`` (tokens; u8; since format 5) and ``residuals`` (tokens, bytes; u8). If it is large enough, it
+has posting lists (since format 7; see `postings`): ``posting_starts`` (blocks, centroids + 1; u32) and ``postings`` (n;
+u16).
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from late_interaction.engines.local.postings import LISTS, STARTS, Postings, are_worthwhile, columns_for, opened
+from late_interaction.engines.local.postings.building import append_postings, differing_block
 from late_interaction.engines.local.storage.columns import ColumnFile, ColumnFolder, ColumnWriter, is_count
 from late_interaction.engines.local.storage.files import SEGMENTS, is_name
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,7 +35,6 @@ __all__ = [
     "CompressedSegment",
     "Segment",
     "SegmentEntry",
-    "SegmentWriter",
     "UncompressedSegment",
     "in_blocks",
     "open_segment",
@@ -41,6 +44,13 @@ __all__ = [
 _UNCOMPRESSED_FILES = ["offsets.npy", "vectors.npy"]
 _COMPRESSED_FILES = ["along.npy", "codes.npy", "offsets.npy", "residuals.npy", "scales.npy"]
 _COMPRESSED_FILES_BEFORE_5 = ["codes.npy", "offsets.npy", "residuals.npy", "scales.npy"]
+_POSTING_FILES = [f"{STARTS}.npy", f"{LISTS}.npy"]
+_ALLOWED_FILES = (
+    _UNCOMPRESSED_FILES,
+    _COMPRESSED_FILES_BEFORE_5,
+    _COMPRESSED_FILES,
+    sorted([*_COMPRESSED_FILES, *_POSTING_FILES]),
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class SegmentEntry:
         names = sorted(str(file.name) for file in self.files)
         if not is_name(self.name):
             return f"the name {self.name!r:.80}"
-        if names not in (_UNCOMPRESSED_FILES, _COMPRESSED_FILES, _COMPRESSED_FILES_BEFORE_5):
+        if names not in _ALLOWED_FILES:
             return f"the files {', '.join(names) or 'none'!r:.200}"
         if not (is_count(self.documents) and is_count(self.tokens) and all(file.is_sound for file in self.files)):
             return "a number out of range"
@@ -75,34 +85,10 @@ class SegmentEntry:
         """Whether its vectors are compressed."""
         return any(file.name == "codes.npy" for file in self.files)
 
-
-class SegmentWriter(ColumnWriter):
-    """Streams documents into a new segment: a compressed one with a codec, an uncompressed one without."""
-
-    def __init__(self, root: Path, name: str, dim: int, codec: Codec | None = None) -> None:
-        vectors: dict[str, Any] = {"vectors": (np.float16, (dim,))}
-        if codec is not None:
-            vectors = {"codes": (np.uint16, ()), **codec.columns}
-        super().__init__(root / SEGMENTS, name, {**vectors, "offsets": (np.int64, ())})
-        self._offsets = [0]
-
-    def append_documents(self, lengths: Sequence[int], **columns: NDArray[Any]) -> int:
-        """Append documents, in order; return the position of the first.
-
-        Args:
-            lengths: The number of tokens of each document.
-            columns: The columns of their tokens.
-        """
-        self.append(**columns)
-        first = len(self._offsets) - 1
-        for length in lengths:
-            self._offsets.append(self._offsets[-1] + length)
-        return first
-
-    def finish_segment(self) -> SegmentEntry:
-        """Make the files durable. Readers see them once the catalog names them."""
-        self.append(offsets=np.array(self._offsets))
-        return SegmentEntry(self.name, len(self._offsets) - 1, self._offsets[-1], self.finish())
+    @property
+    def has_postings(self) -> bool:
+        """Whether it has posting lists."""
+        return any(file.name == f"{LISTS}.npy" for file in self.files)
 
 
 class Segment(ColumnFolder):
@@ -136,6 +122,16 @@ class Segment(ColumnFolder):
             CorruptIndexError: They are not ascending from 0 to the number of tokens. Compiled kernels do not check.
         """
         return self._sound(self._offsets)
+
+    @cached_property
+    def longest(self) -> int:
+        """The number of tokens of the longest document."""
+        return int(np.diff(self.offsets).max(initial=0))
+
+    @cached_property
+    def empty(self) -> NDArray[np.int64]:
+        """The positions of the documents without tokens, ascending."""
+        return np.flatnonzero(self.offsets[1:] == self.offsets[:-1])
 
     def lengths(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of tokens of some documents, (n,)."""
@@ -214,7 +210,7 @@ class CompressedSegment(Segment):
         columns = {
             name: (kind, (entry.tokens, *row)) for name, (kind, row) in columns.items() if f"{name}.npy" in written
         }
-        super().__init__(root, entry, columns)
+        super().__init__(root, entry, {**columns, **_posting_columns(root, entry, centroids)})
         self._centroids = centroids
         self._codec_columns = {name: self.columns[name] for name in columns if name != "codes"}
         self._codes = self.columns["codes"]
@@ -234,10 +230,67 @@ class CompressedSegment(Segment):
         """The centroid of each token, ``codes``, and the columns of the codec."""
         return {"codes": self.codes, **self._codec_columns}
 
+    @cached_property
+    def postings(self) -> Postings | None:
+        """The posting lists; None if it has none.
+
+        Raises:
+            CorruptIndexError: Where the lists begin is damaged. Compiled kernels do not check.
+        """
+        if not self.entry.has_postings:
+            return None
+        postings = Postings(self.columns[STARTS], self.columns[LISTS])
+        if not postings.are_consistent:
+            raise CorruptIndexError(
+                f"{self.path / STARTS}.npy does not partition the {len(postings.lists)} entries of its posting lists. "
+                "Restore the index from a copy."
+            )
+        return postings
+
+    @property
+    def lacks_postings(self) -> bool:
+        """Whether it has no posting lists and should have."""
+        entry = self.entry
+        return (
+            self.is_current
+            and not entry.has_postings
+            and are_worthwhile(entry.documents, entry.tokens, self._centroids)
+        )
+
+    def write_postings(self) -> tuple[ColumnFile, ...]:
+        """Write posting lists beside the other columns, durably; return their entries.
+
+        Readers see them once the catalog names them. Until then, another call replaces them.
+        """
+        columns = columns_for(self._centroids)
+        with ColumnWriter(self.path.parent, self.path.name, columns, is_new=False) as writer:
+            append_postings(writer, self.codes, self.offsets, self._centroids)
+            return writer.finish()
+
+    def posting_problems(self) -> list[str]:
+        """Compare the posting lists with the codes; return what is wrong with them."""
+        if self.postings is None or (block := differing_block(self.postings, self.codes, self.offsets)) is None:
+            return []
+        return [f"The posting lists of {self.path} are not those of its codes, from block {block} on."]
+
     def _order_problems(self) -> list[str]:
         if self._codes.max(initial=0) >= max(self._centroids, 1):
             return [f"{self.path / 'codes.npy'} refers to centroids beyond the {self._centroids} of the codebook."]
         return super()._order_problems()
+
+
+def _posting_columns(root: Path, entry: SegmentEntry, centroids: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
+    """Return the type and the shape of the columns of posting lists; none if the segment has no posting lists."""
+    if not entry.has_postings:
+        return {}
+    sizes = {file.name: file.content_size for file in entry.files}
+    return opened(
+        root / SEGMENTS / entry.name,
+        entry.documents,
+        entry.tokens,
+        centroids,
+        (sizes[f"{STARTS}.npy"], sizes[f"{LISTS}.npy"]),
+    )
 
 
 def in_blocks(segment: Segment, positions: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:

@@ -13,7 +13,7 @@ from late_interaction.engines.local.kernels.compilation import Compiler, readabl
 
 __all__ = ["decode", "find", "merge", "select"]
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy"}
 _compiler = Compiler(__file__, _OPTIONS)
 
 _u8, _i64, _f64 = nb.uint8, nb.int64, nb.float64

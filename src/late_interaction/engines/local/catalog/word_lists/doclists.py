@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
-from late_interaction.engines.local.catalog.word_lists.kernels import kernels
+from late_interaction.engines.local.kernels import kernels_of
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ class Doclists:
             start, end, is_end = _HEADER_BYTES, *_end_of_list(block)
             if is_first:
                 found = np.zeros(3, np.int64)
-                kernels().find(np.frombuffer(block, np.uint8), np.frombuffer(_MAIN_INDEX + word, np.uint8), found)
+                kernels_of(__package__).find(
+                    np.frombuffer(block, np.uint8), np.frombuffer(_MAIN_INDEX + word, np.uint8), found
+                )
                 start, end, is_end = int(found[0]), int(found[1]), bool(found[2])
                 if not start:
                     return None
@@ -144,7 +146,7 @@ class Doclists:
 def _decoded(block: bytes, starts: list[int], form_weight: float) -> _Columns:
     most = len(block) // _MIN_DOCUMENT_BYTES + 1
     rows, exact, anywhere = np.empty(most, np.int64), np.empty(most), np.empty(most)
-    count = kernels().decode(
+    count = kernels_of(__package__).decode(
         np.frombuffer(block, np.uint8), np.array(starts, np.int64), form_weight, rows, exact, anywhere
     )
     if count < 0:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.engines.local.catalog.word_lists.kernels import kernels
 from late_interaction.engines.local.catalog.word_lists.words import K1
+from late_interaction.engines.local.kernels import kernels_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -83,7 +83,7 @@ def _kth(sums: NDArray[np.float64], k: int) -> float:
 def _only(clause: ClauseScores, allowed: NDArray[np.int64]) -> ClauseScores:
     """Return a clause in the documents of some rows."""
     places = np.empty(min(len(clause.rows), len(allowed)), np.int64)
-    places = places[: kernels().select(clause.rows, allowed, places)]
+    places = places[: kernels_of(__package__).select(clause.rows, allowed, places)]
     return clause._replace(rows=clause.rows[places], counts=clause.counts[places])
 
 
@@ -95,7 +95,7 @@ def _merged(
         return more_rows, scores
     size = len(rows) + len(more_rows)
     all_rows, all_sums = np.empty(size, np.int64), np.empty(size)
-    count = kernels().merge(rows, sums, more_rows, scores, all_rows, all_sums)
+    count = kernels_of(__package__).merge(rows, sums, more_rows, scores, all_rows, all_sums)
     return all_rows[:count], all_sums[:count]
 
 

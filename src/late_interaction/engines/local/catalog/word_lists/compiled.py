@@ -38,11 +38,9 @@ def _varint(block, at, end):
 
 @_compiler.kernel(nb.void(readable(_u8), readable(_u8), _i64[::1]))
 def find(page, word, found):
-    found[0], found[1], found[2] = 0, 0, 0
+    found[0], found[1], found[2] = -1, 0, 0  # damaged, unless the page is read to its end or to the word
     size = len(page)
-    if size < 4:
-        return
-    end = (_i64(page[2]) << 8) | _i64(page[3])
+    end = (_i64(page[2]) << 8) | _i64(page[3]) if size >= 4 else _i64(0)
     if end < 4 or end > size:
         return
     footer, start, is_first = end, _i64(0), True
@@ -57,26 +55,27 @@ def find(page, word, found):
             kept, at = _varint(page, at, end)
         is_first = False
         length, at = _varint(page, at, end)
-        if at > end or length < 0 or length > end - at or kept < matched:
-            return  # damaged, or behind the word in the order of words
+        if at > end or length < 0 or length > end - at or kept < 0:
+            return
         if kept > matched:
             continue
+        if kept < matched:
+            break  # behind the word in the order of words
         same = 0
         while same < length and matched + same < len(word) and page[at + same] == word[matched + same]:
             same += 1
         if same == length and matched + same == len(word):
-            found[0], found[1] = at + length, end
-            if footer < size:
-                step, footer = _varint(page, footer, size)
-                following = start + step
-                if footer > size or step <= 0 or step > end - start or following < found[0]:
-                    found[0] = 0
-                    return
-                found[1], found[2] = following, 1
+            if footer == size:
+                found[0], found[1] = at + length, end
+                return
+            step, footer = _varint(page, footer, size)
+            if footer <= size and step > 0 and step <= end - start and start + step >= at + length:
+                found[0], found[1], found[2] = at + length, start + step, 1
             return
         if same < length and (matched + same == len(word) or page[at + same] > word[matched + same]):
-            return
+            break
         matched += same
+    found[0] = 0
 
 
 @_compiler.kernel(_i64(readable(_u8), readable(_i64), _f64, _i64[::1], _f64[::1], _f64[::1]))

@@ -127,12 +127,12 @@ class Doclists:
         for is_first, block in _pages(connection, segment, page):
             start, end, is_end = _HEADER_BYTES, *_end_of_list(block)
             if is_first:
-                found = np.zeros(3, np.int64)
-                kernels_of(__package__).find(
-                    np.frombuffer(block, np.uint8), np.frombuffer(_MAIN_INDEX + word, np.uint8), found
-                )
+                found = np.empty(3, np.int64)
+                kernels_of(__package__).find(_bytes(block), _bytes(_MAIN_INDEX + word), found)
                 start, end, is_end = int(found[0]), int(found[1]), bool(found[2])
-                if not start:
+                if start < 0:
+                    raise damaged("a page is incomplete")
+                if start == 0:
                     return None
             elif start <= (first_row := int.from_bytes(block[:2], "big")) < end:
                 starts.append(size + first_row - start)
@@ -147,7 +147,7 @@ def _decoded(block: bytes, starts: list[int], form_weight: float) -> _Columns:
     most = len(block) // _MIN_DOCUMENT_BYTES + 1
     rows, exact, anywhere = np.empty(most, np.int64), np.empty(most), np.empty(most)
     count = kernels_of(__package__).decode(
-        np.frombuffer(block, np.uint8), np.array(starts, np.int64), form_weight, rows, exact, anywhere
+        _bytes(block), np.array(starts, np.int64), form_weight, rows, exact, anywhere
     )
     if count < 0:
         raise damaged("a list of documents is incomplete")
@@ -158,6 +158,10 @@ def _positive(rows: NDArray[np.int64], counts: NDArray[np.float64]) -> Occurrenc
     """Return the documents with a count above 0, in arrays of their own."""
     has_it = counts > 0
     return Occurrences(rows[has_it], counts[has_it])
+
+
+def _bytes(block: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(block, np.uint8)
 
 
 def _pages(connection: sqlite3.Connection, segment: _Segment, page: int) -> Iterator[tuple[bool, bytes]]:
@@ -174,15 +178,11 @@ def _pages(connection: sqlite3.Connection, segment: _Segment, page: int) -> Iter
 
 def _end_of_list(block: bytes) -> tuple[int, bool]:
     """Return where a list that an earlier page began ends in a page, and whether it ends there."""
-    size = int.from_bytes(block[2:4], "big")
-    if not _HEADER_BYTES <= size <= len(block):
+    end = int.from_bytes(block[2:4], "big")
+    first_word = _varint(block, end)[0] if _HEADER_BYTES <= end < len(block) else end
+    if not _HEADER_BYTES <= first_word <= end <= len(block):
         raise damaged("a page is incomplete")
-    if size == len(block):
-        return size, False
-    first_word, _ = _varint(block, size)
-    if not _HEADER_BYTES <= first_word <= size:
-        raise damaged("a page is incomplete")
-    return first_word, True
+    return first_word, end < len(block)
 
 
 def _segments(structure: bytes) -> Iterator[_Segment]:

@@ -21,7 +21,7 @@ from tests.checkpoints import pylate
 from tests.encoders.conftest import encode
 from tests.encoders.texts import TEXTS
 
-FOLDERS = ("stanford", "pylate", "modernbert", "native")
+FOLDERS = ("stanford", "modernbert")
 REAL_ANSWER = precision.multiplies_bfloat16.__wrapped__  # without the cache, and before conftest.py replaces it
 LEAST_COSINE = 0.995  # of random weights, whose layers amplify rounding more than trained ones
 
@@ -179,17 +179,34 @@ def test_what_a_processor_announces_is_timed(monkeypatch):
     assert len(timed) == 3
 
 
-def test_it_is_measured_at_the_first_load_and_once():
+def test_it_is_measured_once_and_not_at_import():
     program = """
-        import time
-        from late_interaction.encoders import precision, load_encoder
+        from late_interaction.encoders import precision
         calls = []
         precision._instructions = lambda: calls.append("asked") or {"bf16": True}
         precision._is_faster = lambda: calls.append("timed") or True
-        import late_interaction, late_interaction.encoders.text, late_interaction.index_encoder
+        import late_interaction.encoders.multi_vector, late_interaction.index_encoder
         assert calls == [], calls
-        assert load_encoder("minilm", device="cpu").dtype == "bfloat16"
-        assert load_encoder("minilm", device="cpu").dtype == "bfloat16"
+        assert [precision.default_dtype("cpu") for _ in range(3)] == ["bfloat16"] * 3
         assert calls == ["asked", "timed"], calls
         """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+
+
+def test_slow_bfloat16_is_found_out(monkeypatch):
+    """A processor that announces the instructions and emulates them."""
+    linear, took = torch.nn.functional.linear, {torch.float32: 1, torch.bfloat16: 80}
+    clock = [0.0]
+
+    def timed(rows, weights):
+        clock[0] += took[rows.dtype]
+        return linear(rows, weights)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", timed)
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: clock[0])
+    assert not precision._is_faster()
+    assert clock[0] < 5 * 81  # not measured again and again
+    took[torch.bfloat16] = 0.5
+    assert precision._is_faster()
+    took[torch.bfloat16] = 0.95
+    assert not precision._is_faster()

@@ -80,7 +80,7 @@ class TextEncoder(NamedEncoder):
         set_lengths(model, source or type(model).__name__, **self._lengths_given)
         self.source = source
         self.revision = revision
-        self._model = model
+        self._model = model.eval()
         self._batch_tokens = batch_tokens or _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS_OF_OTHERS)
         self.given_dtype = dtype
         self._dtype = chosen_dtype(model, dtype)
@@ -215,7 +215,8 @@ class TextEncoder(NamedEncoder):
         from sentence_transformers.util import batch_to_device
 
         with self._lock, torch.inference_mode(), self._autocast():
-            self._model.eval()
+            if self._model.training:  # eval() takes a millisecond
+                self._model.eval()
             features = batch_to_device(self._preprocessed(inputs, task), self._model.device)
             return self._model(features, task=task)  # type: ignore[no-any-return]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.engines.local.kernels import compiled
+from late_interaction.engines.local.kernels import kernels_of
 from late_interaction.engines.local.quantization.integers import as_integers
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search.scan import Scan
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["CpuQuery"]
+
+_kernels = partial(kernels_of, "late_interaction.engines.local.kernels")
 
 _LANES_OF_A_LINE = 16  # float32 in a cache line: scores of a centroid fill whole lines
 
@@ -63,7 +65,7 @@ class CpuQuery:
         scores = self._buffers.floats("centroid scores", len(codebook) * self._lanes).reshape(-1, self._lanes)
         sums = self._buffers.get("sums", np.int32, self._lanes)
         columns = codebook.points, codebook.point_scales, codebook.along
-        compiled.centroid_scores(*columns, integers, units, query_along, sums, scores, self._highest)
+        _kernels().centroid_scores(*columns, integers, units, query_along, sums, scores, self._highest)
         return scores
 
     def scan(self) -> Scan:

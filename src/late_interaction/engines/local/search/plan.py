@@ -15,22 +15,20 @@ stages.
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from late_interaction.engines.local.search.buffers import borrowed
+from late_interaction.engines.local.search.cpu import CpuQuery
 from late_interaction.engines.local.search.device import DeviceQuery
 from late_interaction.engines.local.search.exact import maxsim, top_k
-from late_interaction.forking import imports
 from late_interaction.profiling import stage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.catalog.reader import Place
-    from late_interaction.engines.local.search.cpu import CpuQuery
     from late_interaction.engines.local.search.device import Device
     from late_interaction.engines.local.search.selection import Selection
     from late_interaction.engines.local.snapshot import Snapshot
@@ -116,7 +114,7 @@ def _search_compressed(
         with stage("centroid scores"):
             scored: Query
             if device is None:
-                scored = _cpu_query_type()(query, selection, codebook, codec, buffers)
+                scored = CpuQuery(query, selection, codebook, codec, buffers)
             else:
                 scored = DeviceQuery(query, selection, codebook, codec, device)
         if selection.count <= max(_FIRST_DOCUMENTS[-1], k):
@@ -130,15 +128,6 @@ def _search_compressed(
         empty = selection.empty[:k]
         documents, scores = np.concatenate([documents, empty]), np.concatenate([scores, np.zeros(len(empty), np.float32)])
     return documents, scores
-
-
-@cache
-def _cpu_query_type() -> type[CpuQuery]:
-    """Return the class. It is imported late, since loading compiled kernels takes a second."""
-    with imports:
-        from late_interaction.engines.local.search.cpu import CpuQuery
-
-        return CpuQuery
 
 
 def best_documents(query: Query, selection: Selection, k: int) -> NDArray[np.int64]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.engines.local.kernels import compiled
+from late_interaction.engines.local.kernels import kernels_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.search.selection import Part, Selection
 
 __all__ = ["Scan"]
+
+_kernels = partial(kernels_of, "late_interaction.engines.local.kernels")
 
 _LANES = 32
 """Query tokens that share a mask of 64 bits, at most. Fewer have more levels each, up to `_MAX_LEVELS`."""
@@ -62,14 +65,14 @@ class Scan:
         masks = buffers.get("masks", np.uint64, len(scores))
         active = buffers.get("active", np.int64, len(scores) + 1)
         for first in range(0, len(floor), lanes):
-            found = compiled.fill_masks(
+            found = _kernels().fill_masks(
                 scores, first, floor[first : first + lanes], np.float32(1) / step, levels, masks, active
             )
             for part in selection.parts:
                 self._add(part, masks, active[:found], base=int(first == 0))
         self._at_least = buffers.get("at least", np.int64, 64 * words + 3)
         histograms = buffers.get("histograms", np.int64, 4 * len(self._at_least)).reshape(4, -1)
-        compiled.count_levels(self._counts, histograms, self._at_least)
+        _kernels().count_levels(self._counts, histograms, self._at_least)
 
     def best(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Take the documents with the best coarse scores, of equal ones the first; return them, ascending, and scores.
@@ -100,7 +103,7 @@ class Scan:
         above = int(self._at_least[level + 1]) if level + 1 < len(self._at_least) else 0
         n = max(0, min(most, int(self._at_least[level]) - self._taken))
         documents, levels = np.empty(n, np.int64), np.empty(n, np.int64)
-        found = compiled.take(self._counts, level, n - max(0, above - self._taken), documents, levels)
+        found = _kernels().take(self._counts, level, n - max(0, above - self._taken), documents, levels)
         self._taken += found
         return documents[:found], levels[:found]
 
@@ -110,18 +113,18 @@ class Scan:
         allowed = self._selection.allowed[part.start : part.end]
         postings = segment.postings
         if postings is None:
-            compiled.scan_codes(masks, segment.codes, segment.offsets, allowed, base, counts)
+            _kernels().scan_codes(masks, segment.codes, segment.offsets, allowed, base, counts)
             return
         active = active[: np.searchsorted(active, postings.starts.shape[1] - 1)]
-        entries = sum(compiled.posting_entries(active, starts) for starts in postings.starts)
+        entries = sum(_kernels().posting_entries(active, starts) for starts in postings.starts)
         if part.tokens * _DIRECT_COST < entries * _ENTRY_COST + len(counts) * _DOCUMENT_COST:
-            compiled.scan_codes(masks, segment.codes, segment.offsets, allowed, base, counts)
+            _kernels().scan_codes(masks, segment.codes, segment.offsets, allowed, base, counts)
             return
         unions, first = self._buffers.get("unions", np.uint64, _BLOCK_DOCUMENTS), 0
         for block, starts in enumerate(postings.starts):
             rows = slice(block * _BLOCK_DOCUMENTS, (block + 1) * _BLOCK_DOCUMENTS)
             last = first + int(starts[-1])
-            compiled.scan_postings(
+            _kernels().scan_postings(
                 masks, active, starts, postings.lists[first:last], allowed[rows], base, unions, counts[rows]
             )
             first = last

@@ -88,7 +88,7 @@ class ResidualCodec:
         if len(self.packing.shares) > 1:
             products = np.empty((5, len(vectors)), np.float32)
             arguments = codebook.centroids, codes, residuals, packed, self.bits, direction
-            compiled_kernels().inner_products(*arguments, products)
+            compiled_kernels().inner_products(*arguments, np.empty(self.grid.padded_dim, np.float32), products)
             shares, scales = _solved(products, scales, codebook.along[codes])
         packed_scales, packed_along = self.packing.packed(shares, scales, along)
         return {"scales": packed_scales, "along": packed_along, "residuals": packed}
@@ -124,9 +124,7 @@ class ResidualCodec:
         shares, alongs = (self.packing.shares, self.packing.alongs) if is_new else (_NO_SHARES, _NO_ALONGS)
         return columns["scales"].view(np.uint16), along, shares, alongs, codebook.along
 
-    def query(
-        self, rotated: NDArray[np.float32], lanes: int, codebook: Codebook, buffers: Buffers
-    ) -> ResidualQuery:
+    def query(self, rotated: NDArray[np.float32], lanes: int, codebook: Codebook, buffers: Buffers) -> ResidualQuery:
         """Return what scores stored tokens for a query, (query tokens, dim), on the processor."""
         return ResidualQuery(self, rotated, lanes, codebook, buffers)
 

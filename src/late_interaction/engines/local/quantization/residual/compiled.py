@@ -15,7 +15,7 @@ from late_interaction.engines.local.kernels.compilation import Compiler, readabl
 
 __all__ = ["inner_products", "quantize", "unpack", "unpack_factors"]
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "boundscheck": False}
+_OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy"}
 _compiler = Compiler(__file__, _OPTIONS)
 
 _u8, _u16, _u32, _i32, _i64, _f32 = nb.uint8, nb.uint16, nb.uint32, nb.int32, nb.int64, nb.float32
@@ -24,12 +24,13 @@ _POWERS = (2.0 ** np.arange(-25, 7)).astype(np.float32)
 """What a half precision fraction, with its leading bit, is multiplied by, by the exponent as it is stored."""
 
 
-@_compiler.kernel(nb.void(readable(_f32, 2), _i64, _f32, _u8[:, ::1], _f32[::1]), fastmath=True)
-def quantize(residuals, bits, step, packed, scales):
+@_compiler.kernel(nb.void(readable(_f32, 2), _i64, _f32, _u8[::1], _u8[:, ::1], _f32[::1]), fastmath=True)
+def quantize(residuals, bits, step, levels, packed, scales):
     tokens, dim = residuals.shape
     width = packed.shape[1]
     half, top = _f32(1 << (bits - 1)), _f32((1 << bits) - 1)
-    levels = np.zeros(8 // bits * width, np.uint8)
+    for j in range(dim, len(levels)):
+        levels[j] = 0
     for token in range(tokens):
         residual = residuals[token]
         norm = _f32(0)
@@ -104,15 +105,23 @@ def unpack_factors(scales, along, shares, alongs, centroids_along, codes, tokens
 
 
 @_compiler.kernel(
-    nb.void(readable(_f32, 2), readable(_u16), readable(_f32, 2), readable(_u8, 2), _i64, readable(_f32), _f32[:, ::1]),
+    nb.void(
+        readable(_f32, 2),
+        readable(_u16),
+        readable(_f32, 2),
+        readable(_u8, 2),
+        _i64,
+        readable(_f32),
+        _f32[::1],
+        _f32[:, ::1],
+    ),
     fastmath=True,
 )
-def inner_products(centroids, codes, residuals, packed, bits, direction, products):
+def inner_products(centroids, codes, residuals, packed, bits, direction, point, products):
     dim = residuals.shape[1]
     width = packed.shape[1]
     mask = _u8((1 << bits) - 1)
     middle = _f32((1 << (bits - 1)) - 0.5)
-    point = np.zeros(8 // bits * width, np.float32)
     for token in range(len(residuals)):
         for plane in range(8 // bits):
             part, right = point[plane * width : (plane + 1) * width], _u8(plane * bits)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from late_interaction.engines.local.kernels import kernels_of
 from late_interaction.engines.local.quantization.integers import as_integers
-from late_interaction.forking import imports
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from numpy.typing import NDArray
 
-    from late_interaction.engines.local.search.buffers import Buffers
     from late_interaction.engines.local.quantization.codebook import Codebook
     from late_interaction.engines.local.quantization.residual.codec import ResidualCodec
+    from late_interaction.engines.local.search.buffers import Buffers
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["ResidualQuery"]
+
+_kernels = partial(kernels_of, "late_interaction.engines.local.quantization.residual.scoring")
 
 _REACH = 0.5
 """What a residual may add to a score, relative to its length and that of the query token.
@@ -165,12 +165,3 @@ class ResidualQuery:
             reach *= np.float32(_REACH * math.sqrt(self._codec.dim) / grid.step)
             self._integers[is_centered] = integers, units / 2, middle, reach
         return self._integers[is_centered]
-
-
-@cache
-def _kernels() -> ModuleType:
-    """Return the compiled kernels. They are imported late, since numba takes a second, which readers need not spend."""
-    with imports:
-        from late_interaction.engines.local.quantization.residual.scoring import compiled
-
-        return compiled

@@ -216,8 +216,9 @@ def stretch_of(vectors: NDArray[np.float32], direction: NDArray[np.float32]) -> 
     It is the length of queries in that direction, relative to the rest of them, if queries are like these vectors; at
     least 1. After the score-aware loss of ScaNN (Guo et al., ICML 2020).
     """
-    along = float((vectors @ direction).mean())
-    across = float(np.einsum("ij,ij->", vectors, vectors, dtype=np.float64)) / max(len(vectors), 1) - along**2
+    # einsum, since this is computed by the first search, too, where the threads of BLAS would be woken.
+    along = float(np.einsum("ij,j->i", vectors, direction).mean())
+    across = float(np.einsum("ij,ij->i", vectors, vectors).sum(dtype=np.float64)) / max(len(vectors), 1) - along**2
     return max(1.0, along / math.sqrt(across)) if across > 0 else 1.0
 
 

@@ -44,7 +44,7 @@ _SCANNED_FROM = 4
 _MAX_RESCORED_DOCUMENTS = 4096
 """Maximum number of further documents that the coarse stage gives to the second."""
 
-_MARGIN_DEVIATIONS = (4.0, 4.0, 6.0)
+_MARGIN_DEVIATIONS = (3.5, 3.5, 6.0)
 """Margin for rescoring a candidate, in standard deviations of the score correction, by stage (`benchmarks.recall`).
 
 For more than ten hits it is smaller: a hit that is missed then is one of more.

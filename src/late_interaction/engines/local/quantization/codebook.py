@@ -156,13 +156,15 @@ class Codebook:
         grid = Grid(self.dim, CENTROID_BITS)
         for start in range(0, len(self), _BLOCK_CENTROIDS):
             packed = self.packed[start : start + _BLOCK_CENTROIDS]
-            points[start : start + len(packed), : self.dim] = 2 * grid.points(packed, np.arange(len(packed)))[:, : self.dim]
+            points[start : start + len(packed), : self.dim] = (
+                2 * grid.points(packed, np.arange(len(packed)))[:, : self.dim]
+            )
         return points
 
     @cached_property
     def point_scales(self) -> NDArray[np.float32]:
         """What `points` are multiplied by, (centroids,)."""
-        return self.scales.astype(np.float32) / 2
+        return np.asarray(self.scales.astype(np.float32) / 2, np.float32)
 
     @cached_property
     def mean(self) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from late_interaction.engines.libraries import faiss_module
 from late_interaction.engines.local import compaction
 from late_interaction.engines.local.catalog.replacement import Replacement
 from late_interaction.engines.local.compaction import Workspace
@@ -64,7 +65,7 @@ def finish_abandoned(root: Path) -> bool:
     Returns:
         Whether there was any. Then its writer lock is released.
     """
-    abandoned = [one for one in list(_known) if one.is_abandoned and one.root.samefile(root)]
+    abandoned = [one for one in list(_known) if one.is_abandoned_in(root)]
     references = [weakref.ref(one) for one in abandoned]
     while abandoned:
         abandoned.pop().worker.stop()
@@ -118,10 +119,11 @@ class Maintenance:
         renew_in_child(self._make_mutex)
         _known.add(self)
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether the engine does not exist any more."""
-        return self._owner() is None
+    def is_abandoned_in(self, root: Path) -> bool:
+        """Return whether the background works in this directory for an engine that does not exist any more."""
+        with suppress(OSError):  # the directory was removed
+            return self._owner() is None and self.worker.is_running and self.root.samefile(root)
+        return False
 
     def tidy(self, added_tokens: int = 0) -> None:
         """Rewrite and remove what is due after a write. A failure is logged: the write itself is durable.
@@ -211,6 +213,8 @@ class Maintenance:
         if step is None:
             self._remove()
             return False
+        if compaction.CODEBOOK in step.claims:
+            faiss_module().omp_set_num_threads(1)  # of this thread: the other cores are for searches
         self._take(step)
         return True
 

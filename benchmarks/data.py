@@ -87,6 +87,12 @@ def read_lines(path: Path) -> list[dict]:
         return [json.loads(line) for line in file]
 
 
+def texts_of(vectors: Vectors, real: list[str]) -> list[str]:
+    """Return the texts of the documents, given those of the real ones."""
+    more = recombined(real)
+    return (real + [next(more) for _ in range(vectors.documents - len(real))])[: vectors.documents]
+
+
 def recombined(texts: list[str], seed: int = 0):
     """Yield documents made of sentences of other documents, without end."""
     rng = random.Random(seed)

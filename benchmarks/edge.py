@@ -23,8 +23,12 @@ _BATCH_TOKENS = 16_384
 class EdgeCollection:
     """Token vectors as float16 on disk without a graph, a mean vector and a sparse vector of each document."""
 
-    def __init__(self, folder: Path, dim: int, centroids: Centroids) -> None:
-        self._centroids = centroids
+    def __init__(self, shard: edge.EdgeShard, centroids: Centroids) -> None:
+        self._shard, self._centroids = shard, centroids
+
+    @classmethod
+    def create(cls, folder: Path, dim: int, centroids: Centroids) -> EdgeCollection:
+        """Create an empty collection in an empty folder."""
         dot = edge.Distance.Dot
         tokens = edge.EdgeVectorParams(
             dim,
@@ -38,7 +42,12 @@ class EdgeCollection:
             vectors={"tokens": tokens, "mean": edge.EdgeVectorParams(dim, dot)},
             sparse_vectors={"centroids": edge.EdgeSparseVectorParams()},
         )
-        self._shard = edge.EdgeShard.create(str(folder), config)
+        return cls(edge.EdgeShard.create(str(folder), config), centroids)
+
+    @classmethod
+    def load(cls, folder: Path, centroids: Centroids) -> EdgeCollection:
+        """Open a collection that exists."""
+        return cls(edge.EdgeShard.load(str(folder)), centroids)
 
     def add(self, columns: Columns, sparse: list[np.ndarray]) -> None:
         """Add all documents, and index them."""

@@ -142,7 +142,7 @@ def _timed(
     """Return milliseconds and recall of exact search and of search over candidates, alternating query by query."""
     shard = folder / "shard"
     shard.mkdir()
-    collection = EdgeCollection(shard, columns.tokens.shape[1], centroids)
+    collection = EdgeCollection.create(shard, columns.tokens.shape[1], centroids)
     start = time.perf_counter()
     collection.add(columns, sparse)
     seconds = time.perf_counter() - start

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.data import recombined
+from benchmarks.data import texts_of
 from benchmarks.peers.protocol import Columns
 from late_interaction import load_encoder
 
@@ -115,8 +115,7 @@ def collect(
         queries: The number of queries.
         folder: Where the token vectors are written.
     """
-    more = recombined(real_texts)
-    texts = real_texts + [next(more) for _ in range(vectors.documents - len(real_texts))]
+    texts = texts_of(vectors, real_texts)
     short = documents * joined
     encoded = min(short, vectors.documents)
     chosen: list[list[int]] = []

@@ -30,8 +30,8 @@ import numpy as np
 
 from benchmarks.data import Vectors, load
 from benchmarks.growth import growth
-from benchmarks.measure import BUCKETS, build, in_fresh_process, milliseconds, record, save, table
-from benchmarks.peers.protocol import K, bytes_in
+from benchmarks.measure import build, in_fresh_process, milliseconds, record, save, table
+from benchmarks.peers.protocol import BUCKETS, K, bytes_in
 from late_interaction.engines import LocalEngine
 
 REPEATS = 50

@@ -10,7 +10,9 @@ from pathlib import Path
 REQUIREMENTS: dict[str, list[str] | None] = {
     "late_interaction_local": None,
     "torch_exact": None,
+    "qdrant_edge": None,  # of the development environment
     "maxsim_cpu": ["maxsim-cpu==0.1.0", "numpy==2.2.6"],
+    "xtr_warp": ["xtr-warp-rs==2.1.0.2110"],  # pins torch 2.11, too
     "fast_plaid": ["fast-plaid==1.7.0.2110"],  # every release pins one version of torch, here 2.11.0
     "colbert_plaid": [
         "colbert-ai==0.2.22",

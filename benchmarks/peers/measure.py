@@ -10,6 +10,7 @@ from benchmarks.peers.protocol import Columns, K
 from benchmarks.peers.workers import PeerError, Worker
 
 NATURAL = "natural"
+IN_TURN = 10  # queries that an engine answers before the next one
 BLOCK = 8_192  # document tokens scored at a time
 NEAR = 1e-4  # scores within this distance are equal except for rounding
 
@@ -47,34 +48,50 @@ def exact_scores(columns: Columns) -> np.ndarray:
     return scores
 
 
-def recall(ids: list[int], scores: np.ndarray) -> float:
-    """Return the fraction of the exact K best that was found; documents that tie with the last count as found."""
-    k = min(K, len(scores))
+def recall(ids: list[int], scores: np.ndarray, k: int = K) -> float:
+    """Return the fraction of the exact k best that was found; documents that tie with the last count as found."""
+    k = min(k, len(scores))
     threshold = np.partition(scores, -k)[-k] - NEAR
     return float(sum(scores[at] >= threshold for at in set(ids[:k]))) / k
 
 
-def ask_all(workers: dict[str, tuple[Worker, list[str]]], queries: range, rounds: int) -> tuple[dict, dict[str, str]]:
-    """Run every query with every engine and setting, one at a time, in an order that is shuffled in each round.
+def ask_all(
+    workers: dict[str, tuple[Worker, list[str]]], queries: range, rounds: int, seconds: float
+) -> tuple[dict, dict[str, str]]:
+    """Run every query with every engine and setting: ten queries in turn, in an order shuffled in each round.
+
+    Ten in turn, so that the data of an engine is in the caches of the processor, as when it is used alone.
+
+    Args:
+        workers: The process of each engine, and its settings.
+        queries: Numbers of the queries.
+        rounds: How many times each query is timed.
+        seconds: A setting that has taken this long is not asked in another round.
 
     Returns:
         By (engine, setting), the ids for each query and its milliseconds in each round except the first, which is a
         warm-up; and by engine, the reason if it failed.
     """
-    order = [(name, setting, at) for name, (_, settings) in workers.items() for setting in settings for at in queries]
-    answers = {(name, setting): {} for name, setting, _ in order}
+    settings = [(name, setting) for name, (_, settings) in workers.items() for setting in settings]
+    order = [(*key, queries[first : first + IN_TURN]) for key in settings for first in range(0, len(queries), IN_TURN)]
+    answers: dict = {key: {} for key in settings}
+    spent = dict.fromkeys(settings, 0.0)
     failed: dict[str, str] = {}
     shuffle = random.Random(0).shuffle
     for turn in range(rounds + 1):
         shuffle(order)
-        for name, setting, at in order:
-            if name in failed:
+        done = {key for key, took in spent.items() if turn > 1 and took > seconds}
+        for name, setting, numbers in order:
+            if name in failed or (name, setting) in done:
                 continue
             try:
-                ids, ms = workers[name][0].ask(at, setting)
+                told = [(at, workers[name][0].ask(at, setting)) for at in numbers]
             except PeerError as error:
                 failed[name] = str(error)
                 continue
-            answer = answers[name, setting].setdefault(at, {"ids": ids, "ms": []})
-            answer["ms"] += [ms] if turn else []
+            spent[name, setting] += sum(answer["ms"] for _, answer in told) / 1000
+            for at, answer in told:
+                kept = answers[name, setting].setdefault(at, {"ids": answer["ids"], "ms": [], "cpu_ms": []})
+                for clock in ("ms", "cpu_ms") if turn else ():
+                    kept[clock].append(answer[clock])
     return {key: got for key, got in answers.items() if key[0] not in failed}, failed

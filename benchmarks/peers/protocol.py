@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 K = 10  # documents that every search returns
+BUCKETS = 100  # values of the metadata "bucket": 1% of the documents match a filter for one value
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,15 @@ class Columns:
         tokens: Token vectors of all documents, (tokens, dim) float16, memory-mapped.
         offsets: Start of each document, and the end of the last, (documents + 1,).
         queries: Token vectors of each query, (query tokens, dim) float32.
+        texts: The text of each document, or nothing.
+        words: The text of each query, or nothing.
     """
 
     tokens: np.ndarray
     offsets: np.ndarray
     queries: list[np.ndarray]
+    texts: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, folder: Path) -> Columns:
@@ -36,15 +42,20 @@ class Columns:
             np.load(folder / "tokens.npy", mmap_mode="r"),
             np.load(folder / "offsets.npy"),
             [queries[start:end] for start, end in pairwise(starts)],
+            **json.loads((folder / "texts.json").read_text()),
         )
 
     def write(self, folder: Path) -> None:
-        """Write the columns for the workers."""
-        folder.mkdir(parents=True)
-        np.save(folder / "tokens.npy", self.tokens)
+        """Write the columns for the workers. Token vectors that a kept folder has already stay as they are."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tokens = folder / "tokens.npy"
+        if not tokens.exists():
+            np.save(folder / "unfinished.npy", self.tokens)
+            (folder / "unfinished.npy").rename(tokens)
         np.save(folder / "offsets.npy", self.offsets)
         np.save(folder / "queries.npy", np.concatenate(self.queries).astype(np.float32))
         np.save(folder / "query_offsets.npy", np.cumsum([0, *map(len, self.queries)]))
+        (folder / "texts.json").write_text(json.dumps({"texts": self.texts, "words": self.words}))
 
     @property
     def documents(self) -> int:
@@ -67,6 +78,9 @@ class Peer:
     packages: ClassVar[tuple[str, ...]] = ()
     settings: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
 
+    def prepare(self, columns: Columns) -> None:
+        """Do what only the first build of a machine needs, such as compiling. It is not timed."""
+
     def build(self, columns: Columns, folder: Path) -> int:
         """Write an index of the documents to the empty folder and return its size in bytes."""
         raise NotImplementedError
@@ -75,7 +89,7 @@ class Peer:
         """Open the index that `build` wrote, to search on one thread."""
         raise NotImplementedError
 
-    def search(self, query: np.ndarray) -> list[int]:
+    def search(self, query: np.ndarray, **setting: Any) -> list[int]:
         """Return the numbers of the K best documents, best first."""
         raise NotImplementedError
 

@@ -6,10 +6,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.measure import spread
+from benchmarks.plots import line, logarithmic, panels
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 OURS = "late_interaction_local"
+NAMES = {
+    OURS: "late-interaction",
+    "torch_exact": "exact torch",
+    "maxsim_cpu": "maxsim-cpu",
+    "qdrant_edge": "Qdrant Edge",
+    "xtr_warp": "xtr-warp-rs",
+    "fast_plaid": "fast-plaid",
+    "colbert_plaid": "PLAID in C++",
+}
+PLACES = {  # of the name in a plot: beside the fastest setting or the slowest, and where
+    OURS: (0, "right"),
+    "torch_exact": (-1, "below"),
+    "maxsim_cpu": (-1, "above"),
+    "qdrant_edge": (0, "above"),
+    "xtr_warp": (-1, "right"),
+    "fast_plaid": (-1, "right"),
+    "colbert_plaid": (0, "left"),
+}
 
 
 def rows(result: dict, queries: str) -> list[dict]:
@@ -18,55 +39,43 @@ def rows(result: dict, queries: str) -> list[dict]:
     table = []
     for run in result["runs"]:
         if run["queries"] == queries:
-            per_query = np.median(run["ms"], axis=1)  # over rounds
-            built = engines[run["engine"]]
+            built, used = engines[run["engine"]], spread(run["cpu_ms"])
             table.append(
                 {
                     "engine": run["engine"],
                     "setting": run["setting"],
-                    "build_seconds": built["build_seconds"],
-                    "bytes_per_token": built["bytes"] / result["collection"]["tokens"],
-                    "median_ms": float(np.median(per_query)),
-                    "p90_ms": float(np.percentile(per_query, 90)),
-                    "recall": float(np.mean(run["recall"])),
+                    "build CPU s": built["cpu_seconds"],
+                    "bytes/token": built["bytes"] / result["tokens"],
+                    **{f"{what} ms": ms for what, ms in used.items()},
+                    "p50 by the clock": spread(run["ms"])["p50"],
+                    "recall@10": float(np.mean(run["recall"])),
                 }
             )
-    ours = min((row["median_ms"] for row in table if row["engine"] == OURS), default=float("nan"))
-    return [row | {"ratio": row["median_ms"] / ours} for row in sorted(table, key=lambda row: -row["recall"])]
+    ours = min((row["p50 ms"] for row in table if row["engine"] == OURS), default=float("nan"))
+    return [row | {"÷ ours": row["p50 ms"] / ours} for row in sorted(table, key=lambda row: -row["recall@10"])]
 
 
 def table(result: dict, queries: str) -> str:
     """Return the rows as a Markdown table."""
-    lines = [
-        "| engine | setting | build s | bytes/token | median ms | p90 ms | recall@10 | ÷ ours |",
-        "|---|---|--:|--:|--:|--:|--:|--:|",
-    ]
-    lines += [
-        f"| {row['engine']} | {row['setting']} | {row['build_seconds']:.1f} | {row['bytes_per_token']:.1f} "
-        f"| {row['median_ms']:.2f} | {row['p90_ms']:.2f} | {row['recall']:.3f} | {row['ratio']:.2f} |"
-        for row in rows(result, queries)
-    ]
+    found = rows(result, queries)
+    lines = [f"| {' | '.join(found[0])} |", f"|---|---|{'--:|' * (len(found[0]) - 2)}"]
+    for row in found:
+        engine, setting, *figures, right, ratio = row.values()
+        shown = [f"{figure:,.1f}" for figure in figures]
+        lines.append(f"| {NAMES[engine]} | {setting} | {' | '.join(shown)} | {right:.3f} | {ratio:.2f} |")
     return "\n".join(lines)
 
 
 def plot(result: dict, path: Path) -> None:
-    """Plot latency against recall, with one panel for each kind of query."""
-    from matplotlib import pyplot  # optional dependency
-
+    """Plot latency against recall, one panel for each kind of query."""
     kinds = list(dict.fromkeys(run["queries"] for run in result["runs"]))
-    pyplot.switch_backend("Agg")
-    figure, panels = pyplot.subplots(1, len(kinds), figsize=(6.5 * len(kinds), 4.5), sharey=True, squeeze=False)
-    for panel, kind in zip(panels[0], kinds, strict=True):
-        points = rows(result, kind)
-        for engine in [built["engine"] for built in result["engines"]]:
-            own = sorted((row["median_ms"], row["recall"]) for row in points if row["engine"] == engine)
-            if own:
-                panel.plot(*zip(*own, strict=True), marker="o", label=engine)
-        panel.set(xscale="log", xlabel="median ms, one thread", title=f"{kind} queries")
-        panel.grid(visible=True, which="both", alpha=0.25)
-    panels[0][0].set_ylabel("recall@10 against exact MaxSim")
-    panels[0][-1].legend(fontsize="small")
-    collection = result["collection"]
-    figure.suptitle(f"{collection['documents']:,} documents, {collection['tokens']:,} tokens of {collection['dim']}")
-    figure.tight_layout()
-    figure.savefig(path, dpi=150)
+    title = f"{result['documents']:,} documents, {result['tokens']:,} tokens of {result['dim']} dimensions"
+    with panels(path, kinds, title) as drawn:
+        for panel, kind in zip(drawn, kinds, strict=True):
+            panel.set(xlabel="milliseconds on one core, median", title=f"{kind} queries")
+            logarithmic(panel, "x")
+            points = rows(result, kind)
+            for engine, name in NAMES.items():
+                own = sorted((row["p50 ms"], row["recall@10"]) for row in points if row["engine"] == engine)
+                line(panel, own, name, is_ours=engine == OURS, place=PLACES[engine])
+        drawn[0].set_ylabel("recall@10 against exact MaxSim")

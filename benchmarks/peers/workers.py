@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,38 +25,60 @@ class Worker:
         name: Module of the engine.
         python: The Python of its environment.
         columns: Folder of the documents and queries.
-        scratch: Folder for its index and its log.
+        scratch: Folder for its index, its log, and what building it took.
         isolated: Whether it has its own environment, which must not inherit the driver's ``PYTHONPATH``.
+        source: Folder that the package is imported from; None for the driver's.
+        module: What the process runs: a module with a `PEER`; None for that of this package's folder with the name.
+        all_cores: Let it use all cores, and as many threads as its libraries start.
     """
 
     name: str
     python: Path
     columns: Path
     scratch: Path
-    isolated: bool
+    isolated: bool = False
+    source: Path | None = None
+    module: str | None = None
+    all_cores: bool = False
     _process: subprocess.Popen | None = field(default=None, init=False)
 
     def build(self) -> dict:
-        """Build the index on all cores and return {"seconds", "bytes"}."""
+        """Build the index on all cores, and remember what that took: {"seconds", "cpu_seconds", "bytes"}."""
+        self._built.unlink(missing_ok=True)
+        shutil.rmtree(self._index, ignore_errors=True)
         self._launch("build")
         built = self._read()
         self.stop()
+        self._built.write_text(json.dumps(built))
         return built
 
+    def built(self) -> dict | None:
+        """Return what `build` has returned for the index in this folder, or None if there is none."""
+        return json.loads(self._built.read_text()) if self._built.exists() else None
+
     def start(self) -> dict:
-        """Open the index on one thread and return {"versions", "settings"}."""
-        self._launch("serve", **{f"{library}_NUM_THREADS": "1" for library in THREADS})
+        """Open the index and return {"versions", "settings"}."""
+        if self.all_cores:
+            self._launch("serve-all-cores")
+        else:
+            self._launch("serve", **{f"{library}_NUM_THREADS": "1" for library in THREADS})
         return self._read()
 
-    def ask(self, query: int, setting: str) -> tuple[list[int], float]:
-        """Return the ids of a search and its milliseconds."""
+    def ask(self, query: int, setting: str) -> dict:
+        """Return the ids of a search, and its milliseconds: {"ids", "ms", "cpu_ms"}."""
         try:
             self._process.stdin.write(json.dumps({"query": query, "setting": setting}) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._failure() from None
-        answer = self._read()
-        return answer["ids"], answer["ms"]
+        return self._read()
+
+    def memory(self) -> dict[str, int]:
+        """Return the resident bytes of the process: its own, of mapped files, and the peak of all (Linux only)."""
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        names = {"own": "RssAnon", "mapped": "RssFile", "peak": "VmHWM"}
+        return {name: int(fields[field].split()[0]) * 1024 for name, field in names.items()}
 
     def stop(self) -> None:
         """Close the input of the process, which ends it."""
@@ -67,6 +90,8 @@ class Worker:
         environment = os.environ | variables
         environment["CUDA_VISIBLE_DEVICES"] = ""  # the comparison is on the CPU
         environment["PATH"] = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"  # has ninja
+        if self.source:
+            environment["PYTHONPATH"] = str(self.source)
         if self.isolated:
             environment.pop("PYTHONPATH", None)
             environment["TORCH_EXTENSIONS_DIR"] = str(self.python.parents[1] / "extensions")
@@ -74,10 +99,10 @@ class Worker:
             self.python,
             "-m",
             "benchmarks.peers.worker",
-            self.name,
+            self.module or f"benchmarks.peers.{self.name}",
             phase,
             self.columns,
-            self.scratch / self.name,
+            self._index,
         ]
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
@@ -100,6 +125,14 @@ class Worker:
         status = self._process.wait()
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return PeerError(lines[-1] if lines else f"its process ended with status {status}")
+
+    @property
+    def _index(self) -> Path:
+        return self.scratch / self.name
+
+    @property
+    def _built(self) -> Path:
+        return self.scratch / f"{self.name}.json"
 
     @property
     def _log(self) -> Path:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from late_interaction.engines.base import Capabilities, Engine
 from late_interaction.engines.fields import check_fields
-from late_interaction.engines.local.catalog.lexical import word_bytes
+from late_interaction.engines.local.catalog.lexical import highest_score, search_words, word_bytes
 from late_interaction.engines.local.quantization.rotation import rotation
+from late_interaction.engines.local.search.gate import search_gate
 from late_interaction.engines.local.search.plan import search
-from late_interaction.engines.local.search.positions import positions_of
+from late_interaction.engines.local.search.positions import selected
 from late_interaction.engines.local.snapshot import Snapshots
 from late_interaction.engines.local.states import States
 from late_interaction.engines.local.storage.files import CATALOG
@@ -142,10 +143,10 @@ class Reading(Engine):
         query = check_vectors(query_vectors, self._dim, "Query vectors")
         if candidates is not None:
             candidates = check_ids(candidates)
-        with self._states.reading() as (reader, snapshot):
+        with search_gate.admitted(), self._states.reading() as (reader, snapshot):
             with stage("filter"):
-                positions = positions_of(reader, snapshot, where, candidates)
-            found = search(query, snapshot, positions, k, self._device)
+                selection = selected(reader, snapshot, where, candidates)
+            found = search(query, snapshot, selection, k, self._device)
             with stage("matches"):
                 return reader.matches(found)
 
@@ -158,10 +159,10 @@ class Reading(Engine):
         """
         query = check_vectors(query_vectors, self._dim, "Query vectors")
         ids = check_ids(ids)
-        with self._states.reading() as (reader, snapshot):
-            positions = snapshot.positions(reader.places(candidates=ids))
+        with search_gate.admitted(), self._states.reading() as (reader, snapshot):
+            selection = selected(reader, snapshot, None, ids)
             # As many as there are: no document is left out by an earlier stage.
-            found = search(query, snapshot, positions, max(1, len(ids)), self._device)
+            found = search(query, snapshot, selection, max(1, len(ids)), self._device)
             return {match.id: match.score for match in reader.matches(found)}
 
     def fetch(self, matches: Sequence[Match]) -> dict[str, Document]:
@@ -176,13 +177,13 @@ class Reading(Engine):
         k = check_k(k)
         if candidates is not None:
             candidates = check_ids(candidates)
-        with self._states.reading() as (reader, _):
-            return reader.search_words(query, k, where=where, candidates=candidates)
+        with search_gate.admitted(), self._states.reading() as (reader, snapshot):
+            return search_words(reader, snapshot.words, query, k, where=where, candidates=candidates)
 
     def highest_lexical_score(self, query: str) -> float:
         """Return what the score of a document approaches in which every word of a query occurs many times."""
-        with self._states.reading() as (reader, _):
-            return reader.highest_word_score(query)
+        with self._states.reading() as (reader, snapshot):
+            return highest_score(reader, snapshot.words, query)
 
     def lexical_bytes(self) -> int:
         """Return the size of the full-text index, without texts and without the words that only deletions need."""

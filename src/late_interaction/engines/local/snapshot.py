@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.engines.background import MAX_DOCUMENT_TOKENS, Background
+from late_interaction.engines.local.catalog.word_lists.words import CommitWords
 from late_interaction.engines.local.quantization.codebook import CodebookEntry, open_codebook
 from late_interaction.engines.local.quantization.codecs import codec_for
 from late_interaction.engines.local.quantization.rotation import rotation
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.catalog.reader import Place, Reader
     from late_interaction.engines.local.quantization.codebook import Codebook
     from late_interaction.engines.local.quantization.codecs import Codec
+    from late_interaction.engines.local.search.selection import Selection
     from late_interaction.engines.local.storage.columns import ColumnFolder
     from late_interaction.engines.local.storage.segment import Segment
 
@@ -45,7 +47,8 @@ class Snapshot:
         codebook: The codebook.
         segments: Segments by number, oldest first.
         live_positions: By segment number, the positions of the documents that are not deleted, ascending.
-        filtered: By filter, the positions that pass it, cached.
+        selections: By filter, the documents that pass it, cached.
+        words: The words of lexical search, cached.
     """
 
     generation: int
@@ -56,7 +59,8 @@ class Snapshot:
     codebook: Codebook | None
     segments: Mapping[int, Segment]
     live_positions: Mapping[int, NDArray[np.int64]]
-    filtered: dict[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
+    selections: dict[str, Selection] = field(default_factory=dict)
+    words: CommitWords = field(default_factory=CommitWords)
 
     @property
     def centroids(self) -> int:

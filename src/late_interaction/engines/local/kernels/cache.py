@@ -1,118 +1,142 @@
-"""Check the files in which numba keeps compiled kernels before numba reads them.
+"""Keep compiled kernels on disk, and read only what is undamaged and still right.
 
-numba trusts its cache: a truncated file raises an error at import, and a flipped bit runs as machine code. So this
-package keeps a checksum of each file. A file without a matching checksum is removed, and numba compiles it again.
-
-The files contain pickles and machine code. They are only ever in the directory that numba chose for the source of the
-kernels: beside it or in the user's own cache directory, never in the directory of an index. A checksum detects damage,
-not forgery: anyone who can write there can already change the source.
+A file contains the object code of the kernels of one module, and what it was made from. It is in the directory
+``NUMBA_CACHE_DIR``, if that is set; otherwise beside the source or, where that cannot be written, in the user's own
+cache directory; never in the directory of an index. A checksum detects damage, not forgery: anyone who can write there
+can already change the source. Nothing in a file is executed before its checksum was compared.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-import re
+import os
 import sys
-import zlib
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["KernelCache"]
+__all__ = ["Code", "CodeCache"]
 
 _logger = logging.getLogger(__name__)
-_PYTHON = f"py{sys.version_info[0]}{sys.version_info[1]}{getattr(sys, 'abiflags', '')}"
+_MAGIC = b"late-interaction kernels 1\n"
+_DIGEST_BYTES = 32
 
 
-class KernelCache:
-    """The cache files of one module.
-
-    Args:
-        directory: Where numba keeps the files; None where it found no writable directory.
-        module: The name of the module's file, without its suffix.
+class Code(NamedTuple):
+    """The compiled kernels of a module.
 
     Attributes:
-        is_usable: Whether numba may read the files.
-        is_full: Whether a file could not be written.
+        kernels: By name, the arguments and the result of each kernel, as JSON values.
+        object_code: What LLVM emitted.
     """
 
-    def __init__(self, directory: str | os.PathLike[str] | None, module: str) -> None:
-        self.is_usable = directory is not None
-        self.is_full = False
-        self._directory = Path(directory or "")
-        self._checksums = self._directory / f"{module}.{_PYTHON}.checksums.json"
-        self._names = re.compile(rf"{re.escape(module)}\.(?P<kernel>\w+)-\d+\.{re.escape(_PYTHON)}(\.\d+)?\.nb[ic]")
-        if self.is_usable:
+    kernels: Mapping[str, Any]
+    object_code: bytes
+
+
+class CodeCache:
+    """Where the compiled kernels of one module are kept.
+
+    Args:
+        source: The file of the module.
+        origin: What the compiled kernels depend on, besides the content of the source.
+    """
+
+    def __init__(self, source: Path, origin: Sequence[str]) -> None:
+        self._source = source
+        self._origin = _digest("\n".join(origin).encode())[:16].hex()
+
+    def read(self) -> Code | None:
+        """Return what is kept; None if there is nothing, or only what is damaged or was made from other sources."""
+        for directory in self._directories():
+            path = directory / self._name()
             try:
-                self._remove_damaged()
+                content = path.read_bytes()
+            except OSError:
+                continue
+            if (code := _parsed(content)) is not None:
+                return code
+            with suppress(OSError):
+                path.unlink()
+        return None
+
+    def write(self, code: Code) -> None:
+        """Keep compiled kernels instead of those of older sources. Warn if they cannot be kept."""
+        content = _serialized(code)
+        failures = []
+        for directory in self._directories():
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._replace(directory, content)
             except OSError as error:
-                self.is_usable = False
-                self._warn(error)
-
-    def helps(self, kernel: str) -> bool:
-        """Return whether the kernel may be read from the cache or written to it."""
-        return self.is_usable and not (self.is_full and not any(self._files(kernel)))
-
-    def write_failed(self, reason: OSError) -> None:
-        """Stop writing files. Kernels that are in the cache are still read."""
-        if not self.is_full:
-            self._warn(reason)
-        self.is_full = True
-
-    def _warn(self, reason: OSError) -> None:
+                failures.append(f"{directory} ({error.strerror or error})")
+            else:
+                return
         _logger.warning(
-            "Compiled kernels cannot be written to %s (%s), so each process compiles them again, which takes a few "
-            "seconds. Free space there, or set NUMBA_CACHE_DIR to a writable directory.",
-            self._directory,
-            reason,
+            "Compiled kernels cannot be written to %s, so each process compiles them again, which takes a few seconds. "
+            "Free space there, or set NUMBA_CACHE_DIR to a writable directory.",
+            " or ".join(failures),
         )
 
-    def record(self) -> None:
-        """Write the checksums of the files as they are now."""
-        if not self.is_usable:
-            return
-        unfinished = self._checksums.with_name(f"{self._checksums.name}.{uuid4().hex[:16]}")
+    def _replace(self, directory: Path, content: bytes) -> None:
+        path = directory / self._name()
+        unfinished = path.with_name(f"{path.name}.{uuid4().hex[:16]}")
         try:
-            found = {path.name: _checksum(path) for path in self._files()}
-            if found != self._recorded():
-                unfinished.write_text(json.dumps(found))
-                unfinished.replace(self._checksums)
-        except OSError as error:
-            self.write_failed(error)
-            unfinished.unlink(missing_ok=True)
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+        except OSError:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise
+        for older in directory.glob(f"{self._source.stem}.{self._origin}.*.kernels"):
+            if older != path:
+                with suppress(OSError):  # another process removed it
+                    older.unlink(missing_ok=True)
 
-    def _remove_damaged(self) -> None:
-        recorded = self._recorded()
-        for path in self._files():
-            try:
-                is_sound = recorded.get(path.name) == _checksum(path)
-            except FileNotFoundError:  # replaced by another process
-                continue
-            except OSError:
-                is_sound = False
-            if not is_sound:
-                path.unlink(missing_ok=True)
+    def _name(self) -> str:
+        return f"{self._source.stem}.{self._origin}.{_digest(self._source.read_bytes())[:12].hex()}.kernels"
 
-    def _files(self, kernel: str | None = None) -> list[Path]:
-        """Return the files of a kernel, or of all kernels, that numba may read."""
-        if not self._directory.is_dir():
-            return []
-        matches = ((path, self._names.fullmatch(path.name)) for path in sorted(self._directory.iterdir()))
-        return [path for path, match in matches if match and kernel in (None, match["kernel"])]
-
-    def _recorded(self) -> dict[str, list[int]]:
-        try:
-            recorded = json.loads(self._checksums.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return recorded if isinstance(recorded, dict) else {}
+    def _directories(self) -> list[Path]:
+        """Return the directories to look in, the first that can be written being the one to write to."""
+        folder = self._source.parent
+        of_source = f"{folder.name}_{_digest(os.fsencode(folder))[:8].hex()}"
+        shared = [os.environ.get("NUMBA_CACHE_DIR"), _user_directory()]
+        given, of_user = (None if one is None else Path(one) / of_source for one in (one or None for one in shared))
+        return [one for one in (given, folder / "__pycache__", of_user) if one is not None]
 
 
-def _checksum(path: Path) -> list[int]:
-    """Return the size of a file in bytes and its CRC-32."""
-    content = path.read_bytes()
-    return [len(content), zlib.crc32(content)]
+def _user_directory() -> str | None:
+    """Return the directory of this user for what can be made again; None if the user has no home directory."""
+    home = os.path.expanduser("~")  # noqa: PTH111  # `Path.home` raises an error if there is none
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or home
+    elif sys.platform == "darwin":
+        base = f"{home}/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache"
+    return f"{base}/late-interaction/kernels" if os.path.isabs(base) else None  # noqa: PTH117  # of a string
+
+
+def _serialized(code: Code) -> bytes:
+    header = json.dumps(code.kernels).encode()
+    content = len(header).to_bytes(8, "little") + header + code.object_code
+    return _MAGIC + _digest(content) + content
+
+
+def _parsed(content: bytes) -> Code | None:
+    start = len(_MAGIC) + _DIGEST_BYTES
+    body = content[start:]
+    if content[:start] != _MAGIC + _digest(body):
+        return None
+    length = 8 + int.from_bytes(body[:8], "little")
+    return Code(json.loads(body[8:length]), body[length:])
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from late_interaction.engines.local.kernels import kernels_of
 from late_interaction.engines.local.postings import BLOCK_DOCUMENTS, LISTS, STARTS, Postings
 from late_interaction.errors import CorruptIndexError
-from late_interaction.forking import imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
 
     from numpy.typing import NDArray
 
@@ -36,7 +35,7 @@ def built(
     Raises:
         CorruptIndexError: A code is beyond the centroids.
     """
-    kernels = _kernels()
+    kernels = kernels_of("late_interaction.engines.local.postings")
     seen, ends = np.empty(centroids, np.int32), np.empty(centroids, np.uint32)
     for first in range(0, len(offsets) - 1, BLOCK_DOCUMENTS):
         last = min(first + BLOCK_DOCUMENTS, len(offsets) - 1)
@@ -70,11 +69,3 @@ def differing_block(postings: Postings, codes: NDArray[np.uint16], offsets: NDAr
         if not (np.array_equal(starts, postings.starts[block]) and np.array_equal(lists, stored)):
             return block
     return None
-
-
-def _kernels() -> ModuleType:
-    """Return the compiled kernels. They are imported late, since loading them takes a second."""
-    with imports:
-        from late_interaction.engines.local.postings import compiled
-
-        return compiled

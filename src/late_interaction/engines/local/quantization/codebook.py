@@ -41,6 +41,7 @@ MAX_CENTROIDS = 2**16  # a code has two bytes
 CENTROID_BITS = 4  # of the codec that rounds centroids; part of the format on disk
 _FILES = ["along.npy", "centroids.npy", "direction.npy", "scales.npy"]
 _FILES_BEFORE_5 = ["centroids.npy", "scales.npy"]
+_POINT_LANES, _BLOCK_CENTROIDS = 32, 4096
 _MIN_DIRECTED_DIM = 16
 """With fewer dimensions there is no common direction: without it too little would be left of a vector."""
 
@@ -145,6 +146,32 @@ class Codebook:
         decoded += (self.along - np.einsum("ij,j->i", decoded, self.direction))[:, None] * self.direction
         return np.ascontiguousarray(decoded)
 
+    @cached_property
+    def points(self) -> NDArray[np.int8]:
+        """The centroids as points of the grid, doubled, which makes them integers; with zeros, (centroids, padded dim).
+
+        Without its component in the common direction, a centroid is its point times `point_scales` without the point's.
+        """
+        points = np.zeros((len(self), -(-self.dim // _POINT_LANES) * _POINT_LANES), np.int8)
+        grid = Grid(self.dim, CENTROID_BITS)
+        for start in range(0, len(self), _BLOCK_CENTROIDS):
+            packed = self.packed[start : start + _BLOCK_CENTROIDS]
+            points[start : start + len(packed), : self.dim] = (
+                2 * grid.points(packed, np.arange(len(packed)))[:, : self.dim]
+            )
+        return points
+
+    @cached_property
+    def point_scales(self) -> NDArray[np.float32]:
+        """What `points` are multiplied by, (centroids,)."""
+        return np.asarray(self.scales.astype(np.float32) / 2, np.float32)
+
+    @cached_property
+    def mean(self) -> NDArray[np.float32]:
+        """The mean of the centroids, (dim,)."""
+        across = np.einsum("i,ij->j", self.point_scales, self.points[:, : self.dim]) / np.float32(max(len(self), 1))
+        return np.asarray(across + (self.along.mean() - (across * self.direction).sum()) * self.direction, np.float32)
+
     def extended(self, more: Codebook) -> Codebook:
         """Return this codebook with more centroids after its own, which keep their numbers.
 
@@ -189,8 +216,9 @@ def stretch_of(vectors: NDArray[np.float32], direction: NDArray[np.float32]) -> 
     It is the length of queries in that direction, relative to the rest of them, if queries are like these vectors; at
     least 1. After the score-aware loss of ScaNN (Guo et al., ICML 2020).
     """
-    along = float((vectors @ direction).mean())
-    across = float(np.einsum("ij,ij->", vectors, vectors, dtype=np.float64)) / max(len(vectors), 1) - along**2
+    # einsum, since this is computed by the first search, too, where the threads of BLAS would be woken.
+    along = float(np.einsum("ij,j->i", vectors, direction).mean())
+    across = float(np.einsum("ij,ij->i", vectors, vectors).sum(dtype=np.float64)) / max(len(vectors), 1) - along**2
     return max(1.0, along / math.sqrt(across)) if across > 0 else 1.0
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.quantization.codebook import Codebook
+    from late_interaction.engines.local.search.buffers import Buffers
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["BITS", "Codec", "CodecQuery", "codec_for"]
@@ -48,8 +49,15 @@ class Codec(Protocol):
         """Return the vectors that columns, with ``codes``, stand for, (n, dim)."""
         ...
 
-    def query(self, rotated: NDArray[np.float32], codebook: Codebook) -> CodecQuery:
-        """Return what scores stored tokens for a query, (query tokens, dim), on the processor."""
+    def query(self, rotated: NDArray[np.float32], lanes: int, codebook: Codebook, buffers: Buffers) -> CodecQuery:
+        """Return what scores stored tokens for a query, (query tokens, dim), on the processor.
+
+        Args:
+            rotated: Query tokens, (query tokens, dim).
+            lanes: The number of columns that scores of centroids will have, at least one for each query token.
+            codebook: The codebook.
+            buffers: Reused memory, which belongs to this query.
+        """
         ...
 
     def tokens_on_device(self, segment: CompressedSegment, codebook: Codebook, to_device: Callable[..., Any]) -> Any:
@@ -69,28 +77,33 @@ class Codec(Protocol):
 
 
 class CodecQuery(Protocol):
-    """Scores documents of a segment for one query, from centroids and residuals.
+    """Scores documents of a segment for one query, in stages, each more accurate and more expensive than before.
 
-    Positions are ascending, (n,), in a segment that has tokens. ``centroid_scores`` are the dot products of centroids
-    with query tokens, (centroids, query tokens). Scores are float32, (n,); a document without tokens scores 0.
+    Documents are positions, (n,). ``centroid_scores`` are the dot products of centroids with query tokens,
+    (centroids, lanes): a column for each query token, and further ones of zeros. Scores are float32, (n,); a document
+    without tokens scores 0.
     """
 
     def approximate(
-        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
+        self, segment: CompressedSegment, documents: NDArray[np.int64], centroid_scores: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return MaxSim without residuals."""
         ...
 
     def refined(
-        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
+        self, segment: CompressedSegment, documents: NDArray[np.int64], centroid_scores: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return MaxSim from one token for each query token: the best one without residuals."""
         ...
 
     def exact(
-        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
+        self, segment: CompressedSegment, documents: NDArray[np.int64], centroid_scores: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Return MaxSim of the stored vectors."""
+        """Return MaxSim of the stored vectors, nearly."""
+        ...
+
+    def maxsim(self, segment: CompressedSegment, documents: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return MaxSim of the stored vectors in single precision: the score of a hit."""
         ...
 
 

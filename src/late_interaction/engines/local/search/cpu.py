@@ -2,130 +2,107 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.engines.libraries import torch_module
-from late_interaction.engines.local.kernels import compiled
+from late_interaction.engines.local.kernels import kernels_of
+from late_interaction.engines.local.quantization.integers import as_integers
 from late_interaction.engines.local.quantization.rotation import rotation
-from late_interaction.engines.local.search import threads
-from late_interaction.engines.local.storage.segment import in_blocks
+from late_interaction.engines.local.search.scan import Scan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.quantization.codebook import Codebook
     from late_interaction.engines.local.quantization.codecs import Codec
+    from late_interaction.engines.local.search.buffers import Buffers
+    from late_interaction.engines.local.search.selection import Selection
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["CpuQuery"]
 
-_MAX_TRANSPOSED_TOKENS = 16
-"""Up to this many query tokens, centroid scores are computed as (query tokens, centroids) and then transposed."""
+_kernels = partial(kernels_of, "late_interaction.engines.local.kernels")
 
-_LANES = 32
-"""Query tokens that share a mask of 64 bits, at most. Fewer have more levels each, up to `_MAX_LEVELS`."""
-
-_MAX_LEVELS = 8
-
-_FLOOR_DEVIATIONS = 2.5
-"""Standard deviations above the mean of all centroids from which a score counts.
-
-In a relevant document, the best match of a query token is that high. Where hardly any centroid is, the midpoint between
-mean and maximum is used.
-"""
-
-_SAMPLED_EVERY = 8  # the mean and the deviation are estimated from every eighth centroid
-
-_BLOCK_DOCUMENT_TOKENS = 2**18  # tokens of the documents scored exactly at a time: 32 MB for 32 query tokens
+_LANES_OF_A_LINE = 16  # float32 in a cache line: scores of a centroid fill whole lines
 
 
 class CpuQuery:
-    """A query against a codebook.
+    """A query and the compressed documents that it is searched in.
 
-    Positions of documents are ascending, (n,). Scores are float32, (n,); a document without tokens scores 0.
+    Documents are numbers of the selection, ascending, (n,). Scores are float32, (n,).
 
     Args:
-        query: Token vectors, (query tokens, dim).
+        query: Token vectors, (query tokens, dim), at least one.
+        selection: The documents.
         codebook: The centroids.
         codec: The codec of the index.
+        buffers: Reused memory, which belongs to this query.
     """
 
-    def __init__(self, query: NDArray[np.float32], codebook: Codebook, codec: Codec) -> None:
-        torch = torch_module()
-        rotated = np.asarray(query @ rotation(codec.dim).T)
-        self._codec_query = codec.query(rotated, codebook)
-        tokens, centroids = torch.from_numpy(rotated), torch.from_numpy(codebook.centroids)
-        if len(query) <= _MAX_TRANSPOSED_TOKENS:  # BLAS is faster with few rows, and transposing few columns is cheap
-            scores = tokens @ centroids.T
-            highest, scores = scores.amax(dim=1), scores.T.contiguous()
-        else:
-            scores = centroids @ tokens.T
-            highest = scores.amax(dim=0)
-        self._highest, self._centroid_scores = highest.numpy(), scores.numpy()
+    def __init__(
+        self, query: NDArray[np.float32], selection: Selection, codebook: Codebook, codec: Codec, buffers: Buffers
+    ) -> None:
+        # Not a product of matrices: the threads of BLAS, once awake, take the cores from others.
+        self._rotated = np.einsum("ij,kj->ik", query, rotation(codec.dim))
+        self._lanes = -(-len(query) // _LANES_OF_A_LINE) * _LANES_OF_A_LINE
+        self._selection, self._codebook, self._buffers = selection, codebook, buffers
+        self._codec_query = codec.query(self._rotated, self._lanes, codebook, buffers)
+        self._highest = np.full(self._lanes, -np.inf, np.float32)
 
-    def sketched(self, segments: Sequence[tuple[CompressedSegment, NDArray[np.int64]]]) -> NDArray[np.float32]:
-        """Return coarse MaxSim of some documents of each segment, from a few levels of their centroids' scores."""
-        counts = [np.zeros(len(positions), np.int32) for _, positions in segments]
-        pieces = [
-            (segment, positions[start:end], out[start:end])
-            for (segment, positions), out in zip(segments, counts, strict=True)
-            for start, end in threads.pieces(segment.offsets, positions)
-        ]
-        floor, step, masks = self._sketch()
-        threads.run([partial(_scan, masks, *piece) for piece in pieces])
-        scores = np.asarray(np.concatenate(counts) * step + floor, np.float32)
-        scores[np.concatenate([segment.lengths(positions) == 0 for segment, positions in segments])] = 0
+    @cached_property
+    def centroid_scores(self) -> NDArray[np.float32]:
+        """The dot products of centroids with query tokens, (centroids, lanes)."""
+        codebook, tokens = self._codebook, len(self._rotated)
+        query_along = np.zeros(self._lanes, np.float32)
+        query_along[:tokens] = np.einsum("ij,j->i", self._rotated, codebook.direction)
+        across = np.zeros((tokens, codebook.points.shape[1]), np.float32)
+        across[:, : codebook.dim] = self._rotated - query_along[:tokens, None] * codebook.direction
+        integers, units = as_integers(across, self._lanes, 16)
+        scores = self._buffers.floats("centroid scores", len(codebook) * self._lanes).reshape(-1, self._lanes)
+        sums = self._buffers.get("sums", np.int32, self._lanes)
+        columns = codebook.points, codebook.point_scales, codebook.along
+        _kernels().centroid_scores(*columns, integers, units, query_along, sums, scores, self._highest)
         return scores
 
-    def approximate(self, segment: CompressedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return MaxSim of some documents without the residuals of their tokens."""
-        return self._codec_query.approximate(segment, positions, self._centroid_scores)
+    def scan(self) -> Scan:
+        """Score all documents coarsely."""
+        scores, tokens = self.centroid_scores, len(self._rotated)
+        mean = np.einsum("ij,j->i", self._rotated, self._codebook.mean)
+        return Scan(scores, mean, self._highest[:tokens], self._selection, self._buffers)
 
-    def refined(self, segment: CompressedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    def approximate(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return MaxSim of some documents without the residuals of their tokens."""
+        return self._scores(self._codec_query.approximate, documents)
+
+    def refined(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return MaxSim of some documents from the residual of one token for each query token.
 
         It is the best token without residuals. The score is a little lower than the exact one, and orders documents
         nearly as that does.
         """
-        if not segment.entry.tokens:
-            return np.zeros(len(positions), np.float32)
-        return self._codec_query.refined(segment, positions, self._centroid_scores)
+        return self._scores(self._codec_query.refined, documents)
 
-    def exact(self, segment: CompressedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return MaxSim of the stored vectors of some documents."""
-        blocks = in_blocks(segment, positions, _BLOCK_DOCUMENT_TOKENS)
-        sums = [self._codec_query.exact(segment, block, self._centroid_scores) for block in blocks]
-        return np.concatenate(sums) if sums else np.empty(0, np.float32)
+    def exact(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return MaxSim of the stored vectors of some documents, nearly."""
+        return self._scores(self._codec_query.exact, documents)
 
-    def _sketch(self) -> tuple[np.float32, np.float32, list[NDArray[np.uint64]]]:
-        """Return the score of level 0, what a level adds to it, and masks, each for up to `_LANES` query tokens."""
-        scores = self._centroid_scores
-        some = scores[::_SAMPLED_EVERY]
-        mean, deviation = some.mean(axis=0), some.std(axis=0)
-        floor = np.minimum(mean + np.float32(_FLOOR_DEVIATIONS) * deviation, (mean + self._highest) / 2)
-        words = -(-scores.shape[1] // _LANES)
-        lanes = -(-scores.shape[1] // words)
-        levels = min(64 // lanes, _MAX_LEVELS)
-        step = max(np.float32((self._highest - floor).max() / levels), np.finfo(np.float32).tiny)
-        masks = []
-        for first in range(0, scores.shape[1], lanes):
-            part = np.ascontiguousarray(scores[:, first : first + lanes])
-            mask = np.empty(len(scores), np.uint64)
-            compiled.fill_masks(part, floor[first : first + lanes], np.float32(1) / step, levels, mask)
-            masks.append(mask)
-        return floor.sum(), np.float32(step), masks
+    def maxsim(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return MaxSim of the stored vectors of some documents in single precision."""
+        scores = np.empty(len(documents), np.float32)
+        for part, some in self._selection.split(documents):
+            scores[some] = self._codec_query.maxsim(part.segment, documents[some] - part.start)
+        return scores
 
-
-def _scan(
-    masks: Sequence[NDArray[np.uint64]],
-    segment: CompressedSegment,
-    positions: NDArray[np.int64],
-    counts: NDArray[np.int32],
-) -> None:
-    for mask in masks:
-        compiled.scan(segment.codes, segment.offsets, positions, mask, counts)
+    def _scores(
+        self,
+        score: Callable[[CompressedSegment, NDArray[np.int64], NDArray[np.float32]], NDArray[np.float32]],
+        documents: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        scores = np.empty(len(documents), np.float32)
+        for part, some in self._selection.split(documents):
+            scores[some] = score(part.segment, documents[some] - part.start, self.centroid_scores)
+        return scores

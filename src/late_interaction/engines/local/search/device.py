@@ -13,19 +13,19 @@ import numpy as np
 
 from late_interaction.engines.libraries import torch_module
 from late_interaction.engines.local.quantization.rotation import rotation
+from late_interaction.engines.local.search.exact import top_k
 from late_interaction.engines.local.storage.segment import tokens_of
 from late_interaction.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.quantization.codebook import Codebook
     from late_interaction.engines.local.quantization.codecs import Codec
+    from late_interaction.engines.local.search.selection import Selection
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
-__all__ = ["Device", "DeviceQuery"]
+__all__ = ["Device", "DeviceQuery", "DeviceScan"]
 
 _BLOCK_TOKENS = 2**20  # tokens whose centroid scores are gathered at a time: 128 MB for 32 query tokens
 _TOKENS_PER_RESIDUAL = 8  # an unpacked residual takes the memory of the centroid scores of this many tokens
@@ -74,32 +74,46 @@ class Device:
 
 
 class DeviceQuery:
-    """A query against a codebook, on a device. See `cpu.CpuQuery`, whose methods return the same scores."""
+    """A query and the compressed documents that it is searched in, on a device. See `cpu.CpuQuery`."""
 
-    def __init__(self, query: NDArray[np.float32], codebook: Codebook, codec: Codec, device: Device) -> None:
+    def __init__(
+        self, query: NDArray[np.float32], selection: Selection, codebook: Codebook, codec: Codec, device: Device
+    ) -> None:
         self._codec = codec
         self._codebook = codebook
         self._device = device
+        self._selection = selection
         self._rotated = device.tensor(query @ rotation(codec.dim).T)
         self._centroid_scores = device.centroids(codebook) @ self._rotated.T
 
-    def sketched(self, segments: Sequence[tuple[CompressedSegment, NDArray[np.int64]]]) -> NDArray[np.float32]:
-        """Return MaxSim of some documents of each segment from the centroids of their tokens alone, (n,)."""
-        return np.concatenate([self.approximate(*one) for one in segments])
+    def scan(self) -> DeviceScan:
+        """Score all documents from the centroids of their tokens alone: a device needs nothing coarser."""
+        documents = self._selection.documents
+        return DeviceScan(documents, self.approximate(documents))
 
-    def approximate(self, segment: CompressedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    def approximate(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return MaxSim of some documents from the centroids of their tokens alone, (n,)."""
-        return self._scores(segment, positions, with_residuals=False)
+        return self._scores(documents, with_residuals=False)
 
-    def refined(self, segment: CompressedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    def refined(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return MaxSim of the stored vectors of some documents, (n,): as fast here as an approximation."""
-        return self.exact(segment, positions)
+        return self.maxsim(documents)
 
-    def exact(self, segment: CompressedSegment, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    def exact(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return MaxSim of the stored vectors of some documents, (n,)."""
-        return self._scores(segment, positions, with_residuals=True)
+        return self.maxsim(documents)
 
-    def _scores(
+    def maxsim(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return MaxSim of the stored vectors of some documents, (n,)."""
+        return self._scores(documents, with_residuals=True)
+
+    def _scores(self, documents: NDArray[np.int64], *, with_residuals: bool) -> NDArray[np.float32]:
+        scores = np.empty(len(documents), np.float32)
+        for part, some in self._selection.split(documents):
+            scores[some] = self._of(part.segment, documents[some] - part.start, with_residuals=with_residuals)
+        return scores
+
+    def _of(
         self, segment: CompressedSegment, positions: NDArray[np.int64], *, with_residuals: bool
     ) -> NDArray[np.float32]:
         torch = torch_module()
@@ -119,3 +133,28 @@ class DeviceQuery:
             best = torch.segment_reduce(similarities, "max", lengths=self._device.tensor(lengths[chosen]), axis=0)
             scores[chosen] = best.sum(dim=1).cpu().numpy()
         return scores
+
+
+class DeviceScan:
+    """Scores of all documents of a selection. Documents are taken from it, the best first. See `scan.Scan`.
+
+    Args:
+        documents: Their numbers, ascending, (n,).
+        scores: Their scores, (n,).
+    """
+
+    def __init__(self, documents: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
+        self._documents, self._scores = documents, scores
+
+    def best(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Take the documents with the best scores; return them, ascending, and their scores."""
+        chosen = np.sort(top_k(self._scores, most))
+        taken = self._documents[chosen], self._scores[chosen]
+        self._documents, self._scores = np.delete(self._documents, chosen), np.delete(self._scores, chosen)
+        return taken
+
+    def others(self, least: float, most: int) -> NDArray[np.int64]:
+        """Take the best of the documents that are left with at least this score; return them, ascending."""
+        kept = self._scores >= least
+        self._documents, self._scores = self._documents[kept], self._scores[kept]
+        return self.best(most)[0]

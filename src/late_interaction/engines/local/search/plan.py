@@ -9,211 +9,216 @@ Uncompressed documents are scored exactly. Compressed ones are scored in stages,
 
 The score of the k-th best document and the corrections from one stage to the next determine which other documents may
 be among the k best. Only these are rescored, so the score of every hit is exact. Filters and deletions come before all
-stages: documents that do not pass cost nothing.
+stages.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from late_interaction.engines.local.search.buffers import borrowed
+from late_interaction.engines.local.search.cpu import CpuQuery
 from late_interaction.engines.local.search.device import DeviceQuery
-from late_interaction.engines.local.search.exact import maxsim, top_k
-from late_interaction.engines.local.storage.segment import CompressedSegment, UncompressedSegment
-from late_interaction.forking import imports
+from late_interaction.engines.local.search.exact import maxsim
 from late_interaction.profiling import stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.catalog.reader import Place
-    from late_interaction.engines.local.search.cpu import CpuQuery
     from late_interaction.engines.local.search.device import Device
+    from late_interaction.engines.local.search.selection import Selection
     from late_interaction.engines.local.snapshot import Snapshot
 
 __all__ = ["search"]
 
-_FIRST_DOCUMENTS, _FIRST_DOCUMENTS_PER_HIT = (256, 64, 64), (4, 2, 2)
-"""Documents scored first in each stage after the coarse one: at least this many, or this many for each of the k hits.
+_FIRST_DOCUMENTS, _FIRST_DOCUMENTS_PER_HIT = (512, 192, 64), (4, 2, 1)
+"""Documents scored first in each stage after the coarse one: at least this many, or this many for each of k hits."""
 
-The last two stages score the same documents. If the last one scored only the best of the third, their corrections would
-be smaller than those of other documents, and so no estimate for them.
-"""
+_SCANNED_FROM = 4
+"""Up to this many times as many documents as are scored first in the second stage, there is no coarse stage."""
 
 _MAX_RESCORED_DOCUMENTS = 4096
-"""Maximum number of further documents scored in each stage."""
+"""Maximum number of further documents that the coarse stage gives to the second."""
 
-_MARGIN_DEVIATIONS = (3.5, 3.5, 3.5)
-"""Margin for rescoring a candidate, in standard deviations of the score correction, by stage (`benchmarks.recall`)."""
+_MARGIN_DEVIATIONS = (4.0, 4.0, 6.0)
+"""Margin for rescoring a candidate, in standard deviations of the score correction, by stage (`benchmarks.recall`).
 
-_SHARED_MARGIN_DEVIATIONS = (3.5, 4.5, 4.5)
-"""The same where all vectors share a direction: with margins as above, the last two stages miss more there."""
+For more than ten hits it is smaller: a hit that is missed then is one of more.
+"""
+
+_RESCORED_PER_HIT = 1.1
+"""Documents whose scores are computed in single precision, for each of the k hits: integers differ by 1e-5."""
 
 
 def search(
-    query: NDArray[np.float32],
-    snapshot: Snapshot,
-    positions: Mapping[int, NDArray[np.int64]],
-    k: int,
-    device: Device | None = None,
+    query: NDArray[np.float32], snapshot: Snapshot, selection: Selection, k: int, device: Device | None = None
 ) -> list[tuple[Place, float]]:
-    """Return the k best documents at some positions of each segment with their exact scores, best first.
+    """Return the k best documents of a selection with their exact scores, best first.
 
     Of documents with equal scores, the older is first.
 
     Args:
         query: Token vectors, (query tokens, dim).
         snapshot: The segments of one commit.
-        positions: By segment number, the ascending positions of the documents to search.
+        selection: The documents to search.
         k: How many documents to return; fewer if there are fewer.
         device: Scores compressed documents; None for the processor.
     """
-    numbers: list[NDArray[np.int64]] = []
-    places: list[NDArray[np.int64]] = []
-    scores: list[NDArray[np.float32]] = []
-    compressed = {}
+    found = []
     with stage("exact segments"):
-        for number, at in positions.items():
-            segment = snapshot.segments[number]
-            if isinstance(segment, UncompressedSegment):
-                numbers.append(np.full(len(at), number))
-                places.append(at)
-                scores.append(maxsim(query, segment.vectors, segment.offsets, at))
-            elif isinstance(segment, CompressedSegment) and len(at):
-                compressed[number] = segment, at
-    if compressed:
-        found = _search_compressed(query, snapshot, compressed, k, device)
-        numbers.append(found[0])
-        places.append(found[1])
-        scores.append(found[2])
-    if not numbers:
-        return []
-    return _best(np.concatenate(numbers), np.concatenate(places), np.concatenate(scores), k)
+        for number, (segment, at) in selection.uncompressed.items():
+            scores = maxsim(query, segment.vectors, segment.offsets, at)
+            found.append((np.full(len(at), number), at, scores))
+    if selection.parts:
+        documents, scores = _search_compressed(query, snapshot, selection, k, device)
+        found.append((*selection.places(documents), scores))
+    with stage("select"):
+        return _best(found, k)
+
+
+class Query(Protocol):
+    """A query and the compressed documents that it is searched in, by stage. See `cpu.CpuQuery`."""
+
+    def scan(self) -> Coarse: ...
+
+    def approximate(self, documents: NDArray[np.int64]) -> NDArray[np.float32]: ...
+
+    def refined(self, documents: NDArray[np.int64]) -> NDArray[np.float32]: ...
+
+    def exact(self, documents: NDArray[np.int64]) -> NDArray[np.float32]: ...
+
+    def maxsim(self, documents: NDArray[np.int64]) -> NDArray[np.float32]: ...
+
+
+class Coarse(Protocol):
+    """Coarse scores of all documents. See `scan.Scan`."""
+
+    def best(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+
+    def others(self, least: float, most: int) -> NDArray[np.int64]: ...
 
 
 def _search_compressed(
-    query: NDArray[np.float32],
-    snapshot: Snapshot,
-    compressed: Mapping[int, tuple[CompressedSegment, NDArray[np.int64]]],
-    k: int,
-    device: Device | None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Return segment numbers, positions and exact scores of compressed documents, among them the k best."""
+    query: NDArray[np.float32], snapshot: Snapshot, selection: Selection, k: int, device: Device | None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return numbers and exact scores of compressed documents, among them the k best."""
     codec, codebook = snapshot.coding
-    numbers = np.repeat(list(compressed), [len(at) for _, at in compressed.values()])
-    places = np.concatenate([at for _, at in compressed.values()])
     if not len(query):
-        return numbers, places, np.zeros(len(places), np.float32)
-    with stage("centroid scores"):
-        scored_query = (
-            _cpu_query_type()(query, codebook, codec) if device is None else DeviceQuery(query, codebook, codec, device)
+        documents = np.union1d(selection.documents, selection.empty)[:k]
+        return documents, np.zeros(len(documents), np.float32)
+    with borrowed() as buffers:
+        with stage("centroid scores"):
+            scored: Query
+            if device is None:
+                scored = CpuQuery(query, selection, codebook, codec, buffers)
+            else:
+                scored = DeviceQuery(query, selection, codebook, codec, device)
+        if selection.count <= max(_FIRST_DOCUMENTS[-1], k):
+            documents = selection.documents
+        else:
+            documents = best_documents(scored, selection, k)
+        with stage("rescore"):
+            documents = np.sort(documents)
+            scores = scored.maxsim(documents)
+    if len(scores) < k or np.partition(scores, -k)[-k] <= 0:
+        empty = selection.empty[:k]
+        documents, scores = (
+            np.concatenate([documents, empty]),
+            np.concatenate([scores, np.zeros(len(empty), np.float32)]),
         )
-    documents = _Chosen(scored_query, compressed, numbers, places)
-    if len(places) <= max(_FIRST_DOCUMENTS[-1], k):
-        return numbers, places, documents.exact(np.arange(len(places)))
-    with stage("scan"):
-        sketched = scored_query.sketched(list(compressed.values()))
-    margins = _MARGIN_DEVIATIONS if codebook.stretch == 1 else _SHARED_MARGIN_DEVIATIONS
-    scores = _best_scores(documents, sketched, k, margins)
-    known = np.flatnonzero(np.isfinite(scores))
-    return numbers[known], places[known], scores[known]
+    return documents, scores
 
 
-@cache
-def _cpu_query_type() -> type[CpuQuery]:
-    """Return the class. It is imported late, since loading compiled kernels takes a second."""
-    with imports:
-        from late_interaction.engines.local.search.cpu import CpuQuery
-
-        return CpuQuery
-
-
-def _best_scores(
-    documents: _Chosen, sketched: NDArray[np.float32], k: int, margins: tuple[float, ...]
-) -> NDArray[np.float32]:
-    """Return exact scores, given the coarse ones; minus infinity for documents that cannot be among the k best.
+def best_documents(query: Query, selection: Selection, k: int) -> NDArray[np.int64]:
+    """Return the documents that may be the k best, a few more than k.
 
     Args:
-        documents: The documents.
-        sketched: Their coarse scores, (n,).
+        query: Scores documents.
+        selection: The documents.
         k: How many are wanted.
-        margins: By stage, the deviations of the corrections by which a document may fall short.
     """
-    stages = (("approximate", documents.approximate), ("refine", documents.refined), ("rerank", documents.exact))
-    scores = [sketched, *(np.full(len(sketched), -np.inf, np.float32) for _ in stages)]
+    first = [max(n, per_hit * k) for n, per_hit in zip(_FIRST_DOCUMENTS, _FIRST_DOCUMENTS_PER_HIT, strict=True)]
+    coarse = None
+    if selection.count > _SCANNED_FROM * first[0]:
+        with stage("scan"):
+            coarse = query.scan()
+            some, estimates = coarse.best(first[0])
+    else:
+        some = selection.documents
+    with stage("approximate"):
+        near = query.approximate(some)
+        nearest = _highest(near, first[1])
+    with stage("refine"):
+        nearer = query.refined(some[nearest])
+        best = _highest(nearer, first[2])
+        found = some[nearest[best]]
+    with stage("exact"):
+        scores = query.exact(found)
+    if len(some) > len(found):
+        # The correction from one stage to the next varies little between the documents of a query.
+        corrections = [near - estimates] if coarse is not None else [np.zeros(1, np.float32)]
+        corrections += [nearer - near[nearest], scores - nearer[best]]
+        least = _least_scores(_kth(scores, k), corrections, k)
+        with stage("approximate"):
+            others, hope = np.delete(some, nearest), np.delete(near, nearest)
+            if coarse is not None:
+                more = coarse.others(least[0], _MAX_RESCORED_DOCUMENTS)
+                others, hope = np.concatenate([others, more]), np.concatenate([hope, query.approximate(more)])
+        with stage("refine"):
+            others = np.sort(others[hope >= least[1]])
+            refined = query.refined(others)
+            hope = np.concatenate([refined, np.delete(nearer, best)])
+            others = np.concatenate([others, np.delete(some[nearest], best)])
+        with stage("exact"):
+            others = np.sort(others[hope >= least[2]])
+            found = np.concatenate([found, others])
+            scores = np.concatenate([scores, query.exact(others)])
+    order = np.lexsort((found, -scores))[: math.ceil(_RESCORED_PER_HIT * k) + 2]
+    return found[order]
 
-    def score(number: int, chosen: NDArray[np.int64]) -> None:
-        name, function = stages[number]
-        with stage(name):
-            scores[number + 1][chosen] = function(chosen)
 
-    chosen = np.arange(len(sketched))
-    for number, first in enumerate(_FIRST_DOCUMENTS):
-        chosen = chosen[top_k(scores[number][chosen], max(first, _FIRST_DOCUMENTS_PER_HIT[number] * k))]
-        score(number, chosen)
-    kth_score = np.partition(scores[-1][chosen], -k)[-k]
-    corrections = [
-        better[known] - worse[known] for worse, better in pairwise(scores) for known in [np.isfinite(better)]
-    ]
-    for number in range(len(stages)):
-        margin = sum(correction.mean() for correction in corrections[number:])
-        margin += margins[number] * np.sqrt(sum(correction.var() for correction in corrections[number:]))
-        margin = max(margin, (scores[-1][chosen] - scores[number][chosen]).max())
-        candidates = np.flatnonzero((scores[number] + margin >= kth_score) & np.isinf(scores[number + 1]))
-        if len(candidates) > _MAX_RESCORED_DOCUMENTS:
-            candidates = candidates[top_k(scores[number][candidates], _MAX_RESCORED_DOCUMENTS)]
-        score(number, candidates)
-    return scores[-1]
+def _least_scores(kth_score: float, corrections: list[NDArray[np.float32]], k: int) -> list[float]:
+    """Return the score by stage from which a document may be among the k best.
 
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Compressed documents of several segments, numbered from 0 in one list.
-
-    Attributes:
-        query: Scores documents of a segment.
-        compressed: By segment number, the segment and its positions.
-        numbers: The segment number of each document, (n,).
-        places: The position of each document in its segment, (n,).
+    Args:
+        kth_score: The exact score of the k-th best document so far.
+        corrections: By stage, what the next stage added to the scores of some documents.
+        k: How many are wanted.
     """
+    means = [float(some.mean()) for some in corrections]
+    variances = [float(some.var()) for some in corrections]
+    least = []
+    for number, deviations in enumerate(_MARGIN_DEVIATIONS):
+        variance = sum(variances[number:])
+        margin = deviations / max(1, math.log10(k)) * math.sqrt(variance) if variance else 0
+        least.append(kth_score - sum(means[number:]) - margin)
+    return least
 
-    query: CpuQuery | DeviceQuery
-    compressed: Mapping[int, tuple[CompressedSegment, NDArray[np.int64]]]
-    numbers: NDArray[np.int64]
-    places: NDArray[np.int64]
 
-    def approximate(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._scores(self.query.approximate, chosen)
+def _kth(scores: NDArray[np.float32], k: int) -> float:
+    return float(np.partition(scores, -k)[-k]) if k <= len(scores) else -math.inf
 
-    def refined(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._scores(self.query.refined, chosen)
 
-    def exact(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._scores(self.query.exact, chosen)
-
-    def _scores(
-        self,
-        score: Callable[[CompressedSegment, NDArray[np.int64]], NDArray[np.float32]],
-        chosen: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        scores = np.empty(len(chosen), np.float32)
-        for number, (segment, _) in self.compressed.items():
-            here = np.flatnonzero(self.numbers[chosen] == number)
-            here = here[np.argsort(self.places[chosen[here]])]  # files are read in order
-            if len(here):
-                scores[here] = score(segment, self.places[chosen[here]])
-        return scores
+def _highest(scores: NDArray[np.float32], n: int) -> NDArray[np.int64]:
+    """Return the ascending positions of the n highest scores, fewer if there are fewer."""
+    return np.sort(np.argpartition(-scores, n)[:n]) if n < len(scores) else np.arange(len(scores))
 
 
 def _best(
-    numbers: NDArray[np.int64], places: NDArray[np.int64], scores: NDArray[np.float32], k: int
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]], k: int
 ) -> list[tuple[Place, float]]:
-    order = np.lexsort((places, numbers))
-    chosen = order[top_k(scores[order], k)]
-    return [((int(numbers[at]), int(places[at])), float(scores[at])) for at in chosen]
+    """Return the k best of documents given by segment numbers, positions and scores."""
+    if not found:
+        return []
+    numbers, places, scores = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    if k < len(scores):
+        hopeful = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
+        numbers, places, scores = numbers[hopeful], places[hopeful], scores[hopeful]
+    order = np.lexsort((places, numbers, -scores))[:k]
+    return list(
+        zip(zip(numbers[order].tolist(), places[order].tolist(), strict=True), scores[order].tolist(), strict=True)
+    )

@@ -123,6 +123,16 @@ class Segment(ColumnFolder):
         """
         return self._sound(self._offsets)
 
+    @cached_property
+    def longest(self) -> int:
+        """The number of tokens of the longest document."""
+        return int(np.diff(self.offsets).max(initial=0))
+
+    @cached_property
+    def empty(self) -> NDArray[np.int64]:
+        """The positions of the documents without tokens, ascending."""
+        return np.flatnonzero(self.offsets[1:] == self.offsets[:-1])
+
     def lengths(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of tokens of some documents, (n,)."""
         return np.asarray(self.offsets[positions + 1] - self.offsets[positions])

@@ -24,8 +24,8 @@ import numpy as np
 
 from late_interaction.engines.libraries import torch_module
 from late_interaction.engines.local.quantization.residual.factors import Packing, packing
-from late_interaction.engines.local.quantization.residual.grid import BITS, Grid, compiled_kernels, scan_kernels
-from late_interaction.engines.local.storage.segment import tokens_of
+from late_interaction.engines.local.quantization.residual.grid import BITS, Grid, compiled_kernels
+from late_interaction.engines.local.quantization.residual.scoring.query import ResidualQuery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.quantization.codebook import Codebook
+    from late_interaction.engines.local.search.buffers import Buffers
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
 __all__ = ["BITS", "ResidualCodec"]
@@ -45,8 +46,6 @@ The solution would then follow from the error of the point alone, and be many ti
 
 _MIN_CENTROID = 1e-4
 """Squared length of a centroid across the common direction, relative to that along it: below, rounding decides."""
-
-_BLOCK_TOKENS = 1024  # unpacked at a time: half a megabyte at 128 dimensions, which stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class ResidualCodec:
         if len(self.packing.shares) > 1:
             products = np.empty((5, len(vectors)), np.float32)
             arguments = codebook.centroids, codes, residuals, packed, self.bits, direction
-            compiled_kernels().inner_products(*arguments, products)
+            compiled_kernels().inner_products(*arguments, np.empty(self.grid.padded_dim, np.float32), products)
             shares, scales = _solved(products, scales, codebook.along[codes])
         packed_scales, packed_along = self.packing.packed(shares, scales, along)
         return {"scales": packed_scales, "along": packed_along, "residuals": packed}
@@ -125,9 +124,9 @@ class ResidualCodec:
         shares, alongs = (self.packing.shares, self.packing.alongs) if is_new else (_NO_SHARES, _NO_ALONGS)
         return columns["scales"].view(np.uint16), along, shares, alongs, codebook.along
 
-    def query(self, rotated: NDArray[np.float32], codebook: Codebook) -> ResidualQuery:
+    def query(self, rotated: NDArray[np.float32], lanes: int, codebook: Codebook, buffers: Buffers) -> ResidualQuery:
         """Return what scores stored tokens for a query, (query tokens, dim), on the processor."""
-        return ResidualQuery(self, rotated, codebook)
+        return ResidualQuery(self, rotated, lanes, codebook, buffers)
 
     def tokens_on_device(self, segment: CompressedSegment, codebook: Codebook, to_device: Any) -> tuple[Any, ...]:
         """Return what scores the tokens of a segment on a device: tensors that `similarities_on_device` takes."""
@@ -155,88 +154,6 @@ class ResidualCodec:
         points = levels.float() - (2 ** (self.bits - 1) - 0.5)
         query = rotated - (rotated @ removed)[:, None] * removed
         return shares * centroid_scores + scales * (points @ query.T) + alongs * (rotated @ direction)
-
-
-class ResidualQuery:
-    """Scores documents of a segment for one query. See `codecs.CodecQuery`.
-
-    Args:
-        codec: The codec.
-        rotated: Token vectors of the query in rotated coordinates, (query tokens, dim).
-        codebook: The codebook.
-    """
-
-    def __init__(self, codec: ResidualCodec, rotated: NDArray[np.float32], codebook: Codebook) -> None:
-        self._codec = codec
-        self._codebook = codebook
-        self._along = rotated @ codebook.direction
-        self._whole = codec.grid.padded(rotated)
-        self._centered = codec.grid.padded(rotated - self._along[:, None] * codebook.direction)
-
-    def approximate(
-        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Return MaxSim without residuals."""
-        sums = np.empty(len(positions), np.float32)
-        codes = segment.token_columns["codes"]
-        if self._corrects(segment):
-            factors = self._codec.factor_arguments(segment.token_columns, self._codebook)
-            of_query = centroid_scores, self._along, sums
-            compiled_kernels().corrected_sums(*factors, codes, segment.offsets, positions, *of_query)
-        else:
-            scan_kernels().centroid_sums(codes, segment.offsets, positions, centroid_scores, sums)
-        return sums
-
-    def refined(
-        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Return MaxSim from one token for each query token: the best one without residuals."""
-        sums = np.empty(len(positions), np.float32)
-        columns = segment.token_columns
-        compiled_kernels().refined_sums(
-            *self._codec.factor_arguments(columns, self._codebook),
-            columns["codes"],
-            columns["residuals"],
-            segment.offsets,
-            positions,
-            centroid_scores,
-            self._query_for(segment),
-            self._along,
-            self._corrects(segment),
-            self._codec.bits,
-            sums,
-        )
-        return sums
-
-    def exact(
-        self, segment: CompressedSegment, positions: NDArray[np.int64], centroid_scores: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Return MaxSim of the stored vectors."""
-        torch = torch_module()
-        starts = segment.offsets[positions]
-        lengths = segment.offsets[positions + 1] - starts
-        bounds = np.concatenate([[0], np.cumsum(lengths)])
-        tokens = tokens_of(starts, lengths)
-        columns, query = segment.token_columns, torch.from_numpy(self._query_for(segment))
-        dots = np.empty((len(query), len(tokens)), np.float32)
-        for start in range(0, len(tokens), _BLOCK_TOKENS):
-            points = self._codec.grid.points(columns["residuals"], tokens[start : start + _BLOCK_TOKENS])
-            dots[:, start : start + _BLOCK_TOKENS] = torch.mm(query, torch.from_numpy(points).T).numpy()
-        factors = self._codec.factors(columns, tokens, self._codebook)
-        sums = np.empty(len(positions), np.float32)
-        codes = columns["codes"][tokens]
-        compiled_kernels().best_sums(codes, factors, dots, bounds, centroid_scores, self._along, sums)
-        return sums
-
-    def _corrects(self, segment: CompressedSegment) -> bool:
-        """Return whether stages before the exact one look at the factors of every token.
-
-        Where queries point along the common direction, the coefficient of a token counts for all query tokens at once.
-        """
-        return self._codebook.stretch > 1 and "along" in segment.token_columns
-
-    def _query_for(self, segment: CompressedSegment) -> NDArray[np.float32]:
-        return self._centered if "along" in segment.token_columns else self._whole
 
 
 def _solved(

@@ -12,19 +12,20 @@ and its extension to more bits, 2025).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.forking import imports
+from late_interaction.engines.local.kernels import kernels_of
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from numpy.typing import NDArray
 
-__all__ = ["BITS", "Grid", "compiled_kernels", "scan_kernels"]
+__all__ = ["BITS", "Grid", "compiled_kernels"]
+
+compiled_kernels = partial(kernels_of, "late_interaction.engines.local.quantization.residual")
+"""Return the compiled kernels of the codec. They are loaded when they are first needed."""
 
 _STEPS = {1: 1.596, 2: 0.9957, 4: 0.3352, 8: 0.0308}
 """Cell width with the least error for a unit Gaussian, by bits (Max, "Quantizing for minimum distortion", 1960)."""
@@ -65,7 +66,8 @@ class Grid:
         """Return vectors, (n, dim), as packed points, (n, width), and scales, (n,)."""
         packed = np.empty((len(vectors), self.width), np.uint8)
         scales = np.empty(len(vectors), np.float32)
-        compiled_kernels().quantize(vectors, self.bits, np.float32(self.step), packed, scales)
+        levels = np.empty(self.padded_dim, np.uint8)
+        compiled_kernels().quantize(vectors, self.bits, self.step, levels, packed, scales)
         return packed, np.minimum(scales, _MAX_SCALE).astype(np.float16)
 
     def decode(self, packed: NDArray[np.uint8], scales: NDArray[np.float16]) -> NDArray[np.float32]:
@@ -85,21 +87,3 @@ class Grid:
         padded = np.zeros((len(vectors), self.padded_dim), np.float32)
         padded[:, : self.dim] = vectors
         return padded
-
-
-@cache
-def scan_kernels() -> ModuleType:
-    """Return the compiled kernels of the scan, imported late as `compiled_kernels`."""
-    with imports:
-        from late_interaction.engines.local.kernels import compiled
-
-        return compiled
-
-
-@cache
-def compiled_kernels() -> ModuleType:
-    """Return the compiled kernels. They are imported late, since numba takes a second, which readers need not spend."""
-    with imports:
-        from late_interaction.engines.local.quantization.residual import compiled
-
-        return compiled

@@ -1,0 +1,1 @@
+"""Latency against the number of tokens, up to 100 million."""

@@ -1,0 +1,1 @@
+"""Compare this version of the package with another one, in one run."""

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from late_interaction.engines.libraries import faiss_module
 from late_interaction.engines.local import compaction
 from late_interaction.engines.local.catalog.replacement import Replacement
 from late_interaction.engines.local.compaction import Workspace
@@ -213,8 +212,6 @@ class Maintenance:
         if step is None:
             self._remove()
             return False
-        if compaction.CODEBOOK in step.claims:
-            faiss_module().omp_set_num_threads(1)  # of this thread: the other cores are for searches
         self._take(step)
         return True
 

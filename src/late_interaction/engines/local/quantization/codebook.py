@@ -155,13 +155,15 @@ class Codebook:
         grid = Grid(self.dim, CENTROID_BITS)
         for start in range(0, len(self), _BLOCK_CENTROIDS):
             packed = self.packed[start : start + _BLOCK_CENTROIDS]
-            points[start : start + len(packed), : self.dim] = 2 * grid.points(packed, np.arange(len(packed)))[:, : self.dim]
+            points[start : start + len(packed), : self.dim] = (
+                2 * grid.points(packed, np.arange(len(packed)))[:, : self.dim]
+            )
         return points
 
     @cached_property
     def point_scales(self) -> NDArray[np.float32]:
         """What `points` are multiplied by, (centroids,)."""
-        return self.scales.astype(np.float32) / 2
+        return np.asarray(self.scales.astype(np.float32) / 2, np.float32)
 
     @cached_property
     def mean(self) -> NDArray[np.float32]:
@@ -214,7 +216,7 @@ def stretch_of(vectors: NDArray[np.float32], direction: NDArray[np.float32]) -> 
     least 1. After the score-aware loss of ScaNN (Guo et al., ICML 2020).
     """
     along = float(_along(vectors, direction).mean())
-    across = float(np.einsum("ij,ij->", vectors, vectors, dtype=np.float64)) / max(len(vectors), 1) - along**2
+    across = float(np.einsum("ij,ij->i", vectors, vectors).sum(dtype=np.float64)) / max(len(vectors), 1) - along**2
     return max(1.0, along / math.sqrt(across)) if across > 0 else 1.0
 
 
@@ -228,7 +230,8 @@ def stretched(vectors: NDArray[np.float32], direction: NDArray[np.float32], stre
 def _along(vectors: NDArray[np.float32], direction: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the components of vectors, (n, dim), in a direction, (n,).
 
-    Each row is summed alone: a product of NumPy gives other last bits in an extended codebook, and starts threads.
+    Each row is summed alone: a product of NumPy gives other last bits in an extended codebook, and starts
+    threads, which the first search would wait for, too.
     """
     return np.asarray(np.einsum("ij,j->i", vectors, direction), np.float32)
 

@@ -13,7 +13,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.peers.protocol import BUCKETS
+from benchmarks.peers.measure import IN_TURN
+from benchmarks.peers.protocol import BUCKETS, Columns, K
 from benchmarks.peers.workers import THREADS
 from late_interaction import Document
 from late_interaction.engines import LocalEngine, Record
@@ -21,12 +22,15 @@ from late_interaction.engines.local import compaction
 from late_interaction.engines.local.maintenance import Maintenance
 from late_interaction.engines.local.quantization.codebook import Codebook
 from late_interaction.engines.local.quantization.residual import ResidualCodec
+from late_interaction.profiling import profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from benchmarks.data import Vectors
+
+LONG = 64  # tokens of a query, from which on exact search takes seconds
 
 
 def record(at: int, vectors: np.ndarray) -> Record:
@@ -80,6 +84,48 @@ def milliseconds(function: Callable[..., Any], *arguments: Any, **named: Any) ->
     start = time.perf_counter()
     result = function(*arguments, **named)
     return (time.perf_counter() - start) * 1000, result
+
+
+def processor_milliseconds(function: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[float, Any]:
+    """Return the milliseconds of the processor that a call takes, and its result."""
+    start = time.process_time()
+    result = function(*arguments, **named)
+    return (time.process_time() - start) * 1000, result
+
+
+def beside_exact(folder: Path, rounds: int) -> list[dict]:
+    """Return what the queries of `folder / "columns"` find in `folder / "index"`, with exact torch beside it.
+
+    Both answer ten queries in turn. The first round is a warm-up. Exact search for long queries takes seconds and is
+    measured once. To be called in a process with one thread per library.
+
+    Returns:
+        For each query its ids, and lists of milliseconds of the processor: of exact search, of the engine, and of the
+        engine by stage (by the clock).
+    """
+    import torch
+
+    from benchmarks.peers.torch_exact import PEER as EXACT
+
+    torch.set_num_threads(1)
+    columns = Columns.load(folder / "columns")
+    EXACT.open(columns, folder)
+    answers: list[dict] = [{"exact": [], "engine": [], "stages": []} for _ in columns.queries]
+    with LocalEngine.open(folder / "index", read_only=True) as engine:
+        for turn in range(rounds + 1):
+            for first in range(0, len(answers), IN_TURN):
+                pairs = list(zip(columns.queries, answers, strict=True))[first : first + IN_TURN]
+                for query, answer in pairs:
+                    if turn == 1 or (turn and len(query) < LONG):
+                        answer["exact"].append(processor_milliseconds(EXACT.search, query)[0])
+                for query, answer in pairs:
+                    with profile() as stages:
+                        engine_ms, found = processor_milliseconds(engine.search, query, K)
+                    answer["ids"] = [int(match.id) for match in found]
+                    if turn:
+                        answer["engine"].append(engine_ms)
+                        answer["stages"].append(stages)
+    return answers
 
 
 def spread(runs: list[list[float]]) -> dict[str, float]:

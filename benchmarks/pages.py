@@ -5,7 +5,8 @@
 FOLDER is the output of `python -m benchmarks.data`. Each page consists of the token vectors of consecutive documents,
 cut at VECTORS and projected to 128 dimensions, because no weights of page models were available. Adjacent text tokens
 are similar, as adjacent patches are, but fewer of them. So compare the rows with each other; they are not the figures
-of a page model. Recall@10 is relative to exact MaxSim in float32 with all vectors of each page.
+of a page model. Recall@10 is relative to exact MaxSim in float32 with all vectors of each page. Beside each row is
+exact torch with the same vectors, pooled if they are, on one thread like the engine, in milliseconds of the processor.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ import numpy as np
 
 from benchmarks.anisotropy import mixed
 from benchmarks.data import Vectors, load
-from benchmarks.measure import build, save, table
+from benchmarks.measure import beside_exact, build, in_fresh_process, save, spread, table
 from benchmarks.peers.measure import exact_scores, recall
 from benchmarks.peers.protocol import Columns, K
 from late_interaction.encoders.reduced import pool
-from late_interaction.engines import LocalEngine
 
 DIM, VECTORS = 128, 1000
 
@@ -34,7 +34,8 @@ def main() -> None:
     options = _options()
     given = mixed(load(options.folder).reduced(DIM), options.anisotropy)
     count = min(options.pages, len(given.tokens) // VECTORS)
-    pages = Vectors(given.tokens[: count * VECTORS], np.arange(count + 1) * VECTORS, given.queries, count)
+    asked = given.queries[: options.queries]
+    pages = Vectors(given.tokens[: count * VECTORS], np.arange(count + 1) * VECTORS, asked, count)
     exact = exact_scores(Columns(pages.tokens, pages.offsets, pages.queries))
     result = []
     for factor in options.pooling:
@@ -60,20 +61,20 @@ def _pooled(pages: Vectors, factor: int) -> Vectors:
 
 
 def _measured(folder: Path, pages: Vectors, bits: int, exact: np.ndarray) -> dict:
-    built = build(folder, pages, bits)
-    with LocalEngine.open(folder, read_only=True) as engine:
-        engine.search(pages.queries[0], K)
-        found, times = [], []
-        for query, scores in zip(pages.queries, exact, strict=True):
-            start = time.perf_counter()
-            matches = engine.search(query, K)
-            times.append((time.perf_counter() - start) * 1000)
-            found.append(recall([int(match.id) for match in matches], scores))
+    built = build(folder / "index", pages, bits)
+    Columns(pages.tokens, pages.offsets, pages.queries).write(folder / "columns")
+    answers = in_fresh_process(beside_exact, folder, 1, threads=1)
+    right = [recall(answer["ids"], scores) for answer, scores in zip(answers, exact, strict=True)]
+    engine = spread([answer["engine"] for answer in answers])
+    exact_ms = spread([answer["exact"] for answer in answers])["p50"]
     return {
         "vectors/page": built["tokens"] / pages.documents,
         "kB/page": built["vector_bytes"] / pages.documents / 1000,
-        f"recall@{K}": float(np.mean(found)),
-        "ms/query": float(np.median(times)),
+        f"recall@{K}": float(np.mean(right)),
+        "ms/query": engine["p50"],
+        "p90": engine["p90"],
+        "exact ms": exact_ms,
+        "ratio": exact_ms / engine["p50"],
     }
 
 
@@ -83,6 +84,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pages", type=int, default=1000, metavar="N", help="number of pages")
+    parser.add_argument("--queries", type=int, default=400, metavar="N", help="number of queries")
     parser.add_argument("--bits", type=int, nargs="+", default=[4, 2, 1], help="bits per dimension")
     parser.add_argument("--pooling", type=int, nargs="+", default=[1, 2, 3], help="vectors pooled into one")
     parser.add_argument(

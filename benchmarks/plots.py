@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 _OURS = "#D55E00"
 _COLORS = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#8C6D00", "#777777", "#000000")  # Okabe & Ito (2008)
+_SIDES = {  # offset in points, alignment
+    "above": ((0, 10), "center"),
+    "below": ((0, -22), "center"),
+    "left": ((-10, -4), "right"),
+    "right": ((10, -14), "left"),
+}
 _STYLE = {"font.size": 13, "svg.fonttype": "path", "axes.spines.top": False, "axes.spines.right": False}
 
 
@@ -24,7 +30,7 @@ def panels(path: Path, names: Sequence[str], title: str) -> Iterator[list[Any]]:
         figure, drawn = pyplot.subplots(1, len(names), figsize=(7 * len(names), 5.2), sharey=True, squeeze=False)
         for panel in drawn[0]:
             panel.grid(visible=True, alpha=0.3)
-            panel.margins(x=0.12, y=0.12)
+            panel.margins(x=0.18, y=0.12)
         yield list(drawn[0])
         figure.suptitle(title)
         figure.tight_layout()
@@ -45,10 +51,26 @@ def logarithmic(panel: Any, axes: str) -> None:
         axis.set_minor_locator(ticker.NullLocator())
 
 
-def line(panel: Any, points: Sequence[tuple[float, float]], name: str, *, is_ours: bool) -> None:
-    """Draw a line through points, with its name above the last one."""
+def line(
+    panel: Any,
+    points: Sequence[tuple[float, float]],
+    name: str,
+    *,
+    is_ours: bool,
+    place: tuple[int, str] = (-1, "above"),
+) -> None:
+    """Draw a line through points.
+
+    Args:
+        panel: The axes.
+        points: The points, in order.
+        name: What is written beside it.
+        is_ours: Whether it stands out.
+        place: The point that the name is beside, and on which side: ``above``, ``below``, ``left`` or ``right``.
+    """
     if points:
         color = _OURS if is_ours else _COLORS[len(panel.lines) % len(_COLORS)]
         panel.plot(*zip(*points, strict=True), color=color, marker="*" if is_ours else "o", ms=16 if is_ours else 7)
-        style = {"color": color, "ha": "center", "weight": "bold" if is_ours else "normal"}
-        panel.annotate(name, points[-1], xytext=(0, 10), textcoords="offset points", **style)
+        offset, align = _SIDES[place[1]]
+        style = {"color": color, "ha": align, "weight": "bold" if is_ours else "normal"}
+        panel.annotate(name, points[place[0]], xytext=offset, textcoords="offset points", **style)

@@ -11,6 +11,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 from hypothesis import settings
 
+from late_interaction.encoders import precision
 from tests import engine_option
 from tests.fakes import ColourEncoder, WordEncoder
 from tests.folders import FAST_DIRECTORY
@@ -31,6 +32,14 @@ def tmp_path(tmp_path):
     """Pytest's own, removed after the test: it is in memory."""
     yield tmp_path
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_native_bfloat16():
+    """Encode in float32 unless a test says otherwise, so that results do not depend on the processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "multiplies_bfloat16", lambda: False)
+        yield
 
 
 # torch and transformers take seconds to import: only the tests that need a checkpoint pay for them.

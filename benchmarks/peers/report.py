@@ -22,6 +22,15 @@ NAMES = {
     "fast_plaid": "fast-plaid",
     "colbert_plaid": "PLAID in C++",
 }
+PLACES = {  # of the name in a plot: beside the fastest setting or the slowest, and where
+    OURS: (0, "right"),
+    "torch_exact": (-1, "below"),
+    "maxsim_cpu": (-1, "above"),
+    "qdrant_edge": (0, "above"),
+    "xtr_warp": (-1, "right"),
+    "fast_plaid": (-1, "right"),
+    "colbert_plaid": (0, "left"),
+}
 
 
 def rows(result: dict, queries: str) -> list[dict]:
@@ -68,5 +77,5 @@ def plot(result: dict, path: Path) -> None:
             points = rows(result, kind)
             for engine, name in NAMES.items():
                 own = sorted((row["p50 ms"], row["recall@10"]) for row in points if row["engine"] == engine)
-                line(panel, own, name, is_ours=engine == OURS)
+                line(panel, own, name, is_ours=engine == OURS, place=PLACES[engine])
         drawn[0].set_ylabel("recall@10 against exact MaxSim")

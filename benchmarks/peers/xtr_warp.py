@@ -9,6 +9,9 @@ from xtr_warp import XTRWarp
 
 from benchmarks.peers.protocol import Columns, K, Peer, bytes_in
 
+# Tiles that fit the caches of the processor take half the time of the default ones; the index is the same.
+TILES = {"kmeans_data_chunk_size": 2_048, "kmeans_centroid_chunk_size": 2_048, "compression_batch_size": 256}
+
 
 class Warp(Peer):
     """Its defaults for this collection, and settings that visit more centroids, tuned on half of the queries."""
@@ -24,7 +27,8 @@ class Warp(Peer):
 
     def build(self, columns: Columns, folder):
         documents = [torch.from_numpy(columns.document(at)) for at in range(columns.documents)]
-        XTRWarp(str(folder), device="cpu").create(documents, device="cpu", nbits=4, show_progress=False)
+        index = XTRWarp(str(folder), device="cpu")
+        index.create(documents, device="cpu", nbits=4, show_progress=False, **TILES)
         return bytes_in(folder)
 
     def open(self, columns, folder) -> None:

@@ -9,8 +9,6 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tqdm import tqdm
-
 from late_interaction.documents import Document
 from late_interaction.engines.records import Record
 from late_interaction.errors import InvalidDocumentError, InvalidVectorsError
@@ -67,7 +65,7 @@ def add_documents(
     ids: list[str] = []
     total = len(documents) if isinstance(documents, (list, tuple)) else None
     # A bar that is not shown is not made: it would take a lock that all processes forked from this one share.
-    with tqdm(total=total, desc="Indexing", unit=" documents") if progress else nullcontext() as bar:
+    with _bar(total) if progress else nullcontext() as bar:
         report = _ignore if bar is None else bar.update
         if vectors is not None:
             pairs = unique_pairs(_pairs(documents, vectors), ids)
@@ -90,6 +88,13 @@ def add_documents(
             records = chain(list(islice(records, 1)), records)
         engine.upsert(records, replacing=replacing)
     return ids
+
+
+
+def _bar(total: int | None) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc="Indexing", unit=" documents")
 
 
 def _encode(

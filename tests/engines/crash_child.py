@@ -35,7 +35,9 @@ import numpy as np
 
 import late_interaction.engines.local
 from late_interaction.engines import LocalEngine
+from late_interaction.engines.local import maintenance
 from late_interaction.engines.local.kernels import compiled  # noqa: F401  # once, and not in every fork
+from late_interaction.engines.local.postings import compiled as postings  # noqa: F401
 from late_interaction.engines.local.quantization.residual import compiled as residual  # noqa: F401
 from late_interaction.errors import IndexNotFoundError
 from tests.engines.helpers import (
@@ -48,7 +50,7 @@ from tests.engines.helpers import (
     stored,
     unit_vectors,
 )
-from tests.engines.old_segments import as_before_format_5
+from tests.engines.old_segments import as_before_format_5, as_before_format_7
 
 CODE = str(Path(late_interaction.engines.local.__file__).parent)
 THRESHOLDS = 24, 8
@@ -133,6 +135,8 @@ def random_step(rng, state, version):
 
 def work_until_killed(root, log, seed, state, version):
     rng = random.Random(seed)
+    if rng.random() < 0.5:  # all steps of compaction in the background
+        maintenance._MAX_CALL_TOKENS = maintenance._MAX_CALL_FACTOR = 0
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     with small_thresholds(*THRESHOLDS, fanout=4), LocalEngine.open(root) as engine:
         while True:
@@ -299,6 +303,14 @@ def compressed_before_format_5(root):
         return compressed(root)
 
 
+def compressed_before_format_7(root):
+    """The same, without posting lists, in one segment."""
+    with as_before_format_7():
+        state = compressed(root)
+        compressing(lambda engine: engine.compact())(root)
+        return state
+
+
 def with_garbage(root):
     state = few_segments(root)
     for number in range(3):
@@ -356,6 +368,11 @@ ACTIONS = {
     "compact what is compressed": (compressed, compressing(lambda engine: engine.compact()), lambda state: state),
     "convert what is compressed": (
         compressed_before_format_5,
+        compressing(lambda engine: engine.compact()),
+        lambda state: state,
+    ),
+    "add posting lists": (
+        compressed_before_format_7,
         compressing(lambda engine: engine.compact()),
         lambda state: state,
     ),

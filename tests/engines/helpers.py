@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sqlite3
 from contextlib import closing, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
 from late_interaction.documents import Document
 from late_interaction.engines import Record
-from late_interaction.engines.local import compaction
+from late_interaction.engines.local import compaction, postings
 
 
 def _import_faiss_for_one_thread():
@@ -128,25 +130,30 @@ def records_on_disk(root):
     names = {row[0]: row[1] for row in tables["segments"]}
     columns = {}
     for number, name in names.items():
-        columns[number] = {path.stem: np.load(path) for path in (Path(root) / "segments" / name).iterdir()}
+        folder = Path(root) / "segments" / name
+        files = [file for segment, file, *_ in tables["segment_files"] if segment == number]
+        columns[number] = {Path(file).stem: np.load(folder / file) for file in files}
     records = {}
     for _, document_id, number, position, *_ in tables["documents"]:
         start, end = columns[number]["offsets"][position : position + 2]
         records[document_id] = {
-            name: column[start:end].tobytes() for name, column in columns[number].items() if name != "offsets"
+            name: column[start:end].tobytes()
+            for name, column in columns[number].items()
+            if name not in ("offsets", "posting_starts", "postings")
         }
     return records
 
 
 @contextmanager
 def small_thresholds(first=40, buffer=16, fanout=16):
-    """Compress at so many tokens, in place of the tens of thousands that it takes to be worth it."""
-    names = {"_MIN_TRAINING_TOKENS": first, "_MAX_BUFFER_TOKENS": buffer, "_MERGED_SEGMENTS": fanout}
-    before = {name: getattr(compaction, name) for name in names}
-    for name, value in names.items():
-        setattr(compaction, name, value)
-    try:
+    """Compress at so many tokens, in place of the tens of thousands that it takes to be worth it.
+
+    Every compressed segment gets posting lists.
+    """
+    with (
+        patch.object(compaction, "_MIN_TRAINING_TOKENS", first),
+        patch.object(compaction, "_MAX_BUFFER_TOKENS", buffer),
+        patch.object(compaction, "_MERGED_SEGMENTS", fanout),
+        patch.object(postings, "_MAX_START_BYTES_PER_TOKEN", math.inf),
+    ):
         yield
-    finally:
-        for name, value in before.items():
-            setattr(compaction, name, value)

@@ -12,6 +12,7 @@ from late_interaction.engines.local.quantization import codecs
 from late_interaction.engines.local.quantization.codebook import Codebook, CodebookEntry
 from late_interaction.engines.local.quantization.residual import BITS, ResidualCodec
 from late_interaction.engines.local.quantization.training import train
+from late_interaction.engines.local.storage import segment_writer
 from late_interaction.engines.local.storage.columns import ColumnWriter
 
 
@@ -42,11 +43,22 @@ def _train(sample, centroids, _direction=None):
 
 
 @contextmanager
+def as_before_format_7():
+    """Indexes that are written inside have no posting lists."""
+    with (
+        patch.object(segment_writer, "are_worthwhile", lambda *_: False),
+        patch.object(compaction, "_adding_postings", lambda *_: None),
+    ):
+        yield
+
+
+@contextmanager
 def as_before_format_5():
     """Indexes that are opened and closed inside write segments and codebooks of format 4."""
     codecs._CODECS.update(dict.fromkeys(BITS, OldCodec))
     try:
         with (
+            as_before_format_7(),
             patch.object(compaction, "write_codebook", _write_codebook),
             patch.object(compaction, "train", _train),
             patch.object(Codebook, "directed", lambda codebook: codebook),

@@ -36,7 +36,7 @@ class HalfPrecision:
         residuals = columns["residuals"].astype(np.float32) * columns["scales"].astype(np.float32)[:, None]
         return codebook.centroids[columns["codes"]] + residuals
 
-    def query(self, rotated, codebook):
+    def query(self, rotated, _lanes, codebook, _buffers):
         return HalfPrecisionQuery(self, rotated, codebook)
 
     def tokens_on_device(self, segment, codebook, to_device):
@@ -53,10 +53,13 @@ class HalfPrecisionQuery:
     rotated: np.ndarray
     codebook: Any
 
-    def exact(self, segment, positions, centroid_scores):
-        return np.array([self.score(segment, at) for at in positions], np.float32)
+    def exact(self, segment, positions, _centroid_scores):
+        return self.maxsim(segment, positions)
 
     approximate = refined = exact
+
+    def maxsim(self, segment, positions):
+        return np.array([self.score(segment, at) for at in positions], np.float32)
 
     def score(self, segment, position):
         own = slice(*segment.offsets[position : position + 2])

@@ -21,12 +21,12 @@ import torch
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local.quantization.codebook import Codebook
 from late_interaction.engines.local.quantization.rotation import rotation
-from late_interaction.engines.local.search import cpu as scoring
 from late_interaction.engines.local.search import device as device_module
 from late_interaction.engines.local.search import plan as search
+from late_interaction.engines.local.search.buffers import Buffers
 from late_interaction.engines.local.search.cpu import CpuQuery
 from late_interaction.engines.local.search.device import Device, DeviceQuery
-from late_interaction.engines.local.storage.segment import CompressedSegment
+from late_interaction.engines.local.search.selection import Selection
 from late_interaction.errors import InvalidRequestError
 from tests.engines.codec_oracle import decoded_by_definition, points_of, without
 from tests.engines.helpers import record, small_thresholds, state_on_disk, unit_vectors
@@ -82,13 +82,6 @@ def near(expected, scores, tokens):
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=2e-5 * tokens)
 
 
-class Anything(float):
-    """By so many deviations of its gain a document may gain anything, even where those seen so far have none."""
-
-    def __mul__(self, deviation):
-        return np.float32(np.inf)
-
-
 def maxsim(rotated_query, vectors):
     return (rotated_query @ vectors.T).max(axis=1).sum() if len(vectors) else 0.0
 
@@ -136,24 +129,19 @@ def compared(indexes):
         engines.append(engine)
         with engine._states.reading() as (reader, snapshot):
             ids = {reader.place_of(document.id): document.id for document in reader.scan()}
-        coded = [
-            (
-                segment,
-                snapshot.live_positions[number],
-                [ids[number, at] for at in snapshot.live_positions[number].tolist()],
-            )
-            for number, segment in snapshot.segments.items()
-            if isinstance(segment, CompressedSegment)
-        ]
-        assert len(coded) >= 3
+        selection = Selection(snapshot, snapshot.live_positions)
+        assert len(selection.parts) >= 3
+        documents = np.union1d(selection.documents, selection.empty)
+        places = zip(*(column.tolist() for column in selection.places(documents)), strict=True)
         codec, codebook = snapshot.coding
         return SimpleNamespace(
-            coded=coded,
-            processor=CpuQuery(query, codebook, codec),
-            device=DeviceQuery(query, codebook, codec, Device(name)),
+            selection=selection,
+            documents=documents,
+            ids=[ids[place] for place in places],
+            processor=CpuQuery(query, selection, codebook, codec, Buffers()),
+            device=DeviceQuery(query, selection, codebook, codec, Device(name)),
             rotated=query.astype(np.float64) @ rotation(dim).T,
             decoded=decoded(root, dim, bits),
-            centroids=codebook.centroids,
         )
 
     yield make
@@ -167,22 +155,23 @@ def compared(indexes):
 def test_scores_are_those_of_the_processor(compared, dim, bits, name):
     for query in queries(dim):
         asked = compared(dim, bits, query, name)
-        empty = 0
-        for segment, positions, ids in asked.coded:
-            expected = [maxsim(asked.rotated, asked.decoded[found][1]) for found in ids]
-            exact = asked.device.exact(segment, positions)
-            assert exact.dtype == np.float32
-            near(expected, exact, len(query))
-            near(expected, asked.processor.exact(segment, positions), len(query))
-            # The processor looks at one token for each of the query: that is no more than the exact score.
-            assert np.array_equal(asked.device.refined(segment, positions), exact)
-            refined = asked.processor.refined(segment, positions)
-            assert (refined <= exact + 2e-5 * len(query)).all()
-            lengths = np.array([len(asked.decoded[found][1]) for found in ids])
-            near(exact[lengths < 2], refined[lengths < 2], len(query))
-            assert (exact[lengths == 0] == 0).all()
-            empty += (lengths == 0).sum()
-        assert empty > 5
+        expected = [maxsim(asked.rotated, asked.decoded[found][1]) for found in asked.ids]
+        lengths = np.array([len(asked.decoded[found][1]) for found in asked.ids])
+        scores = asked.device.maxsim(asked.documents)
+        assert scores.dtype == np.float32
+        near(expected, scores, len(query))
+        assert np.array_equal(asked.device.exact(asked.documents), scores)
+        assert np.array_equal(asked.device.refined(asked.documents), scores)
+        near(expected, asked.processor.maxsim(asked.documents), len(query))
+        # Other stages of the processor look at some tokens, and round the query to integers.
+        rounding = 1e-4 * len(query)
+        exact, refined = asked.processor.exact(asked.documents), asked.processor.refined(asked.documents)
+        assert (refined <= exact + rounding).all()
+        assert (exact <= scores + rounding).all()
+        assert np.abs(refined - scores)[lengths < 2].max() <= rounding
+        for found in (scores, exact, refined):
+            assert (found[lengths == 0] == 0).all()
+        assert (lengths == 0).sum() > 5
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -191,81 +180,39 @@ def test_scores_are_those_of_the_processor(compared, dim, bits, name):
 def test_approximate_scores_are_those_of_centroids(compared, dim, bits, name):
     for query in queries(dim):
         asked = compared(dim, bits, query, name)
-        everything = []
-        for segment, positions, ids in asked.coded:
-            expected = [maxsim(asked.rotated, asked.decoded[found][0]) for found in ids]
-            everything.extend(expected)
-            for scored in (asked.device, asked.processor):
-                approximate = scored.approximate(segment, positions)
-                assert approximate.dtype == np.float32
-                near(expected, approximate, len(query))
-        # A device has nothing coarser, and gives what it has of all segments, one after the other.
-        sketched = asked.device.sketched([(segment, positions) for segment, positions, _ in asked.coded])
-        assert sketched.dtype == np.float32
-        near(everything, sketched, len(query))
-
-
-@pytest.mark.parametrize("dim", DIMS)
-@pytest.mark.parametrize("tokens", [1, 7, 8, 9, 16, 17, 31, 32, 33, 64, 65, 130])
-def test_sketches_of_the_processor(compared, dim, tokens):
-    """For each query token a level from 0 to a few: how far the best centroid is above most, summed up."""
-    (query,) = queries(dim, [tokens])
-    asked = compared(dim, 4, query, "cpu:0")
-    scores = asked.centroids.astype(np.float64) @ asked.rotated.T
-    some = scores[:: scoring._SAMPLED_EVERY]
-    mean = some.mean(axis=0)
-    floor = np.minimum(mean + scoring._FLOOR_DEVIATIONS * some.std(axis=0), (mean + scores.max(axis=0)) / 2)
-    words = math.ceil(tokens / scoring._LANES)
-    levels = min(64 // math.ceil(tokens / words), scoring._MAX_LEVELS)
-    step = max((scores.max(axis=0) - floor).max() / levels, 0)  # there may be none that is far above
-    sketched = asked.processor.sketched([(segment, positions) for segment, positions, _ in asked.coded])
-    assert sketched.dtype == np.float32
-    counts, clear = [], 0
-    for name, score in zip((one for _, _, ids in asked.coded for one in ids), sketched.tolist(), strict=True):
-        nearest = asked.decoded[name][0]
-        if not len(nearest):
-            assert score == 0
-            continue
-        above = ((nearest @ asked.rotated.T).max(axis=0) - floor) / max(step, 1e-30) + 0.5
-        low, high = (np.clip(np.floor(above + rounding), 0, levels).sum() for rounding in (-1e-3, 1e-3))
-        tolerance = 0.01 * step + 1e-6 * tokens
-        assert low * step - tolerance <= score - floor.sum() <= high * step + tolerance
-        counts.append(low)
-        clear += low == high
-    assert clear > 0.6 * len(counts)
-    assert len(set(counts)) > 2 or not step
+        expected = [maxsim(asked.rotated, asked.decoded[found][0]) for found in asked.ids]
+        for scored in (asked.device, asked.processor):
+            approximate = scored.approximate(asked.documents)
+            assert approximate.dtype == np.float32
+            np.testing.assert_allclose(approximate, expected, rtol=1e-4, atol=1e-4 * len(query))
+        # A device has nothing coarser. It gives the best first, each once.
+        scan, by_score = asked.device.scan(), np.sort(asked.device.approximate(asked.selection.documents))[::-1]
+        documents, scores = scan.best(40)
+        near(by_score[:40], np.sort(scores)[::-1], len(query))
+        others = scan.others(float(by_score[99]), 1000)
+        assert len(others) == (by_score >= by_score[99]).sum() - 40
+        assert len(np.union1d(documents, others)) == 40 + len(others)
 
 
 @pytest.mark.parametrize("name", DEVICES)
-def test_documents_in_any_number_and_order(compared, name, monkeypatch):
-    """None, those without tokens alone, one after the other, backwards, and in blocks that cut them apart."""
+def test_documents_in_any_number(compared, name, monkeypatch):
+    """None, those without tokens alone, one after the other, and in blocks that cut them apart."""
     (query,) = queries(13, [7])
     asked = compared(13, 2, query, name)
-    segment, positions, _ = max(asked.coded, key=lambda one: len(one[1]))
-    others = [(other, at) for other, at, _ in asked.coded if other is not segment]
-    lengths = np.diff(segment.offsets)[positions]
-    nothing, backwards = positions[:0], positions[::-1].copy()
+    lengths = np.array([len(asked.decoded[found][1]) for found in asked.ids])
     for scored in (asked.device, asked.processor):
-        for score in (scored.exact, scored.refined, scored.approximate):
-            expected = score(segment, positions)
-            assert score(segment, nothing).shape == (0,)
-            assert (score(segment, positions[lengths == 0]) == 0).all()
-            assert score(segment, backwards) == pytest.approx(expected[::-1], abs=1e-5)
-            for at in range(0, len(positions), 9):
-                assert score(segment, positions[at : at + 1]) == pytest.approx(expected[at : at + 1], abs=1e-5)
-        sketched = scored.sketched([(segment, positions)])
-        assert scored.sketched([(segment, backwards)]) == pytest.approx(sketched[::-1], abs=1e-5)
-        rest = scored.sketched(others)
-        assert len(rest) == sum(len(at) for _, at in others) > 100
-        both = scored.sketched([*others, (segment, positions)])
-        assert both == pytest.approx(np.concatenate([rest, sketched]), abs=1e-5)
-    approximate = asked.device.approximate(segment, positions)
-    exact = asked.device.exact(segment, positions)
-    assert asked.device.sketched([(segment, nothing), (segment, positions)]) == pytest.approx(approximate)
+        for score in (scored.maxsim, scored.exact, scored.refined, scored.approximate):
+            expected = score(asked.documents)
+            assert score(asked.documents[:0]).shape == (0,)
+            assert (score(asked.selection.empty) == 0).all()
+            assert len(asked.selection.empty) == (lengths == 0).sum() > 5
+            for at in range(0, len(asked.documents), 9):
+                assert score(asked.documents[at : at + 1]) == pytest.approx(expected[at : at + 1], abs=1e-5)
+    approximate, exact = asked.device.approximate(asked.documents), asked.device.exact(asked.documents)
     for tokens in (8, 64, 100, 1000):  # the longest documents have 90
         monkeypatch.setattr(device_module, "_BLOCK_TOKENS", tokens)
-        assert asked.device.exact(segment, positions) == pytest.approx(exact, abs=1e-5)
-        assert asked.device.approximate(segment, positions) == pytest.approx(approximate, abs=1e-5)
+        assert asked.device.exact(asked.documents) == pytest.approx(exact, abs=1e-5)
+        assert asked.device.approximate(asked.documents) == pytest.approx(approximate, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -273,8 +220,7 @@ def test_documents_in_any_number_and_order(compared, name, monkeypatch):
 @pytest.mark.parametrize("dim", DIMS)
 def test_search_finds_the_same(indexes, dim, bits, name, monkeypatch):
     """The k best, whatever is asked for; nothing is left out here, since all that is left out is by chance."""
-    monkeypatch.setattr(search, "_MARGIN_DEVIATIONS", (Anything(),) * 3)
-    monkeypatch.setattr(search, "_SHARED_MARGIN_DEVIATIONS", (Anything(),) * 3)
+    monkeypatch.setattr(search, "_MARGIN_DEVIATIONS", (math.inf,) * 3)
     monkeypatch.setattr(search, "_FIRST_DOCUMENTS", (40, 20, 10))
     root = indexes(dim, bits)
     candidates = [f"d{number}" for number in range(0, DOCUMENTS, 3)]

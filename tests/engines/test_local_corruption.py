@@ -107,7 +107,14 @@ def reshape(path):
 
 def retype(path):
     column = np.load(path)
-    others = {"float16": np.uint16, "float32": np.int32, "uint16": np.int16, "uint8": np.int8, "int64": np.uint64}
+    others = {
+        "float16": np.uint16,
+        "float32": np.int32,
+        "uint32": np.int32,
+        "uint16": np.int16,
+        "uint8": np.int8,
+        "int64": np.uint64,
+    }
     np.save(path, column.view(others[column.dtype.name]))
 
 
@@ -368,6 +375,8 @@ CODED_FILES = [
     "segments/along.npy",
     "segments/residuals.npy",
     "segments/offsets.npy",
+    "segments/posting_starts.npy",
+    "segments/postings.npy",
     "codebooks/centroids.npy",
     "codebooks/scales.npy",
     "codebooks/along.npy",
@@ -513,7 +522,7 @@ NONSENSE = {
         "codes.npy",
         codes(lambda root, codes: codes.fill(len(np.load(coded_file(root, "codebooks/scales.npy"))))),
     ),
-    "a smaller codebook": ("codes.npy", a_smaller_codebook),
+    "a smaller codebook": ("2 centroids", a_smaller_codebook),
     "a far offset": ("offsets.npy", offsets(lambda offsets: offsets.__setitem__(7, 2**40))),
     "a negative offset": ("offsets.npy", offsets(lambda offsets: offsets.__setitem__(7, -5))),
     "offsets backwards": (

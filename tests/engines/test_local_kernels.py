@@ -1,4 +1,4 @@
-"""The kernels against plain numpy."""
+"""MaxSim of uncompressed documents, and the selection of the highest scores, against plain loops."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from late_interaction.engines.local.search import exact
+from late_interaction.engines.local.search import exact, reference
 
 DIM = 5
 
@@ -24,9 +24,11 @@ def naive_maxsim(query, document):
     return total
 
 
-def column(lengths, seed):
-    """Documents of these lengths as a segment keeps them."""
-    vectors = np.random.default_rng(seed).normal(size=(sum(lengths), DIM)).astype(np.float16)
+def column(lengths, seed, dim=DIM):
+    """Documents of these lengths as a segment keeps them, with a few numbers too small to be normal."""
+    rng = np.random.default_rng(seed)
+    scales = rng.choice([1, 1, 1, 1e-6], (sum(lengths), dim))
+    vectors = (rng.normal(size=(sum(lengths), dim)) * scales).astype(np.float16)
     return vectors, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
@@ -40,25 +42,26 @@ def segments(draw):
 @settings(deadline=None, max_examples=150)
 @given(
     segment=segments(),
-    block=st.sampled_from([1, 2, 3, 4, 7, 8, 16, 8192]),
+    piece=st.sampled_from([1, 2, 8, 2**21]),
     query_tokens=st.integers(0, 4),
+    dim=st.one_of(st.integers(1, 20), st.sampled_from([31, 48, 64, 128])),
     seed=st.integers(0, 2**16),
 )
-@example(segment=([4, 4, 4], [0, 1, 2]), block=4, query_tokens=2, seed=0)  # each block exactly full
-@example(segment=([9, 1, 9], [0, 1, 2]), block=4, query_tokens=2, seed=0)  # documents greater than a block
-@example(segment=([0, 0, 3, 0, 2, 0], [0, 1, 2, 3, 4, 5]), block=3, query_tokens=1, seed=0)
-@example(segment=([2, 5, 2, 5, 2], [0, 2, 4]), block=8192, query_tokens=2, seed=0)  # with gaps
-@example(segment=([2, 0, 3], [0, 2]), block=8192, query_tokens=2, seed=0)  # the gap is empty
-@example(segment=([0, 0], [0, 1]), block=2, query_tokens=2, seed=0)
-@example(segment=([3], []), block=2, query_tokens=2, seed=0)
-def test_maxsim_is_its_definition(segment, block, query_tokens, seed):
+@example(segment=([4, 4, 4], [0, 1, 2]), piece=8, query_tokens=2, dim=5, seed=0)
+@example(segment=([0, 0, 3, 0, 2, 0], [0, 1, 2, 3, 4, 5]), piece=1, query_tokens=1, dim=5, seed=0)
+@example(segment=([2, 5, 2, 5, 2], [0, 2, 4]), piece=1, query_tokens=2, dim=5, seed=0)  # with gaps
+@example(segment=([2, 0, 3], [0, 2]), piece=2**21, query_tokens=2, dim=5, seed=0)  # the gap is empty
+@example(segment=([0, 0], [0, 1]), piece=1, query_tokens=2, dim=5, seed=0)
+@example(segment=([3], []), piece=1, query_tokens=2, dim=5, seed=0)
+def test_maxsim_is_its_definition(segment, piece, query_tokens, dim, seed):
     lengths, positions = segment
-    vectors, offsets = column(lengths, seed)
-    query = np.random.default_rng(seed + 1).normal(size=(query_tokens, DIM)).astype(np.float32)
+    vectors, offsets = column(lengths, seed, dim)
+    query = np.random.default_rng(seed + 1).normal(size=(query_tokens, dim)).astype(np.float32)
     expected = [naive_maxsim(query, vectors[offsets[at] : offsets[at + 1]]) for at in positions]
     before = vectors.copy(), offsets.copy(), query.copy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact, "_BLOCK_TOKENS", block)
+        patch.setattr(exact, "_MIN_PIECE_PRODUCTS", piece)
+        patch.setattr(exact, "_cores", lambda: 3)
         scores = exact.maxsim(query, vectors, offsets, np.array(positions, np.int64))
     assert scores.shape == (len(positions),)
     assert scores.dtype == np.float32
@@ -72,7 +75,8 @@ def test_maxsim_is_its_definition(segment, block, query_tokens, seed):
 def test_the_reference_is_the_definition(tokens, query_tokens, seed):
     rng = np.random.default_rng(seed)
     query, document = rng.normal(size=(query_tokens, DIM)), rng.normal(size=(tokens, DIM))
-    assert exact.maxsim_reference(query, document) == pytest.approx(naive_maxsim(query, document))
+    scores = reference.maxsim_sums(query, document, np.array([0, tokens, tokens]), np.array([1, 0]))
+    assert scores.tolist() == [0, pytest.approx(naive_maxsim(query, document))]
 
 
 def test_a_maxsim_written_by_hand():
@@ -84,14 +88,24 @@ def test_a_maxsim_written_by_hand():
     assert scores.tolist() == [1.5, -2.0, 0.0, 0.0]
 
 
-def test_one_document_beyond_the_real_block():
-    lengths = [5, exact._BLOCK_TOKENS + 3, 7]
+def test_many_documents_by_several_threads(monkeypatch):
+    monkeypatch.setattr(exact, "_MIN_PIECE_PRODUCTS", 1000)
+    monkeypatch.setattr(exact, "_cores", lambda: 4)
+    lengths = [number % 7 for number in range(2000)]
     vectors, offsets = column(lengths, 1)
     query = np.random.default_rng(2).normal(size=(3, DIM)).astype(np.float32)
-    scores = exact.maxsim(query, vectors, offsets, np.arange(3))
-    wide = vectors.astype(np.float64)
-    expected = [(query @ wide[offsets[n] : offsets[n + 1]].T).max(axis=1).sum() for n in range(3)]
-    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+    scores = exact.maxsim(query, vectors, offsets, np.arange(1, 2000))
+    expected = reference.maxsim_sums(query, vectors, offsets, np.arange(1, 2000))
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_column_that_is_mapped_from_a_file(tmp_path):
+    vectors, offsets = column([3, 0, 5], 3)
+    query = np.random.default_rng(4).normal(size=(2, DIM)).astype(np.float32)
+    np.save(tmp_path / "vectors.npy", vectors)
+    mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    expected = exact.maxsim(query, vectors, offsets, np.arange(3))
+    assert np.array_equal(exact.maxsim(query[:, ::-1][:, ::-1], mapped, offsets, np.arange(3)), expected)
 
 
 def test_values_at_the_edge_of_half_precision_do_not_overflow():

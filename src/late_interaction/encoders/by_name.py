@@ -23,10 +23,12 @@ class NamedEncoder:
     Attributes:
         source: What `load_encoder` loads the encoder from; None if only the caller can load it.
         revision: Branch, tag or commit of ``source``.
+        given_dtype: The precision that was given to load it; None for the default of the machine.
     """
 
     source: str | None
     revision: str | None
+    given_dtype: str | None = None
 
     def __copy__(self) -> Self:
         return self
@@ -41,7 +43,8 @@ class NamedEncoder:
                 "checkpoint, so it cannot be loaded again by a name. Use a name that load_encoder takes, or load the "
                 "encoder in each process."
             )
-        return _load, (self.source, self.revision, getattr(self, "options", {}))
+        options = {**getattr(self, "options", {}), "dtype": self.given_dtype}
+        return _load, (self.source, self.revision, options)
 
 
 def _load(source: str, revision: str | None, options: dict[str, Any]) -> LoadedEncoder:

@@ -36,6 +36,7 @@ class LoadOptions(TypedDict, total=False):
     image_tokens_only: bool
     query_length: int | None
     document_length: int | None
+    dtype: str | None
 
 
 SETTINGS_FILES = ("config.json", "modules.json")
@@ -56,6 +57,7 @@ class Checkpoint:
         image_tokens_only: Whether to keep only the vectors of image patches.
         query_length: Tokens that are read of a query; None for the checkpoint's own number.
         document_length: Tokens that are read of a document; None for the checkpoint's own number.
+        dtype: The precision of matrix products, see `precision`; None for the default of the device.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Checkpoint:
     image_tokens_only: bool = False
     query_length: int | None = None
     document_length: int | None = None
+    dtype: str | None = None
 
     @property
     def lengths(self) -> Lengths:

@@ -8,7 +8,6 @@ fingerprints have a probe, the name of the model (``model``, ``revision``) is no
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +50,8 @@ def probe(*vectors: NDArray[np.floating[Any]]) -> list[float]:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries on which the vectors may depend."""
+    from importlib.metadata import version
+
     return {name: version(name) for name in ("sentence-transformers", "transformers", "torch")}
 
 

@@ -37,6 +37,7 @@ def load_encoder(
     image_tokens_only: bool = False,
     query_length: int | None = None,
     document_length: int | None = None,
+    dtype: str | None = None,
 ) -> LoadedEncoder:
     """Load a late-interaction encoder of text or of page images.
 
@@ -55,13 +56,17 @@ def load_encoder(
             longer is truncated, with a `TruncationWarning`. An index remembers it.
         document_length: Read this many tokens of a text document; None for what the checkpoint says. An index
             remembers it, and refuses an encoder with another.
+        dtype: Precision of matrix products: ``"float32"``, ``"bfloat16"`` or ``"float16"``. None takes bfloat16 on a
+            processor that multiplies it natively, found by its instructions and a short measurement, for page images
+            also on a CUDA device, and else float32. Vectors are float32 and normalized in any case, and an index may be
+            used with another precision than it was built with.
 
     Raises:
         UnsupportedCheckpointError: The checkpoint does not exist or cannot be reached, is damaged, has no trained
             token vectors, is in an unknown format, or asks for something that is not safe.
         OptionalDependencyError: ``"minilm"`` without its package, a page-image model without Pillow.
         InvalidRequestError: ``image_tokens_only`` for a model that reads no images, a length for a model that reads
-            images alone, or more tokens than the model has positions for.
+            images alone, more tokens than the model has positions for, or an unknown ``dtype``.
 
     Example:
         >>> encoder = load_encoder("minilm")
@@ -78,6 +83,7 @@ def load_encoder(
             image_tokens_only=image_tokens_only,
             query_length=query_length,
             document_length=document_length,
+            dtype=dtype,
         )
     )
 

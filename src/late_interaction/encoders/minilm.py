@@ -11,6 +11,7 @@ import string
 from typing import TYPE_CHECKING
 
 from late_interaction.encoders.minilm_package import MINILM
+from late_interaction.encoders.precision import chosen_dtype, lower_weights
 from late_interaction.encoders.text import TextEncoder
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def load(checkpoint: Checkpoint) -> TextEncoder:
     """Load the model: last layer, punctuation skipped in documents, L2-normalized.
 
     Raises:
-        InvalidRequestError: ``image_tokens_only``, which is for models that read images.
+        InvalidRequestError: ``image_tokens_only``, which is for models that read images, or an unknown ``dtype``.
     """
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Transformer
@@ -46,4 +47,5 @@ def load(checkpoint: Checkpoint) -> TextEncoder:
         Normalize(module_input_name="token_embeddings"),
     ]
     model = MultiVectorEncoder(modules=modules, device=checkpoint.device)
-    return TextEncoder(model, source=MINILM, **checkpoint.lengths)
+    lower_weights(model, chosen_dtype(model, checkpoint.dtype))
+    return TextEncoder(model, source=MINILM, dtype=checkpoint.dtype, **checkpoint.lengths)

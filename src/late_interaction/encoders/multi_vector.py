@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from late_interaction.encoders.precision import check_dtype, chosen_dtype, lower_weights, weight_options
 from late_interaction.encoders.text import TextEncoder
 from late_interaction.encoders.text_image import TextImageEncoder
 from late_interaction.encoders.untrusted import check_modules, check_weights, is_dense
@@ -61,9 +62,11 @@ def load(checkpoint: Checkpoint) -> TextEncoder:
     """Load the model and return its encoder, which reads images too if the model does.
 
     Raises:
-        InvalidRequestError: ``image_tokens_only`` for a model that reads no images.
+        InvalidRequestError: ``image_tokens_only`` for a model that reads no images, or an unknown ``dtype``.
     """
+    check_dtype(checkpoint.dtype)
     model = _load_model(checkpoint)
+    lower_weights(model, chosen_dtype(model, checkpoint.dtype))
     if not model.supports("image"):
         checkpoint.refuse_image_options()
     return wrap(
@@ -71,6 +74,7 @@ def load(checkpoint: Checkpoint) -> TextEncoder:
         source=checkpoint.source,
         revision=checkpoint.revision,
         image_tokens_only=checkpoint.image_tokens_only,
+        dtype=checkpoint.dtype,
         **checkpoint.lengths,
     )
 
@@ -81,18 +85,27 @@ def wrap(
     source: str | None = None,
     revision: str | None = None,
     image_tokens_only: bool = False,
+    dtype: str | None = None,
     **lengths: Unpack[Lengths],
 ) -> TextEncoder:
     """Return the encoder of a model, which reads images too if the model does. See `TextImageEncoder`."""
     if model.supports("image"):
-        return TextImageEncoder(model, source=source, revision=revision, image_tokens_only=image_tokens_only, **lengths)
-    return TextEncoder(model, source=source, revision=revision, **lengths)
+        return TextImageEncoder(
+            model, source=source, revision=revision, image_tokens_only=image_tokens_only, dtype=dtype, **lengths
+        )
+    return TextEncoder(model, source=source, revision=revision, dtype=dtype, **lengths)
 
 
 def _load_model(checkpoint: Checkpoint) -> MultiVectorEncoder:
     from sentence_transformers import MultiVectorEncoder
 
-    load_model = partial(MultiVectorEncoder, checkpoint.place, device=checkpoint.device, **checkpoint.library_options)
+    load_model = partial(
+        MultiVectorEncoder,
+        checkpoint.place,
+        device=checkpoint.device,
+        model_kwargs=weight_options(checkpoint.device, checkpoint.dtype),
+        **checkpoint.library_options,
+    )
     try:
         return load_model()
     except ImportError as error:

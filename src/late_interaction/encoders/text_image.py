@@ -45,10 +45,11 @@ class TextImageEncoder(TextEncoder, ImageReader):
         batch_pixels: Maximum pixels of a batch, as the model reads them. Much larger images count more. Bounds memory.
         query_length: Tokens that are read of a query, as for `TextEncoder`.
         document_length: Tokens that are read of a text document, as for `TextEncoder`.
+        dtype: Precision of matrix products, as for `TextEncoder`.
 
     Raises:
         InvalidRequestError: The model does not read images, or ``image_tokens_only`` is set and the model pools tokens,
-            or a length is not one that the model can have.
+            a length is not one that the model can have, or ``dtype`` is unknown.
     """
 
     def __init__(
@@ -61,9 +62,15 @@ class TextImageEncoder(TextEncoder, ImageReader):
         batch_pixels: int = BATCH_PIXELS,
         query_length: int | None = None,
         document_length: int | None = None,
+        dtype: str | None = None,
     ) -> None:
         super().__init__(
-            model, source=source, revision=revision, query_length=query_length, document_length=document_length
+            model,
+            source=source,
+            revision=revision,
+            query_length=query_length,
+            document_length=document_length,
+            dtype=dtype,
         )
         if not model.supports("image"):
             raise InvalidRequestError(f"{source or model} reads no images. Use TextEncoder(model) for a text model.")
@@ -103,24 +110,16 @@ class TextImageEncoder(TextEncoder, ImageReader):
 
     def _encode_batch(self, images: list[Image.Image]) -> list[NDArray[np.float32]]:
         openmp_is_used("torch")
-        inputs: Any = [{"image": image} for image in images]
-        with self._lock:
-            outputs = self._model.encode_document(
-                inputs, batch_size=len(inputs), output_value=None, show_progress_bar=False
-            )
-        return [self._kept_vectors(output) for output in outputs]
+        outputs = self._run([{"image": image} for image in images], "document")
+        kept = outputs["attention_mask"].bool()
+        if self._image_tokens_only:
+            kept = kept & (outputs["input_ids"] == self._image_token_id)
+        return self._kept_vectors(outputs["token_embeddings"], kept)
 
     @property
     def _image_token_id(self) -> int | None:
         found: int | None = getattr(self._model.processor, "image_token_id", None)
         return found
-
-    def _kept_vectors(self, output: Mapping[str, Any]) -> NDArray[np.float32]:
-        kept = output["attention_mask"].bool()
-        if self._image_tokens_only:
-            kept = kept & (output["input_ids"] == self._image_token_id)
-        vectors: NDArray[np.float32] = output["token_embeddings"][kept].float().cpu().numpy()
-        return vectors
 
     def _find_boxes(self, size: tuple[int, int]) -> list[Box | None]:
         from PIL import Image
@@ -130,7 +129,7 @@ class TextImageEncoder(TextEncoder, ImageReader):
             return [None] * len(self.encode_images([blank])[0])
         processed_pixels(self._image_processor, size)  # raises if the shape is refused
         with self._lock:
-            features = self._preprocessed({"image": blank}, "document")
+            features = self._preprocessed([{"image": blank}], "document")
             boxes = image_boxes(self._model.processor, size)
         are_image = (features["input_ids"][0] == self._image_token_id).tolist()
         kept = self._masked(features, "document")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import stat
-from importlib.metadata import version
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -158,6 +157,8 @@ def check_weights(name: str, has_safetensors: bool) -> None:  # noqa: FBT001
     Raises:
         UnsupportedCheckpointError: The checkpoint has only pickled weights.
     """
+    from importlib.metadata import version
+
     release = tuple(int(part) for part in version("torch").split("+")[0].split(".")[:2])
     if not has_safetensors and release < _MIN_SAFE_TORCH:
         raise _untrusted(name, "its weights are pickled, which torch loads safely only since 2.6")

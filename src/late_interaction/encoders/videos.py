@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +22,8 @@ def without_videos() -> Iterator[None]:
     This changes transformers for the whole process. Another thread that loads a processor meanwhile gets the
     placeholder too, where without torchvision it would get an error.
     """
+    from unittest.mock import patch
+
     from transformers.image_processing_base import ImageProcessingMixin
     from transformers.models.auto.video_processing_auto import AutoVideoProcessor
     from transformers.processing_utils import ProcessorMixin

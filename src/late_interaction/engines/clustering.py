@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.engines.libraries import faiss_module
+from late_interaction.engines.products import products
+from late_interaction.forking import imports
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,9 +29,6 @@ _MAX_CELLS = 12
 """Into which a vector looks. Most look into fewer: with 15,511 centroids of token vectors, into 5 of 249 on average."""
 
 _BLOCK_VECTORS = 16_384  # searched at a time: with 512 cells, 32 MB of distances
-_MAX_PRODUCTS = 2**19 - 1
-"""Multiplications at a time: OpenBLAS starts a second thread for more, and its threads spin when they have no work."""
-
 _NONE = np.empty(0, np.int64)
 
 
@@ -49,13 +47,14 @@ def cluster(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         (centroids, dim).
     """
     count = min(count, len(points))
-    coarse, nearest, distances = _kmeans(points, max(1, round(math.sqrt(count))))
+    coarse = _kmeans(points, _cells_for(count))
+    nearest, distances = _nearest(points, coarse)
     sizes = np.bincount(nearest, minlength=len(coarse))
     spreads = np.sqrt(np.bincount(nearest, weights=distances, minlength=len(coarse)) / np.maximum(sizes, 1))
     shares = _apportion(np.sqrt(sizes) * spreads, sizes, count)
     members = np.split(np.argsort(nearest, kind="stable"), np.cumsum(sizes)[:-1])
     parts = [
-        points[chosen] if share == len(chosen) else _kmeans(points[chosen], share)[0]
+        points[chosen] if share == len(chosen) else _kmeans(points[chosen], share)
         for chosen, share in zip(members, shares.tolist(), strict=True)
         if share
     ]
@@ -84,8 +83,8 @@ class NearestCentroids:
     @cached_property
     def _cells(self) -> _Cells:
         count = len(self._centroids)
-        wanted = 1 if count <= _MAX_UNGROUPED_CENTROIDS else round(_CELLS_PER_ROOT_CENTROID * math.sqrt(count))
-        means, nearest, distances = _kmeans(self._centroids, wanted)
+        means = _kmeans(self._centroids, 1 if count <= _MAX_UNGROUPED_CENTROIDS else _cells_for(count))
+        nearest, distances = _nearest(self._centroids, means)
         used, cells = np.unique(nearest, return_inverse=True)
         numbers = np.argsort(cells, kind="stable")
         return _Cells(
@@ -114,12 +113,12 @@ class _Cells:
         centroids: NDArray[np.float32],
     ) -> None:
         self._means = np.ascontiguousarray(means.T)
-        self._squares = _squares(means)
+        self._half_squares_of_means = _half_squares(means)
         self._reach = np.float32(reach)
         self._members = members
         ends = np.cumsum([len(some) for some in members])[:-1]
         self._centroids = [np.ascontiguousarray(some.T) for some in np.split(centroids, ends)]
-        self._half_squares = np.split(_squares(centroids) / 2, ends)
+        self._half_squares = np.split(_half_squares(centroids), ends)
 
     def search(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the number of the centroid of each vector, (n,), for vectors (n, dim)."""
@@ -128,10 +127,7 @@ class _Cells:
         groups = zip(self._looking(vectors), self._members, self._centroids, self._half_squares, strict=True)
         for rows, members, centroids, half_squares in groups:
             if len(rows):
-                scores = _products(vectors[rows], centroids)
-                scores -= half_squares  # the nearest has the highest score
-                nearest = scores.argmax(axis=1)
-                score = scores[np.arange(len(rows)), nearest]
+                nearest, score = _best(vectors[rows], centroids, half_squares)
                 better = score > best[rows]
                 rows = rows[better]
                 best[rows], found[rows] = score[better], members[nearest[better]]
@@ -139,55 +135,90 @@ class _Cells:
 
     def _looking(self, vectors: NDArray[np.float32]) -> list[NDArray[np.int64]]:
         """Return, for each cell, the numbers of the vectors that look into it, ascending."""
-        distances = _products(vectors, self._means)  # squared, without the square of the vector
-        distances *= -2
-        distances += self._squares
-        least, squares = distances.min(axis=1), _squares(vectors)
-        limits = (np.sqrt(np.maximum(least + squares, 0)) + self._reach) ** 2 - squares
-        looks = distances <= np.maximum(limits, least)[:, None]
+        scores = products(vectors, self._means)
+        scores -= self._half_squares_of_means
+        best, half_squares = scores.max(axis=1), _half_squares(vectors)
+        limits = np.sqrt(2 * np.maximum(half_squares - best, 0)) + self._reach  # of the distance
+        looks = scores >= np.minimum(half_squares - limits**2 / 2, best)[:, None]
         wide = np.flatnonzero(np.count_nonzero(looks, axis=1) > _MAX_CELLS)
         if len(wide):
-            farthest = np.partition(distances[wide], _MAX_CELLS - 1, axis=1)[:, _MAX_CELLS - 1]
-            looks[wide] &= distances[wide] <= farthest[:, None]
+            worst = np.partition(scores[wide], -_MAX_CELLS, axis=1)[:, -_MAX_CELLS]
+            looks[wide] &= scores[wide] >= worst[:, None]
         found = np.flatnonzero(looks.T)
         counts = np.count_nonzero(looks, axis=0)
         found -= np.repeat(np.arange(len(counts)) * len(vectors), counts)
         return np.split(found, np.cumsum(counts)[:-1])
 
 
-def _kmeans(
-    points: NDArray[np.float32], centroids: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    """Return centroids, and the nearest centroid of each point with the squared distance to it."""
-    kmeans = faiss_module().Kmeans(
-        points.shape[1],
-        centroids,
-        niter=_ITERATIONS,
-        seed=_SEED,
-        min_points_per_centroid=1,
-        max_points_per_centroid=_MAX_POINTS_PER_CENTROID,
-    )
-    kmeans.train(points)
-    distances, nearest = kmeans.index.search(points, 1)
-    return kmeans.centroids, nearest[:, 0], distances[:, 0]
+def _cells_for(count: int) -> int:
+    """Return into how many cells to group this many centroids."""
+    return min(count, round(_CELLS_PER_ROOT_CENTROID * math.sqrt(count)))
 
 
-def _products(vectors: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return ``vectors @ others``, (n, m), for vectors (n, dim) and others (dim, m), both C-ordered, on one thread.
+def _kmeans(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Return centroids of points, (count, dim), by Lloyd's algorithm, from a random sample of them.
 
-    The product of all would wake the threads of OpenBLAS, which then spin.
+    A centroid that is nearest to no point is moved to one of those that are farthest from theirs.
+
+    Args:
+        points: (n, dim), at least ``count``.
+        count: The number of centroids, at least 1.
     """
-    products = np.empty((len(vectors), others.shape[1]), np.float32)
-    rows = max(1, _MAX_PRODUCTS // others.size)
-    whole = len(vectors) // rows * rows
-    stacks = (-1, rows, len(others)), (-1, rows, others.shape[1])
-    np.matmul(vectors[:whole].reshape(stacks[0]), others, out=products[:whole].reshape(stacks[1]))
-    np.matmul(vectors[whole:], others, out=products[whole:])
-    return products
+    chosen = np.random.default_rng(_SEED).permutation(len(points))[: _MAX_POINTS_PER_CENTROID * count]
+    points = points[chosen]
+    centroids = points[:count]
+    for _ in range(_ITERATIONS):
+        nearest, distances = _nearest(points, centroids)
+        sizes = np.bincount(nearest, minlength=count)
+        centroids = _sums(points, nearest, count)
+        centroids /= np.maximum(sizes, 1)[:, None]
+        if len(unused := np.flatnonzero(sizes == 0)):
+            centroids[unused] = points[np.argsort(-distances, kind="stable")[: len(unused)]]
+    return centroids
 
 
-def _squares(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(np.einsum("ij,ij->i", vectors, vectors), np.float32)
+def _nearest(
+    points: NDArray[np.float32], centroids: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the number of the nearest centroid of each point, (n,), and the squared distance to it, (n,)."""
+    nearest, scores = np.empty(len(points), np.int64), np.empty(len(points), np.float32)
+    transposed, half_squares = np.ascontiguousarray(centroids.T), _half_squares(centroids)
+    for start in range(0, len(points), _BLOCK_VECTORS):
+        block = slice(start, start + _BLOCK_VECTORS)
+        nearest[block], scores[block] = _best(points[block], transposed, half_squares)
+    return nearest, 2 * np.maximum(_half_squares(points) - scores, 0)
+
+
+def _best(
+    vectors: NDArray[np.float32], centroids: NDArray[np.float32], half_squares: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the column of the nearest centroid of each vector, (n,), and its score, (n,), which is the highest.
+
+    The score is the dot product less half of the square of the centroid.
+
+    Args:
+        vectors: (n, dim).
+        centroids: (dim, m).
+        half_squares: Half of the squared length of each centroid, (m,).
+    """
+    scores = products(vectors, centroids)
+    scores -= half_squares
+    nearest = scores.argmax(axis=1)
+    return nearest, scores[np.arange(len(vectors)), nearest]
+
+
+def _sums(points: NDArray[np.float32], groups: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+    """Return the sum of the points of each group, (count, dim), for the group of each point, (n,)."""
+    with imports:
+        from scipy.sparse import csr_array
+
+    belongs = csr_array((np.ones(len(points), np.float32), groups, np.arange(len(points) + 1)), (len(points), count))
+    return np.asarray(belongs.T @ points, np.float32)
+
+
+def _half_squares(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return half of the squared length of each vector, (n,)."""
+    return np.asarray(0.5 * np.einsum("ij,ij->i", vectors, vectors), np.float32)
 
 
 def _apportion(weights: NDArray[np.float64], limits: NDArray[np.int64], total: int) -> NDArray[np.int64]:

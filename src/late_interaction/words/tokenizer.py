@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.metadata import version
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import unidata_version
@@ -230,6 +229,8 @@ def _pairs(characters: Sequence[str], mark: str = "") -> Iterator[str]:
 
 @cache
 def _version(*, has_stems: bool) -> str:
+    from importlib.metadata import version
+
     stems = f" snowballstemmer {version('snowballstemmer')}" if has_stems else ""
     return f"{_VERSION} unicodedata {unidata_version} regex {version('regex')}{stems}"
 

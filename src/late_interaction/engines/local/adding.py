@@ -61,8 +61,11 @@ def add_records(
     records: Iterable[Record | Document],
     encode: Callable[[list[Document]], Iterable[Record]] | None,
     replacing: Where | None,
-) -> tuple[list[str], set[str]]:
-    """Write records into new segments and commit them; return the ids, in order, and the names of the segments.
+) -> tuple[list[str], set[str], int]:
+    """Write records into new segments and commit them.
+
+    Returns:
+        The ids, in order, the names of the segments, and the number of their tokens.
 
     Without vectors there is no segment. See `LocalEngine.upsert_keeping`.
 
@@ -94,8 +97,8 @@ def add_records(
                     raise
                 documents = lost.documents
             encoded.append(_write_again(target, encode(documents), documents))
-        names = {segment.name for segment in (entry, *(segment for segment, _ in encoded)) if segment is not None}
-        return incoming.ids, names
+        added = [segment for segment in (entry, *(segment for segment, _ in encoded)) if segment is not None]
+        return incoming.ids, {segment.name for segment in added}, sum(segment.tokens for segment in added)
 
 
 def _write_again(

@@ -7,7 +7,8 @@ files are written outside of transactions, so readers and other writers are not 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from late_interaction.engines.local.storage.segment_writer import SegmentWriter
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,9 +32,13 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.catalog.reader import Place
     from late_interaction.engines.local.quantization.codecs import Codec
     from late_interaction.engines.local.snapshot import Snapshot
+    from late_interaction.engines.local.storage.columns import ColumnWriter
     from late_interaction.engines.local.storage.names import Taken
 
-__all__ = ["compact", "tidy"]
+__all__ = ["CODEBOOK", "Step", "Workspace", "due", "due_for_one_segment"]
+
+CODEBOOK = -1
+"""Stands for the codebook among the numbers of segments that a step claims."""
 
 _MIN_TRAINING_TOKENS = 65_536
 """Train the first codebook at this many exact tokens. Fewer are searched exactly in a few milliseconds."""
@@ -41,7 +46,7 @@ _MIN_TRAINING_TOKENS = 65_536
 _MAX_BUFFER_TOKENS = 16_384
 """Compress exact tokens at this many, once there is a codebook."""
 
-_SMALLEST_TIER_TOKENS = 65_536
+_SMALLEST_TIER_TOKENS = 4096
 _MERGED_SEGMENTS = 16
 """Merge this many segments of one tier. The segments of a tier are at most this many times as large as those below."""
 
@@ -65,28 +70,84 @@ _SMALLEST_NORM = 1e-12
 _MAX_NORM_TOKENS = 10_000  # the mean distance from the centroid is estimated from about this many tokens
 
 
-def tidy(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | AddedPostings | None:
-    """Write what is due after a commit; return what to commit, or None if nothing is due."""
-    uncompressed = _uncompressed_segments(snapshot)
+class Workspace(NamedTuple):
+    """Where new files are written.
+
+    Attributes:
+        root: The directory of the index.
+        names: Names for new directories.
+        exclusively: Calls a function while no one else writes to the index or closes it.
+    """
+
+    root: Path
+    names: Taken
+    exclusively: Callable[[Callable[[], ColumnWriter]], ColumnWriter]
+
+
+class Step(NamedTuple):
+    """A part of compaction that is due.
+
+    Attributes:
+        tokens: The tokens that it reads, which its time is proportional to.
+        claims: The numbers of its segments, and `CODEBOOK` if it may write a codebook. Steps at the same time must not
+            have any of these in common.
+        write: Writes new files and returns what to commit.
+    """
+
+    tokens: int
+    claims: frozenset[int]
+    write: Callable[[Workspace], Replacement | AddedPostings]
+
+
+def due(snapshot: Snapshot, claimed: Collection[int]) -> Step | None:
+    """Return what is due after a commit and has nothing that other steps have claimed, or None if nothing is."""
+    free = [number for number in snapshot.segments if number not in claimed]
+    uncompressed = _uncompressed_segments(snapshot, free)
     enough = _MIN_TRAINING_TOKENS if snapshot.codebook is None else _MAX_BUFFER_TOKENS
-    if snapshot.codec is not None and _live_tokens(snapshot, uncompressed) >= enough:
-        return _compress(root, snapshot, names, snapshot.codec, uncompressed)
-    return _merge(root, snapshot, names, _due_for_merging(snapshot)) or _add_postings(snapshot)
+    if snapshot.codec is not None and CODEBOOK not in claimed and _live_tokens(snapshot, uncompressed) >= enough:
+        return _compressing(snapshot, snapshot.codec, uncompressed)
+    for numbers in _due_for_merging(snapshot, free):
+        step = _merging(snapshot, numbers)
+        if step.claims.isdisjoint(claimed):
+            return step
+    return _adding_postings(snapshot, free)
 
 
-def compact(root: Path, snapshot: Snapshot, names: Taken) -> Replacement | AddedPostings | None:
-    """Take a step toward one segment without deleted documents; return what to commit, or None at the end."""
-    uncompressed = _uncompressed_segments(snapshot)
+def due_for_one_segment(snapshot: Snapshot) -> Step | None:
+    """Return the next step toward one segment without deleted documents, or None at the end."""
+    numbers = list(snapshot.segments)
+    uncompressed = _uncompressed_segments(snapshot, numbers)
     trained = snapshot.codebook is not None
     if (
         snapshot.codec is not None
         and uncompressed
         and (trained or _live_tokens(snapshot, uncompressed) >= _MIN_TRAINING_TOKENS)
     ):
-        return _compress(root, snapshot, names, snapshot.codec, uncompressed)
-    if len(snapshot.segments) > 1 or snapshot.has_deleted or _outdated(snapshot, list(snapshot.segments)):
-        return _merge(root, snapshot, names, list(snapshot.segments))
-    return _add_postings(snapshot)
+        return _compressing(snapshot, snapshot.codec, uncompressed)
+    if len(numbers) > 1 or snapshot.has_deleted or _outdated(snapshot, numbers):
+        return _merging(snapshot, numbers)
+    return _adding_postings(snapshot, numbers)
+
+
+def _compressing(snapshot: Snapshot, codec: Codec, numbers: list[int]) -> Step:
+    tokens, everything = _live_tokens(snapshot, numbers), _live_tokens(snapshot, list(snapshot.segments))
+    missing = centroids_for(everything, snapshot.dim) - snapshot.centroids
+    if missing >= (_MIN_GROWTH_FACTOR - 1) * snapshot.centroids:
+        tokens += min(everything, _sample_size(snapshot.dim, missing))
+    return Step(tokens, frozenset([*numbers, CODEBOOK]), partial(_compress, snapshot, codec, numbers))
+
+
+def _merging(snapshot: Snapshot, numbers: list[int]) -> Step:
+    claims = [*numbers, CODEBOOK] if _outdated(snapshot, numbers) else numbers
+    return Step(_live_tokens(snapshot, numbers), frozenset(claims), partial(_merge, snapshot, numbers))
+
+
+def _adding_postings(snapshot: Snapshot, numbers: Sequence[int]) -> Step | None:
+    for number in numbers:
+        segment = snapshot.segments[number]
+        if isinstance(segment, CompressedSegment) and segment.lacks_postings:
+            return Step(segment.entry.tokens, frozenset([number]), partial(_add_postings, snapshot, number, segment))
+    return None
 
 
 def _check(snapshot: Snapshot, numbers: Sequence[int]) -> None:
@@ -101,59 +162,52 @@ def _check(snapshot: Snapshot, numbers: Sequence[int]) -> None:
             raise CorruptIndexError(f"{problem} Restore the index from a copy.")
 
 
-def _uncompressed_segments(snapshot: Snapshot) -> list[int]:
-    return [number for number, segment in snapshot.segments.items() if isinstance(segment, UncompressedSegment)]
+def _uncompressed_segments(snapshot: Snapshot, numbers: Sequence[int]) -> list[int]:
+    return [number for number in numbers if isinstance(snapshot.segments[number], UncompressedSegment)]
 
 
 def _live_tokens(snapshot: Snapshot, numbers: Sequence[int]) -> int:
     return sum(snapshot.live_tokens(number) for number in numbers)
 
 
-def _due_for_merging(snapshot: Snapshot) -> list[int]:
-    """Return the numbers of segments to merge: 16 of one tier and kind, or one with many deleted documents.
+def _due_for_merging(snapshot: Snapshot, numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the numbers of segments to merge: 16 of one tier and kind, or one with many deleted documents.
 
     The sizes of tiers are powers of 16. So segments, each of which costs file handles and time in every search, stay
     few, and a token is copied only a few times.
     """
     tiers: dict[tuple[bool, int], list[int]] = {}
-    for number, segment in snapshot.segments.items():
+    for number in numbers:
+        segment = snapshot.segments[number]
         larger = max(0.0, math.log(max(segment.entry.tokens, 1) / _SMALLEST_TIER_TOKENS, _MERGED_SEGMENTS))
         tiers.setdefault((segment.entry.is_compressed, math.ceil(larger)), []).append(number)
-    for numbers in tiers.values():
-        if len(numbers) >= _MERGED_SEGMENTS:
-            return numbers
-    for number, segment in snapshot.segments.items():
-        if len(snapshot.live_positions[number]) < (1 - _MAX_DELETED_SHARE) * segment.entry.documents:
-            return [number]
-    return []
+    yield from (tier for tier in tiers.values() if len(tier) >= _MERGED_SEGMENTS)
+    for number in numbers:
+        if len(snapshot.live_positions[number]) < (1 - _MAX_DELETED_SHARE) * snapshot.segments[number].entry.documents:
+            yield [number]
 
 
-def _merge(root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int]) -> Replacement | None:
+def _merge(snapshot: Snapshot, numbers: Sequence[int], space: Workspace) -> Replacement:
     """Copy the documents of segments of one kind that are not deleted into a new segment, in order."""
-    if not numbers:
-        return None
     live = [number for number in numbers if len(snapshot.live_positions[number])]
     if not live:
         return Replacement(tuple(numbers), None)
     _check(snapshot, live)
     is_compressed = isinstance(snapshot.segments[live[0]], CompressedSegment)
     if is_compressed and _outdated(snapshot, live):
-        return _convert(root, snapshot, names, numbers, live)
+        return _convert(snapshot, numbers, live, space)
     codec = snapshot.codec if is_compressed else None
-    with SegmentWriter(root, names.take(), snapshot.dim, codec, snapshot.centroids) as files:
+    with SegmentWriter(space.root, space.names.take(), snapshot.dim, codec, snapshot.centroids) as files:
         for number in live:
             for lengths, columns in _blocks(snapshot, number):
                 files.append_documents(lengths, **columns)
         return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, live))
 
 
-def _add_postings(snapshot: Snapshot) -> AddedPostings | None:
+def _add_postings(snapshot: Snapshot, number: int, segment: CompressedSegment, space: Workspace) -> AddedPostings:
     """Write posting lists for a segment of an older format that lacks them; its other columns stay as they are."""
-    for number, segment in snapshot.segments.items():
-        if isinstance(segment, CompressedSegment) and segment.lacks_postings:
-            _check(snapshot, [number])
-            return AddedPostings(number, segment.entry.name, segment.write_postings())
-    return None
+    _check(snapshot, [number])
+    return AddedPostings(number, segment.entry.name, segment.write_postings(space.exclusively))
 
 
 def _outdated(snapshot: Snapshot, numbers: Sequence[int]) -> set[int]:
@@ -166,16 +220,16 @@ def _outdated(snapshot: Snapshot, numbers: Sequence[int]) -> set[int]:
     }
 
 
-def _convert(root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int], live: Sequence[int]) -> Replacement:
+def _convert(snapshot: Snapshot, numbers: Sequence[int], live: Sequence[int], space: Workspace) -> Replacement:
     """Copy the documents of compressed segments that are not deleted into a new one, encoding outdated ones again."""
     codec, codebook = snapshot.coding
     entry = None
     if not (snapshot.codebook_entry and snapshot.codebook_entry.has_direction):
         codebook = codebook.directed()
         norm = 0.0 if snapshot.codebook_entry is None else snapshot.codebook_entry.residual_norm
-        entry = write_codebook(root, names.take(), codebook, norm)
+        entry = write_codebook(space.root, space.names.take(), codebook, norm)
     outdated = _outdated(snapshot, live)
-    with SegmentWriter(root, names.take(), snapshot.dim, codec, len(codebook)) as files:
+    with SegmentWriter(space.root, space.names.take(), snapshot.dim, codec, len(codebook)) as files:
         for number in live:
             unit = number in outdated and _has_unit_vectors(snapshot, number)
             for lengths, columns in _blocks(snapshot, number):
@@ -204,14 +258,14 @@ def _has_unit_vectors(snapshot: Snapshot, number: int) -> bool:
     return len(found) > 0 and abs(float(np.median(found)) - 1) < _UNIT_MEDIAN and float(found.std()) < _UNIT_DEVIATION
 
 
-def _compress(root: Path, snapshot: Snapshot, names: Taken, codec: Codec, numbers: Sequence[int]) -> Replacement:
+def _compress(snapshot: Snapshot, codec: Codec, numbers: Sequence[int], space: Workspace) -> Replacement:
     """Compress the documents of segments that are not deleted into a new one, extending the codebook if that is due."""
     live = [number for number in numbers if len(snapshot.live_positions[number])]
     if not live:
         return Replacement(tuple(numbers), None)
     _check(snapshot, live)
-    codebook, entry = _codebook_for(root, snapshot, names, live)
-    with SegmentWriter(root, names.take(), snapshot.dim, codec, len(codebook)) as files:
+    codebook, entry = _codebook_for(snapshot, live, space)
+    with SegmentWriter(space.root, space.names.take(), snapshot.dim, codec, len(codebook)) as files:
         for number in live:
             for lengths, columns in _blocks(snapshot, number):
                 vectors = snapshot.rotated(columns)
@@ -228,7 +282,7 @@ def _blocks(snapshot: Snapshot, number: int) -> Iterator[tuple[list[int], dict[s
 
 
 def _codebook_for(
-    root: Path, snapshot: Snapshot, names: Taken, numbers: Sequence[int]
+    snapshot: Snapshot, numbers: Sequence[int], space: Workspace
 ) -> tuple[Codebook, CodebookEntry | None]:
     """Return the codebook to compress some segments with, and its entry if it was written now.
 
@@ -239,7 +293,7 @@ def _codebook_for(
     if codebook is None or entry is None:
         sample = _sample(snapshot, list(snapshot.segments), target)
         codebook = train(sample, target)
-        return codebook, write_codebook(root, names.take(), codebook, _residual_norm(codebook, sample))
+        return codebook, write_codebook(space.root, space.names.take(), codebook, _residual_norm(codebook, sample))
     directed = codebook if entry.has_direction else codebook.directed()
     missing = target - len(codebook)
     if target >= _MIN_GROWTH_FACTOR * len(codebook):
@@ -250,17 +304,21 @@ def _codebook_for(
         if missing <= 0 or not len(sample) or _residual_norm(codebook, sample) < drifted_norm:
             if directed is codebook:
                 return codebook, None
-            return directed, write_codebook(root, names.take(), directed, entry.residual_norm)
+            return directed, write_codebook(space.root, space.names.take(), directed, entry.residual_norm)
     codebook = directed.extended(train(sample, missing, directed.direction))
     norm = max(entry.residual_norm, _residual_norm(codebook, sample))
-    return codebook, write_codebook(root, names.take(), codebook, norm)
+    return codebook, write_codebook(space.root, space.names.take(), codebook, norm)
+
+
+def _sample_size(dim: int, centroids: int) -> int:
+    """Return how many token vectors train this many centroids."""
+    wanted = _SAMPLE_TOKENS_PER_CENTROID * max(centroids, _MIN_SAMPLED_CENTROIDS)
+    return min(wanted, _MAX_SAMPLE_BYTES // (4 * dim))
 
 
 def _sample(snapshot: Snapshot, numbers: Sequence[int], centroids: int) -> NDArray[np.float32]:
     """Return a random sample of token vectors in rotated coordinates, (n, dim), to train this many centroids."""
-    wanted = _SAMPLE_TOKENS_PER_CENTROID * max(centroids, _MIN_SAMPLED_CENTROIDS)
-    wanted = min(wanted, _MAX_SAMPLE_BYTES // (4 * snapshot.dim))
-    share = wanted / max(_live_tokens(snapshot, numbers), 1)
+    share = _sample_size(snapshot.dim, centroids) / max(_live_tokens(snapshot, numbers), 1)
     rng = np.random.default_rng(0)
     parts = []
     for number in numbers:

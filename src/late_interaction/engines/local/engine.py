@@ -124,9 +124,14 @@ class LocalEngine(Writing):
         return engine
 
     def close(self) -> None:
-        """Release files and locks; of a shared engine with its last opening. Closing twice is no error."""
-        self._is_closed = True
+        """Release files and locks; of a shared engine with its last opening. Closing twice is no error.
+
+        If segments are being compressed or merged in the background, wait for the step in hand.
+        """
         sharing = self._sharing
+        if self._maintenance is not None and not self.read_only and (sharing is None or len(sharing.openings) <= 1):
+            self._maintenance.stop()
+        self._is_closed = True
         if sharing is not None:
             self._opened.close()
             sharing.close(self)

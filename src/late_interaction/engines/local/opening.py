@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from late_interaction.engines.local.catalog.database import Catalog
-from late_interaction.engines.local.maintenance import Maintenance, remove_directories
+from late_interaction.engines.local.maintenance import Maintenance, finish_abandoned, remove_directories
 from late_interaction.engines.local.recovery import lost_commits_problem, set_aside
 from late_interaction.engines.local.storage.files import (
     CATALOG,
@@ -30,6 +30,7 @@ from late_interaction.engines.local.storage.location import Location
 from late_interaction.engines.local.storage.locking import WriterLock
 from late_interaction.errors import (
     CorruptIndexError,
+    IndexLockedError,
     IndexNotFoundError,
     IndexReplacedError,
     InvalidRequestError,
@@ -145,7 +146,12 @@ def open_beside(path: str | os.PathLike[str], opened: Opened) -> Opened:
 
 def _locked(root: Path) -> WriterLock:
     try:
-        return WriterLock(root)
+        try:
+            return WriterLock(root)
+        except IndexLockedError:
+            if not finish_abandoned(root):
+                raise
+            return WriterLock(root)
     except StorageError:
         raise
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from late_interaction.engines.base import Capabilities, Engine
 from late_interaction.engines.fields import check_fields
-from late_interaction.engines.local.catalog.lexical import word_bytes
+from late_interaction.engines.local.catalog.lexical import highest_score, search_words, word_bytes
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search.gate import search_gate
 from late_interaction.engines.local.search.plan import search
@@ -177,13 +177,13 @@ class Reading(Engine):
         k = check_k(k)
         if candidates is not None:
             candidates = check_ids(candidates)
-        with search_gate.admitted(), self._states.reading() as (reader, _):
-            return reader.search_words(query, k, where=where, candidates=candidates)
+        with search_gate.admitted(), self._states.reading() as (reader, snapshot):
+            return search_words(reader, snapshot.words, query, k, where=where, candidates=candidates)
 
     def highest_lexical_score(self, query: str) -> float:
         """Return what the score of a document approaches in which every word of a query occurs many times."""
-        with self._states.reading() as (reader, _):
-            return reader.highest_word_score(query)
+        with self._states.reading() as (reader, snapshot):
+            return highest_score(reader, snapshot.words, query)
 
     def lexical_bytes(self) -> int:
         """Return the size of the full-text index, without texts and without the words that only deletions need."""

@@ -35,7 +35,7 @@ def sampled_positions(
     chosen = chosen[: 2 * MIN_DOCUMENTS]
     if chosen[:, 2].sum() > MAX_TOKENS:
         chosen = chosen[:: max(1, len(chosen) // MIN_DOCUMENTS)]
-    return {number: chosen[chosen[:, 0] == number, 1] for number in np.unique(chosen[:, 0]).tolist()}
+    return {number: chosen[chosen[:, 0] == number, 1] for number in sorted(set(chosen[:, 0].tolist()))}
 
 
 def _every(

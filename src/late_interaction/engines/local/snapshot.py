@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from late_interaction.engines.background import MAX_DOCUMENT_TOKENS, Background
+from late_interaction.engines.local.catalog.word_lists.words import CommitWords
 from late_interaction.engines.local.quantization.codebook import CodebookEntry, open_codebook
 from late_interaction.engines.local.quantization.codecs import codec_for
 from late_interaction.engines.local.quantization.rotation import rotation
@@ -47,6 +48,7 @@ class Snapshot:
         segments: Segments by number, oldest first.
         live_positions: By segment number, the positions of the documents that are not deleted, ascending.
         selections: By filter, the documents that pass it, cached.
+        words: The words of lexical search, cached.
     """
 
     generation: int
@@ -58,6 +60,7 @@ class Snapshot:
     segments: Mapping[int, Segment]
     live_positions: Mapping[int, NDArray[np.int64]]
     selections: dict[str, Selection] = field(default_factory=dict)
+    words: CommitWords = field(default_factory=CommitWords)
 
     @property
     def centroids(self) -> int:

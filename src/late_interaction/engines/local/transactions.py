@@ -141,6 +141,12 @@ class Transactions:
         """Return a mutex: inside its ``with`` block, no other thread commits."""
         return self._mutex
 
+    def exclusively(self, work: Callable[[], _Result]) -> _Result:
+        """Do something while no other thread commits or closes the index; raise as `check` if it is closed."""
+        with self._mutex:
+            self.check()
+            return work()
+
     def close(self) -> None:
         """Wait for a commit of another thread, then refuse further ones. Closing twice is allowed."""
         with self._mutex:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,7 +56,8 @@ class Writing(Reading):
             self._transactions, self._maintenance = sharing.engine._transactions, sharing.engine._maintenance
         elif opened.lock is not None:
             self._transactions = Transactions(opened.location, opened.catalog, opened.lock)
-            self._maintenance = Maintenance(opened.catalog, self._transactions, self._states)
+            owner = weakref.ref(self)
+            self._maintenance = Maintenance(opened.catalog, self._transactions, self._states, owner)
 
     @property
     def read_only(self) -> bool:
@@ -161,14 +163,14 @@ class Writing(Reading):
         names = Taken(transactions.names)
         used: set[str] = set()
         try:
-            ids, used = add_records(
+            ids, used, added_tokens = add_records(
                 Target(self._root, self._dim, transactions, names, tokenizer), records, encode, replacing
             )
         finally:
             for name in names.taken:
                 if name not in used:
                     self._discard(name)
-        self._tidy()
+        self._tidy(added_tokens)
         return ids
 
     def update_metadata(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
@@ -243,9 +245,9 @@ class Writing(Reading):
         if self._maintenance is not None:
             self._maintenance.discard(name)
 
-    def _tidy(self) -> None:
+    def _tidy(self, added_tokens: int = 0) -> None:
         if self._maintenance is not None:
-            self._maintenance.tidy()
+            self._maintenance.tidy(added_tokens)
 
     def _writable(self) -> Transactions:
         transactions = self._transactions

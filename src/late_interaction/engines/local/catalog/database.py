@@ -179,11 +179,14 @@ class Catalog:
             self._connections.give_back(connection)
             return result, generation
 
-    def checkpoint(self) -> bool:
+    def checkpoint(self, *, waits: bool = True) -> bool:
         """Move the log into the database file durably and truncate it; return whether it is empty.
 
         If a later part of the log is damaged, SQLite returns to the state that an earlier part describes. A truncated
         log describes none.
+
+        Args:
+            waits: Wait a moment for running searches. Meanwhile, other threads cannot commit.
         """
         with self.errors():
             connection = self._connections.take()
@@ -191,7 +194,7 @@ class Catalog:
                 _, in_log, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 is_busy = in_log != moved
                 if not is_busy:
-                    connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_TIMEOUT_MS}")
+                    connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_TIMEOUT_MS if waits else 0}")
                     is_busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
                 connection.close()  # it has another timeout than those of the pool

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows, is_root
 from late_interaction.engines.local.catalog.filter_sql import compile_filter
-from late_interaction.engines.local.catalog.lexical import best_rows, highest_score
 from late_interaction.engines.local.catalog.partial_rows import read_fields
 from late_interaction.engines.local.catalog.schema import check_schema
 from late_interaction.engines.local.catalog.settings import language_of, parse_setting, parse_settings
@@ -155,8 +153,15 @@ class Reader:
 
     def places(self, *, where: Where | None = None, candidates: Iterable[str] | None = None) -> list[Place]:
         """Return the places of the documents that pass the filter and are candidates, in any order."""
+        return self._selected("segment, position", where, candidates)
+
+    def rows(self, *, where: Where | None = None, candidates: Iterable[str] | None = None) -> list[int]:
+        """Return the row numbers of the same documents."""
+        return [row for (row,) in self._selected("documents.row", where, candidates)]
+
+    def _selected(self, columns: str, where: Where | None, candidates: Iterable[str] | None) -> list[Any]:
         condition, parameters = self.condition(where)
-        select = f"SELECT segment, position FROM documents WHERE {condition}"
+        select = f"SELECT {columns} FROM documents WHERE {condition}"
         if candidates is None:
             return self._connection.execute(select, parameters).fetchall()
         return list(self._of_ids(f"{select} AND", candidates, parameters))
@@ -181,12 +186,21 @@ class Reader:
         Raises:
             CorruptIndexError: A place belongs to no document.
         """
-        select = f"SELECT id, {self._version} FROM documents WHERE segment = ? AND position = ?"
+        return self._matches("segment = ? AND position = ?", found)
+
+    def matches_in_rows(self, found: Iterable[tuple[int, float]]) -> list[Match]:
+        """Return the matches of the documents in these rows, with their scores, in this order. See `matches`."""
+        return self._matches("row = ?", (((row,), score) for row, score in found))
+
+    def _matches(self, condition: str, found: Iterable[tuple[tuple[int, ...], float]]) -> list[Match]:
+        select = f"SELECT id, {self._version} FROM documents WHERE {condition}"
         matches = []
         for place, score in found:
             row = self._connection.execute(select, place).fetchone()
             if row is None:
-                raise CorruptIndexError(f"The vectors at {place} belong to no document. Restore the index from a copy.")
+                raise CorruptIndexError(
+                    f"What is stored for {place} belongs to no document. Restore the index from a copy."
+                )
             matches.append(Match(row[0], score, version=row[1:]))
         return matches
 
@@ -276,26 +290,6 @@ class Reader:
             return set()
         select = "SELECT id FROM documents JOIN truncated ON truncated.document = documents.row WHERE"
         return {document_id for (document_id,) in self._of_ids(select, ids)}
-
-    def search_words(
-        self, query: str, k: int, *, where: Where | None = None, candidates: Iterable[str] | None = None
-    ) -> list[Match]:
-        """Return the k best documents by BM25 (as FTS5 computes it: k1 = 1.2, b = 0.75), best first."""
-        restriction = None
-        if where is not None or candidates is not None:
-            condition, parameters = self.condition(where)
-            if candidates is not None:
-                # Rows, because json_each cuts a string at NUL.
-                condition += " AND documents.row IN (SELECT value FROM json_each(?))"
-                numbers = [row for (row,) in self._of_ids("SELECT row FROM documents WHERE", candidates)]
-                parameters = [*parameters, json.dumps(numbers)]
-            restriction = condition, parameters
-        rows = best_rows(self._connection, self.tokenizer, query, k, self._version, restriction)
-        return [Match(document_id, float(score), version=tuple(version)) for document_id, score, *version in rows]
-
-    def highest_word_score(self, query: str) -> float:
-        """Return what the BM25 score of a document approaches in which every word of a query occurs many times."""
-        return highest_score(self._connection, self.tokenizer, query)
 
     @cached_property
     def tokenizer(self) -> Tokenizer | None:

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BLOCK_DOCUMENTS", "LISTS", "STARTS", "Postings", "are_worthwhile", "block_count", "columns_for", "opened"]
+__all__ = [
+    "BLOCK_DOCUMENTS",
+    "LISTS",
+    "STARTS",
+    "Postings",
+    "are_worthwhile",
+    "block_count",
+    "columns_for",
+    "stored_columns",
+]
 
 BLOCK_DOCUMENTS = 65_536
 """Documents of a block. Their numbers within the block fit u16."""
@@ -78,7 +87,7 @@ def columns_for(centroids: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
     return {STARTS: (_STARTS_TYPE, (centroids + 1,)), LISTS: (_LISTS_TYPE, ())}
 
 
-def opened(path: Path, documents: int, tokens: int, centroids: int, sizes: tuple[int, int]) -> dict[str, Any]:
+def stored_columns(path: Path, documents: int, tokens: int, centroids: int, sizes: tuple[int, int]) -> dict[str, Any]:
     """Return the type and the shape of the stored columns, which follow from their sizes. Nothing is read.
 
     Args:

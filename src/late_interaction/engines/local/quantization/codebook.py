@@ -156,13 +156,15 @@ class Codebook:
         grid = Grid(self.dim, CENTROID_BITS)
         for start in range(0, len(self), _BLOCK_CENTROIDS):
             packed = self.packed[start : start + _BLOCK_CENTROIDS]
-            points[start : start + len(packed), : self.dim] = 2 * grid.points(packed, np.arange(len(packed)))[:, : self.dim]
+            points[start : start + len(packed), : self.dim] = (
+                2 * grid.points(packed, np.arange(len(packed)))[:, : self.dim]
+            )
         return points
 
     @cached_property
     def point_scales(self) -> NDArray[np.float32]:
         """What `points` are multiplied by, (centroids,)."""
-        return self.scales.astype(np.float32) / 2
+        return np.asarray(self.scales.astype(np.float32) / 2, np.float32)
 
     @cached_property
     def mean(self) -> NDArray[np.float32]:
@@ -214,8 +216,9 @@ def stretch_of(vectors: NDArray[np.float32], direction: NDArray[np.float32]) -> 
     It is the length of queries in that direction, relative to the rest of them, if queries are like these vectors; at
     least 1. After the score-aware loss of ScaNN (Guo et al., ICML 2020).
     """
-    along = float((vectors @ direction).mean())
-    across = float(np.einsum("ij,ij->", vectors, vectors, dtype=np.float64)) / max(len(vectors), 1) - along**2
+    # einsum, since this is computed by the first search, too, where the threads of BLAS would be woken.
+    along = float(np.einsum("ij,j->i", vectors, direction).mean())
+    across = float(np.einsum("ij,ij->i", vectors, vectors).sum(dtype=np.float64)) / max(len(vectors), 1) - along**2
     return max(1.0, along / math.sqrt(across)) if across > 0 else 1.0
 
 

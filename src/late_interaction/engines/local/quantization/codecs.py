@@ -49,9 +49,7 @@ class Codec(Protocol):
         """Return the vectors that columns, with ``codes``, stand for, (n, dim)."""
         ...
 
-    def query(
-        self, rotated: NDArray[np.float32], lanes: int, codebook: Codebook, buffers: Buffers
-    ) -> CodecQuery:
+    def query(self, rotated: NDArray[np.float32], lanes: int, codebook: Codebook, buffers: Buffers) -> CodecQuery:
         """Return what scores stored tokens for a query, (query tokens, dim), on the processor.
 
         Args:
@@ -79,9 +77,9 @@ class Codec(Protocol):
 
 
 class CodecQuery(Protocol):
-    """Scores documents of a segment for one query, in stages, each more accurate and more expensive than the one before.
+    """Scores documents of a segment for one query, in stages, each more accurate and more expensive than before.
 
-    Documents are positions, (n,), in any order. ``centroid_scores`` are the dot products of centroids with query tokens,
+    Documents are positions, (n,). ``centroid_scores`` are the dot products of centroids with query tokens,
     (centroids, lanes): a column for each query token, and further ones of zeros. Scores are float32, (n,); a document
     without tokens scores 0.
     """

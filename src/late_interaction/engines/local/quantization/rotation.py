@@ -24,5 +24,20 @@ def rotation(dim: int) -> NDArray[np.float32]:
     from a distribution, which it does not.
     """
     raw = np.random.PCG64(0).random_raw(dim * dim).reshape(dim, dim)
-    orthogonal, triangle = np.linalg.qr((raw >> np.uint64(11)) / 2.0**52 - 1.0)
-    return np.ascontiguousarray(orthogonal * np.sign(np.diag(triangle)), np.float32)
+    return np.ascontiguousarray(_orthogonal((raw >> np.uint64(11)) / 2.0**52 - 1.0), np.float32)
+
+
+def _orthogonal(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the orthogonal factor of a square matrix whose triangular factor has a positive diagonal.
+
+    By Gram-Schmidt, each column twice, which is as accurate as LAPACK (Giraud et al., "The loss of orthogonality in the
+    Gram-Schmidt orthogonalization process", 2005). LAPACK would wake the threads of BLAS in the first search, where they
+    take more time than all of this: 3 milliseconds at 128 dimensions.
+    """
+    rows = np.ascontiguousarray(columns.T)
+    for at, row in enumerate(rows):
+        before = rows[:at]
+        for _ in range(2):
+            row -= np.einsum("i,ij->j", np.einsum("ij,j->i", before, row), before)
+        row /= np.sqrt(np.einsum("i,i->", row, row))
+    return rows.T

@@ -1,28 +1,35 @@
-"""MaxSim of uncompressed documents, its definition, and the selection of the highest scores."""
+"""MaxSim of uncompressed documents, and the selection of the highest scores."""
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from late_interaction.engines.libraries import torch_module
+from late_interaction.engines.local.kernels import kernels_of
+from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["maxsim", "maxsim_reference", "top_k"]
+__all__ = ["maxsim", "top_k"]
 
-_BLOCK_TOKENS = 8192  # token vectors scored at a time: 12 MB of float32 at 384 dimensions
+_kernels = partial(kernels_of, "late_interaction.engines.local.search")
+
+_MIN_PIECE_PRODUCTS = 2**21
+"""Dot products for which a further thread is used, at least: about 20 milliseconds of one core."""
+
+_TOGETHER = 4  # tokens that the kernel widens at a time
 
 
 def maxsim(
     query: NDArray[np.float32], vectors: NDArray[np.float16], offsets: NDArray[np.int64], positions: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Score some documents of a segment by exact MaxSim, on all the cores that torch may use.
-
-    The float16 columns are converted to float32 block by block. Torch converts about thirty times as fast as NumPy, and
-    CPUs without half-precision units multiply float32 far faster than float16.
+    """Score some documents of a segment by exact MaxSim, many of them on all cores that this process may use.
 
     Args:
         query: Token vectors of the query, (query tokens, dim).
@@ -33,48 +40,49 @@ def maxsim(
     Returns:
         Scores, (n,). A document without tokens scores 0.
     """
-    torch = torch_module()
-    scores = np.zeros(len(positions), np.float32)
-    starts, ends = offsets[positions], offsets[positions + 1]
-    lengths = ends - starts
-    filled = np.flatnonzero(lengths)
-    if not len(filled) or not len(query):
-        return scores
-    starts, ends, lengths = starts[filled], ends[filled], lengths[filled]
-    cumulative = np.concatenate([[0], np.cumsum(lengths)])
-    tokens_of_query = torch.from_numpy(query).T
-    first = 0
-    while first < len(filled):
-        last = max(first + 1, int(np.searchsorted(cumulative, cumulative[first] + _BLOCK_TOKENS, side="right")) - 1)
-        contiguous = ends[last - 1] - starts[first] == cumulative[last] - cumulative[first]
-        block = (
-            vectors[starts[first] : ends[last - 1]]
-            if contiguous
-            else np.concatenate(
-                [vectors[start:end] for start, end in zip(starts[first:last], ends[first:last], strict=True)]
-            )
-        )
-        similarities = (torch.from_numpy(block).float() @ tokens_of_query).numpy()
-        best = np.maximum.reduceat(similarities, cumulative[first:last] - cumulative[first], axis=0)
-        scores[filled[first:last]] = best.sum(axis=1)
-        first = last
+    query = np.ascontiguousarray(query)
+    scores = np.empty(len(positions), np.float32)
+
+    def score(start: int, end: int) -> None:
+        wide, best = np.empty((_TOGETHER, query.shape[1]), np.float32), np.empty(len(query), np.float32)
+        columns = vectors.view(np.uint16), offsets, positions[start:end]
+        _kernels().maxsim_sums(query, *columns, wide, best, scores[start:end])
+
+    first, *others = _pieces(len(query), offsets, positions)
+    waiting = [_pool().submit(score, *piece) for piece in others]
+    score(*first)
+    for one in waiting:
+        one.result()
     return scores
 
 
-def maxsim_reference(query: NDArray[np.floating], document: NDArray[np.floating]) -> float:
-    """Score one document by the definition of MaxSim: the sum, over query tokens, of the highest dot product.
+def _pieces(query_tokens: int, offsets: NDArray[np.int64], positions: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Divide ``positions`` into ranges with about equally many tokens, each as (start, end), one for each thread."""
+    most = query_tokens * int(offsets[-1]) // _MIN_PIECE_PRODUCTS
+    if most <= 1 or _cores() == 1:
+        return [(0, len(positions))]
+    tokens = np.cumsum(offsets[positions + 1] - offsets[positions])
+    count = max(1, min(_cores(), query_tokens * int(tokens[-1]) // _MIN_PIECE_PRODUCTS)) if len(tokens) else 1
+    cuts = np.searchsorted(tokens, np.linspace(0, tokens[-1], count + 1)[1:-1]).tolist() if count > 1 else []
+    return list(pairwise([0, *cuts, len(positions)]))
 
-    Khattab & Zaharia, "ColBERT", SIGIR 2020, equation 3.
-    """
-    if not len(document):
-        return 0.0
-    return float((query.astype(np.float64) @ document.astype(np.float64).T).max(axis=1).sum())
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_cores(), thread_name_prefix="late-interaction")
+
+
+renew_in_child(_pool.cache_clear)  # a forked child does not have the threads of its parent
 
 
 def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     """Return the positions of the k highest scores, best first; of equal scores, the lower position first."""
     if k < len(scores):
-        threshold = torch_module().topk(torch_module().from_numpy(scores), k, sorted=False).values.min().numpy()
+        threshold = np.partition(scores, -k)[-k]
         above = np.flatnonzero(scores > threshold)
         equal_values = np.flatnonzero(scores == threshold)[: k - len(above)]
         chosen = np.concatenate([above, equal_values])

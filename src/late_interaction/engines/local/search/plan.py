@@ -22,7 +22,7 @@ import numpy as np
 from late_interaction.engines.local.search.buffers import borrowed
 from late_interaction.engines.local.search.cpu import CpuQuery
 from late_interaction.engines.local.search.device_query import DeviceQuery
-from late_interaction.engines.local.search.exact import maxsim, top_k
+from late_interaction.engines.local.search.exact import maxsim
 from late_interaction.profiling import stage
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["search"]
 
 _FIRST_DOCUMENTS, _FIRST_DOCUMENTS_PER_HIT = (512, 192, 64), (4, 2, 1)
-"""Documents scored first in each stage after the coarse one: at least this many, or this many for each of the k hits."""
+"""Documents scored first in each stage after the coarse one: at least this many, or this many for each of k hits."""
 
 _SCANNED_FROM = 4
 """Up to this many times as many documents as are scored first in the second stage, there is no coarse stage."""
@@ -125,7 +125,10 @@ def _search_compressed(
                 scores = scored.maxsim(documents)
     if len(scores) < k or np.partition(scores, -k)[-k] <= 0:
         empty = selection.empty[:k]
-        documents, scores = np.concatenate([documents, empty]), np.concatenate([scores, np.zeros(len(empty), np.float32)])
+        documents, scores = (
+            np.concatenate([documents, empty]),
+            np.concatenate([scores, np.zeros(len(empty), np.float32)]),
+        )
     return documents, scores
 
 
@@ -189,7 +192,8 @@ def _least_scores(kth_score: float, corrections: list[NDArray[np.float32]], k: i
     variances = [float(some.var()) for some in corrections]
     least = []
     for number, deviations in enumerate(_MARGIN_DEVIATIONS):
-        margin = deviations / max(1, math.log10(k)) * math.sqrt(sum(variances[number:]))
+        variance = sum(variances[number:])
+        margin = deviations / max(1, math.log10(k)) * math.sqrt(variance) if variance else 0
         least.append(kth_score - sum(means[number:]) - margin)
     return least
 
@@ -210,6 +214,10 @@ def _best(
     if not found:
         return []
     numbers, places, scores = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    order = np.lexsort((places, numbers))
-    chosen = order[top_k(scores[order], k)]
-    return [((int(numbers[at]), int(places[at])), float(scores[at])) for at in chosen]
+    if k < len(scores):
+        hopeful = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
+        numbers, places, scores = numbers[hopeful], places[hopeful], scores[hopeful]
+    order = np.lexsort((places, numbers, -scores))[:k]
+    return list(
+        zip(zip(numbers[order].tolist(), places[order].tolist(), strict=True), scores[order].tolist(), strict=True)
+    )

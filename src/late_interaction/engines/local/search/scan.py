@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from late_interaction.engines.local.kernels import kernels_of
+from late_interaction.engines.local.postings import BLOCK_DOCUMENTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,6 @@ _MAX_LEVELS = 8
 _FLOOR_SHARE = np.float32(0.5)
 """How far between the mean of the centroids and the highest a score must be to count."""
 
-_BLOCK_DOCUMENTS = 65_536
 
 _DIRECT_COST, _ENTRY_COST, _DOCUMENT_COST = 1.0, 0.6, 0.4
 """Nanoseconds for a token that is scanned directly; for an entry of a posting list, and for a document beside it."""
@@ -120,11 +120,9 @@ class Scan:
         if part.tokens * _DIRECT_COST < entries * _ENTRY_COST + len(counts) * _DOCUMENT_COST:
             _kernels().scan_codes(masks, segment.codes, segment.offsets, allowed, base, counts)
             return
-        unions, first = self._buffers.get("unions", np.uint64, _BLOCK_DOCUMENTS), 0
+        unions = self._buffers.get("unions", np.uint64, BLOCK_DOCUMENTS)
+        bounds = postings.block_starts.tolist()
         for block, starts in enumerate(postings.starts):
-            rows = slice(block * _BLOCK_DOCUMENTS, (block + 1) * _BLOCK_DOCUMENTS)
-            last = first + int(starts[-1])
-            _kernels().scan_postings(
-                masks, active, starts, postings.lists[first:last], allowed[rows], base, unions, counts[rows]
-            )
-            first = last
+            rows = slice(block * BLOCK_DOCUMENTS, (block + 1) * BLOCK_DOCUMENTS)
+            lists = postings.lists[bounds[block] : bounds[block + 1]]
+            _kernels().scan_postings(masks, active, starts, lists, allowed[rows], base, unions, counts[rows])

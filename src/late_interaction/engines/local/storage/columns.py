@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -28,7 +28,7 @@ from late_interaction.engines.local.storage.regular_files import opened_folder
 from late_interaction.errors import CorruptIndexError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -85,7 +85,7 @@ class ColumnWriter:
         name: The name of the directory, which the catalog has recorded (see `names.Names`).
         columns: By name, the type of an element and the shape of a row, ``()`` for one element per row.
         is_new: Whether to make the directory. Otherwise the columns are added to one that the catalog names, in place
-            of files that a crash has left there; then only they are removed if they are not finished.
+            of files that an earlier attempt has left there. They stay if they are not finished.
     """
 
     def __init__(
@@ -103,7 +103,8 @@ class ColumnWriter:
             if is_new:
                 self._path.mkdir()
             else:
-                self._remove(columns)
+                for column in columns:
+                    (self._path / f"{column}.npy").unlink(missing_ok=True)
         self.add_columns(columns)
 
     def add_columns(self, columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
@@ -126,9 +127,6 @@ class ColumnWriter:
                 file.close()
             if self._is_new:
                 remove_directory(self._path)
-            else:
-                with suppress(OSError):
-                    self._remove(self._columns)
 
     def append(self, **rows: NDArray[Any]) -> None:
         """Append rows to some columns."""
@@ -163,10 +161,6 @@ class ColumnWriter:
             sync_directory(self._path.parent)
         self._finished = True
         return tuple(written)
-
-    def _remove(self, columns: Iterable[str]) -> None:
-        for name in columns:
-            (self._path / f"{name}.npy").unlink(missing_ok=True)
 
     @contextmanager
     def _disk_errors(self) -> Iterator[None]:

@@ -12,19 +12,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from late_interaction.engines.local.postings import LISTS, STARTS, Postings, are_worthwhile, columns_for, opened
+from late_interaction.engines.local.postings import LISTS, STARTS, Postings, are_worthwhile, columns_for, stored_columns
 from late_interaction.engines.local.postings.building import append_postings, differing_block
 from late_interaction.engines.local.storage.columns import ColumnFile, ColumnFolder, ColumnWriter, is_count
 from late_interaction.engines.local.storage.files import SEGMENTS, is_name
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -257,13 +257,19 @@ class CompressedSegment(Segment):
             and are_worthwhile(entry.documents, entry.tokens, self._centroids)
         )
 
-    def write_postings(self) -> tuple[ColumnFile, ...]:
+    def write_postings(
+        self, exclusively: Callable[[Callable[[], ColumnWriter]], ColumnWriter]
+    ) -> tuple[ColumnFile, ...]:
         """Write posting lists beside the other columns, durably; return their entries.
 
         Readers see them once the catalog names them. Until then, another call replaces them.
+
+        Args:
+            exclusively: Calls a function while no one else writes to the index or closes it. Then files are replaced:
+                those of an engine that has been opened since must stay.
         """
         columns = columns_for(self._centroids)
-        with ColumnWriter(self.path.parent, self.path.name, columns, is_new=False) as writer:
+        with exclusively(partial(ColumnWriter, self.path.parent, self.path.name, columns, is_new=False)) as writer:
             append_postings(writer, self.codes, self.offsets, self._centroids)
             return writer.finish()
 
@@ -284,7 +290,7 @@ def _posting_columns(root: Path, entry: SegmentEntry, centroids: int) -> dict[st
     if not entry.has_postings:
         return {}
     sizes = {file.name: file.content_size for file in entry.files}
-    return opened(
+    return stored_columns(
         root / SEGMENTS / entry.name,
         entry.documents,
         entry.tokens,

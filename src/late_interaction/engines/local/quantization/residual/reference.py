@@ -5,7 +5,6 @@ The columns of tokens are flat: document ``d`` has the tokens ``offsets[d]:offse
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["best_sums", "corrected_sums", "inner_products", "quantize", "refined_sums", "unpack", "unpack_factors"]
+__all__ = ["inner_products", "quantize", "unpack", "unpack_factors"]
 
 
 def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -105,121 +104,3 @@ def inner_products(
     point = point - (point @ direction)[:, None] * direction
     pairs = [(centroid, centroid), (centroid, residuals), (centroid, point), (residuals, point), (residuals, residuals)]
     return np.array([(one * other).sum(axis=1) for one, other in pairs], np.float32)
-
-
-def corrected_sums(
-    scales: NDArray[np.uint16],
-    along: NDArray[np.uint8],
-    shares: NDArray[np.float32],
-    alongs: NDArray[np.float32],
-    centroids_along: NDArray[np.float32],
-    codes: NDArray[np.uint16],
-    offsets: NDArray[np.int64],
-    documents: NDArray[np.int64],
-    centroid_scores: NDArray[np.float32],
-    query_along: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Score documents by MaxSim of their tokens without their points.
-
-    Args:
-        scales: As in `unpack_factors`, like the next five.
-        along: Codes of coefficients.
-        shares: Values of shares.
-        alongs: Values of coefficients.
-        centroids_along: Of the centroids.
-        codes: The centroid of each token, (tokens,).
-        offsets: (documents of the segment + 1,).
-        documents: Numbers of the documents to score, (n,).
-        centroid_scores: (centroids, query tokens).
-        query_along: Query tokens along the common direction, (query tokens,).
-
-    Returns:
-        Scores, (n,). A document without tokens gets 0.
-    """
-    share, _, third = unpack_factors(scales, along, shares, alongs, centroids_along, codes, np.arange(len(codes)))
-    scores = share[:, None] * centroid_scores[codes] + third[:, None] * query_along
-    of_documents = [scores[offsets[document] : offsets[document + 1]] for document in documents]
-    return np.array([of_one.max(axis=0).sum() if len(of_one) else 0 for of_one in of_documents], np.float32)
-
-
-def refined_sums(
-    scales: NDArray[np.uint16],
-    along: NDArray[np.uint8],
-    shares: NDArray[np.float32],
-    alongs: NDArray[np.float32],
-    centroids_along: NDArray[np.float32],
-    codes: NDArray[np.uint16],
-    packed: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    documents: NDArray[np.int64],
-    centroid_scores: NDArray[np.float32],
-    query: NDArray[np.float32],
-    query_along: NDArray[np.float32],
-    corrected: bool,  # noqa: FBT001 (kernels take no keywords)
-    bits: int,
-) -> NDArray[np.float32]:
-    """Score documents from one token for each query token: the first of those that are best without their points.
-
-    Args:
-        scales: As in `unpack_factors`, like the next four.
-        along: Codes of coefficients.
-        shares: Values of shares.
-        alongs: Values of coefficients.
-        centroids_along: Of the centroids.
-        codes: The centroid of each token, (tokens,).
-        packed: The packed points of each token, (tokens, width).
-        offsets: (documents of the segment + 1,).
-        documents: Numbers of the documents to score, (n,).
-        centroid_scores: (centroids, query tokens).
-        query: Rotated query tokens that are multiplied with points, (query tokens, padded dim).
-        query_along: Query tokens along the common direction, (query tokens,).
-        corrected: Choose by all factors but that of the point, instead of the centroid alone.
-        bits: Per dimension.
-
-    Returns:
-        Scores, (n,). A document without tokens gets 0.
-    """
-    sums = np.zeros(len(documents), np.float32)
-    columns = scales, along, shares, alongs, centroids_along, codes
-    for i, document in enumerate(documents):
-        start, end = offsets[document], offsets[document + 1]
-        if start < end:
-            by_centroid = centroid_scores[codes[start:end]]
-            if corrected:
-                share, _, third = unpack_factors(*columns, np.arange(start, end))
-                by_centroid = share[:, None] * by_centroid + third[:, None] * query_along
-            nearest = start + by_centroid.argmax(axis=0)
-            share, scale, third = unpack_factors(*columns, nearest)
-            dots = (unpack(packed, nearest, bits) * query).sum(axis=1)
-            best = centroid_scores[codes[nearest], np.arange(len(query))]
-            sums[i] = (share * best + scale * dots + third * query_along).sum()
-    return sums
-
-
-def best_sums(
-    codes: NDArray[np.uint16],
-    factors: NDArray[np.float32],
-    dots: NDArray[np.float32],
-    bounds: NDArray[np.int64],
-    centroid_scores: NDArray[np.float32],
-    query_along: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Score documents by MaxSim, from the scores of their tokens' centroids and residuals.
-
-    Args:
-        codes: The centroid of each token, one document after the other, (n,).
-        factors: Of each token, as `unpack_factors` returns them, (3, n).
-        dots: Dot products of the rotated query tokens with the points of the tokens, (query tokens, n).
-        bounds: Where each document begins and the last ends, (documents + 1,).
-        centroid_scores: (centroids, query tokens).
-        query_along: Query tokens along the common direction, (query tokens,).
-
-    Returns:
-        Scores, (documents,). A document without tokens gets 0.
-    """
-    share, scale, along = factors[:, :, None]
-    scores = share * centroid_scores[codes] + scale * dots.T + along * query_along
-    return np.array(
-        [scores[start:end].max(axis=0).sum() if end > start else 0 for start, end in pairwise(bounds)],
-        np.float32,
-    )

@@ -12,6 +12,15 @@ import numba as nb
 import numpy as np
 
 from late_interaction.engines.local.kernels.compilation import Compiler, readable
+from late_interaction.engines.local.kernels.lanes import (
+    LANES,
+    hopeful_lanes,
+    lowest_lane,
+    maximize,
+    maximize_four,
+    maximize_where,
+    weighted,
+)
 from late_interaction.engines.local.kernels.prefetching import prefetch
 
 __all__ = ["approximate_sums", "corrected_sums", "exact_sums", "maxsim_sums", "refined_sums"]
@@ -27,6 +36,7 @@ _POWERS = (2.0 ** np.arange(-25, 7)).astype(np.float32)
 
 _TOGETHER = 16  # documents whose rows are all prefetched before the first is read
 _CODES_OF_A_LINE = 32
+_TOKENS_AHEAD = 8
 _LOWEST = -3e38
 
 
@@ -87,14 +97,28 @@ def _dot_levels(row, vector, bits):
 
 
 @nb.njit(fastmath=True, **_OPTIONS)
+def _add_plane(row, right, mask, scale, middle, part):
+    for j in range(len(row)):
+        part[j] += scale * (_f32(_u8((row[j] >> right) & mask)) - middle)
+
+
+@nb.njit(fastmath=True, **_OPTIONS)
 def _add_points(row, bits, scale, vector):
-    """Add packed points, times a scale, to a vector."""
+    """Add packed points, times a scale, to a vector. LLVM vectorizes only constant shifts."""
     width = len(row)
-    middle = _f32((1 << (bits - 1)) - 0.5)
-    for plane in range(8 // bits):
-        part, right, mask = vector[plane * width : (plane + 1) * width], _u8(plane * bits), _u8((1 << bits) - 1)
-        for j in range(width):
-            part[j] += scale * (_f32(_u8((row[j] >> right) & mask)) - middle)
+    if bits == 8:
+        _add_plane(row, _u8(0), _u8(255), scale, _f32(127.5), vector[:width])
+    elif bits == 4:
+        _add_plane(row, _u8(0), _u8(15), scale, _f32(7.5), vector[:width])
+        _add_plane(row, _u8(4), _u8(15), scale, _f32(7.5), vector[width:])
+    elif bits == 2:
+        _add_plane(row, _u8(0), _u8(3), scale, _f32(1.5), vector[:width])
+        _add_plane(row, _u8(2), _u8(3), scale, _f32(1.5), vector[width:])
+        _add_plane(row, _u8(4), _u8(3), scale, _f32(1.5), vector[2 * width :])
+        _add_plane(row, _u8(6), _u8(3), scale, _f32(1.5), vector[3 * width :])
+    else:
+        for plane in range(8):
+            _add_plane(row, _u8(plane), _u8(1), scale, _f32(0.5), vector[plane * width :])
 
 
 _factor_types = [readable(_u16), readable(_u8), readable(_f32), readable(_f32), readable(_f32)]
@@ -105,34 +129,34 @@ _query_types = [readable(_i16, 2), readable(_f32), readable(_i32), readable(_f32
 @_compiler.kernel(nb.void(*_document_types, readable(_f32, 2), _f32[::1], _f32[::1]), fastmath=True)
 def approximate_sums(codes, offsets, documents, scores, best, sums):
     for i in range(len(documents)):
-        token, end = offsets[documents[i]], offsets[documents[i] + 1]
+        start, end = offsets[documents[i]], offsets[documents[i] + 1]
         ahead = documents[min(i + 8, len(documents) - 1)]
         for soon in range(offsets[ahead], offsets[ahead + 1], _CODES_OF_A_LINE):
             prefetch(codes, soon)
         for lane in range(len(best)):
-            best[lane] = _f32(_LOWEST) if token < end else _f32(0)
-        while token + 4 <= end:  # four at a time, which do not wait for each other
-            row0, row1 = scores[codes[token]], scores[codes[token + 1]]
-            row2, row3 = scores[codes[token + 2]], scores[codes[token + 3]]
-            for lane in range(len(best)):
-                best[lane] = max(best[lane], max(max(row0[lane], row1[lane]), max(row2[lane], row3[lane])))
-            token += 4
-        for rest in range(token, end):
-            row0 = scores[codes[rest]]
-            for lane in range(len(best)):
-                best[lane] = max(best[lane], row0[lane])
+            best[lane] = _f32(_LOWEST) if start < end else _f32(0)
+        for lane in range(0, len(best), LANES):
+            token = start
+            while token + 4 <= end:
+                four = codes[token : token + 4]
+                maximize_four(best, lane, scores, four[0], four[1], four[2], four[3])
+                token += 4
+            for rest in range(token, end):
+                maximize(best, lane, scores, codes[rest])
         total = _f32(0)
         for lane in range(len(best)):
             total += best[lane]
         sums[i] = total
 
 
-_corrected_types = nb.void(*_factor_types, *_document_types, readable(_f32, 2), readable(_f32), _f32[::1], _f32[::1])
+_corrected_types = nb.void(
+    *_factor_types, *_document_types, readable(_f32, 2), readable(_f32), _f32[:, ::1], _f32[::1], _f32[::1]
+)
 
 
 @_compiler.kernel(_corrected_types, fastmath=True)
 def corrected_sums(
-    scales, along, shares, alongs, centroids_along, codes, offsets, documents, scores, query_along, best, sums
+    scales, along, shares, alongs, centroids_along, codes, offsets, documents, scores, query_along, row, best, sums
 ):
     for i in range(len(documents)):
         start, end = offsets[documents[i]], offsets[documents[i] + 1]
@@ -144,11 +168,12 @@ def corrected_sums(
         for lane in range(len(best)):
             best[lane] = _f32(_LOWEST) if start < end else _f32(0)
         for token in range(start, end):
-            row, packed = scores[codes[token]], scales[token]
+            code, packed = codes[token], scales[token]
             share, scale = shares[packed & (len(shares) - 1)], _scale(packed, shares, alongs)
-            third = _along(packed, along[token], share, scale, alongs, centroids_along[codes[token]])
-            for lane in range(len(best)):
-                best[lane] = max(best[lane], share * row[lane] + third * query_along[lane])
+            third = _along(packed, along[token], share, scale, alongs, centroids_along[code])
+            for lane in range(0, len(best), LANES):
+                weighted(row, 0, lane, scores, code, share, query_along, third)
+                maximize(best, lane, row, 0)
         total = _f32(0)
         for lane in range(len(best)):
             total += best[lane]
@@ -163,6 +188,7 @@ _refined_types = nb.void(
     *_query_types,
     nb.boolean,
     _i64,
+    _f32[:, ::1],
     _f32[:, ::1],
     _i32[:, ::1],
     _f32[::1],
@@ -187,6 +213,7 @@ def refined_sums(
     query_along,
     corrected,
     bits,
+    row,
     best,
     nearest,
     sums,
@@ -198,18 +225,16 @@ def refined_sums(
             for lane in range(len(highest)):
                 highest[lane], at[lane] = _f32(_LOWEST), _i32(0)
             for token in range(start, end):
-                row, here = scores[codes[token]], _i32(token - start)
+                code = codes[token]
                 if corrected:
                     share, scale = shares[scales[token] & (len(shares) - 1)], _scale(scales[token], shares, alongs)
-                    third = _along(scales[token], along[token], share, scale, alongs, centroids_along[codes[token]])
-                    for lane in range(len(highest)):
-                        score = share * row[lane] + third * query_along[lane]
-                        at[lane] = here if score > highest[lane] else at[lane]
-                        highest[lane] = max(highest[lane], score)
+                    third = _along(scales[token], along[token], share, scale, alongs, centroids_along[code])
+                    for lane in range(0, len(highest), LANES):
+                        weighted(row, 0, lane, scores, code, share, query_along, third)
+                        maximize_where(best, nearest, i, lane, row, 0, _i32(token - start))
                 else:
-                    for lane in range(len(highest)):
-                        at[lane] = here if row[lane] > highest[lane] else at[lane]
-                        highest[lane] = max(highest[lane], row[lane])
+                    for lane in range(0, len(highest), LANES):
+                        maximize_where(best, nearest, i, lane, scores, code, _i32(token - start))
             for lane in range(len(query)):
                 prefetch(packed, start + at[lane])
                 prefetch(scales, start + at[lane])
@@ -240,10 +265,12 @@ _exact_types = nb.void(
     _f32[::1],
     _f32[::1],
     _f32[::1],
+    _f32[::1],
 )
 
 
-@_compiler.kernel(_exact_types, fastmath=True)
+# Without contraction and reassociation, both passes over the tokens compute the same scores, bit by bit.
+@_compiler.kernel(_exact_types, fastmath={"nnan", "ninf", "nsz"})
 def exact_sums(
     scales,
     along,
@@ -261,36 +288,50 @@ def exact_sums(
     query_along,
     reach,
     bits,
-    factors,
+    without,
+    token_scales,
     best,
     found,
     sums,
 ):
+    lanes = len(best)
     for i in range(len(documents)):
         start, end, total = offsets[documents[i]], offsets[documents[i] + 1], _f32(0)
-        for lane in range(len(best)):
+        ahead = documents[min(i + 1, len(documents) - 1)]
+        for soon in range(offsets[ahead], offsets[ahead + 1]):
+            prefetch(packed, soon)
+        for lane in range(lanes):
             best[lane] = found[lane] = _f32(_LOWEST)
         for token in range(start, end):
-            row = scores[codes[token]]
-            share, scale, third = shares[scales[token] & (len(shares) - 1)], _scale(scales[token], shares, alongs), _f32(0)
+            at, code = token - start, codes[token]
+            share, scale, third = (
+                shares[scales[token] & (len(shares) - 1)],
+                _scale(scales[token], shares, alongs),
+                _f32(0),
+            )
             if len(along):
-                third = _along(scales[token], along[token], share, scale, alongs, centroids_along[codes[token]])
-            factors[0, token - start], factors[1, token - start], factors[2, token - start] = share, scale, third
-            for lane in range(len(best)):
-                best[lane] = max(best[lane], share * row[lane] + third * query_along[lane])
-        for lane in range(len(query), len(best)):
+                third = _along(scales[token], along[token], share, scale, alongs, centroids_along[code])
+            token_scales[at] = scale
+            for lane in range(0, lanes, LANES):
+                weighted(without, at, lane, scores, code, share, query_along, third)
+                maximize(best, lane, without, at)
+        for lane in range(len(query), lanes):
             best[lane] = _f32(-_LOWEST)
-        for token in range(start, end):
-            row, hopeful = scores[codes[token]], _i32(0)
-            share, scale, third = factors[0, token - start], factors[1, token - start], factors[2, token - start]
-            for lane in range(len(best)):
-                score = share * row[lane] + third * query_along[lane]
-                hopeful = _i32(hopeful + _i32(score + reach[lane] * scale >= best[lane]))
-            for lane in range(len(query) if hopeful else 0):
-                score = share * row[lane] + third * query_along[lane]
-                if score + reach[lane] * scale >= best[lane]:
-                    level = _f32(_i32(2 * _dot_levels(packed[token], query[lane], bits) - middle[lane]))
-                    found[lane] = max(found[lane], score + scale * units[lane] * level)
+        # First the best tokens without their points: then the others must be able to beat what these have with them.
+        for reached in range(2):
+            for token in range(start, end):
+                at, scale = token - start, token_scales[token - start]
+                for first in range(0, lanes, LANES):
+                    bits_of_lanes = hopeful_lanes(without, at, first, reach, scale if reached else _f32(0), best)
+                    while bits_of_lanes:
+                        lane = first + lowest_lane(bits_of_lanes)
+                        bits_of_lanes &= bits_of_lanes - 1
+                        level = _f32(_i32(2 * _dot_levels(packed[token], query[lane], bits) - middle[lane]))
+                        score = without[at, lane] + scale * units[lane] * level
+                        found[lane] = max(found[lane], score)
+                        without[at, lane] = _f32(_LOWEST)
+            for lane in range(len(query)):
+                best[lane] = max(best[lane], found[lane])
         for lane in range(len(query) if start < end else 0):
             total += found[lane]
         sums[i] = total
@@ -344,11 +385,13 @@ def maxsim_sums(
             third = centroids_along[code]
             if len(along):
                 third += _coefficient(scales[token], along[token], scale, alongs)
+            prefetch(points, codes[min(token + _TOKENS_AHEAD, end - 1)])
             point, factor = points[code], share * point_scales[code]
             for j in range(dim):
                 vector[j] = _f32(0)
             _add_points(packed[token], bits, scale, vector)
-            if not len(along):
+            if not len(along):  # the point keeps the common direction
+                third *= share
                 for j in range(dim):
                     third += vector[j] * direction[j]
             for j in range(dim):

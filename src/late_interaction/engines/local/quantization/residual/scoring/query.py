@@ -64,7 +64,7 @@ class ResidualQuery:
         columns = segment.token_columns["codes"], segment.offsets, documents
         if self._corrects(segment):
             factors = self._codec.factor_arguments(segment.token_columns, self._codebook)
-            _kernels().corrected_sums(*factors, *columns, centroid_scores, self._along, best, sums)
+            _kernels().corrected_sums(*factors, *columns, centroid_scores, self._along, self._row, best, sums)
         else:
             _kernels().approximate_sums(*columns, centroid_scores, best, sums)
         return sums
@@ -86,6 +86,7 @@ class ResidualQuery:
             self._along,
             self._corrects(segment),
             self._codec.bits,
+            self._row,
             best,
             nearest,
             sums,
@@ -98,7 +99,7 @@ class ResidualQuery:
         """Return MaxSim of the stored vectors, from integers, and from the tokens that may be the best."""
         sums = np.empty(len(documents), np.float32)
         best, found = self._buffers.floats("best", 2 * self._lanes).reshape(2, self._lanes)
-        factors = self._buffers.floats("factors", 3 * segment.longest).reshape(3, segment.longest)
+        without = self._buffers.floats("without points", segment.longest * self._lanes).reshape(-1, self._lanes)
         query, units, middle, reach = self._of(segment)
         _kernels().exact_sums(
             *self._columns(segment, documents),
@@ -109,7 +110,8 @@ class ResidualQuery:
             self._along,
             reach,
             self._codec.bits,
-            factors,
+            without,
+            self._buffers.floats("token scales", segment.longest),
             best,
             found,
             sums,
@@ -136,6 +138,10 @@ class ResidualQuery:
             sums,
         )
         return sums
+
+    @property
+    def _row(self) -> NDArray[np.float32]:
+        return self._buffers.floats("row", self._lanes).reshape(1, self._lanes)
 
     def _columns(self, segment: CompressedSegment, documents: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
         columns = segment.token_columns

@@ -1,0 +1,149 @@
+"""Instructions for kernels over *lanes*: 16 numbers, one for each of 16 query tokens, which fill a cache line.
+
+Numba compiles loops over lanes with checks whether arrays overlap, which take longer than the loops. LLVM compiles
+these to the widest instructions of the processor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+from llvmlite import ir  # type: ignore[import-untyped]
+
+__all__ = ["LANES", "hopeful_lanes", "lowest_lane", "maximize", "maximize_four", "maximize_where", "weighted"]
+
+LANES = 16
+
+_FLOATS, _INTEGERS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
+_FAST = ("nnan", "ninf", "nsz")
+_FLOAT_BYTES = 4
+
+
+@nb.extending.intrinsic
+def maximize(_context: Any, best: Any, lane: Any, scores: Any, row: Any) -> Any:
+    """Raise ``best[lane : lane + 16]`` to ``scores[row, lane : lane + 16]`` where that is higher."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        best, lane, scores, row = _parsed(context, builder, signature, arguments)
+        best.store(builder, _higher(builder, best.load(builder, lane), scores.load(builder, row, lane)), lane)
+        return context.get_dummy_value()
+
+    return nb.void(best, nb.intp, scores, nb.intp), generate
+
+
+@nb.extending.intrinsic
+def maximize_four(
+    _context: Any, best: Any, lane: Any, scores: Any, first: Any, second: Any, third: Any, last: Any
+) -> Any:
+    """Do the same as `maximize` with four rows, which do not wait for each other."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        best, lane, scores, *rows = _parsed(context, builder, signature, arguments)
+        one, two, three, four = (scores.load(builder, row, lane) for row in rows)
+        highest = _higher(builder, _higher(builder, one, two), _higher(builder, three, four))
+        best.store(builder, _higher(builder, best.load(builder, lane), highest), lane)
+        return context.get_dummy_value()
+
+    return nb.void(best, nb.intp, scores, *[nb.intp] * 4), generate
+
+
+@nb.extending.intrinsic
+def maximize_where(
+    _context: Any, best: Any, nearest: Any, document: Any, lane: Any, scores: Any, row: Any, token: Any
+) -> Any:
+    """Do the same as `maximize` with a row of ``best``, and set ``nearest`` to the token where it is raised."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        best, nearest, document, lane, scores, row, token = _parsed(context, builder, signature, arguments)
+        score, known = scores.load(builder, row, lane), best.load(builder, document, lane)
+        is_higher = builder.fcmp_ordered(">", score, known, flags=_FAST)
+        best.store(builder, builder.select(is_higher, score, known), document, lane)
+        at = nearest.load(builder, document, lane)
+        nearest.store(builder, builder.select(is_higher, _splat(builder, token), at), document, lane)
+        return context.get_dummy_value()
+
+    return nb.void(best, nearest, nb.intp, nb.intp, scores, nb.intp, nb.int32), generate
+
+
+@nb.extending.intrinsic
+def weighted(
+    _context: Any, out: Any, at: Any, lane: Any, scores: Any, row: Any, share: Any, along: Any, coefficient: Any
+) -> Any:
+    """Set a row of ``out`` to ``share · scores[row] + coefficient · along``, of 16 lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, at, lane, scores, row, share, along, coefficient = _parsed(context, builder, signature, arguments)
+        product = builder.fmul(_splat(builder, share), scores.load(builder, row, lane))
+        added = builder.fmul(_splat(builder, coefficient), along.load(builder, lane))
+        out.store(builder, builder.fadd(product, added), at, lane)
+        return context.get_dummy_value()
+
+    return nb.void(out, nb.intp, nb.intp, scores, nb.intp, nb.float32, along, nb.float32), generate
+
+
+@nb.extending.intrinsic
+def hopeful_lanes(_context: Any, scores: Any, row: Any, lane: Any, reach: Any, scale: Any, least: Any) -> Any:
+    """Return a bit for each of 16 lanes, the first the lowest: whether ``scores[row] + scale · reach >= least``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        scores, row, lane, reach, scale, least = _parsed(context, builder, signature, arguments)
+        added = builder.fmul(_splat(builder, scale), reach.load(builder, lane))
+        possible = builder.fadd(scores.load(builder, row, lane), added)
+        bits = builder.fcmp_ordered(">=", possible, least.load(builder, lane), flags=_FAST)
+        return builder.zext(builder.bitcast(bits, ir.IntType(LANES)), ir.IntType(32))
+
+    return nb.int32(scores, nb.intp, nb.intp, reach, nb.float32, least), generate
+
+
+@nb.extending.intrinsic
+def lowest_lane(_context: Any, bits: Any) -> Any:
+    """Return the number of the lowest set bit, of which there must be one."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return nb.int32(nb.int32), generate
+
+
+class _Array:
+    """An array argument, of 1 or 2 dimensions, C-ordered."""
+
+    def __init__(self, structure: Any, kind: Any, dimensions: int) -> None:
+        self._structure, self._kind, self._dimensions = structure, kind, dimensions
+
+    def load(self, builder: Any, *index: Any) -> Any:
+        loaded = builder.load(self._address(builder, index))
+        loaded.align = _FLOAT_BYTES
+        return loaded
+
+    def store(self, builder: Any, value: Any, *index: Any) -> None:
+        builder.store(value, self._address(builder, index)).align = _FLOAT_BYTES
+
+    def _address(self, builder: Any, index: Any) -> Any:
+        at = index[-1]
+        if self._dimensions == 2:
+            at = builder.add(builder.mul(index[0], builder.extract_value(self._structure.shape, 1)), at)
+        return builder.bitcast(builder.gep(self._structure.data, [at]), self._kind.as_pointer())
+
+
+def _parsed(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+    """Return arguments, arrays among them as `_Array`."""
+    found = []
+    for kind, value in zip(signature.args, arguments, strict=True):
+        if isinstance(kind, nb.types.Array):
+            structure = context.make_array(kind)(context, builder, value)
+            found.append(_Array(structure, _FLOATS if kind.dtype == nb.float32 else _INTEGERS, kind.ndim))
+        else:
+            found.append(value)
+    return found
+
+
+def _higher(builder: Any, one: Any, other: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", one, other, flags=_FAST), one, other)
+
+
+def _splat(builder: Any, value: Any) -> Any:
+    kind = ir.VectorType(value.type, LANES)
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), ir.Constant(_INTEGERS, [0] * LANES))

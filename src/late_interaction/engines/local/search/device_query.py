@@ -43,7 +43,7 @@ _RESCORED_PER_HIT = 1.1
 """Documents whose scores are computed again, for each of the k hits: products of matrices may be in TF32."""
 
 _BLOCK_SCORES = 2**26
-"""Scores of tokens, and coordinates of their points, that are kept at a time: a search takes up to 1 GB beside the columns."""
+"""Scores of tokens, and coordinates of points, that are kept at a time: a search takes up to 1 GB beside the columns."""
 
 _MAX_GATHERED_SHARE = 0.25
 """A larger share of a segment is not gathered: all its documents are scored, and others are left out afterwards."""
@@ -131,7 +131,7 @@ class DeviceQuery:
     def _score_all(self, part: Part, scores: Any) -> None:
         """Write the scores of all documents of a segment from centroids, (documents,), also of those not searched."""
         columns, ends = self._columns(part.segment), part.segment.offsets
-        for positions in in_blocks(part.segment, np.arange(len(scores)), _BLOCK_SCORES // self._tokens):
+        for positions in in_blocks(part.segment, np.arange(len(scores)), self._block_tokens(0)):
             first, last = int(positions[0]), int(positions[-1]) + 1
             codes = columns.codes[int(ends[first]) : int(ends[last])]
             offsets = columns.offsets[first : last + 1] - int(ends[first])
@@ -140,7 +140,7 @@ class DeviceQuery:
     def _score_some(self, part: Part, scores: Any) -> None:
         """Write the scores of the documents of a segment that are searched, from centroids, (documents,)."""
         columns = self._columns(part.segment)
-        for positions in in_blocks(part.segment, part.positions, _BLOCK_SCORES // self._tokens):
+        for positions in in_blocks(part.segment, part.positions, self._block_tokens(0)):
             tokens, offsets = self._tokens_of(part.segment, positions)
             codes = columns.codes.index_select(0, tokens)
             sums = _sums(self._centroid_scores.index_select(0, codes), offsets)
@@ -152,7 +152,7 @@ class DeviceQuery:
         scores = [torch.empty(0, dtype=precision, device=self._device.torch_device)]
         for part, some in self._selection.split(documents):
             columns = self._columns(part.segment)
-            block = _BLOCK_SCORES // (self._tokens + self._codec.dim)
+            block = self._block_tokens(self._codec.dim)
             for positions in in_blocks(part.segment, documents[some] - part.start, block):
                 tokens, offsets = self._tokens_of(part.segment, positions)
                 codes = columns.codes.index_select(0, tokens)
@@ -175,6 +175,10 @@ class DeviceQuery:
         shifts, lengths = self._device.tensor(starts - (ends - lengths)), self._device.tensor(lengths)
         shifts = torch.repeat_interleave(shifts, lengths, output_size=int(ends[-1]))
         return shifts + torch.arange(len(shifts), device=shifts.device), offsets
+
+    def _block_tokens(self, coordinates: int) -> int:
+        """Return how many tokens are scored at a time, if so many coordinates of each are unpacked."""
+        return max(1, _BLOCK_SCORES // (self._tokens + coordinates))
 
     @cached_property
     def _centroid_scores(self) -> Any:

@@ -43,7 +43,7 @@ _RESCORED_PER_HIT = 1.1
 """Documents whose scores are computed again, for each of the k hits: products of matrices may be in TF32."""
 
 _BLOCK_SCORES = 2**26
-"""Scores of tokens, and coordinates of points, that are kept at a time: a search takes up to 1 GB beside the columns."""
+"""Scores of tokens, and coordinates of points, kept at a time: a search takes up to 1 GB beside the columns."""
 
 _MAX_GATHERED_SHARE = 0.25
 """A larger share of a segment is not gathered: all its documents are scored, and others are left out afterwards."""

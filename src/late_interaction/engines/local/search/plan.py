@@ -21,7 +21,7 @@ import numpy as np
 
 from late_interaction.engines.local.search.buffers import borrowed
 from late_interaction.engines.local.search.cpu import CpuQuery
-from late_interaction.engines.local.search.device import DeviceQuery
+from late_interaction.engines.local.search.device_query import DeviceQuery
 from late_interaction.engines.local.search.exact import maxsim
 from late_interaction.profiling import stage
 
@@ -113,20 +113,19 @@ def _search_compressed(
     if not len(query):
         documents = np.union1d(selection.documents, selection.empty)[:k]
         return documents, np.zeros(len(documents), np.float32)
-    with borrowed() as buffers:
-        with stage("centroid scores"):
-            scored: Query
-            if device is None:
+    if device is not None:
+        documents, scores = DeviceQuery(query, selection, codebook, codec, device).best(k)
+    else:
+        with borrowed() as buffers:
+            with stage("centroid scores"):
                 scored = CpuQuery(query, selection, codebook, codec, buffers)
+            if selection.count <= max(_FIRST_DOCUMENTS[-1], k):
+                documents = selection.documents
             else:
-                scored = DeviceQuery(query, selection, codebook, codec, device)
-        if selection.count <= max(_FIRST_DOCUMENTS[-1], k):
-            documents = selection.documents
-        else:
-            documents = best_documents(scored, selection, k)
-        with stage("rescore"):
-            documents = np.sort(documents)
-            scores = scored.maxsim(documents)
+                documents = best_documents(scored, selection, k)
+            with stage("rescore"):
+                documents = np.sort(documents)
+                scores = scored.maxsim(documents)
     if len(scores) < k or np.partition(scores, -k)[-k] <= 0:
         empty = selection.empty[:k]
         documents, scores = (

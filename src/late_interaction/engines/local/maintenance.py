@@ -249,9 +249,11 @@ class Maintenance:
         thread = threading.get_ident()
         with self._claiming:
             self._claims[thread] = frozenset()
+            # First: a thread gives up its claims after its commit, which this snapshot then has.
+            claimed = frozenset[int]().union(*self._claims.copy().values())
             with self._states.reading() as (_, snapshot):
                 pass  # its files stay mapped, and no one else removes them
-            step = plan(snapshot, frozenset().union(*self._claims.copy().values()))
+            step = plan(snapshot, claimed)
             if step is not None:
                 self._claims[thread] = step.claims
             return step

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 import pytest
 
@@ -179,6 +180,24 @@ def test_openings_that_share_an_engine(root, gate):
         assert engine.info()["exact_tokens"] == 0
 
 
+def test_the_last_of_several_openings_does_not_wait_inside_its_mutex(root, gate, monkeypatch):
+    """As if work began after it had waited."""
+    engine = LocalEngine.open_shared(root, dim=DIM, bits=8)
+    add(engine, 0, 14)
+    assert gate.reached.wait(SECONDS)
+    worker = engine._maintenance.worker
+    stop = worker.stop
+    stops = []
+    monkeypatch.setattr(worker, "stop", lambda: stops.append(1) or (stop() if len(stops) > 1 else None))
+    engine.close()
+    assert len(stops) == 1
+    gate.opened.set()
+    worker.wait()
+    with LocalEngine.open(root) as again:
+        check(again, [f"d{n}" for n in range(14)])
+    assert left_over(root) == []
+
+
 def test_an_engine_that_is_dropped_without_closing(root, gate):
     """Its thread keeps the writer lock for the step in hand; the next opening waits for that."""
     engine = LocalEngine.open(root, dim=DIM, bits=8)
@@ -233,8 +252,8 @@ def test_many_threads(engine, root, monkeypatch, most):
     def run(work, *arguments):
         try:
             work(*arguments)
-        except BaseException as error:  # noqa: BLE001  # reported below
-            errors.append(error)
+        except BaseException:  # noqa: BLE001  # reported below
+            errors.append(traceback.format_exc())
 
     searching = threading.Thread(target=run, args=(search,))
     writing = [threading.Thread(target=run, args=(write, worker)) for worker in range(3)]

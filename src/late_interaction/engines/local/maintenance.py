@@ -41,8 +41,8 @@ _ATTEMPTS_APART, _MAX_SECONDS_APART = 20, 1.0
 """Writes try to remove directories again after this many times as long as the last attempt took, and this at most."""
 
 _MAX_RELEASE_SECONDS = 1.0
-_CLOSING = {"close", "__exit__", "stop"}
 _PACKAGE = str(Path(__file__).parent)
+_CLOSING = {(str(Path(__file__).with_name("engine.py")), name) for name in ("close", "__exit__")}
 _known: weakref.WeakSet[Maintenance] = weakref.WeakSet()
 
 
@@ -75,12 +75,15 @@ def finish_abandoned(root: Path) -> bool:
 
 
 def _is_called_inside() -> bool:
-    """Return whether the caller has interrupted, or was called by, something else in this package than closing."""
+    """Return whether `Maintenance.stop` was called inside of anything else in this package than closing an engine.
+
+    Closing the last of several openings holds the mutex of commits, so it is something else.
+    """
     frame = sys._getframe(1)
     while frame.f_back is not None:
         frame = frame.f_back
         code = frame.f_code
-        if code.co_filename.startswith(_PACKAGE) and code.co_name not in _CLOSING:
+        if code.co_filename.startswith(_PACKAGE) and (code.co_filename, code.co_name) not in _CLOSING:
             return True
     return False
 
@@ -246,9 +249,11 @@ class Maintenance:
         thread = threading.get_ident()
         with self._claiming:
             self._claims[thread] = frozenset()
+            # First: a thread gives up its claims after its commit, which this snapshot then has.
+            claimed = frozenset[int]().union(*self._claims.copy().values())
             with self._states.reading() as (_, snapshot):
                 pass  # its files stay mapped, and no one else removes them
-            step = plan(snapshot, frozenset().union(*self._claims.values()))
+            step = plan(snapshot, claimed)
             if step is not None:
                 self._claims[thread] = step.claims
             return step

@@ -63,12 +63,18 @@ class Compiler:
         options: Options of numba for every kernel.
 
     Example:
-        >>> _compiler = Compiler(__file__, {})
+        >>> source = tmp / "doubling.py"  # a module has __file__
+        >>> source.touch()
+        >>> _compiler = Compiler(str(source), {})
         >>> @_compiler.kernel(nb.void(readable(nb.int64), nb.int64[::1]))
         ... def double(numbers, doubled):
         ...     for i in range(len(numbers)):
         ...         doubled[i] = 2 * numbers[i]
         >>> _compiler.finish()
+        >>> doubled = np.empty(2, np.int64)
+        >>> double(np.array([3, 4]), doubled)
+        >>> doubled
+        array([6, 8])
     """
 
     def __init__(self, source: str, options: Mapping[str, Any]) -> None:

@@ -40,8 +40,8 @@ def _orthogonal(columns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the orthogonal factor of a square matrix whose triangular factor has a positive diagonal.
 
     By Gram-Schmidt, each column twice, which is as accurate as LAPACK (Giraud et al., "The loss of orthogonality in the
-    Gram-Schmidt orthogonalization process", 2005). LAPACK would wake the threads of BLAS in the first search, where they
-    take more time than all of this: 3 milliseconds at 128 dimensions.
+    Gram-Schmidt orthogonalization process", 2005). LAPACK would wake the threads of BLAS in the first search, where
+    they take more time than all of this: 3 milliseconds at 128 dimensions.
     """
     rows = np.ascontiguousarray(columns.T)
     for at, row in enumerate(rows):

@@ -45,8 +45,8 @@ class Columns:
 class Device:
     """A device of torch, and what was copied to it.
 
-    The columns of a segment are copied when it is first searched, and stay there as long as the segment is in use: with
-    the residual codec, 16 bytes per token beside the residuals, which are 80 bytes at 4 bits and 128 dimensions, and 8
+    The columns of a segment are copied when it is first searched, and stay there as long as the segment is in use. With
+    the residual codec they take the residuals and 16 bytes per token, together 80 at 4 bits and 128 dimensions, and 8
     bytes per document. After a merge, old and new columns are there until the last search of the old ones has ended.
 
     Args:

@@ -40,7 +40,7 @@ def table(folder: Path) -> str:
         try:
             figure, met = measured(results)
             lines.append(f"| {what} | {target} | {figure} | {'yes' if met else '**no**'} |")
-        except (FileNotFoundError, StopIteration):
+        except (FileNotFoundError, StopIteration, KeyError):  # a step or a part of it has not run
             lines.append(f"| {what} | {target} | {UNKNOWN} | |")
     return "\n".join(lines) + "\n"
 

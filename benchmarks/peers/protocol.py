@@ -46,12 +46,18 @@ class Columns:
         )
 
     def write(self, folder: Path) -> None:
-        """Write the columns for the workers. Token vectors that a kept folder has already stay as they are."""
+        """Write the columns for the workers. Token vectors that a kept folder has already stay as they are.
+
+        Raises:
+            ValueError: The folder has those of other documents, so its indexes are of these.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         tokens = folder / "tokens.npy"
         if not tokens.exists():
             np.save(folder / "unfinished.npy", self.tokens)
             (folder / "unfinished.npy").rename(tokens)
+        elif np.load(tokens, mmap_mode="r").shape != self.tokens.shape:
+            raise ValueError(f"{folder.parent} has indexes of other documents. Give another folder, or remove it.")
         np.save(folder / "offsets.npy", self.offsets)
         np.save(folder / "queries.npy", np.concatenate(self.queries).astype(np.float32))
         np.save(folder / "query_offsets.npy", np.cumsum([0, *map(len, self.queries)]))

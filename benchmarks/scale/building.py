@@ -19,6 +19,7 @@ from benchmarks.scale.spans import Spans
 from late_interaction import Document
 from late_interaction.engines import LocalEngine, Record
 from late_interaction.engines.local import compaction
+from late_interaction.engines.local.storage.names import Taken
 
 BLOCK_DOCUMENTS = 8_192
 
@@ -32,7 +33,10 @@ def build(source: Path, target: Path, tokens: int) -> None:
         ids = range(len(real), len(real) + spans.documents)
         nothing = np.empty((0, engine.dim), np.float32)
         engine.upsert(Record(Document("", id=str(number)), nothing) for number in ids)
-        engine._maintenance._rewrite(lambda root, snapshot, names: _recombined(root, snapshot, names, spans))
+        with engine._states.reading() as (_, snapshot):
+            pass  # its files stay mapped
+        replacement = _recombined(target, snapshot, Taken(engine._transactions.names), spans)
+        engine._transactions.commit(lambda writer: writer.replace_segments(replacement))
         engine.delete(ids=real)
 
 

@@ -109,7 +109,7 @@ def _ready(scratch: Path, options: argparse.Namespace) -> tuple[dict[str, tuple[
         (scratch / name).mkdir(exist_ok=True)
         python, columns = Path(sys.executable), scratch / "columns"
         worker = Worker("index", python, columns, scratch / name, source=source, module="benchmarks.versions.peer")
-        took = worker.built()
+        took = worker.built() if name == OLD else None
         if took is None:
             _tell(f"{name}: building")
             took = worker.build()
@@ -168,7 +168,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--against", type=Path, required=True, metavar="SRC", help="sources of the other version")
     parser.add_argument("--texts", type=Path, nargs=2, metavar="FILE", help="the documents and queries of FOLDER")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the indexes here, and use those of earlier runs")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep the indexes here, and use the old one of earlier runs"
+    )
     parser.add_argument("--only", nargs="+", choices=[case.name for case in CASES], metavar="CASE")
     parser.add_argument("--documents", type=int, metavar="N", help="only the first N documents")
     parser.add_argument("--dim", type=int, default=128, help="reduce the vectors to this dimension")

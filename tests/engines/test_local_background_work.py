@@ -211,6 +211,48 @@ def test_an_error_is_logged_and_the_next_write_tries_again(engine, monkeypatch, 
     check(engine, [f"d{n}" for n in range(15)])
 
 
+@pytest.mark.parametrize("most", [0, 30])
+def test_many_threads(engine, root, monkeypatch, most):
+    """Steps of calls, of the background and of `compact` at the same time: no document and no code is lost."""
+    monkeypatch.setattr(maintenance, "_MAX_CALL_TOKENS", most)
+    errors, done = [], threading.Event()
+
+    def write(worker):
+        for n in range(worker, 60, 3):
+            engine.upsert([record(f"d{n}", n=n), record(f"x{worker}")])
+            if n % 10 == worker:
+                engine.delete(ids=[f"d{n}"])
+            if n % 25 == worker:
+                engine.compact()
+
+    def search():
+        while not done.is_set():
+            for match in engine.search(QUERY, 1000):
+                assert match.score == pytest.approx(true_score(QUERY, record(match.id).vectors), abs=0.2)
+
+    def run(work, *arguments):
+        try:
+            work(*arguments)
+        except BaseException as error:  # noqa: BLE001  # reported below
+            errors.append(error)
+
+    searching = threading.Thread(target=run, args=(search,))
+    writing = [threading.Thread(target=run, args=(write, worker)) for worker in range(3)]
+    with small_thresholds(fanout=4):
+        for thread in (searching, *writing):
+            thread.start()
+        for thread in writing:
+            thread.join()
+        wait(engine)
+    done.set()
+    searching.join()
+    assert errors == []
+    gone = {n for worker in range(3) for n in range(worker, 60, 3) if n % 10 == worker}
+    check(engine, [*(f"d{n}" for n in range(60) if n not in gone), "x0", "x1", "x2"])
+    assert engine.info()["exact_tokens"] < 16
+    assert set(left_over(root)) <= set(spare_names(root, retired=True))
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_meanwhile(engine, gate, root):
     add(engine, 0, 14)

@@ -64,7 +64,7 @@ def finish_abandoned(root: Path) -> bool:
     Returns:
         Whether there was any. Then its writer lock is released.
     """
-    abandoned = [one for one in list(_known) if one.is_abandoned and one.root.samefile(root)]
+    abandoned = [one for one in list(_known) if one.is_abandoned_in(root)]
     references = [weakref.ref(one) for one in abandoned]
     while abandoned:
         abandoned.pop().worker.stop()
@@ -118,10 +118,11 @@ class Maintenance:
         renew_in_child(self._make_mutex)
         _known.add(self)
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether the engine does not exist any more."""
-        return self._owner() is None
+    def is_abandoned_in(self, root: Path) -> bool:
+        """Return whether the background works in this directory for an engine that does not exist any more."""
+        with suppress(OSError):  # the directory was removed
+            return self._owner() is None and self.worker.is_running and self.root.samefile(root)
+        return False
 
     def tidy(self, added_tokens: int = 0) -> None:
         """Rewrite and remove what is due after a write. A failure is logged: the write itself is durable.

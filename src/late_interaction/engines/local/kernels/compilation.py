@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Compiler", "readable"]
 
-_OF_C = {"memcpy", "memmove", "memset"}  # which every process has
+_OF_C = {"memcpy", "memmove", "memset", "sqrt", "sqrtf", "exp", "expf", "log", "logf", "floor", "floorf", "ceil", "ceilf"}
+"""Functions of C's libraries that kernels may use: every process of Python has them."""
 
 
 class Compiler:
@@ -218,7 +219,8 @@ def _check_is_closed(kernel: Kernel, module: Any, entries: Sequence[str]) -> Non
         TypeError: It allocates memory, raises exceptions, or is too large for LLVM to find out that it does not.
     """
     declared = {one.name for one in [*module.functions, *module.global_variables] if one.is_declaration}
-    missing = {name for name in declared - {*entries, *_OF_C} if not name.startswith("llvm.")}
+    of_c = {name for name in _OF_C if llvm.address_of_symbol(name)}
+    missing = {name for name in declared - {*entries, *of_c} if not name.startswith("llvm.")}
     missing |= {one.name for one in module.global_variables if one.name.startswith("numba.dynamic")}
     if missing:
         raise TypeError(

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from late_interaction.engines.products import products
+
 if TYPE_CHECKING:
+    from typing import Any
+
     from numpy.typing import NDArray
 
-__all__ = ["rotation"]
+__all__ = ["rotated", "rotation"]
 
 
 @cache
@@ -25,6 +29,11 @@ def rotation(dim: int) -> NDArray[np.float32]:
     """
     raw = np.random.PCG64(0).random_raw(dim * dim).reshape(dim, dim)
     return np.ascontiguousarray(_orthogonal((raw >> np.uint64(11)) / 2.0**52 - 1.0), np.float32)
+
+
+def rotated(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return vectors of the encoder, (n, dim), in rotated coordinates, C-ordered."""
+    return products(np.asarray(vectors, np.float32), np.ascontiguousarray(rotation(vectors.shape[1]).T))
 
 
 def _orthogonal(columns: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -81,7 +81,7 @@ class ResidualCodec:
         """Return the columns of token vectors, (n, dim), with these centroids, (n,)."""
         direction = codebook.direction
         residuals = vectors - codebook.centroids[codes]
-        along = residuals @ direction
+        along = np.einsum("ij,j->i", residuals, direction)  # the product of NumPy would start threads
         residuals -= along[:, None] * direction
         packed, half_scales = self.grid.encode(residuals)
         shares, scales = np.ones(len(vectors), np.float32), half_scales.astype(np.float32)

@@ -34,7 +34,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Compiler", "readable"]
 
-_OF_C = {"memcpy", "memmove", "memset", "sqrt", "sqrtf", "exp", "expf", "log", "logf", "floor", "floorf", "ceil", "ceilf"}
+_OF_C = {
+    "memcpy",
+    "memmove",
+    "memset",
+    "sqrt",
+    "sqrtf",
+    "exp",
+    "expf",
+    "log",
+    "logf",
+    "floor",
+    "floorf",
+    "ceil",
+    "ceilf",
+}
 """Functions of C's libraries that kernels may use: every process of Python has them."""
 
 

@@ -44,6 +44,8 @@ _SCANNED_FROM = 4
 _MAX_RESCORED_DOCUMENTS = 4096
 """Maximum number of further documents that the coarse stage gives to the second."""
 
+_MIN_DEVIATION = 1e-30  # so that an infinite margin stays one
+
 _GROUP_DOCUMENTS = 32
 """Documents scored exactly at a time, the most hopeful first, at least."""
 
@@ -225,8 +227,8 @@ def _least_scores(kth_score: float, corrections: list[NDArray[np.float32]], k: i
     variances = [float(some.var()) for some in corrections]
     least = []
     for number, deviations in enumerate(_MARGIN_DEVIATIONS):
-        variance = sum(variances[number:])
-        margin = deviations / max(1, math.log10(k)) * math.sqrt(variance) if variance else 0
+        deviation = max(math.sqrt(sum(variances[number:])), _MIN_DEVIATION)
+        margin = deviations / max(1, math.log10(k)) * deviation
         least.append(kth_score - sum(means[number:]) - margin)
     return least
 

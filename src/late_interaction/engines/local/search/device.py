@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from late_interaction.engines.libraries import torch_module
 from late_interaction.errors import InvalidRequestError
-from late_interaction.forking import Mutex
+from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +45,8 @@ class Columns:
 class Device:
     """A device of torch, and what was copied to it.
 
-    The columns of a segment are copied when it is first searched, and stay there as long as the segment is in use: with
-    the residual codec, 16 bytes per token beside the residuals, which are 80 bytes at 4 bits and 128 dimensions, and 8
+    The columns of a segment are copied when it is first searched, and stay there as long as the segment is in use. With
+    the residual codec they take the residuals and 16 bytes per token, together 80 at 4 bits and 128 dimensions, and 8
     bytes per document. After a merge, old and new columns are there until the last search of the old ones has ended.
 
     Args:
@@ -66,7 +67,11 @@ class Device:
         self._columns: WeakKeyDictionary[CompressedSegment, Columns] = WeakKeyDictionary()
         self._allowed: WeakKeyDictionary[Selection, Any] = WeakKeyDictionary()
         self._centroids: tuple[Codebook, Any] | None = None
-        self._copying = Mutex()
+        self._make_mutex()
+        renew_in_child(self._make_mutex)
+
+    def _make_mutex(self) -> None:
+        self._copying = threading.RLock()  # reentrant, so that a signal handler may search
 
     def columns(self, segment: CompressedSegment, codec: Codec, codebook: Codebook) -> Columns:
         """Return the columns of a segment, which are copied once, whatever the number of threads that ask."""

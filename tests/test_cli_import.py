@@ -90,7 +90,7 @@ def test_an_interrupt_before_there_is_an_index(source, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("late_interaction.cli.commands.importing.import_documents", interrupted)
+    monkeypatch.setattr("late_interaction.importers.import_index", interrupted)
     done = call("import-index", "source", "--index", "my-index")
     assert (done.exit_code, done.stderr) == (130, "Interrupted. Run the same command again to go on.\n")
 

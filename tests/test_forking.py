@@ -86,7 +86,7 @@ def test_children_search_after_their_parent(tmp_path, documents):
 
 
 def test_a_child_that_builds_an_index_of_its_own(tmp_path):
-    """Faiss has an OpenMP of its own."""
+    """And so trains a codebook, after its parent did."""
     program = """
     engine, query = filled(sys.argv[1] + "/parent", 1700)
 

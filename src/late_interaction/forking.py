@@ -3,7 +3,7 @@
 A child has only the thread that forked. A mutex that another thread of the parent held is never released in the child.
 A mutex that guards state of this package is therefore replaced in the child, with the state (`renew_in_child`). A mutex
 that guards the state of a library, which the child inherits, is held across the fork (`hold_across_forks`). The worker
-threads of OpenMP do not exist in a child, where torch and faiss would wait for them for ever (`openmp_is_used`).
+threads of OpenMP do not exist in a child, where torch would wait for them for ever (`openmp_is_used`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["Holder", "Mutex", "hold_across_forks", "imports", "openmp_is_used", 
 _MAX_WAIT_SECONDS = 30.0
 """Seconds that a fork waits in total for threads that use a library. Then the child gets new mutexes all the same."""
 
-_SET_THREADS = {"torch": "set_num_threads", "faiss": "omp_set_num_threads"}  # each contains its own OpenMP
+_SET_THREADS = {"torch": "set_num_threads"}  # each contains its own OpenMP
 
 # Each access to these is a single operation on a dict or a set, so that a fork may happen at any time.
 _numbers = itertools.count()
@@ -129,7 +129,7 @@ imports = Mutex()
 """Held while a large library is imported. A child forked during an import could neither use nor import the library."""
 
 
-def openmp_is_used(library: Literal["torch", "faiss"]) -> None:
+def openmp_is_used(library: Literal["torch"]) -> None:
     """Record that this process has used, or is about to use, the threads of a library. Its children use one thread."""
     _used.add(library)
 

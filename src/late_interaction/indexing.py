@@ -90,7 +90,6 @@ def add_documents(
     return ids
 
 
-
 def _bar(total: int | None) -> Any:
     from tqdm import tqdm
 

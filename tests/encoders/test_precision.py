@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from late_interaction import Document, Index, load_encoder
-from late_interaction.encoders import SingleVectorEncoder, TextEncoder, precision
+from late_interaction.encoders import SingleVectorEncoder, TextEncoder, packing, precision
 from late_interaction.encoders.fingerprint import differences
 from late_interaction.errors import IncompatibleEncoderError, InvalidRequestError
 from tests.checkpoints import pylate
@@ -85,6 +85,35 @@ def test_a_model_of_the_caller_is_not_changed(pylate_checkpoint, native):
     expected = TextEncoder(model, dtype="float32").encode_documents(list(TEXTS.values()))
     assert cosines(encoder.encode_documents(list(TEXTS.values())), expected).min() > LEAST_COSINE
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def test_packed_weights_change_nothing(folder, monkeypatch):
+    if not packing._can_pack():
+        pytest.skip("torch packs weights on x86 alone")
+    texts = list(TEXTS.values())
+    packed = load_encoder(folder, dtype="bfloat16", device="cpu")
+    monkeypatch.setattr(packing, "_can_pack", lambda: False)
+    plain = load_encoder(folder, dtype="bfloat16", device="cpu")
+    projections = [module for module in packed._model.modules() if isinstance(module, torch.nn.Linear)]
+    assert all("forward" in vars(module) for module in projections)
+    assert not any("forward" in vars(module) for module in plain._model.modules())
+    for one, other in zip(packed.encode_documents(texts), plain.encode_documents(texts), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_model_that_pools_tokens_stays_in_float32(pylate_checkpoint, native):
+    """Its clustering fails under autocast."""
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+
+    model = MultiVectorEncoder(str(pylate_checkpoint), device="cpu")
+    model.append(HierarchicalTokenPooling(pool_factor=2))
+    encoder = TextEncoder(model)
+    assert encoder.dtype == "float32"
+    [pooled] = encoder.encode_documents(["a red fox and a blue whale"])
+    np.testing.assert_allclose(np.linalg.norm(pooled, axis=1), 1, atol=1e-6)
+    with pytest.raises(InvalidRequestError, match="pools tokens"):
+        TextEncoder(model, dtype="bfloat16")
 
 
 def in_bfloat16(folder):

@@ -36,9 +36,7 @@ import numpy as np
 import late_interaction.engines.local
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local import maintenance
-from late_interaction.engines.local.kernels import compiled  # noqa: F401  # once, and not in every fork
-from late_interaction.engines.local.postings import compiled as postings  # noqa: F401
-from late_interaction.engines.local.quantization.residual import compiled as residual  # noqa: F401
+from late_interaction.engines.local.kernels import kernels_of
 from late_interaction.errors import IndexNotFoundError
 from tests.engines.helpers import (
     DIM,
@@ -54,6 +52,8 @@ from tests.engines.old_segments import as_before_format_5, as_before_format_7
 
 CODE = str(Path(late_interaction.engines.local.__file__).parent)
 THRESHOLDS = 24, 8
+for _package in ("kernels", "postings", "quantization.residual", "quantization.residual.scoring", "search"):
+    kernels_of(f"late_interaction.engines.local.{_package}")  # once, and not in every fork
 NAMES = [f"d{number}" for number in range(12)]
 
 

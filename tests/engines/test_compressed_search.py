@@ -12,7 +12,7 @@ import torch
 
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local import compaction
-from late_interaction.engines.local.search import plan
+from late_interaction.engines.local.search import plan, scan
 from tests.engines.helpers import record, stored
 
 DIM = 64
@@ -176,6 +176,24 @@ def test_the_cuts_lose_little(index, originals, tokens, monkeypatch):
         for query in queries(originals, n=20, tokens=tokens)
     ]
     assert np.mean(found) >= 0.95
+
+
+def test_posting_lists_and_codes_are_scanned_alike(index, originals, monkeypatch):
+    """Also of the documents that pass a filter: which is read depends on what it would cost."""
+    monkeypatch.setattr(plan, "_FIRST_DOCUMENTS", (60, 40, 20))
+    monkeypatch.setattr(plan, "_SCANNED_FROM", 0)
+    found = {}
+    for cost in ("_DIRECT_COST", "_ENTRY_COST"):
+        with monkeypatch.context() as patch:
+            patch.setattr(scan, cost, 1e9)
+            found[cost] = [
+                [(match.id, match.score) for match in index.engine.search(query, k=10, where=where)]
+                for tokens in (8, 40)
+                for query in queries(originals, n=4, tokens=tokens)
+                for where in (None, {"group": 2})
+            ]
+    assert found["_DIRECT_COST"] == found["_ENTRY_COST"]
+    assert all(len(matches) == 10 for matches in found["_ENTRY_COST"])
 
 
 def test_asking_for_all_gives_the_full_ranking(index, originals):

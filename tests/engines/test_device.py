@@ -21,12 +21,14 @@ import torch
 from late_interaction.engines import LocalEngine
 from late_interaction.engines.local.quantization.codebook import Codebook
 from late_interaction.engines.local.quantization.rotation import rotation
-from late_interaction.engines.local.search import device as device_module
-from late_interaction.engines.local.search import plan as search
+from late_interaction.engines.local.search import device_query as search
+from late_interaction.engines.local.search import plan
 from late_interaction.engines.local.search.buffers import Buffers
 from late_interaction.engines.local.search.cpu import CpuQuery
-from late_interaction.engines.local.search.device import Device, DeviceQuery
+from late_interaction.engines.local.search.device import Device
+from late_interaction.engines.local.search.device_query import DeviceQuery
 from late_interaction.engines.local.search.selection import Selection
+from late_interaction.engines.local.storage.segment import CompressedSegment
 from late_interaction.errors import InvalidRequestError
 from tests.engines.codec_oracle import decoded_by_definition, points_of, without
 from tests.engines.helpers import record, small_thresholds, state_on_disk, unit_vectors
@@ -135,6 +137,7 @@ def compared(indexes):
         places = zip(*(column.tolist() for column in selection.places(documents)), strict=True)
         codec, codebook = snapshot.coding
         return SimpleNamespace(
+            snapshot=snapshot,
             selection=selection,
             documents=documents,
             ids=[ids[place] for place in places],
@@ -160,13 +163,11 @@ def test_scores_are_those_of_the_processor(compared, dim, bits, name):
         scores = asked.device.maxsim(asked.documents)
         assert scores.dtype == np.float32
         near(expected, scores, len(query))
-        assert np.array_equal(asked.device.exact(asked.documents), scores)
-        assert np.array_equal(asked.device.refined(asked.documents), scores)
         near(expected, asked.processor.maxsim(asked.documents), len(query))
         # Other stages of the processor look at some tokens, and round the query to integers.
         rounding = 1e-4 * len(query)
         exact, refined = asked.processor.exact(asked.documents), asked.processor.refined(asked.documents)
-        assert (refined <= exact + rounding).all()
+        assert (refined <= scores + rounding).all()
         assert (exact <= scores + rounding).all()
         assert np.abs(refined - scores)[lengths < 2].max() <= rounding
         for found in (scores, exact, refined):
@@ -181,17 +182,20 @@ def test_approximate_scores_are_those_of_centroids(compared, dim, bits, name):
     for query in queries(dim):
         asked = compared(dim, bits, query, name)
         expected = [maxsim(asked.rotated, asked.decoded[found][0]) for found in asked.ids]
-        for scored in (asked.device, asked.processor):
-            approximate = scored.approximate(asked.documents)
-            assert approximate.dtype == np.float32
-            np.testing.assert_allclose(approximate, expected, rtol=1e-4, atol=1e-4 * len(query))
-        # A device has nothing coarser. It gives the best first, each once.
-        scan, by_score = asked.device.scan(), np.sort(asked.device.approximate(asked.selection.documents))[::-1]
-        documents, scores = scan.best(40)
-        near(by_score[:40], np.sort(scores)[::-1], len(query))
-        others = scan.others(float(by_score[99]), 1000)
-        assert len(others) == (by_score >= by_score[99]).sum() - 40
-        assert len(np.union1d(documents, others)) == 40 + len(others)
+        approximate = asked.processor.approximate(asked.documents)
+        assert approximate.dtype == np.float32
+        np.testing.assert_allclose(approximate, expected, rtol=1e-4, atol=1e-4 * len(query))
+        estimates = asked.device.from_centroids().cpu().numpy()
+        assert estimates.dtype == np.float32
+        searched = np.isin(asked.documents, asked.selection.documents)
+        near(np.array(expected)[searched], estimates[asked.selection.documents], len(query))
+        assert np.isneginf(np.delete(estimates, asked.selection.documents)).all()
+        # Of a few documents, the tokens are gathered.
+        few = Selection(asked.snapshot, {number: at[::7] for number, at in asked.snapshot.live_positions.items()})
+        assert 10 < len(few.documents) < 0.25 * len(estimates)
+        gathered = DeviceQuery(query, few, *asked.snapshot.coding[::-1], Device(name)).from_centroids().cpu().numpy()
+        near(estimates[few.documents], gathered[few.documents], len(query))
+        assert np.isneginf(np.delete(gathered, few.documents)).all()
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -200,19 +204,19 @@ def test_documents_in_any_number(compared, name, monkeypatch):
     (query,) = queries(13, [7])
     asked = compared(13, 2, query, name)
     lengths = np.array([len(asked.decoded[found][1]) for found in asked.ids])
-    for scored in (asked.device, asked.processor):
-        for score in (scored.maxsim, scored.exact, scored.refined, scored.approximate):
-            expected = score(asked.documents)
-            assert score(asked.documents[:0]).shape == (0,)
-            assert (score(asked.selection.empty) == 0).all()
-            assert len(asked.selection.empty) == (lengths == 0).sum() > 5
-            for at in range(0, len(asked.documents), 9):
-                assert score(asked.documents[at : at + 1]) == pytest.approx(expected[at : at + 1], abs=1e-5)
-    approximate, exact = asked.device.approximate(asked.documents), asked.device.exact(asked.documents)
-    for tokens in (8, 64, 100, 1000):  # the longest documents have 90
-        monkeypatch.setattr(device_module, "_BLOCK_TOKENS", tokens)
-        assert asked.device.exact(asked.documents) == pytest.approx(exact, abs=1e-5)
-        assert asked.device.approximate(asked.documents) == pytest.approx(approximate, abs=1e-5)
+    processor = asked.processor
+    for score in (asked.device.maxsim, processor.maxsim, processor.exact, processor.refined, processor.approximate):
+        expected = score(asked.documents)
+        assert score(asked.documents[:0]).shape == (0,)
+        assert (score(asked.selection.empty) == 0).all()
+        assert len(asked.selection.empty) == (lengths == 0).sum() > 5
+        for at in range(0, len(asked.documents), 9):
+            assert score(asked.documents[at : at + 1]) == pytest.approx(expected[at : at + 1], abs=1e-5)
+    estimates, exact = asked.device.from_centroids().cpu().numpy(), asked.device.maxsim(asked.documents)
+    for scores in (8, 64, 700, 7000):  # the longest documents have 90 tokens
+        monkeypatch.setattr(search, "_BLOCK_SCORES", scores)
+        assert asked.device.maxsim(asked.documents) == pytest.approx(exact, abs=1e-5)
+        assert asked.device.from_centroids().cpu().numpy() == pytest.approx(estimates, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -220,8 +224,10 @@ def test_documents_in_any_number(compared, name, monkeypatch):
 @pytest.mark.parametrize("dim", DIMS)
 def test_search_finds_the_same(indexes, dim, bits, name, monkeypatch):
     """The k best, whatever is asked for; nothing is left out here, since all that is left out is by chance."""
-    monkeypatch.setattr(search, "_MARGIN_DEVIATIONS", (math.inf,) * 3)
-    monkeypatch.setattr(search, "_FIRST_DOCUMENTS", (40, 20, 10))
+    monkeypatch.setattr(plan, "_MARGIN_DEVIATIONS", (math.inf,) * 3)
+    monkeypatch.setattr(plan, "_FIRST_DOCUMENTS", (40, 20, 10))
+    monkeypatch.setattr(search, "_MARGIN_DEVIATIONS", 1e6)
+    monkeypatch.setattr(search, "_FIRST_DOCUMENTS", 40)
     root = indexes(dim, bits)
     candidates = [f"d{number}" for number in range(0, DOCUMENTS, 3)]
     asked = [{"where": where} for where in WHERES] + [{"candidates": candidates}, {"candidates": candidates[:9]}]
@@ -244,10 +250,10 @@ def test_search_finds_the_same(indexes, dim, bits, name, monkeypatch):
 
 @pytest.mark.parametrize("name", DEVICES)
 @pytest.mark.parametrize("bits", BITS)
-@pytest.mark.parametrize("first", [(256, 64, 32), (60, 30, 15), (4, 2, 1)])
+@pytest.mark.parametrize("first", [256, 60, 30])
 def test_what_is_left_out_is_not_among_the_best(indexes, bits, first, name, monkeypatch):
-    """On a device, where a document whose centroids are looked at again has its exact score."""
     monkeypatch.setattr(search, "_FIRST_DOCUMENTS", first)
+    monkeypatch.setattr(search, "_FIRST_DOCUMENTS_PER_HIT", 1)
     root = indexes(64, bits)
     with LocalEngine.open(root, read_only=True, device=name) as engine:
         vectors = engine.vectors([document.id for document in engine.scan()])
@@ -255,6 +261,74 @@ def test_what_is_left_out_is_not_among_the_best(indexes, bits, first, name, monk
             truth = {found: maxsim(query.astype(np.float64), own.astype(np.float64)) for found, own in vectors.items()}
             scores = [match.score for match in engine.search(query, 10)]
             near(sorted(truth.values(), reverse=True)[:10], scores, len(query))
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("most", [1, 20])
+def test_no_more_documents_are_scored_than_the_limit(compared, name, most, monkeypatch):
+    """Of the documents that may be among the best, those with the highest scores from centroids."""
+    monkeypatch.setattr(search, "_MARGIN_DEVIATIONS", 1e6)
+    monkeypatch.setattr(search, "_FIRST_DOCUMENTS", 40)
+    monkeypatch.setattr(search, "_MAX_RESCORED_DOCUMENTS", most)
+    monkeypatch.setattr(search, "_MAX_RESCORED_DOCUMENTS_PER_HIT", 1)
+    scored = []
+    exact = DeviceQuery._exact
+    monkeypatch.setattr(DeviceQuery, "_exact", lambda self, *given: scored.append(given[0]) or exact(self, *given))
+    (query,) = queries(64, [7])
+    asked = compared(64, 4, query, name)
+    asked.device.best(3)
+    assert [len(some) for some in scored] == [40, max(most, 3), 6]
+    estimates = asked.device.from_centroids().cpu().numpy()
+    highest = np.sort(estimates)[::-1]
+    for some, place in ((scored[0], 39), (scored[1], 39 + max(most, 3))):
+        assert estimates[some].min() == highest[place]
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_scores_do_not_depend_on_the_precision_of_products(compared, name, precision):
+    """On a GPU, "high" is TF32, with ten bits of a fraction: a setting of the process that other users may want."""
+    (query,) = queries(64, [40])
+    asked = compared(64, 4, query, name)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        documents, scores = asked.device.best(10)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    ids = dict(zip(asked.documents.tolist(), asked.ids, strict=True))
+    near([maxsim(asked.rotated, asked.decoded[ids[one]][1]) for one in documents.tolist()], scores, len(query))
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_threads_that_search_first_at_the_same_time(indexes, name):
+    """What is copied to the device is copied once, and every search has the right hits."""
+    root = indexes(13, 4)
+    asked = queries(13, range(1, 17))
+    with LocalEngine.open(root, read_only=True) as processor:
+        expected = [[(match.id, match.score) for match in processor.search(query, 5)] for query in asked]
+    with LocalEngine.open(root, read_only=True, device=name) as engine:
+        copied = []
+        copy = engine._device.tensor
+        engine._device.tensor = lambda array: copied.append(array.shape) or copy(array)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda query: engine.search(query, 5), asked))
+        with engine._states.reading() as (_, snapshot):
+            residuals = [
+                segment.token_columns["residuals"].shape
+                for segment in snapshot.segments.values()
+                if isinstance(segment, CompressedSegment)
+            ]
+    assert all(copied.count(shape) == residuals.count(shape) for shape in residuals)
+    for matches, truth in zip(found, expected, strict=True):
+        assert [match.id for match in matches] == [one for one, _ in truth]
+        assert [match.score for match in matches] == pytest.approx([score for _, score in truth], abs=1e-4)
+
+
+def test_too_little_memory_is_a_clear_error():
+    message = r"cpu:0.* too little free memory to search 1,234 tokens"
+    with pytest.raises(InvalidRequestError, match=message), Device("cpu:0").memory_errors(1234):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
 
 @pytest.mark.parametrize("name", DEVICES)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 import pytest
 
@@ -179,6 +180,24 @@ def test_openings_that_share_an_engine(root, gate):
         assert engine.info()["exact_tokens"] == 0
 
 
+def test_the_last_of_several_openings_does_not_wait_inside_its_mutex(root, gate, monkeypatch):
+    """As if work began after it had waited."""
+    engine = LocalEngine.open_shared(root, dim=DIM, bits=8)
+    add(engine, 0, 14)
+    assert gate.reached.wait(SECONDS)
+    worker = engine._maintenance.worker
+    stop = worker.stop
+    stops = []
+    monkeypatch.setattr(worker, "stop", lambda: stops.append(1) or (stop() if len(stops) > 1 else None))
+    engine.close()
+    assert len(stops) == 1
+    gate.opened.set()
+    worker.wait()
+    with LocalEngine.open(root) as again:
+        check(again, [f"d{n}" for n in range(14)])
+    assert left_over(root) == []
+
+
 def test_an_engine_that_is_dropped_without_closing(root, gate):
     """Its thread keeps the writer lock for the step in hand; the next opening waits for that."""
     engine = LocalEngine.open(root, dim=DIM, bits=8)
@@ -209,6 +228,48 @@ def test_an_error_is_logged_and_the_next_write_tries_again(engine, monkeypatch, 
     wait(engine)
     assert engine.info()["exact_tokens"] == 0
     check(engine, [f"d{n}" for n in range(15)])
+
+
+@pytest.mark.parametrize("most", [0, 30])
+def test_many_threads(engine, root, monkeypatch, most):
+    """Steps of calls, of the background and of `compact` at the same time: no document and no code is lost."""
+    monkeypatch.setattr(maintenance, "_MAX_CALL_TOKENS", most)
+    errors, done = [], threading.Event()
+
+    def write(worker):
+        for n in range(worker, 60, 3):
+            engine.upsert([record(f"d{n}", n=n), record(f"x{worker}")])
+            if n % 10 == worker:
+                engine.delete(ids=[f"d{n}"])
+            if n % 25 == worker:
+                engine.compact()
+
+    def search():
+        while not done.is_set():
+            for match in engine.search(QUERY, 1000):
+                assert match.score == pytest.approx(true_score(QUERY, record(match.id).vectors), abs=0.2)
+
+    def run(work, *arguments):
+        try:
+            work(*arguments)
+        except BaseException:  # noqa: BLE001  # reported below
+            errors.append(traceback.format_exc())
+
+    searching = threading.Thread(target=run, args=(search,))
+    writing = [threading.Thread(target=run, args=(write, worker)) for worker in range(3)]
+    with small_thresholds(fanout=4):
+        for thread in (searching, *writing):
+            thread.start()
+        for thread in writing:
+            thread.join()
+        wait(engine)
+    done.set()
+    searching.join()
+    assert errors == []
+    gone = {n for worker in range(3) for n in range(worker, 60, 3) if n % 10 == worker}
+    check(engine, [*(f"d{n}" for n in range(60) if n not in gone), "x0", "x1", "x2"])
+    assert engine.info()["exact_tokens"] < 16
+    assert set(left_over(root)) <= set(spare_names(root, retired=True))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

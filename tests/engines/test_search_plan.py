@@ -6,9 +6,26 @@ import numpy as np
 import pytest
 
 from late_interaction.engines.local.search import plan
-from late_interaction.engines.local.search.device import DeviceScan
 
 EVERYTHING = 5000
+
+
+class Coarse:
+    """Coarse scores of documents, which are taken, the best first."""
+
+    def __init__(self, documents, scores):
+        self.documents, self.scores = documents, scores
+
+    def best(self, most):
+        chosen = np.sort(np.argsort(-self.scores, kind="stable")[:most])
+        taken = self.documents[chosen], self.scores[chosen]
+        self.documents, self.scores = np.delete(self.documents, chosen), np.delete(self.scores, chosen)
+        return taken
+
+    def others(self, least, most):
+        kept = self.scores >= least
+        self.documents, self.scores = self.documents[kept], self.scores[kept]
+        return self.best(most)[0]
 
 
 class Layers:
@@ -23,7 +40,7 @@ class Layers:
 
     def scan(self):
         self.is_scanned = True
-        return DeviceScan(self.documents, self.scores[0])
+        return Coarse(self.documents, self.scores[0])
 
     def approximate(self, documents):
         return self.look(0, documents)

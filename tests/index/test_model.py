@@ -340,8 +340,9 @@ class History(RuleBasedStateMachine):
     def search_hybrid(self, data, query, k, asked):
         arguments, names = self.asked_for(asked)
         index, scores = self.any_index(data), Counter()
+        fused = max(k, min(100, max(30, 3 * k)))
         for mode in ("late", "lexical"):
-            for rank, hit in enumerate(index.search(query, max(k, 100), mode=mode, **arguments), start=1):
+            for rank, hit in enumerate(index.search(query, fused, mode=mode, **arguments), start=1):
                 scores[hit.id] += 1 / (60 + rank)
         assert set(scores) == set(names)
         self.check_ranking(index.search(query, k, mode="hybrid", **arguments), scores, k, 1e-9)

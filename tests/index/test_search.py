@@ -68,17 +68,18 @@ class TestSearch:
 
     @pytest.mark.parametrize("query", QUERIES)
     @pytest.mark.parametrize("where", [None, {"even": False}])
-    def test_hybrid_is_reciprocal_rank_fusion(self, library, query, where):
-        late = [hit.id for hit in library.search(query, k=90, where=where)]
-        lexical = [hit.id for hit in library.search(query, k=90, where=where, mode="lexical")]
+    @pytest.mark.parametrize(("k", "fused"), [(1, 30), (10, 30), (12, 36), (80, 100)])
+    def test_hybrid_is_reciprocal_rank_fusion(self, library, query, where, k, fused):
+        late = [hit.id for hit in library.search(query, k=fused, where=where)]
+        lexical = [hit.id for hit in library.search(query, k=fused, where=where, mode="lexical")]
         expected = {}
         for found in late + lexical:
             expected[found] = sum(
                 1 / (60 + ranking.index(found) + 1) for ranking in (late, lexical) if found in ranking
             )
-        order = sorted(expected, key=lambda found: -expected[found])[:12]
+        order = sorted(expected, key=lambda found: -expected[found])[:k]
 
-        hits = library.search(query, k=12, where=where, mode="hybrid")
+        hits = library.search(query, k=k, where=where, mode="hybrid")
         assert [hit.id for hit in hits] == order
         assert [hit.score for hit in hits] == pytest.approx([expected[found] for found in order])
         assert [hit.relevance for hit in hits] == pytest.approx([expected[found] * 61 / 2 for found in order])

@@ -73,12 +73,19 @@ def chosen_dtype(model: Any, dtype: str | None) -> str:
         dtype: One of `DTYPES`; None for the default.
 
     Raises:
-        InvalidRequestError: ``dtype`` is something else.
+        InvalidRequestError: ``dtype`` is something else, or the model pools tokens, which sentence-transformers cannot
+            do in a lower precision.
     """
     check_dtype(dtype)
+    stored = _stored(model)
+    only_float32 = "float32" in stored and _pools(model)
     if dtype is not None:
+        if only_float32 and dtype != "float32":
+            raise InvalidRequestError(f"The model pools tokens, so its dtype must be float32, got {dtype!r}.")
         return dtype
-    lower = _stored(model) & set(DTYPES) - {"float32"}
+    lower = stored & set(DTYPES) - {"float32"}
+    if only_float32:
+        return "float32"
     return lower.pop() if len(lower) == 1 else default_dtype(model.device.type)
 
 
@@ -116,6 +123,8 @@ def weight_options(device: str | None, dtype: str | None) -> dict[str, Any]:
 def lower_weights(model: Any, dtype: str) -> None:
     """Store the weights of all projections of a model in a precision, so that `autocast` need not convert them.
 
+    In bfloat16 on a processor they are also packed, see `packing`.
+
     Args:
         model: A module of torch, which nothing else uses.
         dtype: One of `DTYPES`. In float32 nothing changes.
@@ -128,6 +137,17 @@ def lower_weights(model: Any, dtype: str) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Linear) and id(module.weight) not in shared:
             module.to(getattr(torch, dtype))
+    if dtype == "bfloat16" and model.device.type == "cpu":
+        from late_interaction.encoders.packing import pack_weights
+
+        pack_weights(model)
+
+
+def _pools(model: Any) -> bool:
+    """Return whether a model pools several tokens into one vector."""
+    from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
+
+    return any(isinstance(module, BaseTokenPooling) for module in model)
 
 
 def _stored(model: Any) -> set[str]:

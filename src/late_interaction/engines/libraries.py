@@ -1,4 +1,4 @@
-"""Torch and faiss, imported when they are first needed: each takes seconds, and reading documents needs neither."""
+"""Torch, imported when it is first needed: it takes seconds, and reading documents does not need it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,7 @@ from late_interaction.forking import imports, openmp_is_used
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["faiss_module", "torch_module"]
-
-
-def faiss_module() -> ModuleType:
-    """Return faiss, which only writers of large collections need."""
-    with imports:
-        import faiss
-
-    openmp_is_used("faiss")
-    return faiss
+__all__ = ["torch_module"]
 
 
 @cache

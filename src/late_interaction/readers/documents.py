@@ -10,7 +10,6 @@ from late_interaction.errors import InvalidRequestError
 from late_interaction.readers.decoding import UTF_8, read_text
 from late_interaction.readers.passages import MAX_CHARS, check_max_chars, pack_blocks
 from late_interaction.readers.sections import HTML, SUFFIXES, read_sections
-from late_interaction.readers.webpages import declared_encoding
 
 if TYPE_CHECKING:
     from late_interaction.readers.options import ReadOptions
@@ -82,4 +81,8 @@ def split_document(text: str, *, source: str, suffix: str, max_chars: int = MAX_
 def _read(path: Path, suffix: str, encoding: str | None) -> str:
     if suffix == ".ipynb":
         return read_text(path, UTF_8)
-    return read_text(path, encoding, declared=declared_encoding) if suffix in HTML else read_text(path, encoding)
+    if suffix not in HTML:
+        return read_text(path, encoding)
+    from late_interaction.readers.webpages import declared_encoding  # with bs4, which takes a while to import
+
+    return read_text(path, encoding, declared=declared_encoding)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from late_interaction.readers import markdown, notebooks, restructuredtext, webpages
+from late_interaction.readers import markdown, notebooks, restructuredtext
 from late_interaction.readers.blocks import Block, Heading, Outline, split_paragraphs
 from late_interaction.readers.hyphenation import Hyphenation, without_soft_hyphens
 
@@ -32,6 +32,12 @@ def _outline_plain(text: str) -> Outline:
     return Outline(title=None, elements=list(split_paragraphs(text.split("\n"))))
 
 
+def _outline_webpage(text: str) -> Outline:
+    from late_interaction.readers import webpages  # with bs4, which takes a while to import
+
+    return webpages.outline(text)
+
+
 HTML = (".html", ".htm")
 """The suffixes of web pages."""
 
@@ -42,7 +48,7 @@ _FORMATS: dict[str, Callable[[str], Outline]] = {
     ".markdown": markdown.outline,
     ".rst": restructuredtext.outline,
     ".ipynb": notebooks.outline,
-    **dict.fromkeys(HTML, webpages.outline),
+    **dict.fromkeys(HTML, _outline_webpage),
 }
 
 SUFFIXES = tuple(_FORMATS)

@@ -35,7 +35,13 @@ __all__ = ["search_encoded", "search_many", "side_by_side"]
 
 _Hits = TypeVar("_Hits", bound=list[Hit])
 
-_FUSION_DEPTH = 100  # matches of each ranking that hybrid search fuses
+_FUSED_PER_HIT, _MIN_FUSED, _MAX_FUSED = 3, 30, 100
+"""How many matches of each ranking hybrid search fuses: some for each hit, within bounds, and never fewer than hits.
+
+Ten hits out of 30 have at least the nDCG of ten hits out of 100 (`benchmarks.quality`), and the ranking by MaxSim takes
+a third of the time.
+"""
+
 _REMOTE_THREADS = 32  # queries of one call that wait for another machine at the same time
 
 
@@ -136,7 +142,7 @@ def _rank(
         relevance = _relevance(engine, query_vectors) if matches else float
         ranking = [Ranked(match, relevance(match.score)) for match in matches]
         return [ranked for ranked in ranking if ranked.relevance >= limit]
-    depth = request.within_limit(max(request.depth, _FUSION_DEPTH))
+    depth = request.within_limit(_fusion_depth(request))
     late = _late(engine, request, query_vectors, depth)
     ranking = _fused(late, _lexical(engine, request, query, depth))
     if not limit:
@@ -145,6 +151,12 @@ def _rank(
     scores |= engine.score(query_vectors, [match.id for match, _ in ranking if match.id not in scores])
     relevance = _relevance(engine, query_vectors)
     return [ranked for ranked in ranking if relevance(scores.get(ranked.match.id, 0.0)) >= limit]
+
+
+def _fusion_depth(request: SearchRequest) -> int:
+    """Return how many matches of each ranking are fused; the most where their relevance leaves some of them out."""
+    fused = max(_MIN_FUSED, _FUSED_PER_HIT * request.depth)
+    return max(request.depth, _MAX_FUSED if request.min_relevance else min(fused, _MAX_FUSED))
 
 
 def _fused(*found: list[Match]) -> list[Ranked]:

@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from late_interaction.cli.collections import Asked, opened
 from late_interaction.cli.options import AsJson, Quiet
 from late_interaction.cli.output import console, is_watched, show, show_json
 from late_interaction.cli.printable import printable
 from late_interaction.encoders.minilm_package import MINILM
-from late_interaction.evaluation import evaluate as evaluate_systems
-from late_interaction.evaluation import read_run, write_run
-from late_interaction.evaluation.reporting.plots import check_path
 
 if TYPE_CHECKING:
     from late_interaction.evaluation import Report
@@ -117,6 +113,10 @@ def evaluate(
     advice: the cheapest system that loses at most --loss, and whether late interaction is better than single vectors
     and than lexical search. No index is changed.
     """
+    from late_interaction.cli.collections import Asked, opened  # other commands do not need the evaluation
+    from late_interaction.evaluation import evaluate as evaluate_systems
+    from late_interaction.evaluation.reporting.plots import check_path
+
     if synthetic and (queries or qrels or split):
         raise typer.BadParameter("cannot be combined with --queries, --qrels and --split.", param_hint="--synthetic")
     if plot is not None:
@@ -179,6 +179,8 @@ def _numbers(given: str | None, option: str) -> list[int | None]:
 
 def _runs(given: list[str]) -> dict[str, dict[str, list[str]]]:
     """Read runs, by name."""
+    from late_interaction.evaluation import read_run
+
     runs: dict[str, dict[str, list[str]]] = {}
     for one in given:
         name, equals, path = one.partition("=")
@@ -192,6 +194,8 @@ def _runs(given: list[str]) -> dict[str, dict[str, list[str]]]:
 
 def _save_runs(report: Report, folder: Path) -> None:
     """Write a run of each system. Its file has the name of the system, with hyphens instead of other characters."""
+    from late_interaction.evaluation import write_run
+
     names: list[str] = []
     for system in report.systems:
         name = re.sub(r"[^\w.+-]+", "-", system.name)

@@ -11,7 +11,6 @@ import typer
 from late_interaction.cli.options import INDEX_HELP, AsJson, Quiet
 from late_interaction.cli.output import is_watched, show, show_json
 from late_interaction.errors import LateInteractionError
-from late_interaction.importers import import_index as import_documents
 from late_interaction.index import Index
 from late_interaction.wording import counted
 
@@ -58,6 +57,8 @@ def import_index(
     or .safetensors files. Nothing in SOURCE is trusted: no code in it runs. An interrupted run keeps what it has
     imported, and the same command goes on from there. At the end, the loss is measured.
     """
+    from late_interaction.importers import import_index as import_documents  # other commands do not need importers
+
     with _what_is_kept(directory):
         report = import_documents(
             source,

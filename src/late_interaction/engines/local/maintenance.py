@@ -41,8 +41,8 @@ _ATTEMPTS_APART, _MAX_SECONDS_APART = 20, 1.0
 """Writes try to remove directories again after this many times as long as the last attempt took, and this at most."""
 
 _MAX_RELEASE_SECONDS = 1.0
-_CLOSING = {"close", "__exit__", "stop"}
 _PACKAGE = str(Path(__file__).parent)
+_CLOSING = {(str(Path(__file__).with_name("engine.py")), name) for name in ("close", "__exit__")}
 _known: weakref.WeakSet[Maintenance] = weakref.WeakSet()
 
 
@@ -64,7 +64,7 @@ def finish_abandoned(root: Path) -> bool:
     Returns:
         Whether there was any. Then its writer lock is released.
     """
-    abandoned = [one for one in list(_known) if one.is_abandoned and one.root.samefile(root)]
+    abandoned = [one for one in list(_known) if one.is_abandoned_in(root)]
     references = [weakref.ref(one) for one in abandoned]
     while abandoned:
         abandoned.pop().worker.stop()
@@ -75,12 +75,15 @@ def finish_abandoned(root: Path) -> bool:
 
 
 def _is_called_inside() -> bool:
-    """Return whether the caller has interrupted, or was called by, something else in this package than closing."""
+    """Return whether `Maintenance.stop` was called inside of anything else in this package than closing an engine.
+
+    Closing the last of several openings holds the mutex of commits, so it is something else.
+    """
     frame = sys._getframe(1)
     while frame.f_back is not None:
         frame = frame.f_back
         code = frame.f_code
-        if code.co_filename.startswith(_PACKAGE) and code.co_name not in _CLOSING:
+        if code.co_filename.startswith(_PACKAGE) and (code.co_filename, code.co_name) not in _CLOSING:
             return True
     return False
 
@@ -118,10 +121,11 @@ class Maintenance:
         renew_in_child(self._make_mutex)
         _known.add(self)
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether the engine does not exist any more."""
-        return self._owner() is None
+    def is_abandoned_in(self, root: Path) -> bool:
+        """Return whether the background works in this directory for an engine that does not exist any more."""
+        with suppress(OSError):  # the directory was removed
+            return self._owner() is None and self.worker.is_running and self.root.samefile(root)
+        return False
 
     def tidy(self, added_tokens: int = 0) -> None:
         """Rewrite and remove what is due after a write. A failure is logged: the write itself is durable.
@@ -245,9 +249,11 @@ class Maintenance:
         thread = threading.get_ident()
         with self._claiming:
             self._claims[thread] = frozenset()
+            # First: a thread gives up its claims after its commit, which this snapshot then has.
+            claimed = frozenset[int]().union(*self._claims.copy().values())
             with self._states.reading() as (_, snapshot):
                 pass  # its files stay mapped, and no one else removes them
-            step = plan(snapshot, frozenset().union(*self._claims.values()))
+            step = plan(snapshot, claimed)
             if step is not None:
                 self._claims[thread] = step.claims
             return step

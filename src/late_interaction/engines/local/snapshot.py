@@ -13,7 +13,7 @@ from late_interaction.engines.background import MAX_DOCUMENT_TOKENS, Background
 from late_interaction.engines.local.catalog.word_lists.words import CommitWords
 from late_interaction.engines.local.quantization.codebook import CodebookEntry, open_codebook
 from late_interaction.engines.local.quantization.codecs import codec_for
-from late_interaction.engines.local.quantization.rotation import rotation
+from late_interaction.engines.local.quantization.rotation import rotated, rotation
 from late_interaction.engines.local.sample import sampled_positions
 from late_interaction.engines.local.storage.segment import open_segment
 from late_interaction.errors import CorruptIndexError
@@ -145,7 +145,7 @@ class Snapshot:
     def rotated(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return the vectors of columns of a segment in rotated coordinates, (tokens, dim)."""
         if "vectors" in columns:
-            return np.asarray(columns["vectors"].astype(np.float32) @ rotation(self.dim).T)
+            return rotated(columns["vectors"])
         codec, codebook = self.coding
         return codec.decode(columns, codebook)
 

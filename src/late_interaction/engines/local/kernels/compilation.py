@@ -34,7 +34,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Compiler", "readable"]
 
-_OF_C = {"memcpy", "memmove", "memset"}  # which every process has
+_OF_C = {
+    "memcpy",
+    "memmove",
+    "memset",
+    "sqrt",
+    "sqrtf",
+    "exp",
+    "expf",
+    "log",
+    "logf",
+    "floor",
+    "floorf",
+    "ceil",
+    "ceilf",
+}
+"""Functions of C's libraries that kernels may use: every process of Python has them."""
 
 
 class Compiler:
@@ -48,12 +63,18 @@ class Compiler:
         options: Options of numba for every kernel.
 
     Example:
-        >>> _compiler = Compiler(__file__, {})
+        >>> source = tmp / "doubling.py"  # a module has __file__
+        >>> source.touch()
+        >>> _compiler = Compiler(str(source), {})
         >>> @_compiler.kernel(nb.void(readable(nb.int64), nb.int64[::1]))
         ... def double(numbers, doubled):
         ...     for i in range(len(numbers)):
         ...         doubled[i] = 2 * numbers[i]
         >>> _compiler.finish()
+        >>> doubled = np.empty(2, np.int64)
+        >>> double(np.array([3, 4]), doubled)
+        >>> doubled
+        array([6, 8])
     """
 
     def __init__(self, source: str, options: Mapping[str, Any]) -> None:
@@ -218,7 +239,8 @@ def _check_is_closed(kernel: Kernel, module: Any, entries: Sequence[str]) -> Non
         TypeError: It allocates memory, raises exceptions, or is too large for LLVM to find out that it does not.
     """
     declared = {one.name for one in [*module.functions, *module.global_variables] if one.is_declaration}
-    missing = {name for name in declared - {*entries, *_OF_C} if not name.startswith("llvm.")}
+    of_c = {name for name in _OF_C if llvm.address_of_symbol(name)}
+    missing = {name for name in declared - {*entries, *of_c} if not name.startswith("llvm.")}
     missing |= {one.name for one in module.global_variables if one.name.startswith("numba.dynamic")}
     if missing:
         raise TypeError(

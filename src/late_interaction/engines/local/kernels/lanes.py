@@ -9,9 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 import numba as nb
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 
-__all__ = ["LANES", "hopeful_lanes", "lowest_lane", "maximize", "maximize_four", "maximize_where", "weighted"]
+__all__ = [
+    "LANES",
+    "float_of",
+    "hopeful_lanes",
+    "lowest_lane",
+    "maximize",
+    "maximize_four",
+    "maximize_where",
+    "maximize_where_four",
+    "weighted",
+]
 
 LANES = 16
 
@@ -53,17 +63,45 @@ def maximize_where(
     _context: Any, best: Any, nearest: Any, document: Any, lane: Any, scores: Any, row: Any, token: Any
 ) -> Any:
     """Do the same as `maximize` with a row of ``best``, and set ``nearest`` to the token where it is raised."""
+    return nb.void(best, nearest, nb.intp, nb.intp, scores, nb.intp, nb.int32), _raise_where
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        best, nearest, document, lane, scores, row, token = _parsed(context, builder, signature, arguments)
-        score, known = scores.load(builder, row, lane), best.load(builder, document, lane)
-        is_higher = builder.fcmp_ordered(">", score, known, flags=_FAST)
-        best.store(builder, builder.select(is_higher, score, known), document, lane)
-        at = nearest.load(builder, document, lane)
-        nearest.store(builder, builder.select(is_higher, _splat(builder, token), at), document, lane)
-        return context.get_dummy_value()
 
-    return nb.void(best, nearest, nb.intp, nb.intp, scores, nb.intp, nb.int32), generate
+@nb.extending.intrinsic
+def maximize_where_four(
+    _context: Any,
+    best: Any,
+    nearest: Any,
+    document: Any,
+    lane: Any,
+    scores: Any,
+    first: Any,
+    second: Any,
+    third: Any,
+    last: Any,
+    token: Any,
+) -> Any:
+    """Do the same as `maximize_where` with the rows of four tokens, of which this is the first."""
+    return nb.void(best, nearest, nb.intp, nb.intp, scores, *[nb.intp] * 4, nb.int32), _raise_where
+
+
+def _raise_where(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    best, nearest, document, lane, scores, *rows, token = _parsed(context, builder, signature, arguments)
+    found = [
+        (scores.load(builder, row, lane), builder.add(_splat(builder, token), ir.Constant(_INTEGERS, [at] * LANES)))
+        for at, row in enumerate(rows)
+    ]
+    while len(found) > 1:  # pairs do not wait for each other; of equal scores, the first counts
+        found = [_better(builder, *found[at : at + 2]) for at in range(0, len(found), 2)]
+    known = best.load(builder, document, lane), nearest.load(builder, document, lane)
+    score, at = _better(builder, known, found[0])
+    best.store(builder, score, document, lane)
+    nearest.store(builder, at, document, lane)
+    return context.get_dummy_value()
+
+
+def _better(builder: Any, one: tuple[Any, Any], other: tuple[Any, Any]) -> tuple[Any, Any]:
+    is_higher = builder.fcmp_ordered(">", other[0], one[0], flags=_FAST)
+    return builder.select(is_higher, other[0], one[0]), builder.select(is_higher, other[1], one[1])
 
 
 @nb.extending.intrinsic
@@ -104,6 +142,16 @@ def lowest_lane(_context: Any, bits: Any) -> Any:
         return builder.cttz(arguments[0], ir.IntType(1)(1))
 
     return nb.int32(nb.int32), generate
+
+
+@nb.extending.intrinsic
+def float_of(_context: Any, bits: Any) -> Any:
+    """Return the number that 32 bits are as a float32."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return nb.float32(nb.uint32), generate
 
 
 class _Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numba as nb
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba.core.cgutils import get_or_insert_function
 
 __all__ = ["prefetch"]

@@ -126,14 +126,14 @@ class Codebook:
         """Return the codebook of some centroids, (centroids, dim), and a common direction, by default that of them."""
         centroids, dim = np.ascontiguousarray(centroids), centroids.shape[1]
         direction = direction_of(centroids) if direction is None else direction
-        along = centroids @ direction
+        along = _along(centroids, direction)
         across = np.ascontiguousarray(centroids - along[:, None] * direction)
         return cls(dim, *Grid(dim, CENTROID_BITS).encode(across), along, direction)
 
     def directed(self) -> Codebook:
         """Return a codebook without a common direction with that of its centroids, which stay the same."""
         direction = direction_of(self.centroids)
-        return replace(self, along=self.centroids @ direction, direction=direction)
+        return replace(self, along=_along(self.centroids, direction), direction=direction)
 
     def __len__(self) -> int:
         return len(self.scales)
@@ -142,8 +142,7 @@ class Codebook:
     def centroids(self) -> NDArray[np.float32]:
         """The centroids, (centroids, dim)."""
         decoded = Grid(self.dim, CENTROID_BITS).decode(self.packed, self.scales)
-        # einsum sums each row alone: a product of matrices gives other last bits in an extended codebook.
-        decoded += (self.along - np.einsum("ij,j->i", decoded, self.direction))[:, None] * self.direction
+        decoded += (self.along - _along(decoded, self.direction))[:, None] * self.direction
         return np.ascontiguousarray(decoded)
 
     @cached_property
@@ -216,8 +215,7 @@ def stretch_of(vectors: NDArray[np.float32], direction: NDArray[np.float32]) -> 
     It is the length of queries in that direction, relative to the rest of them, if queries are like these vectors; at
     least 1. After the score-aware loss of ScaNN (Guo et al., ICML 2020).
     """
-    # einsum, since this is computed by the first search, too, where the threads of BLAS would be woken.
-    along = float(np.einsum("ij,j->i", vectors, direction).mean())
+    along = float(_along(vectors, direction).mean())
     across = float(np.einsum("ij,ij->i", vectors, vectors).sum(dtype=np.float64)) / max(len(vectors), 1) - along**2
     return max(1.0, along / math.sqrt(across)) if across > 0 else 1.0
 
@@ -226,7 +224,16 @@ def stretched(vectors: NDArray[np.float32], direction: NDArray[np.float32], stre
     """Return vectors, (n, dim), with their components in a direction multiplied, C-ordered."""
     if stretch == 1:
         return vectors
-    return np.asarray(vectors + ((stretch - 1) * (vectors @ direction))[:, None] * direction, np.float32)
+    return np.asarray(vectors + ((stretch - 1) * _along(vectors, direction))[:, None] * direction, np.float32)
+
+
+def _along(vectors: NDArray[np.float32], direction: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the components of vectors, (n, dim), in a direction, (n,).
+
+    Each row is summed alone: a product of NumPy gives other last bits in an extended codebook, and starts
+    threads, which the first search would wait for, too.
+    """
+    return np.asarray(np.einsum("ij,j->i", vectors, direction), np.float32)
 
 
 def write_codebook(root: Path, name: str, codebook: Codebook, residual_norm: float) -> CodebookEntry:

@@ -65,13 +65,13 @@ class Codec(Protocol):
         ...
 
     def similarities_on_device(self, held: Any, tokens: Any, centroid_scores: Any, rotated: Any) -> Any:
-        """Return dot products of stored tokens with query tokens, (n, query tokens) f32, on the device of the tensors.
+        """Return dot products of stored tokens with query tokens, (n, query tokens), in the precision of the query.
 
         Args:
             held: What `tokens_on_device` returned.
             tokens: The numbers of the tokens, (n,).
             centroid_scores: Of the centroid of each token, (n, query tokens).
-            rotated: Query tokens, (query tokens, dim) f32.
+            rotated: Query tokens, (query tokens, dim) f32 or f64.
         """
         ...
 

@@ -1,23 +1,22 @@
-"""Score compressed documents on a device of torch, for indexes opened with ``device="cuda"``.
-
-The compressed columns of a segment are copied to the device when it is first searched, and stay there. The stages that
-save memory traffic on the processor (bits instead of scores, one token before all tokens) are not needed there.
-"""
+"""A device of torch that scores compressed documents, for indexes opened with ``device="cuda"``, and what it holds."""
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from late_interaction.engines.libraries import torch_module
-from late_interaction.engines.local.quantization.rotation import rotation
-from late_interaction.engines.local.search.exact import top_k
-from late_interaction.engines.local.storage.segment import tokens_of
 from late_interaction.errors import InvalidRequestError
+from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from late_interaction.engines.local.quantization.codebook import Codebook
@@ -25,14 +24,30 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.search.selection import Selection
     from late_interaction.engines.local.storage.segment import CompressedSegment
 
-__all__ = ["Device", "DeviceQuery", "DeviceScan"]
+__all__ = ["Columns", "Device"]
 
-_BLOCK_TOKENS = 2**20  # tokens whose centroid scores are gathered at a time: 128 MB for 32 query tokens
-_TOKENS_PER_RESIDUAL = 8  # an unpacked residual takes the memory of the centroid scores of this many tokens
+
+@dataclass(frozen=True)
+class Columns:
+    """A compressed segment on a device.
+
+    Attributes:
+        codes: The centroid of each token, (tokens,) i32.
+        offsets: Where the tokens of each document begin, and where the last end, (documents + 1,) i64.
+        held: What the codec keeps there.
+    """
+
+    codes: Any
+    offsets: Any
+    held: Any
 
 
 class Device:
-    """A device of torch, and the columns and centroids that were copied to it.
+    """A device of torch, and what was copied to it.
+
+    The columns of a segment are copied when it is first searched, and stay there as long as the segment is in use. With
+    the residual codec they take the residuals and 16 bytes per token, together 80 at 4 bits and 128 dimensions, and 8
+    bytes per document. After a merge, old and new columns are there until the last search of the old ones has ended.
 
     Args:
         name: The name of the device in torch.
@@ -49,20 +64,37 @@ class Device:
         except (RuntimeError, AssertionError, TypeError, ImportError) as error:
             reason = str(error).splitlines()[0]
             raise InvalidRequestError(f"Torch cannot use device={name!r}: {reason}") from None
-        self._columns: WeakKeyDictionary[CompressedSegment, tuple[Any, Any]] = WeakKeyDictionary()
+        self._columns: WeakKeyDictionary[CompressedSegment, Columns] = WeakKeyDictionary()
+        self._allowed: WeakKeyDictionary[Selection, Any] = WeakKeyDictionary()
         self._centroids: tuple[Codebook, Any] | None = None
+        self._make_mutex()
+        renew_in_child(self._make_mutex)
 
-    def columns(self, segment: CompressedSegment, codec: Codec, codebook: Codebook) -> tuple[Any, Any]:
-        """Return the codes of a segment as a tensor (i32) on the device, and what the codec keeps there."""
-        if segment not in self._columns:
-            self._columns[segment] = (
-                self.tensor(segment.codes.astype(np.int32)),
-                codec.tokens_on_device(segment, codebook, self.tensor),
-            )
-        return self._columns[segment]
+    def _make_mutex(self) -> None:
+        self._copying = threading.RLock()  # reentrant, so that a signal handler may search
+
+    def columns(self, segment: CompressedSegment, codec: Codec, codebook: Codebook) -> Columns:
+        """Return the columns of a segment, which are copied once, whatever the number of threads that ask."""
+        with self._copying:
+            columns = self._columns.get(segment)
+            if columns is None:
+                columns = self._columns[segment] = Columns(
+                    self.tensor(segment.codes.astype(np.int32)),
+                    self.tensor(np.array(segment.offsets)),
+                    codec.tokens_on_device(segment, codebook, self.tensor),
+                )
+            return columns
+
+    def allowed(self, selection: Selection) -> Any:
+        """Return whether each compressed document is to be scored and has tokens, (documents,) bool."""
+        with self._copying:
+            allowed = self._allowed.get(selection)
+            if allowed is None:
+                allowed = self._allowed[selection] = self.tensor(selection.allowed.view(np.bool_))
+            return allowed
 
     def centroids(self, codebook: Codebook) -> Any:
-        """Return the centroids, (centroids, dim) f32, as a tensor on the device."""
+        """Return the centroids, (centroids, dim) f32."""
         held = self._centroids  # read once: another thread may replace it
         if held is None or held[0] is not codebook:
             held = self._centroids = codebook, self.tensor(codebook.centroids)
@@ -72,89 +104,17 @@ class Device:
         """Return an array as a tensor on the device."""
         return torch_module().from_numpy(np.ascontiguousarray(array)).to(self.torch_device)
 
+    @contextmanager
+    def memory_errors(self, tokens: int) -> Iterator[None]:
+        """Raise `InvalidRequestError` if the device has not enough memory for what is done inside the block.
 
-class DeviceQuery:
-    """A query and the compressed documents that it is searched in, on a device. See `cpu.CpuQuery`."""
-
-    def __init__(
-        self, query: NDArray[np.float32], selection: Selection, codebook: Codebook, codec: Codec, device: Device
-    ) -> None:
-        self._codec = codec
-        self._codebook = codebook
-        self._device = device
-        self._selection = selection
-        self._rotated = device.tensor(query @ rotation(codec.dim).T)
-        self._centroid_scores = device.centroids(codebook) @ self._rotated.T
-
-    def scan(self) -> DeviceScan:
-        """Score all documents from the centroids of their tokens alone: a device needs nothing coarser."""
-        documents = self._selection.documents
-        return DeviceScan(documents, self.approximate(documents))
-
-    def approximate(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return MaxSim of some documents from the centroids of their tokens alone, (n,)."""
-        return self._scores(documents, with_residuals=False)
-
-    def refined(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return MaxSim of the stored vectors of some documents, (n,): as fast here as an approximation."""
-        return self.maxsim(documents)
-
-    def exact(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return MaxSim of the stored vectors of some documents, (n,)."""
-        return self.maxsim(documents)
-
-    def maxsim(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return MaxSim of the stored vectors of some documents, (n,)."""
-        return self._scores(documents, with_residuals=True)
-
-    def _scores(self, documents: NDArray[np.int64], *, with_residuals: bool) -> NDArray[np.float32]:
-        scores = np.empty(len(documents), np.float32)
-        for part, some in self._selection.split(documents):
-            scores[some] = self._of(part.segment, documents[some] - part.start, with_residuals=with_residuals)
-        return scores
-
-    def _of(
-        self, segment: CompressedSegment, positions: NDArray[np.int64], *, with_residuals: bool
-    ) -> NDArray[np.float32]:
-        torch = torch_module()
-        codes, held = self._device.columns(segment, self._codec, self._codebook)
-        starts = segment.offsets[positions]
-        lengths = segment.offsets[positions + 1] - starts
-        scores = np.zeros(len(positions), np.float32)
-        filled = np.flatnonzero(lengths)
-        block = _BLOCK_TOKENS // (_TOKENS_PER_RESIDUAL if with_residuals else 1)
-        for chosen in np.split(filled, np.flatnonzero(np.diff(np.cumsum(lengths[filled]) // block)) + 1):
-            if not len(chosen):
-                continue
-            tokens = self._device.tensor(tokens_of(starts[chosen], lengths[chosen]))
-            similarities = self._centroid_scores[codes[tokens]]
-            if with_residuals:
-                similarities = self._codec.similarities_on_device(held, tokens, similarities, self._rotated)
-            best = torch.segment_reduce(similarities, "max", lengths=self._device.tensor(lengths[chosen]), axis=0)
-            scores[chosen] = best.sum(dim=1).cpu().numpy()
-        return scores
-
-
-class DeviceScan:
-    """Scores of all documents of a selection. Documents are taken from it, the best first. See `scan.Scan`.
-
-    Args:
-        documents: Their numbers, ascending, (n,).
-        scores: Their scores, (n,).
-    """
-
-    def __init__(self, documents: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
-        self._documents, self._scores = documents, scores
-
-    def best(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Take the documents with the best scores; return them, ascending, and their scores."""
-        chosen = np.sort(top_k(self._scores, most))
-        taken = self._documents[chosen], self._scores[chosen]
-        self._documents, self._scores = np.delete(self._documents, chosen), np.delete(self._scores, chosen)
-        return taken
-
-    def others(self, least: float, most: int) -> NDArray[np.int64]:
-        """Take the best of the documents that are left with at least this score; return them, ascending."""
-        kept = self._scores >= least
-        self._documents, self._scores = self._documents[kept], self._scores[kept]
-        return self.best(most)[0]
+        Args:
+            tokens: The number of compressed tokens that are searched.
+        """
+        try:
+            yield
+        except torch_module().cuda.OutOfMemoryError:
+            raise InvalidRequestError(
+                f"device={str(self.torch_device)!r} has too little free memory to search {tokens:,} tokens. Open the "
+                "index without a device, or with one that has more free memory."
+            ) from None

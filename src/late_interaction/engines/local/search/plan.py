@@ -21,7 +21,7 @@ import numpy as np
 
 from late_interaction.engines.local.search.buffers import borrowed
 from late_interaction.engines.local.search.cpu import CpuQuery
-from late_interaction.engines.local.search.device import DeviceQuery
+from late_interaction.engines.local.search.device_query import DeviceQuery
 from late_interaction.engines.local.search.exact import maxsim
 from late_interaction.profiling import stage
 
@@ -44,7 +44,12 @@ _SCANNED_FROM = 4
 _MAX_RESCORED_DOCUMENTS = 4096
 """Maximum number of further documents that the coarse stage gives to the second."""
 
-_MARGIN_DEVIATIONS = (4.0, 4.0, 6.0)
+_MIN_DEVIATION = 1e-30  # so that an infinite margin stays one
+
+_GROUP_DOCUMENTS = 32
+"""Documents scored exactly at a time, the most hopeful first, at least."""
+
+_MARGIN_DEVIATIONS = (3.5, 3.5, 6.0)
 """Margin for rescoring a candidate, in standard deviations of the score correction, by stage (`benchmarks.recall`).
 
 For more than ten hits it is smaller: a hit that is missed then is one of more.
@@ -110,20 +115,19 @@ def _search_compressed(
     if not len(query):
         documents = np.union1d(selection.documents, selection.empty)[:k]
         return documents, np.zeros(len(documents), np.float32)
-    with borrowed() as buffers:
-        with stage("centroid scores"):
-            scored: Query
-            if device is None:
+    if device is not None:
+        documents, scores = DeviceQuery(query, selection, codebook, codec, device).best(k)
+    else:
+        with borrowed() as buffers:
+            with stage("centroid scores"):
                 scored = CpuQuery(query, selection, codebook, codec, buffers)
+            if selection.count <= max(_FIRST_DOCUMENTS[-1], k):
+                documents = selection.documents
             else:
-                scored = DeviceQuery(query, selection, codebook, codec, device)
-        if selection.count <= max(_FIRST_DOCUMENTS[-1], k):
-            documents = selection.documents
-        else:
-            documents = best_documents(scored, selection, k)
-        with stage("rescore"):
-            documents = np.sort(documents)
-            scores = scored.maxsim(documents)
+                documents = best_documents(scored, selection, k)
+            with stage("rescore"):
+                documents = np.sort(documents)
+                scores = scored.maxsim(documents)
     if len(scores) < k or np.partition(scores, -k)[-k] <= 0:
         empty = selection.empty[:k]
         documents, scores = (
@@ -174,11 +178,41 @@ def best_documents(query: Query, selection: Selection, k: int) -> NDArray[np.int
             hope = np.concatenate([refined, np.delete(nearer, best)])
             others = np.concatenate([others, np.delete(some[nearest], best)])
         with stage("exact"):
-            others = np.sort(others[hope >= least[2]])
-            found = np.concatenate([found, others])
-            scores = np.concatenate([scores, query.exact(others)])
+            found, scores = _with_others(query, found, scores, others, hope, k, _kth(scores, k) - least[2])
     order = np.lexsort((found, -scores))[: math.ceil(_RESCORED_PER_HIT * k) + 2]
     return found[order]
+
+
+def _with_others(
+    query: Query,
+    found: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    others: NDArray[np.int64],
+    hope: NDArray[np.float32],
+    k: int,
+    margin: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Add documents that may be among the k best, with their exact scores, to those whose scores are known.
+
+    The most hopeful come first: each group can raise the k-th best score, which fewer of the rest reach.
+
+    Args:
+        query: Scores documents.
+        found: Documents whose exact scores are known.
+        scores: These scores.
+        others: Other documents.
+        hope: Their scores of the stage before.
+        k: How many are wanted.
+        margin: By how much a document may fall short of the k-th best score in that stage.
+    """
+    order = np.lexsort((others, -hope))
+    others, hope = others[order], hope[order]
+    group = max(_GROUP_DOCUMENTS, k // 4)
+    while len(others) and hope[0] >= (least := _kth(scores, k) - margin):
+        chosen = np.sort(others[:group][hope[:group] >= least])
+        found, scores = np.concatenate([found, chosen]), np.concatenate([scores, query.exact(chosen)])
+        others, hope = others[group:], hope[group:]
+    return found, scores
 
 
 def _least_scores(kth_score: float, corrections: list[NDArray[np.float32]], k: int) -> list[float]:
@@ -193,8 +227,8 @@ def _least_scores(kth_score: float, corrections: list[NDArray[np.float32]], k: i
     variances = [float(some.var()) for some in corrections]
     least = []
     for number, deviations in enumerate(_MARGIN_DEVIATIONS):
-        variance = sum(variances[number:])
-        margin = deviations / max(1, math.log10(k)) * math.sqrt(variance) if variance else 0
+        deviation = max(math.sqrt(sum(variances[number:])), _MIN_DEVIATION)
+        margin = deviations / max(1, math.log10(k)) * deviation
         least.append(kth_score - sum(means[number:]) - margin)
     return least
 

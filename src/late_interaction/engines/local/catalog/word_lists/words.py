@@ -27,7 +27,7 @@ FORM_WEIGHT = 0.9
 K1, _B = 1.2, 0.75  # of FTS5's BM25
 _RANK = f"bm25(1.0, {FORM_WEIGHT})"
 _LOWEST_IDF = 1e-6  # which FTS5 gives to words in at least half of the documents
-_MAX_KEPT_DOCUMENTS = 1 << 21  # of all lists: 32 to 64 MB
+_MAX_KEPT_DOCUMENTS = 1 << 21  # of all lists: 32 MB
 _MAX_KEPT_FILTERS = 64
 
 

@@ -81,7 +81,7 @@ class ResidualCodec:
         """Return the columns of token vectors, (n, dim), with these centroids, (n,)."""
         direction = codebook.direction
         residuals = vectors - codebook.centroids[codes]
-        along = residuals @ direction
+        along = np.einsum("ij,j->i", residuals, direction)  # the product of NumPy would start threads
         residuals -= along[:, None] * direction
         packed, half_scales = self.grid.encode(residuals)
         shares, scales = np.ones(len(vectors), np.float32), half_scales.astype(np.float32)
@@ -138,20 +138,21 @@ class ResidualCodec:
         return residuals, to_device(factors), to_device(direction), to_device(codebook.direction)
 
     def similarities_on_device(self, held: tuple[Any, ...], tokens: Any, centroid_scores: Any, rotated: Any) -> Any:
-        """Return dot products of stored tokens with query tokens, (n, query tokens) f32, on the device of the tensors.
+        """Return dot products of stored tokens with query tokens, (n, query tokens), in the precision of the query.
 
         Args:
             held: What `tokens_on_device` returned.
             tokens: The numbers of the tokens, (n,).
             centroid_scores: Of the centroid of each token, (n, query tokens).
-            rotated: Query tokens, (query tokens, dim) f32.
+            rotated: Query tokens, (query tokens, dim).
         """
         residuals, factors, removed, direction = held
+        removed, direction = removed.to(rotated.dtype), direction.to(rotated.dtype)
         packed = residuals[tokens]
         shares, scales, alongs = factors[:, tokens, None]
         planes = [(packed >> (plane * self.bits)) & (2**self.bits - 1) for plane in range(8 // self.bits)]
         levels = torch_module().cat(planes, dim=1)[:, : self.dim]
-        points = levels.float() - (2 ** (self.bits - 1) - 0.5)
+        points = levels.to(rotated.dtype) - (2 ** (self.bits - 1) - 0.5)
         query = rotated - (rotated @ removed)[:, None] * removed
         return shares * centroid_scores + scales * (points @ query.T) + alongs * (rotated @ direction)
 

@@ -23,12 +23,14 @@ __all__ = ["ResidualQuery"]
 
 _kernels = partial(kernels_of, "late_interaction.engines.local.quantization.residual.scoring")
 
-_REACH = 0.5
-"""What a residual may add to a score, relative to its length and that of the query token.
+_REACH_DEVIATIONS = 5.6
+"""What a residual may add to a score, in standard deviations of the product of vectors of random directions.
 
 Tokens that cannot be the best of their document with it are left out by the exact stage. The score of every hit is then
 computed from all tokens.
 """
+
+_MAX_REACH = 1.2  # relative to the lengths of the two vectors; that of a point is not exactly known
 
 _TOGETHER = 16  # documents that `refined_sums` scores at a time
 
@@ -168,6 +170,6 @@ class ResidualQuery:
             middle = (2**bits - 1) * integers.sum(axis=1, dtype=np.int32)
             reach = np.zeros(self._lanes, np.float32)
             reach[: len(vectors)] = np.sqrt((vectors * vectors).sum(axis=1))
-            reach *= np.float32(_REACH * math.sqrt(self._codec.dim) / grid.step)
+            reach *= np.float32(min(_REACH_DEVIATIONS, _MAX_REACH * math.sqrt(self._codec.dim)) / grid.step)
             self._integers[is_centered] = integers, units / 2, middle, reach
         return self._integers[is_centered]

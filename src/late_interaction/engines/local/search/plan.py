@@ -49,7 +49,7 @@ _MIN_DEVIATION = 1e-30  # so that an infinite margin stays one
 _GROUP_DOCUMENTS = 32
 """Documents scored exactly at a time, the most hopeful first, at least."""
 
-_MARGIN_DEVIATIONS = (3.5, 3.5, 6.0)
+_MARGIN_DEVIATIONS = (3.2, 3.5, 6.0)
 """Margin for rescoring a candidate, in standard deviations of the score correction, by stage (`benchmarks.recall`).
 
 For more than ten hits it is smaller: a hit that is missed then is one of more.
@@ -221,7 +221,7 @@ def _least_scores(kth_score: float, corrections: list[NDArray[np.float32]], k: i
     least = []
     for number, deviations in enumerate(_MARGIN_DEVIATIONS):
         deviation = max(math.sqrt(sum(variances[number:])), _MIN_DEVIATION)
-        margin = deviations / max(1, math.log10(k)) * deviation
+        margin = deviations / math.sqrt(max(1, math.log10(k))) * deviation
         least.append(kth_score - sum(means[number:]) - margin)
     return least
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-import faiss
 import numpy as np
 import pytest
 import torch
@@ -75,15 +74,13 @@ def fill(engine, vectors, *, at_once=10**9):
 @pytest.fixture(autouse=True, scope="module")
 def _small_collections_are_compressed():
     """And with one thread: many small steps on few cores are slow when several wait for each other."""
-    before = torch.get_num_threads(), faiss.omp_get_max_threads()
+    before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compaction, "_MIN_TRAINING_TOKENS", 500)
         patch.setattr(compaction, "_MAX_BUFFER_TOKENS", 100)
         torch.set_num_threads(1)
-        faiss.omp_set_num_threads(1)
         yield
-    torch.set_num_threads(before[0])
-    faiss.omp_set_num_threads(before[1])
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

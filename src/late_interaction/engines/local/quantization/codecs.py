@@ -96,12 +96,6 @@ class CodecQuery(Protocol):
         """Return MaxSim from one token for each query token: the best one without residuals."""
         ...
 
-    def exact(
-        self, segment: CompressedSegment, documents: NDArray[np.int64], centroid_scores: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Return MaxSim of the stored vectors, nearly."""
-        ...
-
     def maxsim(self, segment: CompressedSegment, documents: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return MaxSim of the stored vectors in single precision: the score of a hit."""
         ...

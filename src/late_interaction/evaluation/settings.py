@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Setting", "check_bits", "check_dim", "check_pooling", "grid"]
 
-_BITS = (1, 2, 4, 8, None)
+_BITS = (1, 2, 3, 4, 8, None)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def check_bits(bits: Iterable[Any]) -> None:
     """Raise `InvalidRequestError` unless all of these bits are possible."""
     for one in bits:
         if not (one is None or _is_integer(one)) or one not in _BITS:
-            raise InvalidRequestError(f"bits must be of 1, 2, 4, 8 and None (float16), got {one!r}.")
+            raise InvalidRequestError(f"bits must be of 1, 2, 3, 4, 8 and None (float16), got {one!r}.")
 
 
 def check_pooling(pooling: Iterable[Any]) -> None:

@@ -204,7 +204,8 @@ def test_the_reference_is_loops(case):
             if name in by_name:
                 assert abs(by_name[name][i] - score) <= tolerance[i], name
         highest = whole[own.start : own.stop].max(axis=0).sum() if len(own) else 0
-        assert abs(everything[i] - highest) <= tolerance[i]
+        if (scale[own.start : own.stop] > 0).all():  # a token of scale 0 is left out whatever the reach
+            assert abs(everything[i] - highest) <= tolerance[i]
         assert by_name["refined_sums"][i] <= everything[i] + tolerance[i]
         assert by_name["exact_sums"][i] <= everything[i] + tolerance[i]
 

@@ -105,7 +105,7 @@ def _packed(levels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     if bits == 3:
         padded = np.zeros((tokens, -(-dim // 8) * 8), np.uint8)
         padded[:, :dim] = levels
-        return np.concatenate([_packed(padded & 3, 2), _packed(padded >> 2, 1)], axis=1)
+        return np.concatenate([_packed(padded & np.uint8(3), 2), _packed(padded >> np.uint8(2), 1)], axis=1)
     planes = 8 // bits
     width = -(-dim // planes)
     padded = np.zeros((tokens, planes * width), np.uint8)

@@ -101,7 +101,7 @@ class TestSettings:
     def test_are_those_of_everyone_if_nothing_is_said(self, indexed, encoder):
         assert (info()["bits"], info()["dim"], info()["encoder"]["reduction"]) == (4, encoder.dim, None)
 
-    @pytest.mark.parametrize(("bits", "setting"), [("1", 1), ("3", 3), ("8", 8), ("none", None)])
+    @pytest.mark.parametrize(("bits", "setting"), [("1", 1), ("3", 3), ("8", 8), ("codes", 0), ("none", None)])
     def test_bits(self, folder, encoder, bits, setting):
         succeed("index", "docs/page.html", "--index", "my-index", "--bits", bits)
         assert info()["bits"] == setting

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from late_interaction.engines import LocalEngine, transfer
 from late_interaction.engines.local.quantization.codes_alone import compiled, reference
-from late_interaction.filters import parse_filter
 from tests.engines.helpers import codebook_on_disk, record, small_thresholds, unit_vectors
 
 DIM, DOCUMENTS = 24, 400
@@ -32,7 +31,6 @@ def filled(root, **options):
     with small_thresholds(1000, 900):
         for seed in (0, 1):
             engine.upsert(documents(seed=seed))
-            engine.compact() if seed == 0 else None
     engine.upsert(record(f"late{number}", vectors=unit_vectors(number, 3, DIM), dim=DIM) for number in range(5))
     engine.delete(ids=[f"d0-{number}" for number in range(0, DOCUMENTS, 7)])
     return engine
@@ -57,7 +55,7 @@ def test_searches_are_those_of_stored_vectors(root, device):
             query = unit_vectors(tokens, tokens, DIM)
             scores = exact_scores(query, vectors)
             for k, among, where in ((10, ids, None), (len(ids), ids, None), (7, first_group, {"group": 1})):
-                found = engine.search(query, k, where=parse_filter(where))
+                found = engine.search(query, k, where=where)
                 best = sorted((scores[key] for key in among), reverse=True)[:k]
                 np.testing.assert_allclose([hit.score for hit in found], best, rtol=1e-5, atol=1e-5)
                 assert {hit.id: hit.score for hit in found} == pytest.approx(
@@ -72,9 +70,7 @@ def test_a_stored_vector_is_its_centroid(root):
     with filled(root) as engine:
         engine.compact()
         assert engine.info()["exact_tokens"] == 0
-        codebook = engine._states.snapshot().codebook if hasattr(engine._states, "snapshot") else None
         vectors = np.concatenate([*engine.vectors([document.id for document in engine.scan(fields=())]).values()])
-    del codebook
     centroids = codebook_on_disk(root)["centroids"]
     assert len(np.unique(vectors.round(5), axis=0)) <= centroids
     (segment,) = (root / "segments").iterdir()

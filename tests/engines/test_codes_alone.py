@@ -107,7 +107,8 @@ def test_copies_and_transfers(root, make_directory):
         copy, other = make_directory("copy") / "index", make_directory("other") / "index"
         engine.copy(copy)
         with LocalEngine.open(other, dim=DIM, bits=None) as target:
-            transfer(engine, target)
+            report = transfer(engine, target)
+            assert any("codes alone" in note for note in report.notes)
             found = [(hit.id, hit.score) for hit in target.search(query, 10)]
         assert [key for key, _ in found] == [key for key, _ in expected]
         assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=2e-3)

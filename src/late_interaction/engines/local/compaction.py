@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from late_interaction.engines.local.storage.segment import (
     in_blocks,
 )
 from late_interaction.engines.local.storage.segment_writer import SegmentWriter
+from late_interaction.engines.parallel import in_order
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.snapshot import Snapshot
     from late_interaction.engines.local.storage.columns import ColumnWriter
     from late_interaction.engines.local.storage.names import Taken
+
+    _Block = tuple[list[int], dict[str, NDArray[Any]]]
+    """The lengths of some documents, and the columns of their tokens."""
 
 __all__ = ["CODEBOOK", "Step", "Workspace", "due", "due_for_one_segment"]
 
@@ -61,7 +66,10 @@ _MIN_DRIFT_FACTOR = 1.15
 
 _BLOCK_TOKENS = 32_768  # read and written at a time
 _MAX_SAMPLE_BYTES = 384 << 20
-_SAMPLE_TOKENS_PER_CENTROID = 64
+_SAMPLE_TOKENS_PER_CENTROID = 48
+"""With 32, 48 and 64, tokens are on average .5501, .5472 and .5451 from their centroids, and training takes as long as
+there are tokens in the sample."""
+
 _MIN_SAMPLED_CENTROIDS = 256
 _UNIT_MEDIAN, _UNIT_DEVIATION = 0.15, 0.08
 """Decoded vectors have about these lengths, and vary so much, at most, if they were made from vectors of length 1."""
@@ -77,11 +85,13 @@ class Workspace(NamedTuple):
         root: The directory of the index.
         names: Names for new directories.
         exclusively: Calls a function while no one else writes to the index or closes it.
+        threads: How many threads a step may use.
     """
 
     root: Path
     names: Taken
     exclusively: Callable[[Callable[[], ColumnWriter]], ColumnWriter]
+    threads: int
 
 
 class Step(NamedTuple):
@@ -265,16 +275,21 @@ def _compress(snapshot: Snapshot, codec: Codec, numbers: Sequence[int], space: W
         return Replacement(tuple(numbers), None)
     _check(snapshot, live)
     codebook, entry = _codebook_for(snapshot, live, space)
+
+    def compressed(block: _Block) -> _Block:
+        lengths, columns = block
+        vectors = snapshot.rotated(columns)
+        codes = codebook.assign(vectors)
+        return lengths, {"codes": codes, **codec.encode(vectors, codes, codebook)}
+
+    blocks = chain.from_iterable(_blocks(snapshot, number) for number in live)
     with SegmentWriter(space.root, space.names.take(), snapshot.dim, codec, len(codebook)) as files:
-        for number in live:
-            for lengths, columns in _blocks(snapshot, number):
-                vectors = snapshot.rotated(columns)
-                codes = codebook.assign(vectors)
-                files.append_documents(lengths, codes=codes, **codec.encode(vectors, codes, codebook))
+        for lengths, columns in in_order(compressed, blocks, space.threads):
+            files.append_documents(lengths, **columns)
         return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, live), entry)
 
 
-def _blocks(snapshot: Snapshot, number: int) -> Iterator[tuple[list[int], dict[str, NDArray[Any]]]]:
+def _blocks(snapshot: Snapshot, number: int) -> Iterator[_Block]:
     """Yield the lengths of some documents of a segment that are not deleted, and the columns of their tokens."""
     segment = snapshot.segments[number]
     for positions in in_blocks(segment, snapshot.live_positions[number], _BLOCK_TOKENS):
@@ -323,8 +338,8 @@ def _sample(snapshot: Snapshot, numbers: Sequence[int], centroids: int) -> NDArr
     parts = []
     for number in numbers:
         for lengths, columns in _blocks(snapshot, number):
-            chosen = rng.random(sum(lengths)) < share
-            parts.append(snapshot.rotated({name: column[chosen] for name, column in columns.items()}))
+            chosen = np.flatnonzero(rng.random(sum(lengths)) < share)
+            parts.append(snapshot.rotated({name: column.take(chosen, axis=0) for name, column in columns.items()}))
     return np.concatenate(parts)
 
 

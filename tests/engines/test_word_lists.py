@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from late_interaction.engines.local.catalog.schema import TOKENIZER
-from late_interaction.engines.local.catalog.word_lists import words
+from late_interaction.engines.local.catalog.word_lists import words as commit_words
 from late_interaction.engines.local.catalog.word_lists.doclists import Doclists
 from late_interaction.engines.local.catalog.word_lists.lengths import Lengths
 from late_interaction.errors import CorruptIndexError
@@ -177,8 +177,8 @@ def kept_in(words):
 def test_what_is_kept_is_bounded(connection, monkeypatch):
     """Also words that no document has, each of which keeps nothing but itself, and filters."""
     fill(connection, np.random.default_rng(5), 1000)
-    monkeypatch.setattr(words, "_MAX_KEPT_BYTES", 20_000)
-    kept = words.CommitWords()
+    monkeypatch.setattr(commit_words, "_MAX_KEPT_BYTES", 20_000)
+    kept = commit_words.CommitWords()
     expected = kept.clause(connection, Clause(("w1",)))
     for number in range(60):
         assert len(kept.clause(connection, Clause((f"absent{number}",))).rows) == 0

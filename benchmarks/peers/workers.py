@@ -124,7 +124,8 @@ class Worker:
     def _failure(self) -> PeerError:
         status = self._process.wait()
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return PeerError(lines[-1] if lines else f"its process ended with status {status}")
+        ended = f"its process ended with status {status}"  # that of a signal is negative
+        return PeerError(f"{ended}: {lines[-1]}" if lines else ended)
 
     @property
     def _index(self) -> Path:

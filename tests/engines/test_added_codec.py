@@ -53,10 +53,10 @@ class HalfPrecisionQuery:
     rotated: np.ndarray
     codebook: Any
 
-    def exact(self, segment, positions, _centroid_scores):
+    def refined(self, segment, positions, _centroid_scores):
         return self.maxsim(segment, positions)
 
-    approximate = refined = exact
+    approximate = refined
 
     def maxsim(self, segment, positions):
         return np.array([self.score(segment, at) for at in positions], np.float32)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from late_interaction.engines.local.quantization.residual import compiled, reference
+from tests.engines.codec_oracle import levels_of
 from tests.engines.kernel_cases import (
     any_columns,
     assert_python_runs_beside,
@@ -14,10 +15,9 @@ from tests.engines.kernel_cases import (
     assert_works_on_mapped_files,
     columns,
     frozen,
-    levels_of,
 )
 
-STEPS = {1: 1.596, 2: 0.9957, 4: 0.3352, 8: 0.0308}
+STEPS = {1: 1.596, 2: 0.9957, 3: 0.586, 4: 0.3352, 8: 0.0308}
 NAMES = ("quantize", "unpack", "unpack_factors", "inner_products")
 
 
@@ -79,6 +79,8 @@ def assert_quantized(case, packed, scales):
 @example(case=columns([0], [0]))
 @example(case=columns([0, 1, 0, 4, 8, 3], [5, 0, 3, 3, 1], query_tokens=64, bits=8))
 @example(case=columns([5], [0], query_tokens=1, dim=1, bits=1, centroids=1))
+@example(case=columns([5], [0], query_tokens=1, dim=1, bits=3, centroids=1))
+@example(case=columns([4, 7], [1, 0], dim=128, bits=3))
 @example(case=columns(range(12), range(12), query_tokens=32, centroids=300))
 @example(case=columns(range(12), range(12), query_tokens=8, centroids=300))
 @pytest.mark.parametrize("freeze", [True, False])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.index_encoder import read_record
 from late_interaction.validation import is_invisible
-from late_interaction.wording import counted
+from late_interaction.wording import counted, shown_bits
 
 if TYPE_CHECKING:
     from late_interaction.engines import Engine
@@ -97,7 +97,7 @@ def source_statements(source: Engine, *, encodes: bool) -> list[str]:
     if bits is None or encodes:
         return []
     statement = (
-        f"The source stores vectors compressed to {counted(bits, 'bit')} per dimension, and the target gets what is "
+        f"The source stores vectors compressed to {_compression(bits)}, and the target gets what is "
         f"stored. Recall@10 against the encoder's own vectors, as measured: {_MEASURED_RECALL[bits]} "
         f"(python -m benchmarks.{'latency' if bits == 4 else 'recall'})."
     )
@@ -139,7 +139,7 @@ def target_statements(source: Engine, target: Engine) -> list[str]:
     if source_info.get("truncated_documents") and "truncated_documents" not in info:
         statements.append("The target does not count documents that were truncated.")
     if info.get("bits") is not None:
-        statements.append(f"The target compresses vectors to {counted(info['bits'], 'bit')} per dimension.")
+        statements.append(f"The target compresses vectors to {_compression(info['bits'])}.")
     record = read_record(source)
     if record is not None and "image" in record.modalities:
         statements.append(
@@ -147,6 +147,10 @@ def target_statements(source: Engine, target: Engine) -> list[str]:
             "must exist at the same paths on every machine that loads the images."
         )
     return statements
+
+
+def _compression(bits: int) -> str:
+    return f"{shown_bits(bits)} per dimension" if bits else "codes alone: each is the nearest centroid"
 
 
 def _compressed_bits(info: dict[str, Any]) -> int | None:

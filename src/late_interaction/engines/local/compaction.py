@@ -297,7 +297,9 @@ def _codebook_for(
     directed = codebook if entry.has_direction else codebook.directed()
     missing = target - len(codebook)
     if target >= _MIN_GROWTH_FACTOR * len(codebook):
-        sample = _sample(snapshot, list(snapshot.segments), missing)
+        # Without residuals, the vectors of compressed segments are centroids that the codebook has already.
+        has_residuals = bool(snapshot.codec and snapshot.codec.columns)
+        sample = _sample(snapshot, list(snapshot.segments) if has_residuals else numbers, missing)
     else:
         sample = _sample(snapshot, numbers, missing)
         drifted_norm = _MIN_DRIFT_FACTOR * entry.residual_norm

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from late_interaction.engines.local.catalog.document_rows import DocumentRow, field_rows, is_root
 from late_interaction.engines.local.catalog.filter_sql import compile_filter
+from late_interaction.engines.local.catalog.matching import matched
 from late_interaction.engines.local.catalog.partial_rows import read_fields
 from late_interaction.engines.local.catalog.schema import check_schema
 from late_interaction.engines.local.catalog.settings import language_of, parse_setting, parse_settings
 from late_interaction.engines.local.storage.columns import ColumnFile
 from late_interaction.engines.local.storage.segment import SegmentEntry
-from late_interaction.engines.records import Match
 from late_interaction.errors import CorruptIndexError
 from late_interaction.filters import parse
 from late_interaction.words import tokenizer_for
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from late_interaction.documents import Document, DocumentFields, FieldName
+    from late_interaction.engines.records import Match
     from late_interaction.filters import Where
     from late_interaction.words import Tokenizer
 
@@ -38,7 +39,7 @@ _FORMAT_WITH_CHECKSUMS = 4
 _FORMAT_WITH_TRUNCATED = 6
 _MAX_UNCHECKED_DOCUMENTS = 4096
 _MIN_DOCUMENT_BYTES = 4  # a tombstone takes at least these in the catalog; a document takes dozens
-_CHUNK_IDS = 500  # in one statement
+_CHUNK_VALUES = 500  # in one statement
 
 
 class Reader:
@@ -164,13 +165,16 @@ class Reader:
         select = f"SELECT {columns} FROM documents WHERE {condition}"
         if candidates is None:
             return self._connection.execute(select, parameters).fetchall()
-        return list(self._of_ids(f"{select} AND", candidates, parameters))
+        return list(self._among(f"{select} AND", "id", candidates, parameters))
 
-    def _of_ids(self, select: str, ids: Iterable[str], parameters: Sequence[Any] = ()) -> Iterator[Any]:
-        """Yield the rows of documents with these ids, in any order: of a statement that ends before ``id IN``."""
-        remaining = iter(dict.fromkeys(ids))
-        while chunk := list(islice(remaining, _CHUNK_IDS)):
-            statement = f"{select} id IN ({', '.join('?' * len(chunk))})"
+    def _among(self, select: str, column: str, values: Iterable[Any], parameters: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield the rows in which a column has one of these values, in any order.
+
+        The statement ends before this condition.
+        """
+        remaining = iter(dict.fromkeys(values))
+        while chunk := list(islice(remaining, _CHUNK_VALUES)):
+            statement = f"{select} {column} IN ({', '.join('?' * len(chunk))})"
             yield from self._connection.execute(statement, [*parameters, *chunk]).fetchall()
 
     def place_of(self, document_id: str) -> Place | None:
@@ -186,23 +190,23 @@ class Reader:
         Raises:
             CorruptIndexError: A place belongs to no document.
         """
-        return self._matches("segment = ? AND position = ?", found)
+        found = list(found)
+        positions: dict[int, list[int]] = {}
+        for (segment, position), _ in found:
+            positions.setdefault(segment, []).append(position)
+        select = f"SELECT segment, position, id, {self._version} FROM documents WHERE segment = ? AND"
+        rows = {
+            (row[0], row[1]): row[2:]
+            for segment, some in positions.items()
+            for row in self._among(select, "position", some, [segment])
+        }
+        return matched(found, rows)
 
     def matches_in_rows(self, found: Iterable[tuple[int, float]]) -> list[Match]:
         """Return the matches of the documents in these rows, with their scores, in this order. See `matches`."""
-        return self._matches("row = ?", (((row,), score) for row, score in found))
-
-    def _matches(self, condition: str, found: Iterable[tuple[tuple[int, ...], float]]) -> list[Match]:
-        select = f"SELECT id, {self._version} FROM documents WHERE {condition}"
-        matches = []
-        for place, score in found:
-            row = self._connection.execute(select, place).fetchone()
-            if row is None:
-                raise CorruptIndexError(
-                    f"What is stored for {place} belongs to no document. Restore the index from a copy."
-                )
-            matches.append(Match(row[0], score, version=row[1:]))
-        return matches
+        found = list(found)
+        select = f"SELECT row, id, {self._version} FROM documents WHERE"
+        return matched(found, {row[0]: row[1:] for row in self._among(select, "row", (row for row, _ in found))})
 
     def fetch(self, matches: Iterable[Match]) -> dict[str, Document]:
         """Return the documents of these matches, by id, without those deleted or replaced since they were found."""
@@ -217,7 +221,7 @@ class Reader:
     def _rows(self, ids: Iterable[str]) -> Iterator[tuple[tuple[Any, ...], DocumentRow]]:
         """Yield the version and the row of each of these documents, each once, in any order."""
         select = self._select.replace("SELECT ", f"SELECT {self._version}, ", 1)
-        for row in self._of_ids(f"{select} WHERE", ids):
+        for row in self._among(f"{select} WHERE", "id", ids):
             yield row[:2], DocumentRow(*row[2:])
 
     def scan(self, *, where: Where | None = None, root: int | None = None) -> Iterator[Document]:
@@ -289,7 +293,7 @@ class Reader:
         if self.version < _FORMAT_WITH_TRUNCATED:
             return set()
         select = "SELECT id FROM documents JOIN truncated ON truncated.document = documents.row WHERE"
-        return {document_id for (document_id,) in self._of_ids(select, ids)}
+        return {document_id for (document_id,) in self._among(select, "id", ids)}
 
     @cached_property
     def tokenizer(self) -> Tokenizer | None:

@@ -10,23 +10,24 @@ from typing import Any
 
 import numba as nb
 from llvmlite import ir
+from numba.core import cgutils
+
+from late_interaction.engines.local.kernels.sizes import LANES, TOGETHER
 
 __all__ = [
-    "LANES",
     "float_of",
-    "hopeful_lanes",
-    "lowest_lane",
     "maximize",
     "maximize_four",
+    "maximize_products",
     "maximize_where",
     "maximize_where_four",
     "weighted",
 ]
 
-LANES = 16
-
+_I64 = ir.IntType(64)
 _FLOATS, _INTEGERS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
 _FAST = ("nnan", "ninf", "nsz")
+_FUSED = (*_FAST, "contract")
 _FLOAT_BYTES = 4
 
 
@@ -121,27 +122,35 @@ def weighted(
 
 
 @nb.extending.intrinsic
-def hopeful_lanes(_context: Any, scores: Any, row: Any, lane: Any, reach: Any, scale: Any, least: Any) -> Any:
-    """Return a bit for each of 16 lanes, the first the lowest: whether ``scores[row] + scale · reach >= least``."""
+def maximize_products(
+    _context: Any, best: Any, lane: Any, vectors: Any, coefficients: Any, query: Any, first: Any, along: Any
+) -> Any:
+    """Raise ``best[lane : lane + 16]`` to the scores of four vectors, ``vector · query + coefficient · along``.
+
+    ``vectors`` is (4, dim). The coordinates of 16 query tokens are ``query[first : first + dim]``, (dim, 16). So a
+    coordinate of a vector is multiplied with all 16 at once, and nothing is summed over lanes.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        scores, row, lane, reach, scale, least = _parsed(context, builder, signature, arguments)
-        added = builder.fmul(_splat(builder, scale), reach.load(builder, lane))
-        possible = builder.fadd(scores.load(builder, row, lane), added)
-        bits = builder.fcmp_ordered(">=", possible, least.load(builder, lane), flags=_FAST)
-        return builder.zext(builder.bitcast(bits, ir.IntType(LANES)), ir.IntType(32))
+        best, lane, vectors, coefficients, query, first, along = _parsed(context, builder, signature, arguments)
+        of_direction = along.load(builder, lane)
+        sums = []
+        for at in range(TOGETHER):
+            coefficient = _splat(builder, coefficients.number(builder, _I64(at)))
+            first_term = builder.fmul(coefficient, of_direction)
+            sums.append(cgutils.alloca_once_value(builder, first_term))  # type: ignore[no-untyped-call]
+        with cgutils.for_range(builder, vectors.length(builder)) as loop:
+            of_query = query.load(builder, builder.add(first, loop.index), _I64(0))
+            for at, total in enumerate(sums):
+                own = _splat(builder, vectors.number(builder, _I64(at), loop.index))
+                product = builder.fmul(own, of_query, flags=_FUSED)
+                builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
+        one, two, three, four = map(builder.load, sums)
+        highest = _higher(builder, _higher(builder, one, two), _higher(builder, three, four))
+        best.store(builder, _higher(builder, best.load(builder, lane), highest), lane)
+        return context.get_dummy_value()
 
-    return nb.int32(scores, nb.intp, nb.intp, reach, nb.float32, least), generate
-
-
-@nb.extending.intrinsic
-def lowest_lane(_context: Any, bits: Any) -> Any:
-    """Return the number of the lowest set bit, of which there must be one."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.IntType(1)(1))
-
-    return nb.int32(nb.int32), generate
+    return nb.void(best, nb.intp, vectors, coefficients, query, nb.intp, along), generate
 
 
 @nb.extending.intrinsic
@@ -168,11 +177,22 @@ class _Array:
     def store(self, builder: Any, value: Any, *index: Any) -> None:
         builder.store(value, self._address(builder, index)).align = _FLOAT_BYTES
 
+    def number(self, builder: Any, *index: Any) -> Any:
+        """Load one number."""
+        return builder.load(self._place(builder, index))
+
+    def length(self, builder: Any) -> Any:
+        """Return the length of the last dimension."""
+        return builder.extract_value(self._structure.shape, self._dimensions - 1)
+
     def _address(self, builder: Any, index: Any) -> Any:
+        return builder.bitcast(self._place(builder, index), self._kind.as_pointer())
+
+    def _place(self, builder: Any, index: Any) -> Any:
         at = index[-1]
         if self._dimensions == 2:
-            at = builder.add(builder.mul(index[0], builder.extract_value(self._structure.shape, 1)), at)
-        return builder.bitcast(builder.gep(self._structure.data, [at]), self._kind.as_pointer())
+            at = builder.add(builder.mul(index[0], self.length(builder)), at)
+        return builder.gep(self._structure.data, [at])
 
 
 def _parsed(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from late_interaction.engines.local.kernels import kernels_of
+from late_interaction.engines.local.kernels.sizes import LANES
 from late_interaction.engines.local.quantization.integers import as_integers
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.engines.local.search.scan import Scan
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["CpuQuery"]
 
 _kernels = partial(kernels_of, "late_interaction.engines.local.kernels")
-
-_LANES_OF_A_LINE = 16  # float32 in a cache line: scores of a centroid fill whole lines
 
 
 class CpuQuery:
@@ -48,7 +47,7 @@ class CpuQuery:
     ) -> None:
         # Not a product of matrices: the threads of BLAS, once awake, take the cores from others.
         self._rotated = np.einsum("ij,kj->ik", query, rotation(codec.dim))
-        self._lanes = -(-len(query) // _LANES_OF_A_LINE) * _LANES_OF_A_LINE
+        self._lanes = -(-len(query) // LANES) * LANES
         self._selection, self._codebook, self._buffers = selection, codebook, buffers
         self._codec_query = codec.query(self._rotated, self._lanes, codebook, buffers)
         self._highest = np.full(self._lanes, -np.inf, np.float32)
@@ -85,10 +84,6 @@ class CpuQuery:
         nearly as that does.
         """
         return self._scores(self._codec_query.refined, documents)
-
-    def exact(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return MaxSim of the stored vectors of some documents, nearly."""
-        return self._scores(self._codec_query.exact, documents)
 
     def maxsim(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return MaxSim of the stored vectors of some documents in single precision."""

@@ -55,9 +55,6 @@ _MARGIN_DEVIATIONS = (3.5, 3.5, 6.0)
 For more than ten hits it is smaller: a hit that is missed then is one of more.
 """
 
-_RESCORED_PER_HIT = 1.1
-"""Documents whose scores are computed in single precision, for each of the k hits: integers differ by 1e-5."""
-
 
 def search(
     query: NDArray[np.float32], snapshot: Snapshot, selection: Selection, k: int, device: Device | None = None
@@ -94,8 +91,6 @@ class Query(Protocol):
 
     def refined(self, documents: NDArray[np.int64]) -> NDArray[np.float32]: ...
 
-    def exact(self, documents: NDArray[np.int64]) -> NDArray[np.float32]: ...
-
     def maxsim(self, documents: NDArray[np.int64]) -> NDArray[np.float32]: ...
 
 
@@ -123,11 +118,10 @@ def _search_compressed(
                 scored = CpuQuery(query, selection, codebook, codec, buffers)
             if selection.count <= max(_FIRST_DOCUMENTS[-1], k):
                 documents = selection.documents
+                with stage("exact"):
+                    scores = scored.maxsim(documents)
             else:
-                documents = best_documents(scored, selection, k)
-            with stage("rescore"):
-                documents = np.sort(documents)
-                scores = scored.maxsim(documents)
+                documents, scores = best_documents(scored, selection, k)
     if len(scores) < k or np.partition(scores, -k)[-k] <= 0:
         empty = selection.empty[:k]
         documents, scores = (
@@ -137,8 +131,8 @@ def _search_compressed(
     return documents, scores
 
 
-def best_documents(query: Query, selection: Selection, k: int) -> NDArray[np.int64]:
-    """Return the documents that may be the k best, a few more than k.
+def best_documents(query: Query, selection: Selection, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return documents, among them the k best, and their exact scores.
 
     Args:
         query: Scores documents.
@@ -161,7 +155,7 @@ def best_documents(query: Query, selection: Selection, k: int) -> NDArray[np.int
         best = _highest(nearer, first[2])
         found = some[nearest[best]]
     with stage("exact"):
-        scores = query.exact(found)
+        scores = query.maxsim(found)
     if len(some) > len(found):
         # The correction from one stage to the next varies little between the documents of a query.
         corrections = [near - estimates] if coarse is not None else [np.zeros(1, np.float32)]
@@ -179,8 +173,7 @@ def best_documents(query: Query, selection: Selection, k: int) -> NDArray[np.int
             others = np.concatenate([others, np.delete(some[nearest], best)])
         with stage("exact"):
             found, scores = _with_others(query, found, scores, others, hope, k, _kth(scores, k) - least[2])
-    order = np.lexsort((found, -scores))[: math.ceil(_RESCORED_PER_HIT * k) + 2]
-    return found[order]
+    return found, scores
 
 
 def _with_others(
@@ -210,7 +203,7 @@ def _with_others(
     group = max(_GROUP_DOCUMENTS, k // 4)
     while len(others) and hope[0] >= (least := _kth(scores, k) - margin):
         chosen = np.sort(others[:group][hope[:group] >= least])
-        found, scores = np.concatenate([found, chosen]), np.concatenate([scores, query.exact(chosen)])
+        found, scores = np.concatenate([found, chosen]), np.concatenate([scores, query.maxsim(chosen)])
         others, hope = others[group:], hope[group:]
     return found, scores
 

@@ -12,16 +12,15 @@ import numba as nb
 
 from late_interaction.engines.local.kernels.compilation import Compiler, readable
 from late_interaction.engines.local.kernels.lanes import (
-    LANES,
-    hopeful_lanes,
-    lowest_lane,
     maximize,
     maximize_four,
+    maximize_products,
     maximize_where,
     maximize_where_four,
     weighted,
 )
 from late_interaction.engines.local.kernels.prefetching import prefetch
+from late_interaction.engines.local.kernels.sizes import LANES, TOGETHER
 from late_interaction.engines.local.quantization.residual.scoring.tokens import (
     add_points,
     along_of,
@@ -30,7 +29,7 @@ from late_interaction.engines.local.quantization.residual.scoring.tokens import 
     scale_of,
 )
 
-__all__ = ["approximate_sums", "corrected_sums", "exact_sums", "maxsim_sums", "refined_sums"]
+__all__ = ["approximate_sums", "corrected_sums", "maxsim_sums", "refined_sums"]
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
 _compiler = Compiler(__file__, _OPTIONS)
@@ -38,7 +37,7 @@ _compiler = Compiler(__file__, _OPTIONS)
 _u8, _u16, _u32 = nb.uint8, nb.uint16, nb.uint32
 _i8, _i16, _i32, _i64, _f32 = nb.int8, nb.int16, nb.int32, nb.int64, nb.float32
 
-_TOGETHER = 16  # documents whose rows are all prefetched before the first is read
+_GROUP = 16  # documents whose rows are all prefetched before the first is read
 _CODES_OF_A_LINE = 32
 _TOKENS_AHEAD = 8
 _LOWEST = -3e38
@@ -141,8 +140,8 @@ def refined_sums(
     nearest,
     sums,
 ):
-    for first in range(0, len(documents), _TOGETHER):
-        part = documents[first : first + _TOGETHER]
+    for first in range(0, len(documents), _GROUP):
+        part = documents[first : first + _GROUP]
         for i in range(len(part)):
             start, end, highest, at = offsets[part[i]], offsets[part[i] + 1], best[i], nearest[i]
             for lane in range(len(highest)):
@@ -182,87 +181,6 @@ def refined_sums(
             sums[first + i] = total
 
 
-_exact_types = nb.void(
-    *_factor_types,
-    *_document_types,
-    readable(_u8, 2),
-    readable(_f32, 2),
-    *_query_types,
-    readable(_f32),
-    _i64,
-    _f32[:, ::1],
-    _f32[::1],
-    _f32[::1],
-    _f32[::1],
-    _f32[::1],
-)
-
-
-# Without contraction and reassociation, both passes over the tokens compute the same scores, bit by bit.
-@_compiler.kernel(_exact_types, fastmath={"nnan", "ninf", "nsz"})
-def exact_sums(
-    scales,
-    along,
-    shares,
-    alongs,
-    centroids_along,
-    codes,
-    offsets,
-    documents,
-    packed,
-    scores,
-    query,
-    units,
-    middle,
-    query_along,
-    reach,
-    bits,
-    without,
-    token_scales,
-    best,
-    found,
-    sums,
-):
-    lanes = len(best)
-    for i in range(len(documents)):
-        start, end, total = offsets[documents[i]], offsets[documents[i] + 1], _f32(0)
-        ahead = documents[min(i + 1, len(documents) - 1)]
-        for soon in range(offsets[ahead], offsets[ahead + 1]):
-            prefetch(packed, soon)
-        for lane in range(lanes):
-            best[lane] = found[lane] = _f32(_LOWEST)
-        for token in range(start, end):
-            at, code = token - start, codes[token]
-            share, scale = shares[scales[token] & (len(shares) - 1)], scale_of(scales[token], shares, alongs)
-            third = _f32(0)
-            if len(along):
-                third = along_of(scales[token], along[token], share, scale, alongs, centroids_along[code])
-            token_scales[at] = scale
-            for lane in range(0, lanes, LANES):
-                weighted(without, at, lane, scores, code, share, query_along, third)
-                maximize(best, lane, without, at)
-        for lane in range(len(query), lanes):
-            best[lane] = _f32(-_LOWEST)
-        # First the best tokens without their points: then the others must be able to beat what these have with them.
-        for reached in range(2):
-            for token in range(start, end):
-                at, scale = token - start, token_scales[token - start]
-                for first in range(0, lanes, LANES):
-                    bits_of_lanes = hopeful_lanes(without, at, first, reach, scale if reached else _f32(0), best)
-                    while bits_of_lanes:
-                        lane = first + lowest_lane(bits_of_lanes)
-                        bits_of_lanes &= bits_of_lanes - 1
-                        level = _f32(_i32(2 * dot_levels(packed[token], query[lane], bits) - middle[lane]))
-                        score = without[at, lane] + scale * units[lane] * level
-                        found[lane] = max(found[lane], score)
-                        without[at, lane] = _f32(_LOWEST)
-            for lane in range(len(query)):
-                best[lane] = max(best[lane], found[lane])
-        for lane in range(len(query) if start < end else 0):
-            total += found[lane]
-        sums[i] = total
-
-
 _maxsim_types = nb.void(
     *_factor_types,
     *_document_types,
@@ -273,6 +191,7 @@ _maxsim_types = nb.void(
     readable(_f32),
     readable(_f32),
     _i64,
+    _f32[:, ::1],
     _f32[::1],
     _f32[::1],
     _f32[::1],
@@ -296,38 +215,42 @@ def maxsim_sums(
     query_along,
     direction,
     bits,
-    vector,
+    vectors,
+    coefficients,
     best,
     sums,
 ):
-    dim = len(vector)
+    dim = len(direction)
     for i in range(len(documents)):
         start, end, total = offsets[documents[i]], offsets[documents[i] + 1], _f32(0)
-        for lane in range(len(query)):
+        ahead = documents[min(i + 1, len(documents) - 1)]
+        for soon in range(offsets[ahead], offsets[ahead + 1]):
+            prefetch(packed, soon)
+        for lane in range(len(best)):
             best[lane] = _f32(_LOWEST) if start < end else _f32(0)
-        for token in range(start, end):
-            code = codes[token]
-            share, scale = shares[scales[token] & (len(shares) - 1)], scale_of(scales[token], shares, alongs)
-            third = centroids_along[code]
-            if len(along):
-                third += coefficient_of(scales[token], along[token], scale, alongs)
-            prefetch(points, codes[min(token + _TOKENS_AHEAD, end - 1)])
-            point, factor = points[code], share * point_scales[code]
-            for j in range(dim):
-                vector[j] = _f32(0)
-            add_points(packed[token], bits, scale, vector)
-            if not len(along):  # the point keeps the common direction
-                third *= share
+        for first in range(start, end, TOGETHER):
+            for at in range(TOGETHER):
+                token, vector = min(first + at, end - 1), vectors[at]  # the last token may be there again
+                code = codes[token]
+                share, scale = shares[scales[token] & (len(shares) - 1)], scale_of(scales[token], shares, alongs)
+                prefetch(points, codes[min(token + _TOKENS_AHEAD, end - 1)])
+                point, factor, coefficient = points[code], share * point_scales[code], centroids_along[code]
                 for j in range(dim):
-                    third += vector[j] * direction[j]
-            for j in range(dim):
-                vector[j] += factor * _f32(point[j])
-            for lane in range(len(query)):
-                score, token_of_query = third * query_along[lane], query[lane]
-                for j in range(dim):
-                    score += vector[j] * token_of_query[j]
-                best[lane] = max(best[lane], score)
-        for lane in range(len(query)):
+                    vector[j] = factor * _f32(point[j])
+                if len(along):
+                    coefficient += coefficient_of(scales[token], along[token], scale, alongs)
+                    add_points(packed[token], bits, scale, vector)
+                else:  # the point keeps the common direction
+                    coefficient *= share
+                    for j in range(dim):
+                        coefficient -= vector[j] * direction[j]
+                    add_points(packed[token], bits, scale, vector)
+                    for j in range(dim):
+                        coefficient += vector[j] * direction[j]
+                coefficients[at] = coefficient
+            for lane in range(0, len(best), LANES):
+                maximize_products(best, lane, vectors, coefficients, query, lane // LANES * dim, query_along)
+        for lane in range(len(best)):
             total += best[lane]
         sums[i] = total
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from late_interaction.engines.local.kernels import kernels_of
+from late_interaction.engines.local.kernels.sizes import LANES, TOGETHER
 from late_interaction.engines.local.quantization.integers import as_integers
 
 if TYPE_CHECKING:
@@ -23,16 +23,7 @@ __all__ = ["ResidualQuery"]
 
 _kernels = partial(kernels_of, "late_interaction.engines.local.quantization.residual.scoring")
 
-_REACH_DEVIATIONS = 5.6
-"""What a residual may add to a score, in standard deviations of the product of vectors of random directions.
-
-Tokens that cannot be the best of their document with it are left out by the exact stage. The score of every hit is then
-computed from all tokens.
-"""
-
-_MAX_REACH = 1.2  # relative to the lengths of the two vectors; that of a point is not exactly known
-
-_TOGETHER = 16  # documents that `refined_sums` scores at a time
+_GROUP = 16  # documents that `refined_sums` scores at a time
 
 
 class ResidualQuery:
@@ -76,9 +67,9 @@ class ResidualQuery:
     ) -> NDArray[np.float32]:
         """Return MaxSim from one token for each query token: the best one without residuals."""
         sums = np.empty(len(documents), np.float32)
-        best = self._buffers.floats("best", _TOGETHER * self._lanes).reshape(_TOGETHER, self._lanes)
-        nearest = self._buffers.get("nearest", np.int32, _TOGETHER * self._lanes).reshape(_TOGETHER, self._lanes)
-        query, units, middle, _ = self._of(segment)
+        best = self._buffers.floats("best", _GROUP * self._lanes).reshape(_GROUP, self._lanes)
+        nearest = self._buffers.get("nearest", np.int32, _GROUP * self._lanes).reshape(_GROUP, self._lanes)
+        query, units, middle = self._of(segment)
         _kernels().refined_sums(
             *self._columns(segment, documents),
             centroid_scores,
@@ -95,38 +86,10 @@ class ResidualQuery:
         )
         return sums
 
-    def exact(
-        self, segment: CompressedSegment, documents: NDArray[np.int64], centroid_scores: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Return MaxSim of the stored vectors, from integers, and from the tokens that may be the best."""
-        sums = np.empty(len(documents), np.float32)
-        best, found = self._buffers.floats("best", 2 * self._lanes).reshape(2, self._lanes)
-        without = self._buffers.floats("without points", segment.longest * self._lanes).reshape(-1, self._lanes)
-        query, units, middle, reach = self._of(segment)
-        _kernels().exact_sums(
-            *self._columns(segment, documents),
-            centroid_scores,
-            query,
-            units,
-            middle,
-            self._along,
-            reach,
-            self._codec.bits,
-            without,
-            self._buffers.floats("token scales", segment.longest),
-            best,
-            found,
-            sums,
-        )
-        return sums
-
     def maxsim(self, segment: CompressedSegment, documents: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return MaxSim of the stored vectors in single precision, from all tokens."""
         sums = np.empty(len(documents), np.float32)
-        query = np.zeros((len(self._rotated), self._codebook.points.shape[1]), np.float32)
-        query[:, : self._codec.dim] = self._centered
-        direction = np.zeros(query.shape[1], np.float32)
-        direction[: self._codec.dim] = self._codebook.direction
+        query, direction = self._by_lane
         _kernels().maxsim_sums(
             *self._columns(segment, documents),
             self._codebook.points,
@@ -135,11 +98,24 @@ class ResidualQuery:
             self._along,
             direction,
             self._codec.bits,
-            self._buffers.floats("vector", query.shape[1]),
+            self._buffers.floats("vectors", TOGETHER * len(direction)).reshape(TOGETHER, -1),
+            self._buffers.floats("coefficients", TOGETHER),
             self._buffers.floats("best", self._lanes),
             sums,
         )
         return sums
+
+    @cached_property
+    def _by_lane(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The query by lane, and the common direction, as `reference.maxsim_sums` takes them."""
+        dim, padded = self._codec.dim, self._codebook.points.shape[1]
+        lines = np.zeros((self._lanes, padded), np.float32)
+        lines[: len(self._rotated), :dim] = self._centered
+        query = self._buffers.floats("query by lane", lines.size).reshape(-1, padded, LANES)
+        query[:] = lines.reshape(-1, LANES, padded).swapaxes(1, 2)
+        direction = np.zeros(padded, np.float32)
+        direction[:dim] = self._codebook.direction
+        return query.reshape(-1, LANES), direction
 
     @property
     def _row(self) -> NDArray[np.float32]:
@@ -158,7 +134,7 @@ class ResidualQuery:
         return self._codebook.stretch > 1 and "along" in segment.token_columns
 
     def _of(self, segment: CompressedSegment) -> tuple[NDArray[Any], ...]:
-        """Return the query in integers, what one of them stands for, what centering subtracts, and the reach.
+        """Return the query in integers, what half of one stands for, and what centering subtracts.
 
         Segments before format 5 keep the common direction in their points.
         """
@@ -168,8 +144,5 @@ class ResidualQuery:
             vectors = grid.padded(self._centered if is_centered else self._rotated)
             integers, units = as_integers(vectors, self._lanes, 2**bits)
             middle = (2**bits - 1) * integers.sum(axis=1, dtype=np.int32)
-            reach = np.zeros(self._lanes, np.float32)
-            reach[: len(vectors)] = np.sqrt((vectors * vectors).sum(axis=1))
-            reach *= np.float32(min(_REACH_DEVIATIONS, _MAX_REACH * math.sqrt(self._codec.dim)) / grid.step)
-            self._integers[is_centered] = integers, units / 2, middle, reach
+            self._integers[is_centered] = integers, units / 2, middle
         return self._integers[is_centered]

@@ -17,11 +17,10 @@ Arguments that all or many have:
 - query_along: Query tokens along the common direction, (lanes,).
 - bits: Per dimension.
 - corrected: Choose tokens by all factors but that of the point, instead of the centroid alone.
-- reach: What a point of scale 1 may add, (lanes,).
 
 `maxsim_sums` has centroids as ``points`` of the grid, (centroids, padded dim), and ``point_scales``, (centroids,); the
-``direction``, (padded dim,), and ``query``, (query tokens, padded dim), without its components in the common direction,
-padded with zeros.
+``direction``, (padded dim,); and the components of query tokens across the common direction: of each 16 lanes, one
+after the other, the coordinates, (padded dim, 16).
 
 All return scores, (n,). A document without tokens gets 0.
 """
@@ -37,7 +36,7 @@ from late_interaction.engines.local.quantization.residual.reference import unpac
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["approximate_sums", "corrected_sums", "exact_sums", "maxsim_sums", "refined_sums"]
+__all__ = ["approximate_sums", "corrected_sums", "maxsim_sums", "refined_sums"]
 
 _Factors = tuple["NDArray[Any]", "NDArray[Any]", "NDArray[Any]", "NDArray[Any]", "NDArray[Any]"]
 
@@ -88,40 +87,6 @@ def refined_sums(
     return sums
 
 
-def exact_sums(
-    factors: _Factors,
-    codes: NDArray[np.uint16],
-    offsets: NDArray[np.int64],
-    documents: NDArray[np.int64],
-    packed: NDArray[np.uint8],
-    scores: NDArray[np.float32],
-    query: NDArray[np.int16],
-    units: NDArray[np.float32],
-    middle: NDArray[np.int32],
-    query_along: NDArray[np.float32],
-    reach: NDArray[np.float32],
-    bits: int,
-) -> NDArray[np.float32]:
-    """Score documents by MaxSim over the tokens that can be the best if points add no more than the reach.
-
-    The best token without its point has to be beaten with its point.
-    """
-    tokens = len(query)
-    scale = unpack_factors(*factors, codes, np.arange(len(codes)))[1]
-    without = _without_points(factors, codes, scores, query_along)[:, :tokens]
-    whole = without + _of_points(factors, codes, packed, query, units, middle, bits)
-    sums = np.zeros(len(documents), np.float32)
-    for i, document in enumerate(documents):
-        own = slice(offsets[document], offsets[document + 1])
-        if len(codes[own]):
-            highest = without[own].max(axis=0)
-            is_first = without[own] == highest
-            least = np.maximum(highest, np.where(is_first, whole[own], -np.inf).max(axis=0))
-            hopeful = is_first | (without[own] + reach[:tokens] * scale[own, None] >= least)
-            sums[i] = np.where(hopeful, whole[own], -np.inf).max(axis=0).sum()
-    return sums
-
-
 def maxsim_sums(
     factors: _Factors,
     codes: NDArray[np.uint16],
@@ -139,13 +104,14 @@ def maxsim_sums(
     centroids_along, along = factors[4], factors[1]
     share, scale, third = unpack_factors(*factors, codes, np.arange(len(codes)))
     own = unpack(packed, np.arange(len(codes)), bits)
-    residuals = np.zeros((len(codes), query.shape[1]), np.float32)
+    residuals = np.zeros((len(codes), len(direction)), np.float32)
     residuals[:, : own.shape[1]] = scale[:, None] * own
     along_all = third + share * centroids_along[codes]
     if not len(along):  # the points keep the common direction
         along_all = along_all + residuals @ direction
     vectors = (share * point_scales[codes])[:, None] * points[codes] + residuals
-    return _sums(vectors @ query.T + along_all[:, None] * query_along[: len(query)], offsets, documents)
+    across = query.reshape(-1, len(direction), query.shape[1]).swapaxes(1, 2).reshape(-1, len(direction))
+    return _sums(vectors @ across.T + along_all[:, None] * query_along, offsets, documents)
 
 
 def _without_points(

@@ -111,11 +111,11 @@ def _best_threshold(relevances: np.ndarray, answered: np.ndarray) -> float:
     return max(np.unique(relevances).tolist(), key=lambda each: balanced_accuracy(relevances, answered, each))
 
 
-def _best_relevances(vectors: Vectors, chosen: np.ndarray, bits: int) -> np.ndarray:
+def _best_relevances(vectors: Vectors, chosen: np.ndarray, bits: int | None) -> np.ndarray:
     """Return the relevance of the best hit of each query among the chosen documents, (queries,)."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        LocalEngine.open(folder, dim=vectors.tokens.shape[1], bits=bits or None) as engine,
+        LocalEngine.open(folder, dim=vectors.tokens.shape[1], bits=bits) as engine,
     ):
         engine.upsert(record(int(at), vectors.document(at)) for at in chosen)
         return np.array(
@@ -146,6 +146,10 @@ def _at_random(documents: int, answers: np.ndarray) -> np.ndarray:
     return side
 
 
+def _bits(text: str) -> int | None:
+    return None if text == "none" else int(text)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.abstention",
@@ -157,7 +161,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("queries", type=Path)
     parser.add_argument("--cosines", type=float, nargs="*", default=[0.91, 0.95], help="mean cosines besides the given")
     parser.add_argument("--dim", type=int, default=128, help="dimension to reduce the vectors to")
-    parser.add_argument("--bits", type=int, default=4, help="bits per dimension; 0 keeps float16")
+    parser.add_argument("--bits", type=_bits, default=4, help="bits per dimension; none keeps float16")
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures here")
     return parser.parse_args()
 

@@ -27,6 +27,7 @@ from late_interaction.encoders.minilm_package import minilm_folder
 from late_interaction.evaluation import mean_over_queries, ndcg, recall, reciprocal_rank
 
 K = 10
+BITS = {"none": None, "codes": 0, "1": 1, "2": 2, "3": 3, "4": 4, "8": 8}
 
 
 def read(path: Path) -> list[dict]:
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("documents", type=Path)
     parser.add_argument("queries", type=Path)
     parser.add_argument(
-        "--bits", type=int, choices=(0, 1, 2, 4, 8), default=4, help="bits per dimension; 0 for float16"
+        "--bits", choices=BITS, default="4", help="bits per dimension; none for float16, codes for codes alone"
     )
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
@@ -92,7 +93,7 @@ def main() -> None:
         runs["bm25s"] = bm25s_rankings(texts, ids, queries)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Index.open(Path(folder) / "index", encoder="minilm", bits=arguments.bits or None) as index,
+        Index.open(Path(folder) / "index", encoder="minilm", bits=BITS[arguments.bits]) as index,
     ):
         start = time.perf_counter()
         index.add([Document(**row) for row in documents])

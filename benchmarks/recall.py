@@ -1,6 +1,6 @@
 """Recall lost by compression and by the search plan, and bytes per token.
 
-    python -m benchmarks.recall FOLDER [--dims 384 128] [--bits 4 2 1 8] [--documents 10000] [--anisotropy .95]
+    python -m benchmarks.recall FOLDER [--dims 384 128] [--bits 4 3 2 1 0 8] [--documents 10000] [--anisotropy .95]
 
 FOLDER is the output of `python -m benchmarks.data`. Each index is built in one call with default settings. Recall@10 is
 relative to exact MaxSim in float32 of the original vectors. For the first few queries it is also measured with
@@ -57,7 +57,7 @@ def _sizes(vectors: Vectors, built: dict, bits: int) -> dict:
         "bits": bits,
         "centroids": built["centroids"],
         "bytes/token": built["vector_bytes"] / built["tokens"],
-        "bound": 5 + dim * bits / 8 + 2,
+        "bound": (5 if bits else 3) + dim * bits / 8 + 2,
         "build, CPU s": built["seconds"]["all"],
     }
 
@@ -88,7 +88,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--dims", type=int, nargs="+", default=[384, 128], help="dimensions to reduce the vectors to")
-    parser.add_argument("--bits", type=int, nargs="+", default=[4, 2, 1, 8], help="bits per dimension")
+    parser.add_argument(
+        "--bits", type=int, nargs="+", default=[4, 3, 2, 1, 0, 8], help="bits per dimension; 0 for codes alone"
+    )
     parser.add_argument("--documents", type=int, default=10_000, metavar="N", help="only the first N documents")
     parser.add_argument("--queries", type=int, default=400, metavar="N", help="number of queries")
     parser.add_argument("--sample", type=int, default=20, metavar="N", help="queries that are also ranked exhaustively")

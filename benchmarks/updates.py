@@ -130,8 +130,7 @@ def memory(bench: Bench) -> list[dict]:
 
 
 def _fill(index: Path, file: Path, offsets: np.ndarray, options: argparse.Namespace) -> tuple[int, int]:
-    import faiss  # noqa: F401  # imported before the baseline is measured
-    import torch  # noqa: F401
+    import torch  # noqa: F401  # imported before the baseline is measured
 
     from late_interaction.engines.local.kernels import compiled  # noqa: F401
     from late_interaction.engines.local.quantization.residual import compiled as residual  # noqa: F401

@@ -154,7 +154,7 @@ def test_settings_and_plot(indexed):
         "--systems",
         "late,lexical",
         "--bits",
-        "1, float16",
+        "1, none",
         "--pooling",
         "2",
         "--baseline",
@@ -179,7 +179,7 @@ def test_settings_and_plot(indexed):
     ("options", "message"),
     [
         (["--synthetic", "--queries", "queries.jsonl"], "cannot be combined"),
-        (["--bits", "two"], "numbers separated by commas, got 'two'"),
+        (["--bits", "1,two"], "codes (the nearest centroids alone) or none (float16), got 'two'"),
         (["--pooling", "float16"], "numbers separated by commas"),
         (["--run", "bm25"], "NAME=FILE"),
         (["--run", "a=run.txt", "--run", "a=run.txt"], "'a' twice"),

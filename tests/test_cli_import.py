@@ -101,7 +101,7 @@ def test_an_interrupt_before_there_is_an_index(source, monkeypatch):
         (("none", "--index", "i"), "none does not exist"),
         (("source", "--index", "i", "--documents", "no.jsonl"), "must be an existing .jsonl"),
         ((".", "--index", "../i"), "is of no known kind. It contains source/, texts.jsonl"),
-        (("source", "--index", "i", "--bits", "3"), "bits"),
+        (("source", "--index", "i", "--bits", "5"), "bits"),
     ],
 )
 def test_errors_are_one_line(source, arguments, message):

@@ -101,15 +101,20 @@ class TestSettings:
     def test_are_those_of_everyone_if_nothing_is_said(self, indexed, encoder):
         assert (info()["bits"], info()["dim"], info()["encoder"]["reduction"]) == (4, encoder.dim, None)
 
-    @pytest.mark.parametrize("bits", ["1", "4", "8"])
-    def test_bits(self, folder, encoder, bits):
+    @pytest.mark.parametrize(("bits", "setting"), [("1", 1), ("3", 3), ("8", 8), ("codes", 0), ("none", None)])
+    def test_bits(self, folder, encoder, bits, setting):
         succeed("index", "docs/page.html", "--index", "my-index", "--bits", bits)
-        assert info()["bits"] == int(bits)
+        assert info()["bits"] == setting
+
+    def test_no_bits_have_names(self, folder, encoder):
+        """0 could mean either."""
+        message = fail("index", "docs", "--index", "my-index", "--bits", "0")
+        assert "codes (the nearest centroids alone) or none (float16)" in message
 
     @pytest.mark.parametrize(
         ("setting", "value"),
         [
-            *[("bits", value) for value in ("3", "0", "-4", "16")],
+            *[("bits", value) for value in ("5", "0", "-4", "16")],
             *[("pooling", value) for value in ("0", "-2")],
             *[("dim", value) for value in ("0", "-1", "17", "100000")],
         ],

@@ -103,7 +103,8 @@ class Index(Collection):
                 whose name begins as an address, write ``./qdrant:``.
             encoder: An `Encoder`, a `sentence_transformers.MultiVectorEncoder`, or what `load_encoder` takes. The index
                 remembers it: leave it out next time, unless it is an object of your own.
-            bits: 1, 2, 4 (the default) or 8 for each dimension of a stored vector, or None to keep float16.
+            bits: 1, 2, 3, 4 (the default) or 8 for each dimension of a stored vector, 0 to keep only the number of its
+                nearest centroid, or None to keep float16.
             pooling: Keep one vector for this many tokens of a document (see `ReducedEncoder`).
             dim: Keep this many leading dimensions of each vector, for encoders trained for it. Without an encoder, the
                 dimension of vectors of your own (see `add`); such an index remembers the first encoder that it is

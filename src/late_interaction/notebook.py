@@ -81,7 +81,9 @@ def index_html(title: str, info: Mapping[str, Any]) -> str:
         "token vectors": f"{info['tokens']:,}" if "tokens" in info else None,
         "encoder": "none" if encoder is None else encoder.get("source") or "custom",
         "dimension": info["dim"],
-        "bits per dimension": (info["bits"] or "16 (not compressed)") if "bits" in info else None,
+        "bits per dimension": ("16 (not compressed)" if info["bits"] is None else info["bits"] or "0 (codes alone)")
+        if "bits" in info
+        else None,
         "size": f"{sum(sizes) / 1e6:,.1f} MB" if sizes else None,
     }
     rows = "".join(

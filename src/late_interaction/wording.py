@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["counted", "shown_location"]
+__all__ = ["counted", "shown_bits", "shown_location"]
 
 
 def counted(number: int, noun: str) -> str:
@@ -16,6 +16,18 @@ def counted(number: int, noun: str) -> str:
         ('1 passage', '0 files', '1,204 pages')
     """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def shown_bits(bits: int | None) -> str:
+    """Return how an index stores a token vector, by its setting ``bits``.
+
+    Example:
+        >>> shown_bits(2), shown_bits(0), shown_bits(None)
+        ('2 bits', 'codes alone', 'float16')
+    """
+    if bits is None:
+        return "float16"
+    return counted(bits, "bit") if bits else "codes alone"
 
 
 _CREDENTIALS = re.compile(r"(?<=//)\S*@|(?<=[:+])[^/\\:@\s]+:(?!//)[^@\s]*@")

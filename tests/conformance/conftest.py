@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -54,8 +55,10 @@ def case(request):
 
 @pytest.fixture
 def folder(new_folder):
-    """Where an engine may be made."""
-    return new_folder()
+    """Where an engine may be made. It is removed at once: one of Qdrant's engine takes 25 MB of memory."""
+    path = new_folder()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture

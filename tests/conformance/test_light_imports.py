@@ -18,7 +18,7 @@ MODULES = [
 ]
 HEAVY = [
     *("late_interaction.engines.local", "late_interaction.langchain", "late_interaction.llama_index"),
-    *("sqlite3", "torch", "transformers", "sentence_transformers", "faiss", "numba", "scipy", "PIL", "pandas"),
+    *("sqlite3", "torch", "transformers", "sentence_transformers", "numba", "scipy", "PIL", "pandas"),
     *("qdrant_client", "grpc", "lancedb", "pyarrow"),
     *("langchain_core", "langsmith", "llama_index", "pydantic"),
 ]

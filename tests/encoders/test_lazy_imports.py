@@ -20,7 +20,7 @@ sys.modules["late_interaction"] = package
 {statement}
 print(*sorted(sys.modules))
 """
-_HEAVY = ("torch", "transformers", "sentence_transformers", "PIL", "sqlite3", "langchain_core", "llama_index", "faiss")
+_HEAVY = ("torch", "transformers", "sentence_transformers", "PIL", "sqlite3", "langchain_core", "llama_index")
 
 
 def loaded_by(statement):

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
-SHARE_STEPS = {1: 1 / 32, 2: 1 / 64, 4: 1 / 256}
-GRID_STEPS = {1: 1.596, 2: 0.9957, 4: 0.3352, 8: 0.0308}
+SHARE_STEPS = {1: 1 / 32, 2: 1 / 64, 3: 1 / 128, 4: 1 / 256}
+GRID_STEPS = {1: 1.596, 2: 0.9957, 3: 0.586, 4: 0.3352, 8: 0.0308}
+
+
+def levels_of(packed, bits, dim):
+    """Levels: byte ``j`` of ``width`` holds the dimensions ``j, j + width, …``, the first in its lowest bits.
+
+    With 3 bits, the two lower ones of all levels come first, and then the highest ones.
+    """
+    if bits == 3:
+        low = packed.shape[1] // 3 * 2
+        return levels_of(packed[:, :low], 2, dim) + 4 * levels_of(packed[:, low:], 1, dim)
+    width = packed.shape[1]
+    levels = [packed[:, d % width] >> (d // width * bits) & (2**bits - 1) for d in range(dim)]
+    return np.stack(levels, axis=1).astype(np.int64)
 
 
 def points_of(packed, bits, dim):
-    """Byte ``j`` of ``width`` holds the dimensions ``j, j + width, …``, the first in its lowest bits."""
-    width = packed.shape[1]
-    levels = [packed[:, d % width] >> (d // width * bits) & (2**bits - 1) for d in range(dim)]
-    return np.stack(levels, axis=1).astype(np.float64) - (2**bits - 1) / 2
+    """Levels around zero."""
+    return levels_of(packed, bits, dim) - (2**bits - 1) / 2
+
+
+def width_of(dim, bits):
+    """Bytes of the levels of a token: with 3 bits, whole bytes for the lower two and for the highest."""
+    return 3 * -(-dim // 8) if bits == 3 else -(-dim * bits // 8)
 
 
 def unpacked_factors(scales, along, bits, dim):

@@ -17,21 +17,6 @@ from late_interaction.documents import Document
 from late_interaction.engines import Record
 from late_interaction.engines.local import compaction, postings
 
-
-def _import_faiss_for_one_thread():
-    """A team of threads for every handful of vectors is slow, and where others work beside it very slow."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"  # what the copy of OpenMP that comes with faiss reads, once
-    import faiss  # noqa: F401
-
-    if before is None:
-        del os.environ["OMP_NUM_THREADS"]
-    else:
-        os.environ["OMP_NUM_THREADS"] = before
-
-
-_import_faiss_for_one_thread()
-
 DIM = 8
 
 

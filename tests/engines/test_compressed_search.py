@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-import faiss
 import numpy as np
 import pytest
 import torch
@@ -75,15 +74,13 @@ def fill(engine, vectors, *, at_once=10**9):
 @pytest.fixture(autouse=True, scope="module")
 def _small_collections_are_compressed():
     """And with one thread: many small steps on few cores are slow when several wait for each other."""
-    before = torch.get_num_threads(), faiss.omp_get_max_threads()
+    before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compaction, "_MIN_TRAINING_TOKENS", 500)
         patch.setattr(compaction, "_MAX_BUFFER_TOKENS", 100)
         torch.set_num_threads(1)
-        faiss.omp_set_num_threads(1)
         yield
-    torch.set_num_threads(before[0])
-    faiss.omp_set_num_threads(before[1])
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +92,7 @@ def originals():
 def indexes(make_directory, originals, _small_collections_are_compressed):
     """By bits, an index nobody writes to and the vectors it gives back."""
     made = {}
-    for bits in (1, 2, 4, 8):
+    for bits in (0, 1, 2, 3, 4, 8):
         engine = fill(LocalEngine.open(make_directory("compressed"), dim=DIM, bits=bits), originals)
         made[bits] = SimpleNamespace(engine=engine, vectors=engine.vectors(list(originals)))
     yield made
@@ -103,7 +100,7 @@ def indexes(make_directory, originals, _small_collections_are_compressed):
         index.engine.close()
 
 
-@pytest.fixture(params=[1, 2, 4, 8])
+@pytest.fixture(params=[0, 1, 2, 3, 4, 8])
 def index(request, indexes):
     return indexes[request.param]
 
@@ -143,7 +140,8 @@ def test_vectors_come_back_about_as_they_were(index, originals):
         assert index.vectors[key].shape == own.shape
         assert index.vectors[key].dtype == np.float32
         errors.extend(np.linalg.norm(index.vectors[key] - own, axis=1))
-    assert np.mean(errors) < {1: 0.42, 2: 0.2, 4: 0.06, 8: 0.006}[index.engine.bits]  # measured: .36, .17, .050, .0043
+    limits = {0: 0.55, 1: 0.42, 2: 0.2, 3: 0.11, 4: 0.06, 8: 0.006}  # measured: .49, .36, .17, .089, .050, .0043
+    assert np.mean(errors) < limits[index.engine.bits]
 
 
 def test_the_best_documents_are_found(index, originals):
@@ -151,7 +149,8 @@ def test_the_best_documents_are_found(index, originals):
         overlap(index.engine.search(query, k=10), best(exact_scores(query, originals)))
         for query in queries(originals, n=25)
     ]
-    assert np.mean(found) >= {1: 0.75, 2: 0.84, 4: 0.9, 8: 0.96}[index.engine.bits]  # measured: .82, .89, .93, .99
+    least = {0: 0.7, 1: 0.75, 2: 0.84, 3: 0.87, 4: 0.9, 8: 0.96}  # measured: .78, .82, .89, .94, .93, .99
+    assert np.mean(found) >= least[index.engine.bits]
 
 
 @pytest.mark.parametrize("k", [1, 10, 150])

@@ -37,7 +37,7 @@ DEVICES = [
     "cpu:0",  # "cpu" alone means the processor and the compiled kernels
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")),
 ]
-BITS = (1, 2, 4, 8)
+BITS = (1, 2, 3, 4, 8)
 DIMS = (5, 13, 64)
 DOCUMENTS = 330
 WHERES = [None, {"group": 1}, {"group": {"$ne": 1}}, {"group": 7}]

@@ -71,7 +71,8 @@ def check(matches, truth, size):
 
 
 @pytest.mark.parametrize(
-    ("dim", "bits"), [(3, 4), (5, 8), (8, 1), (8, 4), (16, 2), (16, 4), (48, 4), (128, 1), (128, 4), (128, 8)]
+    ("dim", "bits"),
+    [(3, 4), (5, 8), (8, 1), (8, 4), (16, 2), (16, 4), (17, 3), (48, 4), (128, 1), (128, 3), (128, 4), (128, 8)],
 )
 def test_every_hit_has_its_true_score(tmp_path, dim, bits):
     with compressed(tmp_path / "index", dim, bits):

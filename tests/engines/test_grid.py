@@ -14,9 +14,10 @@ from late_interaction.engines import LocalEngine
 from late_interaction.engines.local.quantization.residual import BITS, Grid
 from late_interaction.engines.local.quantization.rotation import rotation
 from late_interaction.errors import InvalidRequestError
+from tests.engines.codec_oracle import width_of
 from tests.engines.helpers import CHILD_ENVIRONMENT
 
-DISTORTION = {1: 0.3634, 2: 0.1188, 4: 0.01154, 8: 0.000115}
+DISTORTION = {1: 0.3634, 2: 0.1188, 3: 0.03744, 4: 0.01154, 8: 0.000115}
 """Mean squared error of the best uniform quantizer of a unit Gaussian (Max 1960, table II; 8 bits computed)."""
 
 DIMS = (1, 3, 48, 127, 384)
@@ -72,6 +73,7 @@ def test_the_rotation_is_the_same_in_a_new_process():
     [
         (1, ["031e", "1f1f", "001f"], [1.95703125, 0, 0.416748046875]),
         (2, ["8b251e", "aa2a2a", "dd371d"], [0.8017578125, 0, 0.1785888671875]),
+        (3, ["3e0f0404031e", "000000001f1f", "2a2a0a0a001f"], [0.416015625, 0, 0.09613037109375]),
         (4, ["eb36a86887", "8888888888", "b66bb66bb6"], [0.235595703125, 0, 0.07354736328125]),
         (8, ["a96e85827ec64b977480", "80" * 10, "6ba9" * 5], [0.02130126953125, 0, 0.006038665771484375]),
     ],
@@ -88,11 +90,16 @@ def test_bytes_are_what_they_were(bits, packed, scales):
 
 @pytest.mark.parametrize("bits", BITS)
 def test_points_are_what_they_were(bits):
-    """Format: byte ``j`` of a row holds dimensions ``j, j + width, …``, level 0 is the lowest point."""
-    packed = np.array([[0x1B, 0xE4], [0x00, 0xFF]], np.uint8)
+    """Format: byte ``j`` of a row holds dimensions ``j, j + width, …``, level 0 is the lowest point.
+
+    With 3 bits, the last third of a row has the highest bit of each level.
+    """
+    rows = np.array([[0x1B, 0xE4, 0xB1], [0x00, 0xFF, 0x0F]], np.uint8)
+    packed = np.ascontiguousarray(rows[:, : 3 if bits == 3 else 2])
     expected = {
         1: [[1, 0, 1, 0, 0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1], [0, 1] * 8],
         2: [[3, 0, 2, 1, 1, 2, 0, 3], [0, 3] * 4],
+        3: [[7, 0, 2, 1, 5, 6, 0, 7], [4, 7, 4, 7, 0, 3, 0, 3]],
         4: [[11, 4, 1, 14], [0, 15] * 2],
         8: [[27, 228], [0, 255]],
     }[bits]
@@ -168,10 +175,10 @@ def test_a_residual_keeps_its_dot_product_with_itself(dim, bits, exponent, seed)
 @pytest.mark.parametrize("bits", BITS)
 def test_widths(bits, dim):
     grid = Grid(dim, bits)
-    width = (dim * bits + 7) // 8
+    width = width_of(dim, bits)
     packed, scales = grid.encode(gaussians(dim, 5))
     assert grid.width == width
-    assert grid.padded_dim == width * (8 // bits) >= dim
+    assert grid.padded_dim == width * 8 // bits >= dim
     assert packed.shape == (5, width)
     assert scales.shape == (5,)
     assert grid.points(packed, np.array([4, 4, 0])).shape == (3, grid.padded_dim)
@@ -214,17 +221,17 @@ def test_tiny_residuals(bits, dim):
         assert np.isfinite(found).all()
         # A scale is at most half the smallest step of half precision off.
         spacing = 2.0**-25 * 2 ** (bits - 1) * np.sqrt(dim)
-        error = {1: 1.5, 2: 1.2, 4: 0.8, 8: 0.5}[bits] * np.linalg.norm(residuals, axis=1)
+        error = {1: 1.5, 2: 1.2, 3: 1.0, 4: 0.8, 8: 0.5}[bits] * np.linalg.norm(residuals, axis=1)
         assert (np.linalg.norm(found - residuals, axis=1) <= error + spacing).all()
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 8, None])
+@pytest.mark.parametrize("bits", [0, 1, 2, 3, 4, 8, None])
 def test_bits_stay_what_an_index_was_made_with(root, bits):
     LocalEngine.open(root, dim=8, bits=bits).close()
     for same in ({}, {"bits": bits}, {"bits": bits, "dim": 8}):
         with LocalEngine.open(root, **same) as engine:
             assert engine.bits == engine.info()["bits"] == bits
-    for other in {1, 2, 4, 8, None} - {bits}:
+    for other in {0, 1, 2, 3, 4, 8, None} - {bits}:
         for read_only in (False, True):
             with pytest.raises(InvalidRequestError, match=f"bits={bits}"):
                 LocalEngine.open(root, bits=other, read_only=read_only)
@@ -237,7 +244,7 @@ def test_four_bits_are_the_default(root):
         assert engine.bits == 4
 
 
-@pytest.mark.parametrize("bits", [0, 3, 5, 16, -1, 2.5, "4", "", b"4", [4], True, False, 4.0])
+@pytest.mark.parametrize("bits", [5, 16, -1, 2.5, "4", "", b"4", [4], True, False, 4.0])
 def test_bits_there_are_not(root, bits):
     with pytest.raises(InvalidRequestError, match="bits must be one of"):
         LocalEngine.open(root, dim=8, bits=bits).close()

@@ -91,6 +91,13 @@ def test_a_second_process_compiles_nothing_unless_the_source_or_the_file_changed
     assert newer != path
 
 
+def test_what_users_ask_of_numba_for_their_own_code(package):
+    """Such as to measure the coverage of functions that are not compiled, or to look for errors in them."""
+    users = dict.fromkeys(("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK", "NUMBA_DEBUGINFO"), "1")
+    assert finished(start(package, **users)) == (True, "")
+    assert finished(start(package)) == (False, "")
+
+
 @pytest.mark.slow
 def test_processes_that_compile_at_once(package):
     assert [finished(process) for process in [start(package), start(package)]] == [(True, "")] * 2

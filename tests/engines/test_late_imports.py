@@ -17,7 +17,7 @@ READ = """
 import sys
 import numpy as np
 from late_interaction.engines import LocalEngine
-slow = {"numba", "torch", "faiss", "scipy", "sentence_transformers", "unittest.mock", "numpy.ma"}
+slow = {"numba", "torch", "scipy", "sentence_transformers", "unittest.mock", "numpy.ma"}
 with LocalEngine.open(sys.argv[1], read_only=True) as engine:
     assert engine.get(["d1"])[0].id == "d1"
     assert engine.info()["exact_tokens"] == 1

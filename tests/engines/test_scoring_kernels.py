@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 
 from late_interaction.engines.local.quantization.residual import reference as codec_reference
 from late_interaction.engines.local.quantization.residual.scoring import compiled, reference
+from tests.engines.codec_oracle import levels_of
 from tests.engines.kernel_cases import (
     any_columns,
     assert_python_runs_beside,
@@ -15,7 +16,6 @@ from tests.engines.kernel_cases import (
     assert_works_on_mapped_files,
     columns,
     frozen,
-    levels_of,
 )
 
 NAMES = ("approximate_sums", "corrected_sums", "refined_sums", "maxsim_sums")
@@ -138,6 +138,7 @@ def is_clear(case, document, tolerance):
 @example(case=columns([0], [0]))
 @example(case=columns([0, 1, 0, 4, 8, 3], [5, 0, 3, 3, 1], query_tokens=64, bits=8))
 @example(case=columns([5], [0], query_tokens=1, dim=1, bits=1, centroids=1))
+@example(case=columns([4, 7, 0], [1, 0, 2], query_tokens=9, dim=130, bits=3))
 @example(case=columns(range(12), range(12), query_tokens=32, centroids=300, dim=128))
 @example(case=columns(range(30), range(30), query_tokens=8, centroids=300))
 @pytest.mark.parametrize("freeze", [True, False])

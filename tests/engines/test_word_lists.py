@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from late_interaction.engines.local.catalog.schema import TOKENIZER
+from late_interaction.engines.local.catalog.word_lists import words as commit_words
 from late_interaction.engines.local.catalog.word_lists.doclists import Doclists
 from late_interaction.engines.local.catalog.word_lists.lengths import Lengths
 from late_interaction.errors import CorruptIndexError
+from late_interaction.words import Clause
 
 VOCABULARY = [f"w{number}" for number in range(120)] + ["a", "aa", "wa", "京都", "c++", "x" * 50]
 WEIGHT = 0.9
@@ -111,6 +113,13 @@ def test_an_index_without_documents(connection):
     "damage",
     [
         "DELETE FROM words_data WHERE id = 10",
+        "UPDATE words_data SET block = 'text' WHERE id = 10",
+        "UPDATE words_data SET block = 7 WHERE id = 1",
+        "UPDATE words_data SET block = x'ffffffffffffffffff' WHERE id = 1",
+        "UPDATE words_data SET block = x'000000000101010001ffffffffff7f0102' WHERE id = 10",
+        "UPDATE words_data SET block = x'00000000010101000101ffffffffffffff7f' WHERE id = 10",
+        "UPDATE words_idx SET pgno = 'text'",
+        "UPDATE words_idx SET pgno = 1.5",
         "UPDATE words_data SET block = substr(block, 1, 6) WHERE id = 10",
         "UPDATE words_data SET block = x'00000000ffffffff7f01' WHERE id = 10",
         "UPDATE words_data SET block = 'text' WHERE id > 1000",
@@ -144,8 +153,40 @@ def test_any_flipped_byte_is_an_error_or_another_list(connection):
         connection.execute("UPDATE words_data SET block = ? WHERE id = ?", (block, row))
 
 
-def test_a_missing_length_is_an_error(connection):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM words_docsize WHERE id = (SELECT max(id) FROM words_docsize)",
+        "UPDATE words_docsize SET sz = NULL",
+        "UPDATE words_docsize SET sz = 1.5",
+        "UPDATE words_docsize SET sz = x'ffffffffffffffffff01'",
+        "UPDATE words_docsize SET sz = zeroblob(40)",
+    ],
+)
+def test_a_damaged_length_is_an_error(connection, damage):
     stored = fill(connection, np.random.default_rng(4), 1000)
-    connection.execute("DELETE FROM words_docsize WHERE id = (SELECT max(id) FROM words_docsize)")
-    with pytest.raises(CorruptIndexError, match="length"):
+    connection.execute(damage)
+    with pytest.raises(CorruptIndexError):
         Lengths(10).of(connection, np.array(sorted(stored), np.int64))
+
+
+def kept_in(words):
+    return [*words._lists.values(), *words._phrases.values(), *words._passing.values()]
+
+
+def test_what_is_kept_is_bounded(connection, monkeypatch):
+    """Also words that no document has, each of which keeps nothing but itself, and filters."""
+    fill(connection, np.random.default_rng(5), 1000)
+    monkeypatch.setattr(commit_words, "_MAX_KEPT_BYTES", 20_000)
+    kept = commit_words.CommitWords()
+    expected = kept.clause(connection, Clause(("w1",)))
+    for number in range(60):
+        assert len(kept.clause(connection, Clause((f"absent{number}",))).rows) == 0
+        assert len(kept.clause(connection, Clause((f"absent{number}", "w1"))).rows) == 0
+        rows = kept.passing(f"filter{number}", lambda: np.arange(100))
+        assert rows.tolist() == list(range(100))
+        assert len(kept_in(kept)) <= 20
+    assert len(kept_in(kept)) > 1
+    assert kept.clause(connection, Clause(("w1",))).rows.tolist() == expected.rows.tolist()
+    assert len(kept.passing("large", lambda: np.arange(10_000))) == 10_000
+    assert "large" not in kept._passing

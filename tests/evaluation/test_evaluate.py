@@ -270,7 +270,7 @@ def test_blank_queries_and_repeated_ones(index, queries):
         ({"judge": 5}, "judge must be a function"),
         ({"judge": lambda query, document: True, "runs": {"x": {"q0": ["gone"]}}}, "the index lacks 1 of them"),
         ({"k": 0}, "k must be"),
-        ({"bits": [3]}, "bits must be of 1, 2, 4, 8"),
+        ({"bits": [5]}, "bits must be of 0 .codes alone., 1, 2, 3, 4, 8"),
         ({"pooling": [0]}, "pooling must be positive integers"),
         ({"dim": [9]}, "between 1 and the encoder's 8"),
         ({"stages": ["late"]}, "NAME:NUMBER"),

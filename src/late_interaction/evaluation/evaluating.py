@@ -87,8 +87,9 @@ def evaluate(
         stages: Cascades in the notation ``lexical:200,late:20,cross-encoder:10`` (see `parse_stages`). Its names are
             ``late``, ``lexical``, ``hybrid``, ``pooled``, ``single-vector`` and ``sparse`` for the first of these
             models, and ``cross-encoder``. Also `Cascade` objects, of indexes of the same ids.
-        bits: 1, 2, 4, 8 or None for float16; every combination with ``pooling`` and ``dim`` becomes a system ``late``,
-            besides that of the index. A small collection is not compressed, see the notes of the report.
+        bits: 1, 2, 3, 4, 8, 0 for codes alone, or None for float16; every combination with ``pooling`` and ``dim``
+            becomes a system ``late``, besides that of the index. A small collection is not compressed, see the notes of
+            the report.
         pooling: Tokens that become one vector, see `ReducedEncoder`.
         dim: Leading dimensions that are kept, for encoders trained for it.
         runs: Results of others by name: the path of a TREC run, or a dict of ids, best first, by query id.

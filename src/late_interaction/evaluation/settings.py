@@ -7,14 +7,14 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from late_interaction.errors import InvalidRequestError
-from late_interaction.wording import counted
+from late_interaction.wording import shown_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["Setting", "check_bits", "check_dim", "check_pooling", "grid"]
 
-_BITS = (1, 2, 4, 8, None)
+_BITS = (0, 1, 2, 3, 4, 8, None)
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Setting:
     """How token vectors are stored. The arguments are those of `Index.open`.
 
     Attributes:
-        bits: Bits for each dimension; None for float16.
+        bits: Bits for each dimension; 0 for codes alone, None for float16.
         pooling: Tokens that become one vector.
         dim: Dimensions that are kept.
     """
@@ -38,7 +38,7 @@ class Setting:
             >>> Setting(2, 1, 128).name(128), Setting(None, 2, 64).name(128)
             ('2 bits', 'float16, pooling 2, dim 64')
         """
-        words = ["float16" if self.bits is None else counted(self.bits, "bit")]
+        words = [shown_bits(self.bits)]
         words += [f"pooling {self.pooling}"] if self.pooling > 1 else []
         words += [f"dim {self.dim}"] if self.dim != full_dim else []
         return ", ".join(words)
@@ -52,7 +52,9 @@ def check_bits(bits: Iterable[Any]) -> None:
     """Raise `InvalidRequestError` unless all of these bits are possible."""
     for one in bits:
         if not (one is None or _is_integer(one)) or one not in _BITS:
-            raise InvalidRequestError(f"bits must be of 1, 2, 4, 8 and None (float16), got {one!r}.")
+            raise InvalidRequestError(
+                f"bits must be of 0 (codes alone), 1, 2, 3, 4, 8 and None (float16), got {one!r}."
+            )
 
 
 def check_pooling(pooling: Iterable[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from late_interaction.wording import counted
+from late_interaction.wording import counted, shown_bits
 
 __all__ = ["ImportReport"]
 
@@ -95,4 +95,6 @@ def _size(number: int, bits: int | None) -> str:
             break
         value /= 1_000
     size = f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
-    return size if bits is None else f"{size} at {counted(bits, 'bit')} per dimension"
+    if bits is None:
+        return size
+    return f"{size} at {shown_bits(bits)} per dimension" if bits else f"{size} as {shown_bits(bits)}"

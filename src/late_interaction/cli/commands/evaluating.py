@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from late_interaction.cli.bits import bits_of
 from late_interaction.cli.options import AsJson, Quiet
 from late_interaction.cli.output import console, is_watched, show, show_json
 from late_interaction.cli.printable import printable
@@ -72,7 +73,8 @@ def evaluate(
         typer.Option(help="Also compare a cascade, such as lexical:200,late:20,cross-encoder:10.", metavar="STAGES"),
     ] = None,
     bits: Annotated[
-        str | None, typer.Option(help="Also compare these bits, such as 1,2,4,float16.", metavar="NUMBERS")
+        str | None,
+        typer.Option(help="Also compare these bits, such as 1,2,4,none; codes and none as in index.", metavar="BITS"),
     ] = None,
     pooling: Annotated[
         str | None, typer.Option(help="Also compare these pooling factors, such as 1,2,3.", metavar="NUMBERS")
@@ -126,7 +128,7 @@ def evaluate(
     options: dict[str, Any] = {
         "single_vector": single_vector or (),
         "sparse": sparse or (),
-        "bits": _numbers(bits, "--bits"),
+        "bits": _bits(bits),
         "pooling": _numbers(pooling, "--pooling"),
         "dim": _numbers(dim, "--dim"),
         "baseline": baseline,
@@ -163,14 +165,18 @@ def _needs_vectors(options: dict[str, Any]) -> bool:
     return options.get("systems") != ["lexical"] or "late" in stages or "hybrid" in stages
 
 
-def _numbers(given: str | None, option: str) -> list[int | None]:
-    """Return numbers that are separated by commas; None for ``float16``."""
-    numbers: list[int | None] = []
+def _bits(given: str | None) -> list[int | None]:
+    """Return bits that are separated by commas; ``float16``, as reports call it, is another word for ``none``."""
+    parts = [] if given is None else given.split(",")
+    return [None if part.strip() == "float16" else bits_of(part.strip()) for part in parts]
+
+
+def _numbers(given: str | None, option: str) -> list[int]:
+    """Return numbers that are separated by commas."""
+    numbers: list[int] = []
     for part in (given or "").split(",") if given is not None else ():
         text = part.strip()
-        if option == "--bits" and text == "float16":
-            numbers.append(None)
-        elif text.isascii() and text.isdecimal() and len(text) < 10:
+        if text.isascii() and text.isdecimal() and len(text) < 10:
             numbers.append(int(text))
         else:
             raise typer.BadParameter(f"must be numbers separated by commas, got {given!r}.", param_hint=option)

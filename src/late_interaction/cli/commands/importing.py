@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from late_interaction.cli.bits import BITS_HELP, bits_setting
 from late_interaction.cli.options import INDEX_HELP, AsJson, Quiet
 from late_interaction.cli.output import is_watched, show, show_json
 from late_interaction.errors import LateInteractionError
@@ -39,9 +40,7 @@ def import_index(
             metavar="NAME",
         ),
     ] = None,
-    bits: Annotated[
-        int | None, typer.Option(help="For a new index: 1, 2, 4 or 8 bits per dimension. [default: 4]")
-    ] = None,
+    bits: Annotated[str | None, typer.Option(help=BITS_HELP, metavar="BITS")] = None,
     verify: Annotated[
         int,
         typer.Option("--verify", help="Number of queries to measure the loss with at the end.", min=0, metavar="N"),
@@ -65,7 +64,7 @@ def import_index(
             directory,
             documents=documents,
             encoder=encoder,
-            bits="default" if bits is None else bits,
+            bits=bits_setting(bits),
             verify=verify,
             progress=is_watched() and not quiet,
         )

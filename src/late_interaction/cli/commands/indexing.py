@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from late_interaction import Index
+from late_interaction.cli.bits import BITS_HELP, bits_setting
 from late_interaction.cli.indexing import Run, noun_of, show_changes, show_plan, show_roots
 from late_interaction.cli.options import INDEX_HELP, Quiet
 from late_interaction.cli.sources import sorted_out
@@ -41,9 +42,7 @@ def index(
         str | None,
         typer.Option(help=f"Name or path of the encoder. [default: that of the index; {MINILM} for a new index]"),
     ] = None,
-    bits: Annotated[
-        int | None, typer.Option(help="For a new index: 1, 2, 4 or 8 bits per dimension. [default: 4]")
-    ] = None,
+    bits: Annotated[str | None, typer.Option(help=BITS_HELP, metavar="BITS")] = None,
     pooling: Annotated[int | None, typer.Option(help="For a new index: number of tokens pooled into a vector.")] = None,
     dim: Annotated[int | None, typer.Option(help="For a new index: number of leading dimensions to keep.")] = None,
     query_length: Annotated[
@@ -138,7 +137,7 @@ def index(
     }
     if not files:
         _refuse_file_options(options, allow_empty=allow_empty)
-    settings: dict[str, Any] = {"bits": "default" if bits is None else bits, "pooling": pooling, "dim": dim}
+    settings: dict[str, Any] = {"bits": bits_setting(bits), "pooling": pooling, "dim": dim}
     settings["language"] = {None: "default", "none": None}.get(language, language)
     given = {"query_length": query_length, "document_length": document_length}
     lengths = {name: length for name, length in given.items() if length is not None}

@@ -62,8 +62,8 @@ class LocalEngine(Writing):
         Args:
             path: The directory. A new index needs one that is empty or does not exist.
             dim: Dimension of the token vectors; may be left out for an index that exists.
-            bits: 1, 2, 4 (the default) or 8 for each dimension of a compressed vector, or None to keep vectors exact.
-                May be left out for an index that exists.
+            bits: 1, 2, 3, 4 (the default) or 8 for each dimension of a compressed vector, 0 to keep only the number of
+                its nearest centroid, or None to keep vectors exact. May be left out for an index that exists.
             language: Language of the words of lexical search, for example ``english`` (the default), which are reduced
                 to stems; None for no stems. May be left out for an index that exists.
             device: Score compressed documents on this device of torch, for example ``cuda``; None or ``cpu`` for the

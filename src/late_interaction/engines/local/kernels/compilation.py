@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import inspect
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
@@ -30,9 +31,9 @@ from late_interaction.engines.local.kernels.cache import Code
 from late_interaction.engines.local.kernels.loading import bind, cache_of, symbol_of, target_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["Compiler", "readable"]
+__all__ = ["Compiler", "own_settings", "readable"]
 
 _OF_C = {
     "memcpy",
@@ -50,6 +51,24 @@ _OF_C = {
     "ceilf",
 }
 """Functions of C's libraries that kernels may use: every process of Python has them."""
+
+
+_SETTINGS = {"DISABLE_JIT": 0, "BOUNDSCHECK": None, "DEBUGINFO_DEFAULT": 0}
+"""Settings of numba that kernels are compiled with."""
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Compile kernels, inside the block, as this package needs them.
+
+    The environment (such as ``NUMBA_DISABLE_JIT`` while coverage is measured) says how numba compiles users' code.
+    """
+    usual = {name: getattr(nb.config, name) for name in _SETTINGS}
+    try:
+        vars(nb.config).update(_SETTINGS)
+        yield
+    finally:
+        vars(nb.config).update(usual)
 
 
 class Compiler:

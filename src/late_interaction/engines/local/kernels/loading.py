@@ -17,7 +17,8 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from late_interaction import __version__
-from late_interaction.engines.local.kernels.arguments import Argument, Kernel
+from late_interaction.engines.local.kernels import arguments
+from late_interaction.engines.local.kernels.arguments import Argument, ArrayObject, Kernel
 from late_interaction.engines.local.kernels.cache import CodeCache
 
 if TYPE_CHECKING:
@@ -40,11 +41,13 @@ def load(name: str) -> SimpleNamespace:
         raise ModuleNotFoundError(f"There is no module {name}.")
     code = cache_of(specification.origin).read()
     if code is None:
-        module = import_module(name)
+        from late_interaction.engines.local.kernels.compilation import own_settings
+
+        with own_settings():
+            module = import_module(name)
         return SimpleNamespace(**{one: getattr(module, one) for one in module.__all__})
     kernels = [
-        Kernel(name, [Argument(*one) for one in arguments], result)
-        for name, (arguments, result) in code.kernels.items()
+        Kernel(name, [Argument(*one) for one in taken], result) for name, (taken, result) in code.kernels.items()
     ]
     bind(code, kernels)
     return SimpleNamespace(**{kernel.__name__: kernel for kernel in kernels})
@@ -93,7 +96,8 @@ def cache_of(source: str) -> CodeCache:
     """Return where the compiled kernels of a source file are kept, for this machine and these versions."""
     path = Path(source).absolute()
     versions = [sys.implementation.cache_tag or "", __version__, np.__version__, llvmlite.__version__, _numba_version()]
-    return CodeCache(path, [*versions, llvm.get_process_triple(), *_processor(), *_imported(path)])
+    called = [str(ArrayObject.flags.offset), _digest_of(arguments.__file__), _digest_of(__file__)]
+    return CodeCache(path, [*versions, *called, llvm.get_process_triple(), *_processor(), *_imported(path)])
 
 
 def _imported(source: Path) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from late_interaction.engines.local.quantization import residual
+from late_interaction.engines.local.quantization import codes_alone, residual
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -102,12 +102,13 @@ class CodecQuery(Protocol):
 
 
 _CODECS: dict[int, Callable[[int, int], Codec]] = {
+    **dict.fromkeys(codes_alone.BITS, codes_alone.CodesAlone),
     **dict.fromkeys(residual.BITS, residual.ResidualCodec),
 }
 """By the setting ``bits``, the class of the codec, which takes the dimension and the bits. One row per codec."""
 
 BITS = _CODECS.keys()
-"""Bits per dimension of compressed vectors that an index can have."""
+"""Bits per dimension of compressed vectors that an index can have; 0 for codes alone."""
 
 
 def codec_for(dim: int, bits: int) -> Codec:

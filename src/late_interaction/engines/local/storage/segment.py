@@ -3,9 +3,9 @@
 ``offsets`` (documents + 1; i64) is where the tokens of each document begin, and where the last end, in the other
 columns. An uncompressed segment has the token vectors: ``vectors`` (tokens, dim; f16). A compressed one has the number
 of the centroid of each token, ``codes`` (tokens; u16), and the columns of the codec. The residual codec has ``scales``
-(tokens; f16), ``along`` (tokens; u8; since format 5) and ``residuals`` (tokens, bytes; u8). If it is large enough, it
-has posting lists (since format 7; see `postings`): ``posting_starts`` (blocks, centroids + 1; u32) and ``postings`` (n;
-u16).
+(tokens; f16), ``along`` (tokens; u8; since format 5) and ``residuals`` (tokens, bytes; u8); codes alone (since format
+7) have none. If it is large enough, it has posting lists (since format 7; see `postings`): ``posting_starts`` (blocks,
+centroids + 1; u32) and ``postings`` (n; u16).
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ __all__ = [
 
 _UNCOMPRESSED_FILES = ["offsets.npy", "vectors.npy"]
 _COMPRESSED_FILES = ["along.npy", "codes.npy", "offsets.npy", "residuals.npy", "scales.npy"]
+_CODES_ALONE_FILES = ["codes.npy", "offsets.npy"]
 _COMPRESSED_FILES_BEFORE_5 = ["codes.npy", "offsets.npy", "residuals.npy", "scales.npy"]
 _POSTING_FILES = [f"{STARTS}.npy", f"{LISTS}.npy"]
 _ALLOWED_FILES = (
@@ -50,6 +51,8 @@ _ALLOWED_FILES = (
     _COMPRESSED_FILES_BEFORE_5,
     _COMPRESSED_FILES,
     sorted([*_COMPRESSED_FILES, *_POSTING_FILES]),
+    _CODES_ALONE_FILES,
+    sorted([*_CODES_ALONE_FILES, *_POSTING_FILES]),
 )
 
 
@@ -205,11 +208,10 @@ class CompressedSegment(Segment):
     """
 
     def __init__(self, root: Path, entry: SegmentEntry, codec: Codec, centroids: int) -> None:
-        written = {file.name for file in entry.files}
         columns = {"codes": (np.uint16, ()), **codec.columns}
-        columns = {
-            name: (kind, (entry.tokens, *row)) for name, (kind, row) in columns.items() if f"{name}.npy" in written
-        }
+        if not any(file.name == "along.npy" for file in entry.files):
+            columns.pop("along", None)
+        columns = {name: (kind, (entry.tokens, *row)) for name, (kind, row) in columns.items()}
         super().__init__(root, entry, {**columns, **_posting_columns(root, entry, centroids)})
         self._centroids = centroids
         self._codec_columns = {name: self.columns[name] for name in columns if name != "codes"}

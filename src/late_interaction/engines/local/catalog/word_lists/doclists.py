@@ -30,6 +30,8 @@ _COOKIE_BYTES = 4
 _HEADER_BYTES = 4
 _MIN_DOCUMENT_BYTES = 2  # in a list: the row, and the size of the positions
 _MAX_SEGMENTS = 2000  # of FTS5
+_MAX_SEGMENT_NUMBER, _MAX_PAGE = (1 << 16) - 1, (1 << 31) - 1  # that the number of a row has room for
+_MAX_INTEGER = 1 << 53  # more than any count
 
 _Columns: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]"
 _NOTHING = np.empty(0, np.int64), np.empty(0), np.empty(0)
@@ -83,7 +85,7 @@ class Doclists:
         """
         averages = connection.execute("SELECT block FROM words_data WHERE id = ?", (_AVERAGES,)).fetchone()
         structure = connection.execute("SELECT block FROM words_data WHERE id = ?", (_STRUCTURE,)).fetchone()
-        if structure is None or type(structure[0]) is not bytes:
+        if structure is None:
             raise damaged("the list of segments is missing")
         totals = [0] if averages is None else list(varints(averages[0]))
         return cls(tuple(_segments(structure[0])), totals[0] if totals else 0, sum(totals[1:]))
@@ -120,6 +122,8 @@ class Doclists:
             "SELECT pgno FROM words_idx WHERE segid = ? AND term <= ? ORDER BY term DESC LIMIT 1",
             (segment.number, _MAIN_INDEX + word),
         ).fetchone()
+        if row is not None and type(row[0]) is not int:
+            raise damaged("the number of a page is missing")
         page = segment.first_page if row is None else max(row[0] >> 1, segment.first_page)
         parts: list[bytes] = []
         starts = [0]
@@ -185,7 +189,7 @@ def _end_of_list(block: bytes) -> tuple[int, bool]:
     return first_word, end < len(block)
 
 
-def _segments(structure: bytes) -> Iterator[_Segment]:
+def _segments(structure: object) -> Iterator[_Segment]:
     """Yield the segments of the index, the newest first."""
     numbers = varints(structure, _COOKIE_BYTES)
     try:
@@ -197,15 +201,25 @@ def _segments(structure: bytes) -> Iterator[_Segment]:
             if segments > total:
                 raise damaged("it has too many segments")
             level = [_Segment(next(numbers), next(numbers), next(numbers)) for _ in range(segments)]
+            if any(one.number > _MAX_SEGMENT_NUMBER or max(one[1:]) > _MAX_PAGE for one in level):
+                raise damaged("a segment has a number out of range")
             yield from (segment for segment in reversed(level) if segment.first_page)
     except StopIteration:
         raise damaged("the list of segments is incomplete") from None
 
 
-def varints(block: bytes, at: int = 0) -> Iterator[int]:
-    """Yield the integers in a block, from a place on."""
+def varints(block: object, at: int = 0) -> Iterator[int]:
+    """Yield the integers in a block, from a place on.
+
+    Raises:
+        CorruptIndexError: It is not a block, or an integer is larger than any count.
+    """
+    if type(block) is not bytes:
+        raise damaged("a block is missing")
     while at < len(block):
         value, at = _varint(block, at)
+        if value > _MAX_INTEGER:
+            raise damaged("a number is out of range")
         yield value
 
 

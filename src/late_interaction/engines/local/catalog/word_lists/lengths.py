@@ -20,6 +20,7 @@ _MAX_SLOTS = 1 << 20  # 8 MB
 _LENGTH_BITS = 20
 _MAX_LENGTH, _MAX_ROW = (1 << _LENGTH_BITS) - 1, (1 << 62 - _LENGTH_BITS) - 1  # that a slot has room for
 _EMPTY = -1
+_MAX_SIZE_BYTES = 18  # two integers
 _LENGTHS_OF = """SELECT sz FROM json_each(?) CROSS JOIN words_docsize ON words_docsize.id = json_each.value"""
 
 
@@ -58,7 +59,7 @@ class Lengths:
 
 def _read(connection: sqlite3.Connection, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     found = [size for (size,) in connection.execute(_LENGTHS_OF, (json.dumps(rows.tolist()),))]
-    if len(found) != len(rows) or not all(type(size) is bytes for size in found):
+    if len(found) != len(rows) or not all(type(size) is bytes and len(size) <= _MAX_SIZE_BYTES for size in found):
         raise damaged("the length of a document is missing")
     # Two numbers, one for each column, mostly of one byte each.
     return np.array([size[0] + size[1] if len(size) == 2 else sum(varints(size)) for size in found], np.int64)

@@ -27,8 +27,8 @@ FORM_WEIGHT = 0.9
 K1, _B = 1.2, 0.75  # of FTS5's BM25
 _RANK = f"bm25(1.0, {FORM_WEIGHT})"
 _LOWEST_IDF = 1e-6  # which FTS5 gives to words in at least half of the documents
-_MAX_KEPT_DOCUMENTS = 1 << 21  # of all lists: 32 MB
-_MAX_KEPT_FILTERS = 64
+_MAX_KEPT_BYTES = 32 << 20
+_ENTRY_BYTES = 1024  # an entry without documents takes less, and words that no document has are without number
 
 
 class ClauseScores(NamedTuple):
@@ -109,7 +109,7 @@ class CommitWords:
         lengths = self._lengths
         if lengths is None:
             lengths = self._lengths = Lengths(doclists.documents)
-        average = doclists.tokens / doclists.documents if doclists.documents else 1.0
+        average = doclists.tokens / max(doclists.documents, 1) or 1.0
         return K1 * (1 - _B + _B * lengths.of(connection, rows) / average)
 
     def passing(self, key: str, read: Callable[[], NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -117,9 +117,7 @@ class CommitWords:
         rows = self._passing.get(key)
         if rows is None:
             rows = read()
-            with self._mutex:
-                if len(self._passing) < _MAX_KEPT_FILTERS:
-                    self._passing[key] = rows
+            self._keep(self._passing, key, rows, rows.nbytes)
         return rows
 
     def _opened(self, connection: sqlite3.Connection) -> Doclists:
@@ -132,7 +130,7 @@ class CommitWords:
         found = self._lists.get(word)
         if found is None:
             found = self._opened(connection).read(connection, word, FORM_WEIGHT)
-            self._keep(self._lists, word, found, len(found.exact.rows) + len(found.anywhere.rows))
+            self._keep(self._lists, word, found, sum(part.nbytes for part in (*found.exact, *found.anywhere)))
         return found
 
     def _phrase(self, connection: sqlite3.Connection, clause: Clause) -> ClauseScores:
@@ -144,15 +142,16 @@ class CommitWords:
             rows, scores = zip(*pairs, strict=True) if pairs else ((), ())
             idf = inverse_frequency(self._opened(connection).documents, len(rows))
             found = ClauseScores(np.array(rows, np.int64), idf, np.array(scores, np.float64), is_scored=True)
-            self._keep(self._phrases, clause, found, len(rows))
+            self._keep(self._phrases, clause, found, found.rows.nbytes + found.counts.nbytes)
         return found
 
-    def _keep(self, kept: dict[Any, Any], key: object, value: object, documents: int) -> None:
+    def _keep(self, kept: dict[Any, Any], key: object, value: object, array_bytes: int) -> None:
+        size = array_bytes + len(str(key)) + _ENTRY_BYTES
         with self._mutex:
-            if self._kept + documents > _MAX_KEPT_DOCUMENTS:
-                self._lists.clear()
-                self._phrases.clear()
+            if self._kept + size > _MAX_KEPT_BYTES:
+                for one in (self._lists, self._phrases, self._passing):
+                    one.clear()
                 self._kept = 0
-            if documents <= _MAX_KEPT_DOCUMENTS and key not in kept:
+            if size <= _MAX_KEPT_BYTES and key not in kept:
                 kept[key] = value
-                self._kept += documents
+                self._kept += size

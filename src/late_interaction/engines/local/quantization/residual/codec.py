@@ -54,7 +54,7 @@ class ResidualCodec:
 
     Attributes:
         dim: Dimension of the vectors.
-        bits: 1, 2, 4 or 8 per dimension.
+        bits: One of `BITS` per dimension.
     """
 
     dim: int
@@ -80,9 +80,8 @@ class ResidualCodec:
     ) -> dict[str, NDArray[Any]]:
         """Return the columns of token vectors, (n, dim), with these centroids, (n,)."""
         direction = codebook.direction
-        residuals = vectors - codebook.centroids[codes]
-        along = np.einsum("ij,j->i", residuals, direction)  # the product of NumPy would start threads
-        residuals -= along[:, None] * direction
+        residuals, along = np.empty(vectors.shape, np.float32), np.empty(len(vectors), np.float32)
+        compiled_kernels().residuals(vectors, codes, codebook.centroids, direction, residuals, along)
         packed, half_scales = self.grid.encode(residuals)
         shares, scales = np.ones(len(vectors), np.float32), half_scales.astype(np.float32)
         if len(self.packing.shares) > 1:
@@ -150,11 +149,19 @@ class ResidualCodec:
         removed, direction = removed.to(rotated.dtype), direction.to(rotated.dtype)
         packed = residuals[tokens]
         shares, scales, alongs = factors[:, tokens, None]
-        planes = [(packed >> (plane * self.bits)) & (2**self.bits - 1) for plane in range(8 // self.bits)]
-        levels = torch_module().cat(planes, dim=1)[:, : self.dim]
-        points = levels.to(rotated.dtype) - (2 ** (self.bits - 1) - 0.5)
+        points = _levels_on_device(packed, self.bits)[:, : self.dim].to(rotated.dtype) - (2 ** (self.bits - 1) - 0.5)
         query = rotated - (rotated @ removed)[:, None] * removed
         return shares * centroid_scores + scales * (points @ query.T) + alongs * (rotated @ direction)
+
+
+def _levels_on_device(packed: Any, bits: int) -> Any:
+    """Return packed levels, (n, width) u8, as a tensor of them, (n, padded dim) u8. See `reference.quantize`."""
+    torch = torch_module()
+    if bits == 3:
+        third = packed.shape[1] // 3
+        low, high = _levels_on_device(packed[:, : 2 * third], 2), _levels_on_device(packed[:, 2 * third :], 1)
+        return low | (high << 2)
+    return torch.cat([(packed >> (plane * bits)) & (2**bits - 1) for plane in range(8 // bits)], dim=1)
 
 
 def _solved(

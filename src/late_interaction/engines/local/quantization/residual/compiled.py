@@ -12,8 +12,9 @@ import numba as nb
 import numpy as np
 
 from late_interaction.engines.local.kernels.compilation import Compiler, readable
+from late_interaction.engines.local.kernels.halves import widened
 
-__all__ = ["inner_products", "quantize", "unpack", "unpack_factors"]
+__all__ = ["inner_products", "quantize", "residuals", "unpack", "unpack_factors", "widen"]
 
 _OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy"}
 _compiler = Compiler(__file__, _OPTIONS)
@@ -24,10 +25,75 @@ _POWERS = (2.0 ** np.arange(-25, 7)).astype(np.float32)
 """What a half precision fraction, with its leading bit, is multiplied by, by the exponent as it is stored."""
 
 
+@nb.njit(**_OPTIONS)
+def _pack(levels, bits, row):
+    """Pack levels, (padded dim,), into a row. See `reference.quantize`."""
+    if bits == 3:
+        _pack_planes(levels, 2, 0, row[: len(row) // 3 * 2])
+        _pack_planes(levels, 1, 2, row[len(row) // 3 * 2 :])
+    else:
+        _pack_planes(levels, bits, 0, row)
+
+
+@nb.njit(**_OPTIONS)
+def _pack_planes(levels, bits, lowest, row):
+    """Pack some bits of levels, beginning with the one of this number."""
+    width, mask, right = len(row), _u8((1 << bits) - 1), _u8(lowest)
+    for j in range(width):
+        byte = _u8(0)
+        for plane in range(8 // bits):
+            byte |= _u8((levels[plane * width + j] >> right) & mask) << _u8(plane * bits)
+        row[j] = byte
+
+
+@nb.njit(**_OPTIONS)
+def _unpack_row(row, bits, point):
+    """Write the point of a row, (padded dim,)."""
+    shift = _f32((1 << (bits - 1)) - 0.5)
+    if bits == 3:
+        third = len(row) // 3
+        for plane in range(8):
+            low = row[(plane & 1) * third : ((plane & 1) + 1) * third]
+            part, high = point[plane * third : (plane + 1) * third], row[2 * third :]
+            low_right, right = _u8(plane & 6), _u8(plane)
+            for j in range(third):
+                level = ((low[j] >> low_right) & _u8(3)) | (((high[j] >> right) & _u8(1)) << _u8(2))
+                part[j] = _f32(_u8(level)) - shift
+        return
+    width, mask = len(row), _u8((1 << bits) - 1)
+    for plane in range(8 // bits):
+        part, right = point[plane * width : (plane + 1) * width], _u8(plane * bits)
+        for j in range(width):
+            part[j] = _f32(_u8((row[j] >> right) & mask)) - shift
+
+
+@_compiler.kernel(nb.void(readable(_u16, 2), _f32[:, ::1]))
+def widen(halves, wide):
+    for token in range(len(halves)):
+        half, whole = halves[token], wide[token]
+        for j in range(len(whole)):
+            whole[j] = widened(half[j])
+
+
+@_compiler.kernel(
+    nb.void(readable(_f32, 2), readable(_u16), readable(_f32, 2), readable(_f32), _f32[:, ::1], _f32[::1]),
+    fastmath=True,
+)
+def residuals(vectors, codes, centroids, direction, across, along):
+    for token in range(len(vectors)):
+        vector, centroid, residual = vectors[token], centroids[codes[token]], across[token]
+        length = _f32(0)
+        for j in range(len(direction)):
+            residual[j] = vector[j] - centroid[j]
+            length += residual[j] * direction[j]
+        for j in range(len(direction)):
+            residual[j] -= length * direction[j]
+        along[token] = length
+
+
 @_compiler.kernel(nb.void(readable(_f32, 2), _i64, _f32, _u8[::1], _u8[:, ::1], _f32[::1]), fastmath=True)
 def quantize(residuals, bits, step, levels, packed, scales):
     tokens, dim = residuals.shape
-    width = packed.shape[1]
     half, top = _f32(1 << (bits - 1)), _f32((1 << bits) - 1)
     for j in range(dim, len(levels)):
         levels[j] = 0
@@ -43,27 +109,14 @@ def quantize(residuals, bits, step, levels, packed, scales):
             level = _u8(min(max(residual[j] * inverse + half, _f32(0)), top))
             levels[j] = level
             along += residual[j] * (_f32(level) - half + _f32(0.5))
-        row = packed[token]
-        for j in range(width):
-            byte = levels[j]
-            for plane in range(1, 8 // bits):
-                byte |= levels[plane * width + j] << _u8(plane * bits)
-            row[j] = byte
+        _pack(levels, bits, packed[token])
         scales[token] = norm / along if along > 0 else _f32(0)
 
 
 @_compiler.kernel(nb.void(readable(_u8, 2), readable(_i64), _i64, _f32[:, ::1]))
 def unpack(packed, tokens, bits, points):
-    width = packed.shape[1]
-    mask = _u8((1 << bits) - 1)
-    shift = _f32((1 << (bits - 1)) - 0.5)
     for i in range(len(tokens)):
-        row, point = packed[tokens[i]], points[i]
-        for plane in range(8 // bits):
-            right = _u8(plane * bits)
-            part = point[plane * width : (plane + 1) * width]
-            for j in range(width):
-                part[j] = _f32(_u8((row[j] >> right) & mask)) - shift
+        _unpack_row(packed[tokens[i]], bits, points[i])
 
 
 @nb.njit(**_OPTIONS)
@@ -119,14 +172,8 @@ def unpack_factors(scales, along, shares, alongs, centroids_along, codes, tokens
 )
 def inner_products(centroids, codes, residuals, packed, bits, direction, point, products):
     dim = residuals.shape[1]
-    width = packed.shape[1]
-    mask = _u8((1 << bits) - 1)
-    middle = _f32((1 << (bits - 1)) - 0.5)
     for token in range(len(residuals)):
-        for plane in range(8 // bits):
-            part, right = point[plane * width : (plane + 1) * width], _u8(plane * bits)
-            for j in range(width):
-                part[j] = _f32(_u8((packed[token, j] >> right) & mask)) - middle
+        _unpack_row(packed[token], bits, point)
         centroid, residual = centroids[codes[token]], residuals[token]
         cc, cr, cp, rp, rr, cu, pu = _f32(0), _f32(0), _f32(0), _f32(0), _f32(0), _f32(0), _f32(0)
         for j in range(dim):

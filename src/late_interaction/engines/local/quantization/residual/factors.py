@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Packing", "packing"]
 
-_SHARE_STEPS = {1: 1 / 32, 2: 1 / 64, 4: 1 / 256}
+_SHARE_STEPS = {1: 1 / 32, 2: 1 / 64, 3: 1 / 128, 4: 1 / 256}
 """Step of ``share``, by bits. 32 steps around 1 reach beyond what the error of the grid makes necessary."""
 
 _SHARES = 32

@@ -27,7 +27,7 @@ __all__ = ["BITS", "Grid", "compiled_kernels"]
 compiled_kernels = partial(kernels_of, "late_interaction.engines.local.quantization.residual")
 """Return the compiled kernels of the codec. They are loaded when they are first needed."""
 
-_STEPS = {1: 1.596, 2: 0.9957, 4: 0.3352, 8: 0.0308}
+_STEPS = {1: 1.596, 2: 0.9957, 3: 0.586, 4: 0.3352, 8: 0.0308}
 """Cell width with the least error for a unit Gaussian, by bits (Max, "Quantizing for minimum distortion", 1960)."""
 
 BITS = tuple(_STEPS)
@@ -41,7 +41,7 @@ class Grid:
 
     Attributes:
         dim: Dimension of the vectors.
-        bits: 1, 2, 4 or 8 per dimension.
+        bits: One of `BITS` per dimension.
     """
 
     dim: int
@@ -50,7 +50,8 @@ class Grid:
     @property
     def width(self) -> int:
         """Bytes of a packed point."""
-        return -(-self.dim * self.bits // 8)
+        unit = 24 if self.bits == 3 else 8  # bits that are packed together
+        return -(-self.dim * self.bits // unit) * unit // 8
 
     @property
     def padded_dim(self) -> int:

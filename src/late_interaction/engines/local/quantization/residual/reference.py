@@ -12,7 +12,28 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["inner_products", "quantize", "unpack", "unpack_factors"]
+__all__ = ["inner_products", "quantize", "residuals", "unpack", "unpack_factors", "widen"]
+
+
+def widen(halves: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Return finite half precision numbers, (n, dim), given by their bits, in single precision."""
+    return halves.view(np.float16).astype(np.float32)
+
+
+def residuals(
+    vectors: NDArray[np.float32],
+    codes: NDArray[np.uint16],
+    centroids: NDArray[np.float32],
+    direction: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the differences of vectors, (tokens, dim), from their centroids, and their components in a direction.
+
+    Returns:
+        The differences without these components, (tokens, dim), and the components, (tokens,).
+    """
+    differences = vectors - centroids[codes]
+    along = differences @ direction
+    return np.asarray(differences - along[:, None] * direction, np.float32), np.asarray(along, np.float32)
 
 
 def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -20,16 +41,16 @@ def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[ND
 
     Args:
         residuals: (tokens, dim).
-        bits: 1, 2, 4 or 8 per dimension.
+        bits: 1, 2, 3, 4 or 8 per dimension.
         step: Width of a grid cell in units of a residual's root mean square.
 
     Returns:
         Packed levels, (tokens, ceil(dim * bits / 8)) u8, and scales, (tokens,). With ``8 / bits`` dimensions in a byte
         and ``width`` bytes in a row, byte ``j`` holds dimensions ``j, j + width, …``, the first in the lowest bits.
+        With 3 bits, ``2 * ceil(dim / 8)`` bytes hold the two lower bits of levels in this way, and as many again by
+        half the highest bits.
     """
-    tokens, dim = residuals.shape
-    planes = 8 // bits
-    width = -(-dim // planes)
+    dim = residuals.shape[1]
     half = 2 ** (bits - 1)
     norms = (residuals * residuals).sum(axis=1)
     cells = step * np.sqrt(norms / dim)
@@ -37,20 +58,13 @@ def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[ND
     levels = np.clip(np.floor(residuals * inverse[:, None]) + half, 0, 2 * half - 1).astype(np.uint8)
     along = (residuals * (levels.astype(np.float32) - half + 0.5)).sum(axis=1)
     scales = np.divide(norms, along, out=np.zeros_like(norms), where=along > 0)
-    padded = np.zeros((tokens, planes * width), np.uint8)
-    padded[:, :dim] = levels
-    packed = np.zeros((tokens, width), np.uint8)
-    for plane in range(planes):
-        packed |= padded[:, plane * width : (plane + 1) * width] << (plane * bits)
-    return packed, scales
+    return _packed(levels, bits), scales
 
 
 def unpack(packed: NDArray[np.uint8], tokens: NDArray[np.int64], bits: int) -> NDArray[np.float32]:
     """Return the grid points of some tokens, (n, planes * width): ``dim`` columns of coordinates, then padding."""
     half = 2 ** (bits - 1)
-    rows = packed[tokens]
-    levels = [(rows >> (plane * bits)) & (2**bits - 1) for plane in range(8 // bits)]
-    return np.concatenate(levels, axis=1).astype(np.float32) - np.float32(half - 0.5)
+    return _unpacked(packed[tokens], bits).astype(np.float32) - np.float32(half - 0.5)
 
 
 def unpack_factors(
@@ -104,3 +118,28 @@ def inner_products(
     point = point - (point @ direction)[:, None] * direction
     pairs = [(centroid, centroid), (centroid, residuals), (centroid, point), (residuals, point), (residuals, residuals)]
     return np.array([(one * other).sum(axis=1) for one, other in pairs], np.float32)
+
+
+def _packed(levels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Return levels, (tokens, dim), packed, (tokens, width)."""
+    tokens, dim = levels.shape
+    if bits == 3:
+        padded = np.zeros((tokens, -(-dim // 8) * 8), np.uint8)
+        padded[:, :dim] = levels
+        return np.concatenate([_packed(padded & np.uint8(3), 2), _packed(padded >> np.uint8(2), 1)], axis=1)
+    planes = 8 // bits
+    width = -(-dim // planes)
+    padded = np.zeros((tokens, planes * width), np.uint8)
+    padded[:, :dim] = levels
+    packed = np.zeros((tokens, width), np.uint8)
+    for plane in range(planes):
+        packed |= padded[:, plane * width : (plane + 1) * width] << (plane * bits)
+    return packed
+
+
+def _unpacked(packed: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Return the levels of packed ones, (tokens, width), with those of the padding, (tokens, padded dim)."""
+    if bits == 3:
+        low = packed.shape[1] // 3 * 2
+        return np.asarray(_unpacked(packed[:, :low], 2) | (_unpacked(packed[:, low:], 1) << 2), np.uint8)
+    return np.concatenate([(packed >> (plane * bits)) & (2**bits - 1) for plane in range(8 // bits)], axis=1)

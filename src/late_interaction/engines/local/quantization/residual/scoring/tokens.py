@@ -39,6 +39,16 @@ def along_of(packed, code, share, scale, alongs, centroid_along):
 
 
 @nb.njit(fastmath=True, **_OPTIONS)
+def _dot_three(low, high, low_right, right, part):
+    """Return the dot product of a plane of levels of 3 bits, two of them and one beside each other, with integers."""
+    total = _i32(0)
+    for j in range(len(high)):
+        level = ((low[j] >> low_right) & _u8(3)) | (((high[j] >> right) & _u8(1)) << _u8(2))
+        total = _i32(total + _i32(_i16(_u8(level))) * _i32(part[j]))
+    return total
+
+
+@nb.njit(fastmath=True, **_OPTIONS)
 def dot_levels(row, vector, bits):
     """Return the dot product of packed levels with integers, in 32 bits (i32 + i32 has 64 in numba).
 
@@ -62,6 +72,17 @@ def dot_levels(row, vector, bits):
             total1 = _i32(total1 + _i32(_i16((row[j] >> _u8(2)) & _u8(3))) * _i32(part1[j]))
             total2 = _i32(total2 + _i32(_i16((row[j] >> _u8(4)) & _u8(3))) * _i32(part2[j]))
             total3 = _i32(total3 + _i32(_i16(row[j] >> _u8(6))) * _i32(part3[j]))
+    elif bits == 3:
+        third = width // 3
+        even, odd, high = row[:third], row[third : 2 * third], row[2 * third :]
+        total0 = _i32(total0 + _dot_three(even, high, _u8(0), _u8(0), vector[:third]))
+        total1 = _i32(total1 + _dot_three(odd, high, _u8(0), _u8(1), vector[third : 2 * third]))
+        total2 = _i32(total2 + _dot_three(even, high, _u8(2), _u8(2), vector[2 * third : 3 * third]))
+        total3 = _i32(total3 + _dot_three(odd, high, _u8(2), _u8(3), vector[3 * third : 4 * third]))
+        total0 = _i32(total0 + _dot_three(even, high, _u8(4), _u8(4), vector[4 * third : 5 * third]))
+        total1 = _i32(total1 + _dot_three(odd, high, _u8(4), _u8(5), vector[5 * third : 6 * third]))
+        total2 = _i32(total2 + _dot_three(even, high, _u8(6), _u8(6), vector[6 * third : 7 * third]))
+        total3 = _i32(total3 + _dot_three(odd, high, _u8(6), _u8(7), vector[7 * third :]))
     else:
         for plane in range(8):
             part, right = vector[plane * width : (plane + 1) * width], _u8(plane)
@@ -74,6 +95,13 @@ def dot_levels(row, vector, bits):
 def _add_plane(row, right, mask, scale, middle, part):
     for j in range(len(row)):
         part[j] += scale * (_f32(_u8((row[j] >> right) & mask)) - middle)
+
+
+@nb.njit(fastmath=True, **_OPTIONS)
+def _add_three(low, high, low_right, right, scale, part):
+    for j in range(len(high)):
+        level = ((low[j] >> low_right) & _u8(3)) | (((high[j] >> right) & _u8(1)) << _u8(2))
+        part[j] += scale * (_f32(_u8(level)) - _f32(3.5))
 
 
 @nb.njit(fastmath=True, **_OPTIONS)
@@ -90,6 +118,17 @@ def add_points(row, bits, scale, vector):
         _add_plane(row, _u8(2), _u8(3), scale, _f32(1.5), vector[width:])
         _add_plane(row, _u8(4), _u8(3), scale, _f32(1.5), vector[2 * width :])
         _add_plane(row, _u8(6), _u8(3), scale, _f32(1.5), vector[3 * width :])
+    elif bits == 3:
+        third = width // 3
+        even, odd, high = row[:third], row[third : 2 * third], row[2 * third :]
+        _add_three(even, high, _u8(0), _u8(0), scale, vector[:third])
+        _add_three(odd, high, _u8(0), _u8(1), scale, vector[third:])
+        _add_three(even, high, _u8(2), _u8(2), scale, vector[2 * third :])
+        _add_three(odd, high, _u8(2), _u8(3), scale, vector[3 * third :])
+        _add_three(even, high, _u8(4), _u8(4), scale, vector[4 * third :])
+        _add_three(odd, high, _u8(4), _u8(5), scale, vector[5 * third :])
+        _add_three(even, high, _u8(6), _u8(6), scale, vector[6 * third :])
+        _add_three(odd, high, _u8(6), _u8(7), scale, vector[7 * third :])
     else:
         for plane in range(8):
             _add_plane(row, _u8(plane), _u8(1), scale, _f32(0.5), vector[plane * width :])

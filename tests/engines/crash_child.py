@@ -32,6 +32,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a fork must not miss any threads
 
 import numpy as np
+import scipy.sparse  # noqa: F401  # once, and not in every fork that trains a codebook
 
 import late_interaction.engines.local
 from late_interaction.engines import LocalEngine

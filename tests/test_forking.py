@@ -62,6 +62,7 @@ def test_children_search_after_their_parent(tmp_path, documents):
     """Over exact vectors and over compressed ones. So do their own children, and other threads of theirs."""
     program = """
     engine, query = filled(sys.argv[1], int(sys.argv[2]))
+    engine._maintenance.wait()
     assert (engine.info()["centroids"] > 0) == (engine.info()["tokens"] > 65_536)
 
     def hits():
@@ -81,6 +82,18 @@ def test_children_search_after_their_parent(tmp_path, documents):
     assert hits() == expected
     """
     run(program, tmp_path / "index", documents)
+
+
+def test_children_of_a_process_that_used_torch_use_one_thread_of_it():
+    program = """
+    from late_interaction.engines.libraries import torch_module
+    torch = torch_module()
+    product = lambda: (torch.ones(400, 400) @ torch.ones(400, 400)).sum().item() == 400**3
+    assert product() and torch.get_num_threads() == 2
+    assert in_child(lambda: product() and torch.get_num_threads() == 1)
+    assert product() and torch.get_num_threads() == 2
+    """
+    run(program)
 
 
 def test_a_child_that_builds_an_index_of_its_own(tmp_path):
@@ -249,16 +262,39 @@ def test_mutexes_in_a_child():
     run(program)
 
 
-def test_a_fork_waits_for_an_import(tmp_path):
+def test_a_fork_waits_for_an_import():
     program = """
+<<<<<<< HEAD
     engine, query = filled(sys.argv[1], 10)
+=======
+>>>>>>> review
     from late_interaction.engines.libraries import torch_module
     thread = threading.Thread(target=torch_module)
     thread.start()
     while "torch" not in sys.modules:
         time.sleep(0.001)
+<<<<<<< HEAD
     assert in_child(lambda: torch_module().ones(2).sum() == 2 and len(engine.search(query, 5)) == 5, seconds=60)
+=======
+    assert in_child(lambda: torch_module().ones(3).sum().item() == 3, seconds=60)
+>>>>>>> review
     thread.join()
+    """
+    run(program)
+
+
+def test_a_fork_waits_while_kernels_are_loaded(tmp_path):
+    program = """
+    engine, query = filled(sys.argv[1], 10)
+    for _ in range(20):
+        from late_interaction.engines.local import kernels
+        kernels._loaded.clear()
+        threads = [threading.Thread(target=engine.search, args=(query,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        assert in_child(lambda: len(engine.search(query, 5)) == 5, seconds=60)
+        for thread in threads:
+            thread.join()
     """
     run(program, tmp_path / "index")
 
@@ -267,6 +303,7 @@ def test_the_pools_of_a_child_are_its_own(tmp_path):
     program = """
     import asyncio
     from late_interaction.adapters.event_loop import in_thread
+<<<<<<< HEAD
     from late_interaction.engines.local.search import exact
     exact._MIN_PIECE_PRODUCTS, exact.cores = 100, lambda: 3
     engine, query = filled(sys.argv[1], 30)
@@ -278,5 +315,11 @@ def test_the_pools_of_a_child_are_its_own(tmp_path):
         return [match.id for match in engine.search(query, 5)] == expected
     assert ask() == os.getpid() and run()
     assert in_child(lambda: ask() == os.getpid() and run())
+=======
+    index = Index(engine=filled(sys.argv[1], 1)[0])
+    ask = lambda: asyncio.run(in_thread(index, os.getpid))
+    assert ask() == os.getpid()
+    assert in_child(lambda: ask() == os.getpid())
+>>>>>>> review
     """
     run(program, tmp_path / "index")

@@ -32,6 +32,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a fork must not miss any threads
 
 import numpy as np
+import scipy.sparse  # noqa: F401  # once, and not in every fork that trains a codebook
 
 import late_interaction.engines.local
 from late_interaction.engines import LocalEngine
@@ -52,6 +53,7 @@ from tests.engines.old_segments import as_before_format_5, as_before_format_7
 
 CODE = str(Path(late_interaction.engines.local.__file__).parent)
 THRESHOLDS = 24, 8
+_AFTER_OPENING = 0.8  # the share of writers that live until the index is open, however busy the machine is
 for _package in ("kernels", "postings", "quantization.residual", "quantization.residual.scoring", "search"):
     kernels_of(f"late_interaction.engines.local.{_package}")  # once, and not in every fork
 NAMES = [f"d{number}" for number in range(12)]
@@ -217,6 +219,13 @@ def half_done(root):
     )
 
 
+def wait_for_a_line(path):
+    """Returns when a file has a line, but not much later than a busy machine needs to open an index."""
+    end = time.monotonic() + 30
+    while not (path.exists() and path.stat().st_size) and time.monotonic() < end:
+        time.sleep(0.001)
+
+
 def kill_again_and_again(root, seed, rounds, progress):
     rng = random.Random(seed)
     log = root.with_name("log")
@@ -226,6 +235,8 @@ def kill_again_and_again(root, seed, rounds, progress):
         progress(number)
         log.unlink(missing_ok=True)
         pid = fork(lambda: work_until_killed(root, log, rng.random(), state, version))  # noqa: B023  # forks at once
+        if rng.random() < _AFTER_OPENING:
+            wait_for_a_line(log)
         time.sleep(rng.choice([0.01, 0.03, 0.1]) * (0.2 + rng.random()))
         os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]

@@ -49,7 +49,7 @@ _MIN_DEVIATION = 1e-30  # so that an infinite margin stays one
 _GROUP_DOCUMENTS = 32
 """Documents scored exactly at a time, the most hopeful first, at least."""
 
-_MARGIN_DEVIATIONS = (3.2, 3.5, 6.0)
+_MARGIN_DEVIATIONS = (3.5, 3.5, 6.0)
 """Margin for rescoring a candidate, in standard deviations of the score correction, by stage (`benchmarks.recall`).
 
 For more than ten hits it is smaller: a hit that is missed then is one of more.

@@ -264,20 +264,13 @@ def test_mutexes_in_a_child():
 
 def test_a_fork_waits_for_an_import():
     program = """
-<<<<<<< HEAD
     engine, query = filled(sys.argv[1], 10)
-=======
->>>>>>> review
     from late_interaction.engines.libraries import torch_module
     thread = threading.Thread(target=torch_module)
     thread.start()
     while "torch" not in sys.modules:
         time.sleep(0.001)
-<<<<<<< HEAD
     assert in_child(lambda: torch_module().ones(2).sum() == 2 and len(engine.search(query, 5)) == 5, seconds=60)
-=======
-    assert in_child(lambda: torch_module().ones(3).sum().item() == 3, seconds=60)
->>>>>>> review
     thread.join()
     """
     run(program)
@@ -303,7 +296,6 @@ def test_the_pools_of_a_child_are_its_own(tmp_path):
     program = """
     import asyncio
     from late_interaction.adapters.event_loop import in_thread
-<<<<<<< HEAD
     from late_interaction.engines.local.search import exact
     exact._MIN_PIECE_PRODUCTS, exact.cores = 100, lambda: 3
     engine, query = filled(sys.argv[1], 30)
@@ -315,11 +307,5 @@ def test_the_pools_of_a_child_are_its_own(tmp_path):
         return [match.id for match in engine.search(query, 5)] == expected
     assert ask() == os.getpid() and run()
     assert in_child(lambda: ask() == os.getpid() and run())
-=======
-    index = Index(engine=filled(sys.argv[1], 1)[0])
-    ask = lambda: asyncio.run(in_thread(index, os.getpid))
-    assert ask() == os.getpid()
-    assert in_child(lambda: ask() == os.getpid())
->>>>>>> review
     """
     run(program, tmp_path / "index")

@@ -264,13 +264,12 @@ def test_mutexes_in_a_child():
 
 def test_a_fork_waits_for_an_import():
     program = """
-    engine, query = filled(sys.argv[1], 10)
     from late_interaction.engines.libraries import torch_module
     thread = threading.Thread(target=torch_module)
     thread.start()
     while "torch" not in sys.modules:
         time.sleep(0.001)
-    assert in_child(lambda: torch_module().ones(2).sum() == 2 and len(engine.search(query, 5)) == 5, seconds=60)
+    assert in_child(lambda: torch_module().ones(3).sum().item() == 3, seconds=60)
     thread.join()
     """
     run(program)

@@ -61,9 +61,8 @@ _MIN_DRIFT_FACTOR = 1.15
 
 _BLOCK_TOKENS = 32_768  # read and written at a time
 _MAX_SAMPLE_BYTES = 384 << 20
-_SAMPLE_TOKENS_PER_CENTROID = 48
-"""With 32, 48 and 64, tokens are on average .5501, .5472 and .5451 from their centroids, and training takes as long as
-there are tokens in the sample."""
+_SAMPLE_TOKENS_PER_CENTROID = 64
+"""With 48, training takes three quarters of the time, and recall@10 of 700,000 tokens is .970 instead of .973."""
 
 _MIN_SAMPLED_CENTROIDS = 256
 _UNIT_MEDIAN, _UNIT_DEVIATION = 0.15, 0.08

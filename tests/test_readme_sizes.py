@@ -14,7 +14,7 @@ from late_interaction.engines import LocalEngine, Record
 from tests.engines.helpers import small_thresholds
 
 SIZE = (Path(__file__).parents[1] / "README.md").read_text("utf-8").split("\n## Size\n")[1].split("\n## ")[0]
-BITS = (1, 2, 4, 8, None)
+BITS = (1, 2, 3, 4, 8, None)
 TOKENS = 150  # of a passage
 TABLE = {
     (int(dim), bits): float(megabytes)

@@ -57,7 +57,7 @@ class IndexedSearch:
 
     Args:
         encoder: What `Index.open` takes: a name, a `sentence_transformers.MultiVectorEncoder` or an `Encoder`.
-        bits: 1, 2, 3, 4 or 8 for each dimension of a stored vector; None, the default here, for exact scores.
+        bits: 0, 1, 2, 3, 4 or 8 for each dimension of a stored vector; None, the default here, for exact scores.
         path: Keep the indexes in this folder, one for each task, subset and split. An existing one is used again:
             only the documents that it lacks are encoded. `Index.open` opens those with ``bits``; those without have
             other vectors, see `ExactEncoder`. None for a temporary folder, removed by the next `index`, `close`, or

@@ -110,12 +110,18 @@ def test_a_child_that_builds_an_index_of_its_own(tmp_path):
     run(program, tmp_path)
 
 
-def test_children_of_a_process_that_never_searched_keep_their_threads(tmp_path):
+def test_children_have_one_thread_of_torch_only_if_their_parent_has_used_it(tmp_path):
+    """A search does not use it."""
     program = """
     import torch
-    LocalEngine.open(sys.argv[1], dim=32)
+    from late_interaction.engines.libraries import torch_module
+    engine, query = filled(sys.argv[1], 300)
+    engine.search(query, 5)
     assert torch.get_num_threads() == 2
     assert in_child(lambda: torch.get_num_threads() == 2)
+    torch_module()
+    assert in_child(lambda: torch.get_num_threads() == 1)
+    assert torch.get_num_threads() == 2
     """
     run(program, tmp_path / "index")
 
@@ -289,9 +295,16 @@ def test_the_pools_of_a_child_are_its_own(tmp_path):
     program = """
     import asyncio
     from late_interaction.adapters.event_loop import in_thread
-    index = Index(engine=filled(sys.argv[1], 1)[0])
+    from late_interaction.engines.local.search import exact
+    exact._MIN_PIECE_PRODUCTS, exact.cores = 100, lambda: 3
+    engine, query = filled(sys.argv[1], 30)
+    index = Index(engine=engine)
     ask = lambda: asyncio.run(in_thread(index, os.getpid))
-    assert ask() == os.getpid()
-    assert in_child(lambda: ask() == os.getpid())
+    expected = [match.id for match in engine.search(query, 5)]
+    assert sum(thread.name.startswith("late-interaction_") for thread in threading.enumerate()) == 2
+    def run():
+        return [match.id for match in engine.search(query, 5)] == expected
+    assert ask() == os.getpid() and run()
+    assert in_child(lambda: ask() == os.getpid() and run())
     """
     run(program, tmp_path / "index")

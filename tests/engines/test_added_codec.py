@@ -24,13 +24,14 @@ class HalfPrecision:
 
     @property
     def columns(self):
-        return {"scales": (np.float16, ()), "residuals": (np.float16, (self.dim,))}
+        return {"scales": (np.float16, ()), "along": (np.uint8, ()), "residuals": (np.float16, (self.dim,))}
 
     def encode(self, vectors, codes, codebook):
         residuals = vectors - codebook.centroids[codes]
         scales = np.abs(residuals).max(axis=1, initial=0).astype(np.float16)
         units = residuals / np.where(scales > 0, scales, 1).astype(np.float32)[:, None]
-        return {"scales": scales, "residuals": units.astype(np.float16)}
+        along = np.zeros(len(vectors), np.uint8)  # of no use, but a segment with posting lists has it
+        return {"scales": scales, "along": along, "residuals": units.astype(np.float16)}
 
     def decode(self, columns, codebook):
         residuals = columns["residuals"].astype(np.float32) * columns["scales"].astype(np.float32)[:, None]
@@ -44,7 +45,7 @@ class HalfPrecision:
         return to_device(self.decode(columns, codebook) - codebook.centroids[columns["codes"]])
 
     def similarities_on_device(self, held, tokens, centroid_scores, rotated):
-        return centroid_scores + held[tokens] @ rotated.T
+        return centroid_scores + held[tokens].to(rotated.dtype) @ rotated.T
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from late_interaction.engines import LocalEngine, transfer
 from late_interaction.engines.local.quantization.codes_alone import compiled, reference
+from late_interaction.errors import CorruptIndexError
+from tests.engines.catalogs import set_setting
 from tests.engines.helpers import codebook_on_disk, record, small_thresholds, unit_vectors
 
 DIM, DOCUMENTS = 24, 400
@@ -105,7 +107,8 @@ def test_copies_and_transfers(root, make_directory):
         copy, other = make_directory("copy") / "index", make_directory("other") / "index"
         engine.copy(copy)
         with LocalEngine.open(other, dim=DIM, bits=None) as target:
-            transfer(engine, target)
+            report = transfer(engine, target)
+            assert any("codes alone" in note for note in report.notes)
             found = [(hit.id, hit.score) for hit in target.search(query, 10)]
         assert [key for key, _ in found] == [key for key, _ in expected]
         assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=2e-3)
@@ -147,3 +150,27 @@ def test_the_kernel_is_its_reference(lengths, query_tokens, dim, seed):
         dots = scales[own, None] * (points[own] @ query.T) + along[own, None] * query_along
         expected = dots.max(axis=0).sum() if len(own) else 0
         assert sums[at] == pytest.approx(expected, rel=1e-4, abs=1e-4 * query_tokens)
+
+
+@pytest.mark.parametrize(("bits", "other"), [(0, 4), (4, 0)])
+def test_columns_of_another_codec_are_refused(root, bits, other):
+    """The setting was changed in the catalog, with a right checksum."""
+    with small_thresholds(500, 400), LocalEngine.open(root, dim=DIM, bits=bits) as engine:
+        engine.upsert(documents())
+        assert engine.info()["exact_tokens"] == 0
+    set_setting(root, "bits", str(other))
+    with pytest.raises(CorruptIndexError, match="other files"):
+        LocalEngine.open(root, read_only=True).search(unit_vectors(0, 3, DIM), 1)
+
+
+def test_what_a_token_takes(root):
+    """Its code, and its share of posting lists, of offsets and of the codebook."""
+    with small_thresholds(1000, 900), LocalEngine.open(root, dim=DIM, bits=0) as engine:
+        engine.upsert(documents())
+        info = engine.info()
+    (segment,) = (root / "segments").iterdir()
+    sizes = {path.name: path.stat().st_size for path in segment.iterdir()}
+    assert sizes["codes.npy"] <= 2 * info["tokens"] + 128
+    assert sizes.keys() == {"codes.npy", "offsets.npy", "postings.npy", "posting_starts.npy"}
+    books = sum(path.stat().st_size for path in (root / "codebooks").rglob("*.npy"))
+    assert info["vector_bytes"] == sum(sizes.values()) + books

@@ -61,7 +61,7 @@ def test_maxsim_is_its_definition(segment, piece, query_tokens, dim, seed):
     before = vectors.copy(), offsets.copy(), query.copy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact, "_MIN_PIECE_PRODUCTS", piece)
-        patch.setattr(exact, "_cores", lambda: 3)
+        patch.setattr(exact, "cores", lambda: 3)
         scores = exact.maxsim(query, vectors, offsets, np.array(positions, np.int64))
     assert scores.shape == (len(positions),)
     assert scores.dtype == np.float32
@@ -90,7 +90,7 @@ def test_a_maxsim_written_by_hand():
 
 def test_many_documents_by_several_threads(monkeypatch):
     monkeypatch.setattr(exact, "_MIN_PIECE_PRODUCTS", 1000)
-    monkeypatch.setattr(exact, "_cores", lambda: 4)
+    monkeypatch.setattr(exact, "cores", lambda: 4)
     lengths = [number % 7 for number in range(2000)]
     vectors, offsets = column(lengths, 1)
     query = np.random.default_rng(2).normal(size=(3, DIM)).astype(np.float32)

@@ -18,7 +18,7 @@ from tests.engines.kernel_cases import (
 )
 
 STEPS = {1: 1.596, 2: 0.9957, 3: 0.586, 4: 0.3352, 8: 0.0308}
-NAMES = ("quantize", "unpack", "unpack_factors", "inner_products")
+NAMES = ("quantize", "unpack", "unpack_factors", "inner_products", "residuals", "widen")
 
 
 def factor_columns(case):
@@ -50,11 +50,23 @@ def run_compiled(name, case):
     elif name == "unpack_factors":
         out = (np.full((3, tokens), np.nan, np.float32),)
         compiled.unpack_factors(*factor_columns(case), np.arange(tokens)[::-1].copy(), *out)
+    elif name == "residuals":
+        out = np.full(case.residuals.shape, np.nan, np.float32), np.full(tokens, np.nan, np.float32)
+        compiled.residuals(case.residuals, case.codes, case.centroids, case.direction, *out)
+    elif name == "widen":
+        out = (np.full(case.packed.shape, np.nan, np.float32),)
+        compiled.widen(halves_of(case), *out)
     else:
         out = (np.full((5, tokens), np.nan, np.float32),)
         arguments = case.centroids, case.codes, projected_residuals(case), case.packed, case.bits, case.direction
         compiled.inner_products(*arguments, np.full(case.query.shape[1], np.nan, np.float32), *out)
     return out
+
+
+def halves_of(case):
+    """The bits of finite half precision numbers, of all magnitudes."""
+    halves = case.packed.astype(np.uint16) * 257
+    return np.where(halves & 0x7C00 == 0x7C00, halves & 0x83FF, halves).astype(np.uint16)
 
 
 def assert_quantized(case, packed, scales):
@@ -109,6 +121,16 @@ def test_each_kernel_is_its_reference(case, freeze):
         assert (np.abs(found[2] - expected[2]) <= 1e-6 * terms).all()
     else:
         assert not found[2].any()
+
+    found, expected = (
+        run_compiled("residuals", case),
+        reference.residuals(case.residuals, case.codes, case.centroids, case.direction),
+    )
+    lengths = 1 + np.linalg.norm(case.residuals, axis=1) + np.linalg.norm(case.centroids, axis=1).max()
+    for one, other in zip(found, expected, strict=True):
+        assert (1e-5 * lengths >= np.abs(one - other).T).all()
+
+    assert np.array_equal(run_compiled("widen", case)[0], reference.widen(halves_of(case)))
 
     arguments = case.centroids, case.codes, projected_residuals(case), case.packed, bits, case.direction
     errors = np.abs(run_compiled("inner_products", case)[0] - reference.inner_products(*arguments))

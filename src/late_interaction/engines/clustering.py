@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from late_interaction.engines.parallel import in_order
 from late_interaction.engines.products import products
 from late_interaction.forking import imports
 
@@ -32,7 +33,7 @@ _BLOCK_VECTORS = 16_384  # searched at a time: with 512 cells, 32 MB of distance
 _NONE = np.empty(0, np.int64)
 
 
-def cluster(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+def cluster(points: NDArray[np.float32], count: int, threads: int = 1) -> NDArray[np.float32]:
     """Return centroids of points by k-means in two levels: coarse cells, then centroids within each cell.
 
     Per point and iteration, one level costs as many distances as there are centroids, two levels cost about twice the
@@ -42,23 +43,25 @@ def cluster(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     Args:
         points: (n, dim), at least one.
         count: The number of centroids, at most n; otherwise n are made.
+        threads: How many threads to use. The result does not depend on it.
 
     Returns:
         (centroids, dim).
     """
     count = min(count, len(points))
     coarse = _kmeans(points, _cells_for(count))
-    nearest, distances = _nearest(points, coarse)
+    nearest, distances = _nearest(points, coarse, threads)
     sizes = np.bincount(nearest, minlength=len(coarse))
     spreads = np.sqrt(np.bincount(nearest, weights=distances, minlength=len(coarse)) / np.maximum(sizes, 1))
     shares = _apportion(np.sqrt(sizes) * spreads, sizes, count)
     members = np.split(np.argsort(nearest, kind="stable"), np.cumsum(sizes)[:-1])
-    parts = [
-        points[chosen] if share == len(chosen) else _kmeans(points[chosen], share)
-        for chosen, share in zip(members, shares.tolist(), strict=True)
-        if share
-    ]
-    return np.concatenate(parts)
+
+    def part(cell: tuple[NDArray[np.int64], int]) -> NDArray[np.float32]:
+        chosen, share = cell
+        return points[chosen] if share == len(chosen) else _kmeans(points[chosen], share)
+
+    cells = (cell for cell in zip(members, shares.tolist(), strict=True) if cell[1])
+    return np.concatenate(list(in_order(part, cells, threads)))
 
 
 class NearestCentroids:
@@ -178,14 +181,13 @@ def _kmeans(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
 
 
 def _nearest(
-    points: NDArray[np.float32], centroids: NDArray[np.float32]
+    points: NDArray[np.float32], centroids: NDArray[np.float32], threads: int = 1
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the number of the nearest centroid of each point, (n,), and the squared distance to it, (n,)."""
-    nearest, scores = np.empty(len(points), np.int64), np.empty(len(points), np.float32)
     transposed, half_squares = np.ascontiguousarray(centroids.T), _half_squares(centroids)
-    for start in range(0, len(points), _BLOCK_VECTORS):
-        block = slice(start, start + _BLOCK_VECTORS)
-        nearest[block], scores[block] = _best(points[block], transposed, half_squares)
+    blocks = (points[start : start + _BLOCK_VECTORS] for start in range(0, len(points), _BLOCK_VECTORS))
+    found = list(in_order(lambda block: _best(block, transposed, half_squares), blocks, threads))
+    nearest, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return nearest, 2 * np.maximum(_half_squares(points) - scores, 0)
 
 

@@ -15,12 +15,9 @@ import numpy as np
 from late_interaction.engines.local.catalog.replacement import AddedPostings, Replacement
 from late_interaction.engines.local.quantization.codebook import Codebook, CodebookEntry, write_codebook
 from late_interaction.engines.local.quantization.training import centroids_for, train
-from late_interaction.engines.local.storage.segment import (
-    CompressedSegment,
-    UncompressedSegment,
-    in_blocks,
-)
+from late_interaction.engines.local.storage.segment import CompressedSegment, UncompressedSegment, in_blocks
 from late_interaction.engines.local.storage.segment_writer import SegmentWriter
+from late_interaction.engines.parallel import in_order
 from late_interaction.errors import CorruptIndexError
 
 if TYPE_CHECKING:
@@ -34,6 +31,9 @@ if TYPE_CHECKING:
     from late_interaction.engines.local.snapshot import Snapshot
     from late_interaction.engines.local.storage.columns import ColumnWriter
     from late_interaction.engines.local.storage.names import Taken
+
+    _Block = tuple[list[int], dict[str, NDArray[Any]]]
+    """The lengths of some documents, and the columns of their tokens."""
 
 __all__ = ["CODEBOOK", "Step", "Workspace", "due", "due_for_one_segment"]
 
@@ -62,6 +62,8 @@ _MIN_DRIFT_FACTOR = 1.15
 _BLOCK_TOKENS = 32_768  # read and written at a time
 _MAX_SAMPLE_BYTES = 384 << 20
 _SAMPLE_TOKENS_PER_CENTROID = 64
+"""With 48, training takes three quarters of the time, and recall@10 of 700,000 tokens is .970 instead of .973."""
+
 _MIN_SAMPLED_CENTROIDS = 256
 _UNIT_MEDIAN, _UNIT_DEVIATION = 0.15, 0.08
 """Decoded vectors have about these lengths, and vary so much, at most, if they were made from vectors of length 1."""
@@ -77,11 +79,13 @@ class Workspace(NamedTuple):
         root: The directory of the index.
         names: Names for new directories.
         exclusively: Calls a function while no one else writes to the index or closes it.
+        threads: How many threads a step may use.
     """
 
     root: Path
     names: Taken
     exclusively: Callable[[Callable[[], ColumnWriter]], ColumnWriter]
+    threads: int
 
 
 class Step(NamedTuple):
@@ -117,12 +121,8 @@ def due_for_one_segment(snapshot: Snapshot) -> Step | None:
     """Return the next step toward one segment without deleted documents, or None at the end."""
     numbers = list(snapshot.segments)
     uncompressed = _uncompressed_segments(snapshot, numbers)
-    trained = snapshot.codebook is not None
-    if (
-        snapshot.codec is not None
-        and uncompressed
-        and (trained or _live_tokens(snapshot, uncompressed) >= _MIN_TRAINING_TOKENS)
-    ):
+    enough = snapshot.codebook is not None or _live_tokens(snapshot, uncompressed) >= _MIN_TRAINING_TOKENS
+    if snapshot.codec is not None and uncompressed and enough:
         return _compressing(snapshot, snapshot.codec, uncompressed)
     if len(numbers) > 1 or snapshot.has_deleted or _outdated(snapshot, numbers):
         return _merging(snapshot, numbers)
@@ -198,9 +198,8 @@ def _merge(snapshot: Snapshot, numbers: Sequence[int], space: Workspace) -> Repl
         return _convert(snapshot, numbers, live, space)
     codec = snapshot.codec if is_compressed else None
     with SegmentWriter(space.root, space.names.take(), snapshot.dim, codec, snapshot.centroids) as files:
-        for number in live:
-            for lengths, columns in _blocks(snapshot, number):
-                files.append_documents(lengths, **columns)
+        for lengths, columns in _blocks(snapshot, live):
+            files.append_documents(lengths, **columns)
         return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, live))
 
 
@@ -232,7 +231,7 @@ def _convert(snapshot: Snapshot, numbers: Sequence[int], live: Sequence[int], sp
     with SegmentWriter(space.root, space.names.take(), snapshot.dim, codec, len(codebook)) as files:
         for number in live:
             unit = number in outdated and _has_unit_vectors(snapshot, number)
-            for lengths, columns in _blocks(snapshot, number):
+            for lengths, columns in _blocks(snapshot, [number]):
                 if number in outdated:
                     vectors = snapshot.rotated(columns)
                     if unit:
@@ -249,7 +248,7 @@ def _has_unit_vectors(snapshot: Snapshot, number: int) -> bool:
     the vector, the squared length of the error, and a term that is 0 on average.
     """
     lengths = [np.empty(0, np.float32)]
-    for _, columns in _blocks(snapshot, number):
+    for _, columns in _blocks(snapshot, [number]):
         lengths.append(np.linalg.norm(snapshot.rotated(columns), axis=1))
         if sum(map(len, lengths)) >= _MAX_NORM_TOKENS:
             break
@@ -265,20 +264,25 @@ def _compress(snapshot: Snapshot, codec: Codec, numbers: Sequence[int], space: W
         return Replacement(tuple(numbers), None)
     _check(snapshot, live)
     codebook, entry = _codebook_for(snapshot, live, space)
+
+    def compressed(block: _Block) -> _Block:
+        lengths, columns = block
+        vectors = snapshot.rotated(columns)
+        codes = codebook.assign(vectors)
+        return lengths, {"codes": codes, **codec.encode(vectors, codes, codebook)}
+
     with SegmentWriter(space.root, space.names.take(), snapshot.dim, codec, len(codebook)) as files:
-        for number in live:
-            for lengths, columns in _blocks(snapshot, number):
-                vectors = snapshot.rotated(columns)
-                codes = codebook.assign(vectors)
-                files.append_documents(lengths, codes=codes, **codec.encode(vectors, codes, codebook))
+        for lengths, columns in in_order(compressed, _blocks(snapshot, live), space.threads):
+            files.append_documents(lengths, **columns)
         return Replacement(tuple(numbers), files.finish_segment(), _origins(snapshot, live), entry)
 
 
-def _blocks(snapshot: Snapshot, number: int) -> Iterator[tuple[list[int], dict[str, NDArray[Any]]]]:
-    """Yield the lengths of some documents of a segment that are not deleted, and the columns of their tokens."""
-    segment = snapshot.segments[number]
-    for positions in in_blocks(segment, snapshot.live_positions[number], _BLOCK_TOKENS):
-        yield segment.read(positions, once=True)
+def _blocks(snapshot: Snapshot, numbers: Sequence[int]) -> Iterator[_Block]:
+    """Yield some documents of segments at a time that are not deleted, in order."""
+    for number in numbers:
+        segment = snapshot.segments[number]
+        for positions in in_blocks(segment, snapshot.live_positions[number], _BLOCK_TOKENS):
+            yield segment.read(positions, once=True)
 
 
 def _codebook_for(
@@ -291,23 +295,23 @@ def _codebook_for(
     target = centroids_for(_live_tokens(snapshot, list(snapshot.segments)), snapshot.dim)
     codebook, entry = snapshot.codebook, snapshot.codebook_entry
     if codebook is None or entry is None:
-        sample = _sample(snapshot, list(snapshot.segments), target)
-        codebook = train(sample, target)
+        sample = _sample(snapshot, list(snapshot.segments), target, space.threads)
+        codebook = train(sample, target, threads=space.threads)
         return codebook, write_codebook(space.root, space.names.take(), codebook, _residual_norm(codebook, sample))
     directed = codebook if entry.has_direction else codebook.directed()
     missing = target - len(codebook)
     if target >= _MIN_GROWTH_FACTOR * len(codebook):
         # Without residuals, the vectors of compressed segments are centroids that the codebook has already.
         has_residuals = bool(snapshot.codec and snapshot.codec.columns)
-        sample = _sample(snapshot, list(snapshot.segments) if has_residuals else numbers, missing)
+        sample = _sample(snapshot, list(snapshot.segments) if has_residuals else numbers, missing, space.threads)
     else:
-        sample = _sample(snapshot, numbers, missing)
+        sample = _sample(snapshot, numbers, missing, space.threads)
         drifted_norm = _MIN_DRIFT_FACTOR * entry.residual_norm
         if missing <= 0 or not len(sample) or _residual_norm(codebook, sample) < drifted_norm:
             if directed is codebook:
                 return codebook, None
             return directed, write_codebook(space.root, space.names.take(), directed, entry.residual_norm)
-    codebook = directed.extended(train(sample, missing, directed.direction))
+    codebook = directed.extended(train(sample, missing, directed.direction, threads=space.threads))
     norm = max(entry.residual_norm, _residual_norm(codebook, sample))
     return codebook, write_codebook(space.root, space.names.take(), codebook, norm)
 
@@ -318,16 +322,18 @@ def _sample_size(dim: int, centroids: int) -> int:
     return min(wanted, _MAX_SAMPLE_BYTES // (4 * dim))
 
 
-def _sample(snapshot: Snapshot, numbers: Sequence[int], centroids: int) -> NDArray[np.float32]:
+def _sample(snapshot: Snapshot, numbers: Sequence[int], centroids: int, threads: int) -> NDArray[np.float32]:
     """Return a random sample of token vectors in rotated coordinates, (n, dim), to train this many centroids."""
     share = _sample_size(snapshot.dim, centroids) / max(_live_tokens(snapshot, numbers), 1)
     rng = np.random.default_rng(0)
-    parts = []
-    for number in numbers:
-        for lengths, columns in _blocks(snapshot, number):
-            chosen = rng.random(sum(lengths)) < share
-            parts.append(snapshot.rotated({name: column[chosen] for name, column in columns.items()}))
-    return np.concatenate(parts)
+
+    def chosen(block: _Block) -> dict[str, NDArray[Any]]:
+        lengths, columns = block
+        tokens = np.flatnonzero(rng.random(sum(lengths)) < share)
+        return {name: column.take(tokens, axis=0) for name, column in columns.items()}
+
+    blocks = map(chosen, _blocks(snapshot, numbers))
+    return np.concatenate(list(in_order(snapshot.rotated, blocks, threads)))
 
 
 def _residual_norm(codebook: Codebook, sample: NDArray[np.float32]) -> float:

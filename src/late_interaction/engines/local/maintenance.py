@@ -18,6 +18,7 @@ from late_interaction.engines.local.compaction import Workspace
 from late_interaction.engines.local.storage.files import CODEBOOKS, SEGMENTS, remove_directory
 from late_interaction.engines.local.storage.names import Taken
 from late_interaction.engines.local.worker import Worker
+from late_interaction.engines.parallel import cores
 from late_interaction.errors import IndexClosedError, InvalidRequestError, LateInteractionError
 from late_interaction.forking import renew_in_child
 
@@ -39,6 +40,9 @@ _MAX_CALL_TOKENS, _MAX_CALL_FACTOR = 8192, 4
 
 _ATTEMPTS_APART, _MAX_SECONDS_APART = 20, 1.0
 """Writes try to remove directories again after this many times as long as the last attempt took, and this at most."""
+
+_MAX_THREADS = 8
+"""Threads of a step that a caller waits for, at most: each takes about 60 MB. In the background, a step has one."""
 
 _MAX_RELEASE_SECONDS = 1.0
 _PACKAGE = str(Path(__file__).parent)
@@ -189,7 +193,7 @@ class Maintenance:
         while (step := self._claimed(compaction.due)) is not None:
             if step.tokens > most and self._leave_to_worker(step):
                 return True
-            self._take(step)
+            self._take(step, min(cores(), _MAX_THREADS))
         self._remove()
         return True
 
@@ -215,12 +219,12 @@ class Maintenance:
         if step is None:
             self._remove()
             return False
-        self._take(step)
+        self._take(step, 1)
         return True
 
     def _compact(self) -> bool:
         while (step := self._claimed(lambda snapshot, _: compaction.due_for_one_segment(snapshot))) is not None:
-            self._take(step)
+            self._take(step, min(cores(), _MAX_THREADS))
         self._remove_retired()
         return True
 
@@ -258,11 +262,11 @@ class Maintenance:
                 self._claims[thread] = step.claims
             return step
 
-    def _take(self, step: Step) -> None:
-        """Take a step of compaction. Others can read and write during it."""
+    def _take(self, step: Step, threads: int) -> None:
+        """Take a step of compaction on this many threads. Others can read and write during it."""
         names = Taken(self._transactions.names)
         try:
-            written = step.write(Workspace(self.root, names, self._transactions.exclusively))
+            written = step.write(Workspace(self.root, names, self._transactions.exclusively, threads))
             if isinstance(written, Replacement):
                 self._transactions.commit(lambda writer: writer.replace_segments(written))
                 self._has_retired = True

@@ -31,8 +31,9 @@ FORMAT_VERSION = 7
 values in ``fields``, the names of directories that may be removed, and ``images`` in every catalog. 5: words of
 lexical search that this package splits itself, in ``words`` and ``document_words``, with the setting ``words``. 6:
 which documents had longer texts than the encoder read, in ``truncated``. 7: posting lists of compressed segments, in
-two more of their files; the settings ``bits`` of 3 and of 0, with which a token has a code alone. An index of an older version can be read, and the first write upgrades it. Words of version 4
-and older stay as they are, without that setting, until `LocalEngine.compact` replaces them.
+two more of their files; ``bits`` may be 3, and 0 for codes alone. An index of an older version can be read, and the
+first write upgrades it. Words of version 4 and older stay as they are, without that setting, until
+`LocalEngine.compact` replaces them.
 """
 
 WORDS = "exact, forms"

@@ -33,15 +33,18 @@ def centroids_for(tokens: int, dim: int) -> int:
     return max(1, min(int(_CENTROIDS_PER_ROOT_TOKEN * math.sqrt(tokens)), affordable, _MAX_TRAINED_CENTROIDS))
 
 
-def train(sample: NDArray[np.float32], centroids: int, direction: NDArray[np.float32] | None = None) -> Codebook:
+def train(
+    sample: NDArray[np.float32], centroids: int, direction: NDArray[np.float32] | None = None, *, threads: int = 1
+) -> Codebook:
     """Train a codebook by k-means.
 
     Args:
         sample: Token vectors in rotated coordinates, (n, dim).
         centroids: The number of centroids, at most n; otherwise n are made.
         direction: The common direction of the codebook that is extended; None for that of the sample.
+        threads: How many threads to use. The result does not depend on it.
     """
     direction = direction_of(sample) if direction is None else direction
     stretch = stretch_of(sample, direction)
-    centroids_of_stretched = cluster(stretched(sample, direction, stretch), centroids)
+    centroids_of_stretched = cluster(stretched(sample, direction, stretch), centroids, threads)
     return Codebook.rounded(stretched(centroids_of_stretched, direction, 1 / stretch), direction)

@@ -8,26 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 import numba as nb
-import numpy as np
 
 from late_interaction.engines.local.kernels.compilation import Compiler, readable
+from late_interaction.engines.local.kernels.halves import widened
 
 __all__ = ["maxsim_sums"]
 
 _OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy"}
 _compiler = Compiler(__file__, _OPTIONS)
 
-_u16, _u32, _i64, _f32 = nb.uint16, nb.uint32, nb.int64, nb.float32
+_u16, _i64, _f32 = nb.uint16, nb.int64, nb.float32
 
 _TOGETHER = 4  # tokens multiplied with a query token at a time, which is then read once for all of them
 _LOWEST = -3e38
-
-
-@nb.njit(**_OPTIONS)
-def _widened(half):
-    """Return a finite half precision number as a float32: its bits, moved, and the difference of the exponents."""
-    moved = (_u32(half) & _u32(0x8000)) << _u32(16) | (_u32(half) & _u32(0x7FFF)) << _u32(13)
-    return np.uint32(moved).view(np.float32) * _f32(2.0**112)
 
 
 @_compiler.kernel(
@@ -45,7 +38,7 @@ def maxsim_sums(query, vectors, offsets, documents, wide, best, sums):
             for at in range(_TOGETHER):
                 half, whole = vectors[min(first + at, end - 1)], wide[at]  # the last token may be there again
                 for j in range(dim):
-                    whole[j] = _widened(half[j])
+                    whole[j] = widened(half[j])
             for lane in range(len(query)):
                 token = query[lane]
                 dot0, dot1, dot2, dot3 = _f32(0), _f32(0), _f32(0), _f32(0)

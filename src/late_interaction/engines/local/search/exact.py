@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from itertools import pairwise
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from late_interaction.engines.local.kernels import kernels_of
+from late_interaction.engines.parallel import cores
 from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:
@@ -59,21 +59,17 @@ def maxsim(
 def _pieces(query_tokens: int, offsets: NDArray[np.int64], positions: NDArray[np.int64]) -> list[tuple[int, int]]:
     """Divide ``positions`` into ranges with about equally many tokens, each as (start, end), one for each thread."""
     most = query_tokens * int(offsets[-1]) // _MIN_PIECE_PRODUCTS
-    if most <= 1 or _cores() == 1:
+    if most <= 1 or cores() == 1:
         return [(0, len(positions))]
     tokens = np.cumsum(offsets[positions + 1] - offsets[positions])
-    count = max(1, min(_cores(), query_tokens * int(tokens[-1]) // _MIN_PIECE_PRODUCTS)) if len(tokens) else 1
+    count = max(1, min(cores(), query_tokens * int(tokens[-1]) // _MIN_PIECE_PRODUCTS)) if len(tokens) else 1
     cuts = np.searchsorted(tokens, np.linspace(0, tokens[-1], count + 1)[1:-1]).tolist() if count > 1 else []
     return list(pairwise([0, *cuts, len(positions)]))
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_cores(), thread_name_prefix="late-interaction")
+    return ThreadPoolExecutor(cores(), thread_name_prefix="late-interaction")
 
 
 renew_in_child(_pool.cache_clear)  # a forked child does not have the threads of its parent

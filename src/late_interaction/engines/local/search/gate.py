@@ -7,11 +7,11 @@ fewer queries per second than two.
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from late_interaction.engines.parallel import cores
 from late_interaction.forking import renew_in_child
 
 if TYPE_CHECKING:
@@ -69,10 +69,5 @@ class Gate:
         self._thread = threading.local()
 
 
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-search_gate = Gate(_cores())
+search_gate = Gate(cores())
 """For all searches of this process in local indexes."""

@@ -221,7 +221,7 @@ def _least_scores(kth_score: float, corrections: list[NDArray[np.float32]], k: i
     least = []
     for number, deviations in enumerate(_MARGIN_DEVIATIONS):
         deviation = max(math.sqrt(sum(variances[number:])), _MIN_DEVIATION)
-        margin = deviations / max(1, math.log10(k)) * deviation
+        margin = deviations / math.sqrt(max(1, math.log10(k))) * deviation
         least.append(kth_score - sum(means[number:]) - margin)
     return least
 

@@ -80,9 +80,8 @@ class ResidualCodec:
     ) -> dict[str, NDArray[Any]]:
         """Return the columns of token vectors, (n, dim), with these centroids, (n,)."""
         direction = codebook.direction
-        residuals = vectors - codebook.centroids[codes]
-        along = np.einsum("ij,j->i", residuals, direction)  # the product of NumPy would start threads
-        residuals -= along[:, None] * direction
+        residuals, along = np.empty(vectors.shape, np.float32), np.empty(len(vectors), np.float32)
+        compiled_kernels().residuals(vectors, codes, codebook.centroids, direction, residuals, along)
         packed, half_scales = self.grid.encode(residuals)
         shares, scales = np.ones(len(vectors), np.float32), half_scales.astype(np.float32)
         if len(self.packing.shares) > 1:

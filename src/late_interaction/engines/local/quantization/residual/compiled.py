@@ -12,8 +12,9 @@ import numba as nb
 import numpy as np
 
 from late_interaction.engines.local.kernels.compilation import Compiler, readable
+from late_interaction.engines.local.kernels.halves import widened
 
-__all__ = ["inner_products", "quantize", "unpack", "unpack_factors"]
+__all__ = ["inner_products", "quantize", "residuals", "unpack", "unpack_factors", "widen"]
 
 _OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy"}
 _compiler = Compiler(__file__, _OPTIONS)
@@ -64,6 +65,30 @@ def _unpack_row(row, bits, point):
         part, right = point[plane * width : (plane + 1) * width], _u8(plane * bits)
         for j in range(width):
             part[j] = _f32(_u8((row[j] >> right) & mask)) - shift
+
+
+@_compiler.kernel(nb.void(readable(_u16, 2), _f32[:, ::1]))
+def widen(halves, wide):
+    for token in range(len(halves)):
+        half, whole = halves[token], wide[token]
+        for j in range(len(whole)):
+            whole[j] = widened(half[j])
+
+
+@_compiler.kernel(
+    nb.void(readable(_f32, 2), readable(_u16), readable(_f32, 2), readable(_f32), _f32[:, ::1], _f32[::1]),
+    fastmath=True,
+)
+def residuals(vectors, codes, centroids, direction, across, along):
+    for token in range(len(vectors)):
+        vector, centroid, residual = vectors[token], centroids[codes[token]], across[token]
+        length = _f32(0)
+        for j in range(len(direction)):
+            residual[j] = vector[j] - centroid[j]
+            length += residual[j] * direction[j]
+        for j in range(len(direction)):
+            residual[j] -= length * direction[j]
+        along[token] = length
 
 
 @_compiler.kernel(nb.void(readable(_f32, 2), _i64, _f32, _u8[::1], _u8[:, ::1], _f32[::1]), fastmath=True)

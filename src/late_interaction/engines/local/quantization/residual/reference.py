@@ -12,7 +12,28 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["inner_products", "quantize", "unpack", "unpack_factors"]
+__all__ = ["inner_products", "quantize", "residuals", "unpack", "unpack_factors", "widen"]
+
+
+def widen(halves: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Return finite half precision numbers, (n, dim), given by their bits, in single precision."""
+    return halves.view(np.float16).astype(np.float32)
+
+
+def residuals(
+    vectors: NDArray[np.float32],
+    codes: NDArray[np.uint16],
+    centroids: NDArray[np.float32],
+    direction: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the differences of vectors, (tokens, dim), from their centroids, and their components in a direction.
+
+    Returns:
+        The differences without these components, (tokens, dim), and the components, (tokens,).
+    """
+    differences = vectors - centroids[codes]
+    along = differences @ direction
+    return np.asarray(differences - along[:, None] * direction, np.float32), np.asarray(along, np.float32)
 
 
 def quantize(residuals: NDArray[np.float32], bits: int, step: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

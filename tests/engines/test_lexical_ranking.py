@@ -176,3 +176,24 @@ def test_what_was_read_is_of_one_commit(make_directory):
         engine.delete(ids=["c"])
         assert found(engine, "word", 5) == ranked_by_fts5(engine, "word")
         assert [name for name, _ in found(engine, "word", 5)] == ["a"]
+
+
+LANGUAGES = {
+    "german": ["Häuser", "Haus", "laufen", "läuft", "Straße", "strasse", "der", "die"],
+    "russian": ["книга", "книги", "бежать", "Ёлка", "елка", "и", "дом", "дома"],
+    "arabic": ["كتاب", "الكتاب", "كتب", "مدرسة", "في", "من"],
+    None: ["東京都庁", "東京", "ภาษาไทย", "हिन्दी", "데이터를", "데이터", "C++", "ﬁne", "the"],
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=str)
+def test_other_languages_and_scripts(make_directory, language):
+    rng = np.random.default_rng(6)
+    texts = {f"d{n}": " ".join(rng.choice(LANGUAGES[language], rng.integers(0, 12))) for n in range(60)}
+    with LocalEngine.open(make_directory("languages") / "index", dim=8, language=language) as engine:
+        for part in range(3):
+            engine.upsert([record(name, text=texts[name]) for name in list(texts)[part::3]])
+        for _ in range(12):
+            query = " ".join(rng.choice(LANGUAGES[language], rng.integers(1, 5)))
+            assert found(engine, query, 7) == ranked_by_fts5(engine, query)[:7]
+            assert dict(found(engine, query, 100)) == pytest.approx(scored_in_python(engine, texts, query), rel=1e-9)

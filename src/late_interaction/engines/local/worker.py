@@ -35,9 +35,9 @@ class Worker:
             if self._thread is not None:
                 return True
             thread = threading.Thread(target=self._run, args=(step,), name="late-interaction: compaction", daemon=False)
-            self._thread = thread
             is_started = False
             try:
+                self._thread = thread
                 thread.start()
                 is_started = True
             except RuntimeError:  # the system has no more threads, or the interpreter exits
@@ -82,6 +82,10 @@ class Worker:
     def _next_request(self) -> bool:
         """Return whether there is a request; otherwise the thread is done."""
         with self._mutex:
+            if self._thread is None:  # a signal has interrupted `start`, which this thread survived
+                self._thread = threading.current_thread()
+            if self._thread is not threading.current_thread():  # and there is another one by now
+                return False
             is_requested, self._is_requested = self._is_requested, False
             if not is_requested:
                 self._end()

@@ -630,7 +630,7 @@ def test_bits_that_make_no_sense(coded, value, read_only):
             LocalEngine.open(coded, read_only=read_only)
 
 
-@pytest.mark.parametrize("value", ["{", "3", "0", '"4"', "4.5", "[4]"])
+@pytest.mark.parametrize("value", ["{", "5", "-1", '"4"', "4.5", "[4]"])
 def test_bits_of_an_empty_index_that_make_no_sense(root, value):
     LocalEngine.open(root, dim=DIM).close()
     set_setting(root, "bits", value)

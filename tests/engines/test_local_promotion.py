@@ -155,7 +155,7 @@ def test_compacting_documents_without_vectors_beside_a_codebook(engine, root):
     check_sound(engine, root)
 
 
-@pytest.mark.parametrize("bits", [0, 3, 16, -4, "4", 4.0, True, [4], b"4"])
+@pytest.mark.parametrize("bits", [5, 16, -4, "4", 4.0, True, False, [4], b"4"])
 def test_bits_there_are_not(root, bits):
     with pytest.raises(InvalidRequestError, match="bits"):
         LocalEngine.open(root, dim=DIM, bits=bits)

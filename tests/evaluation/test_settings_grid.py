@@ -42,11 +42,9 @@ def test_bits_equal_indexes_built_with_them(documents, queries, tmp_path):
         rankings, size = built(tmp_path / name, documents, queries, result.settings)
         found_ids = {key: list(ids[:10]) for key, ids in result.rankings.items()}
         expected_ids = {key: ids[:10] for key, ids in rankings.items()}
-        if result.settings["bits"] == 0:  # a vector that is as near to two centroids changes the order of many
-            shared = [len(set(found_ids[key]) & set(expected_ids[key])) / 10 for key in expected_ids]
-            assert np.mean(shared) > 0.8
-        else:
-            assert found_ids == expected_ids
+        # Vectors are rounded to float16 once more, so other centroids may be trained, and near documents change places.
+        shared = np.mean([len(set(found_ids[key]) & set(expected_ids[key])) / 10 for key in expected_ids])
+        assert shared > {4: 0.999, 3: 0.9, 2: 0.9, 0: 0.8}[result.settings["bits"]]
         assert result.bytes_per_document == pytest.approx(size)
     assert found["late, 2 bits"].bytes_per_document < 0.9 * found["late, 4 bits"].bytes_per_document
     assert found["late, codes alone"].bytes_per_document < 0.6 * found["late, 2 bits"].bytes_per_document

@@ -190,7 +190,7 @@ def test_a_directory_that_was_replaced_is_opened_anew(how, path, word_encoder):
         ({"language": "german"}, "was created with language='english'"),
         ({"dim": 8}, "was created with dim=16"),
         ({"pooling": 2}, "was created with pooling=1"),
-        ({"bits": 3}, "bits must be one of"),
+        ({"bits": 5}, "bits must be one of"),
         ({"device": "no such device"}, "Torch cannot use"),
     ],
 )

@@ -44,7 +44,7 @@ def test_other_settings_are_refused(path, word_encoder, other):
     Index.open(path, encoder=word_encoder).close()  # and the lock is free
 
 
-@pytest.mark.parametrize("bad", [{"bits": 3}, {"bits": "4"}, {"bits": True}, {"pooling": 0}, {"dim": 17}, {"dim": 0}])
+@pytest.mark.parametrize("bad", [{"bits": 5}, {"bits": "4"}, {"bits": True}, {"pooling": 0}, {"dim": 17}, {"dim": 0}])
 def test_impossible_settings_make_no_index(path, word_encoder, bad):
     with pytest.raises(InvalidRequestError):
         Index.open(path, encoder=word_encoder, **bad)

@@ -17,6 +17,8 @@ from tests.index.helpers import random_documents, true_maxsim
 from tests.pictures import two_colours
 from tests.relevance import null_of, relevance
 
+FUSED = 30  # matches of each ranking, for ten hits
+
 COUNT = 70
 QUERY = "deep old river"
 WORDS_OF_ONE = random_documents(4)[3].text
@@ -160,8 +162,8 @@ class TestLexicalAndHybrid:
 
     def test_hybrid_is_reciprocal_rank_fusion_of_both(self, library):
         needs(library.engine, "lexical")
-        late = ids_of(library.search(QUERY, COUNT))
-        words = ids_of(library.search(QUERY, COUNT, mode="lexical"))
+        late = ids_of(library.search(QUERY, FUSED))
+        words = ids_of(library.search(QUERY, FUSED, mode="lexical"))
         expected = {}
         for ranking in (late, words):
             for rank, key in enumerate(ranking, start=1):

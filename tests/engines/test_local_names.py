@@ -129,7 +129,7 @@ def test_a_symlink_is_not_followed(index, tmp_path, number):
 
 @needs_posix
 def test_all_places_are_tried(index):
-    assert len(places(index)) == 17
+    assert len(places(index)) == 19
 
 
 @needs_posix

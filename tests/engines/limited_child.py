@@ -90,6 +90,7 @@ def attempt(root, action, limit):
             try:
                 change(engine)
                 error = None
+                engine._maintenance.wait()  # what the background does has no more room
             except StorageError as raised:
                 error = f"StorageError: {raised}"
             except Exception as raised:  # noqa: BLE001  # reported
@@ -109,6 +110,7 @@ def attempt(root, action, limit):
             "exact": sum("vectors" in columns for columns in kept.values()),
         }
         engine.upsert(records("next", 1, 1))  # goes on, and tidies up
+        engine._maintenance.wait()
         outcome["left over in place"] = left_over(root)
         outcome["problems in place"] = engine.verify().problems
     logging.getLogger("late_interaction").removeHandler(warnings)

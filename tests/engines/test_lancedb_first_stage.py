@@ -61,7 +61,10 @@ def expected(engine, query, k, passes=lambda n: True, known=lambda n: True, dept
 
 
 def agreement(engine, passes=lambda n: True, known=lambda n: True, **options):
-    """The share of hits that are those of `expected`. Sums of weights may be equal, and assignment may take a centroid that is nearly as close as the nearest."""
+    """The share of hits that are those of `expected`.
+
+    Sums of weights may be equal, and assignment may take a centroid that is nearly as close as the nearest.
+    """
     found = []
     for seed in range(12):
         query = clustered(1000 + seed, 4)

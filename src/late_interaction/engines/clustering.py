@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NearestCentroids", "cluster"]
 
-_ITERATIONS = 6
+_SHARES_OF_POINTS = 0.25, 0.25, 0.5, 0.5, 1, 1
+"""What share of the points each iteration of k-means uses. The first ones only have to find where centroids belong."""
+
 _MAX_POINTS_PER_CENTROID = 128
 _SEED = 1
 
@@ -174,13 +176,14 @@ def _kmeans(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     chosen = np.random.default_rng(_SEED).permutation(len(points))[: _MAX_POINTS_PER_CENTROID * count]
     points = points[chosen]
     centroids = points[:count]
-    for _ in range(_ITERATIONS):
-        nearest, distances = _nearest(points, centroids)
+    for share in _SHARES_OF_POINTS:
+        some = points[: max(count, round(share * len(points)))]
+        nearest, distances = _nearest(some, centroids)
         sizes = np.bincount(nearest, minlength=count)
-        centroids = _sums(points, nearest, count)
+        centroids = _sums(some, nearest, count)
         centroids /= np.maximum(sizes, 1)[:, None]
         if len(unused := np.flatnonzero(sizes == 0)):
-            centroids[unused] = points[np.argsort(-distances, kind="stable")[: len(unused)]]
+            centroids[unused] = some[np.argsort(-distances, kind="stable")[: len(unused)]]
     return centroids
 
 

@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["NearestCentroids", "cluster"]
 
-_ITERATIONS = 6
+_SHARES_OF_POINTS = 0.25, 0.25, 0.5, 0.5, 1, 1
+"""What share of the points each iteration of k-means uses. The first ones only have to find where centroids belong."""
+
 _MAX_POINTS_PER_CENTROID = 128
 _SEED = 1
 
-_CELLS_PER_ROOT_CENTROID = 2  # times √centroids
+_TRAINED_CELLS_PER_ROOT_CENTROID = 1  # times √centroids
+"""With 2, training takes less, but recall@10 of 700,000 token vectors in the local engine is .974 instead of .977."""
+
+_SEARCHED_CELLS_PER_ROOT_CENTROID = 2
 _MAX_UNGROUPED_CENTROIDS = 216  # up to this many, all centroids are compared
 _REACH = 0.18
 """How much farther than the nearest mean that of a cell may be, in mean distances of a centroid from its mean."""
@@ -49,7 +54,7 @@ def cluster(points: NDArray[np.float32], count: int, threads: int = 1) -> NDArra
         (centroids, dim).
     """
     count = min(count, len(points))
-    coarse = _kmeans(points, _cells_for(count))
+    coarse = _kmeans(points, _cells_for(count, _TRAINED_CELLS_PER_ROOT_CENTROID))
     nearest, distances = _nearest(points, coarse, threads)
     sizes = np.bincount(nearest, minlength=len(coarse))
     spreads = np.sqrt(np.bincount(nearest, weights=distances, minlength=len(coarse)) / np.maximum(sizes, 1))
@@ -86,14 +91,15 @@ class NearestCentroids:
     @cached_property
     def _cells(self) -> _Cells:
         count = len(self._centroids)
-        means = _kmeans(self._centroids, 1 if count <= _MAX_UNGROUPED_CENTROIDS else _cells_for(count))
+        cells = 1 if count <= _MAX_UNGROUPED_CENTROIDS else _cells_for(count, _SEARCHED_CELLS_PER_ROOT_CENTROID)
+        means = _kmeans(self._centroids, cells)
         nearest, distances = _nearest(self._centroids, means)
-        used, cells = np.unique(nearest, return_inverse=True)
-        numbers = np.argsort(cells, kind="stable")
+        used, cell_of = np.unique(nearest, return_inverse=True)
+        numbers = np.argsort(cell_of, kind="stable")
         return _Cells(
             means[used],
             _REACH * float(np.sqrt(distances).mean()),
-            np.split(numbers, np.cumsum(np.bincount(cells))[:-1]),
+            np.split(numbers, np.cumsum(np.bincount(cell_of))[:-1]),
             self._centroids[numbers],
         )
 
@@ -153,9 +159,9 @@ class _Cells:
         return np.split(found, np.cumsum(counts)[:-1])
 
 
-def _cells_for(count: int) -> int:
+def _cells_for(count: int, cells_per_root: float) -> int:
     """Return into how many cells to group this many centroids."""
-    return min(count, round(_CELLS_PER_ROOT_CENTROID * math.sqrt(count)))
+    return min(count, round(cells_per_root * math.sqrt(count)))
 
 
 def _kmeans(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -170,13 +176,14 @@ def _kmeans(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     chosen = np.random.default_rng(_SEED).permutation(len(points))[: _MAX_POINTS_PER_CENTROID * count]
     points = points[chosen]
     centroids = points[:count]
-    for _ in range(_ITERATIONS):
-        nearest, distances = _nearest(points, centroids)
+    for share in _SHARES_OF_POINTS:
+        some = points[: max(count, round(share * len(points)))]
+        nearest, distances = _nearest(some, centroids)
         sizes = np.bincount(nearest, minlength=count)
-        centroids = _sums(points, nearest, count)
+        centroids = _sums(some, nearest, count)
         centroids /= np.maximum(sizes, 1)[:, None]
         if len(unused := np.flatnonzero(sizes == 0)):
-            centroids[unused] = points[np.argsort(-distances, kind="stable")[: len(unused)]]
+            centroids[unused] = some[np.argsort(-distances, kind="stable")[: len(unused)]]
     return centroids
 
 

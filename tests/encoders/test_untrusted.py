@@ -197,7 +197,7 @@ def test_pickled_weights_are_read_without_code(pylate_checkpoint, tmp_path, plac
 
 def test_pickled_weights_need_a_torch_that_reads_them_safely(monkeypatch):
     check_weights("model", has_safetensors=False)
-    monkeypatch.setattr("late_interaction.encoders.untrusted.version", lambda _: "2.5.1+cpu")
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "2.5.1+cpu")
     check_weights("model", has_safetensors=True)
     with pytest.raises(UnsupportedCheckpointError, match=r"2\.6"):
         check_weights("model", has_safetensors=False)

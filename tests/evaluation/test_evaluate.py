@@ -55,11 +55,11 @@ def test_each_mode_ranks_as_a_search_does(index, queries):
 
     assert [system.name for system in report.systems] == ["late", "lexical", "hybrid"]
     for mode in ("late", "lexical", "hybrid"):
-        expected = {one["id"]: [hit.id for hit in index.search(one["query"], 100, mode=mode)] for one in queries}
-        found = rankings(report, mode)
-        assert found == expected
         first = {one["id"]: [hit.id for hit in index.search(one["query"], 10, mode=mode)] for one in queries}
-        assert {key: ranking[:10] for key, ranking in found.items()} == first
+        deeper = {one["id"]: [hit.id for hit in index.search(one["query"], 100, mode=mode)] for one in queries}
+        # Hybrid search fuses more matches for more hits, so the first ten of a hundred can be others.
+        expected = {key: list(dict.fromkeys([*first[key], *deeper[key]]))[:100] for key in first}
+        assert rankings(report, mode) == expected
 
 
 def test_bytes_of_pooled_vectors(index, queries):

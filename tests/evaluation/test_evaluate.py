@@ -295,7 +295,7 @@ def test_bad_arguments(index, queries, arguments, message):
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"bits": [3]},
+        {"bits": [5]},
         {"dim": [9]},
         {"k": 0},
         {"loss": 2},

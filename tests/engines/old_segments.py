@@ -37,9 +37,9 @@ def _write_codebook(root, name, codebook, residual_norm):
         return CodebookEntry(writer.name, len(codebook), residual_norm, writer.finish())
 
 
-def _train(sample, centroids, _direction=None):
+def _train(sample, centroids, _direction=None, *, threads=1):
     """Train centroids as if there were no common direction."""
-    return train(sample, centroids, np.zeros(sample.shape[1], np.float32))
+    return train(sample, centroids, np.zeros(sample.shape[1], np.float32), threads)
 
 
 @contextmanager

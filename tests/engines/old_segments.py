@@ -39,7 +39,7 @@ def _write_codebook(root, name, codebook, residual_norm):
 
 def _train(sample, centroids, _direction=None, *, threads=1):
     """Train centroids as if there were no common direction."""
-    return train(sample, centroids, np.zeros(sample.shape[1], np.float32), threads)
+    return train(sample, centroids, np.zeros(sample.shape[1], np.float32), threads=threads)
 
 
 @contextmanager

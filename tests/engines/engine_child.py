@@ -5,8 +5,10 @@ Run as ``python -m tests.engines.engine_child [USER]``; with a user id it first 
 
 from __future__ import annotations
 
+import email.parser  # noqa: F401  # while the interpreter's own files may be read, as the next two
+import importlib.metadata  # noqa: F401
 import json
-import mmap  # noqa: F401  # while the interpreter's own files may be read
+import mmap  # noqa: F401
 import os
 import sys
 

@@ -69,7 +69,7 @@ def test_a_caller_that_stops_leaves_no_threads():
 
 
 def _helpers():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("late-interaction_")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("late-interaction-blocks")]
 
 
 def test_without_more_threads_this_one_does_the_work(monkeypatch):

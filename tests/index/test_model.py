@@ -490,7 +490,6 @@ def many_rounds(monkeypatch):
     """Search goes through all its rounds, a few documents at first, however few there are, and leaves out none."""
     monkeypatch.setattr(search, "_FIRST_DOCUMENTS", (4, 2, 1))
     monkeypatch.setattr(search, "_MARGIN_DEVIATIONS", (Anything(),) * 3)
-    monkeypatch.setattr(search, "_SHARED_MARGIN_DEVIATIONS", (Anything(),) * 3)
 
 
 def test_random_histories():

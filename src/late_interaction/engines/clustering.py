@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -218,11 +218,17 @@ def _best(
 
 def _sums(points: NDArray[np.float32], groups: NDArray[np.int64], count: int) -> NDArray[np.float32]:
     """Return the sum of the points of each group, (count, dim), for the group of each point, (n,)."""
+    belongs = _csr_array()((np.ones(len(points), np.float32), groups, np.arange(len(points) + 1)), (len(points), count))
+    return np.asarray(belongs.T @ points, np.float32)
+
+
+@cache
+def _csr_array() -> Any:
+    """Return the class, imported once: after an interrupt, only the thread that was importing can import again."""
     with imports:
         from scipy.sparse import csr_array
 
-    belongs = csr_array((np.ones(len(points), np.float32), groups, np.arange(len(points) + 1)), (len(points), count))
-    return np.asarray(belongs.T @ points, np.float32)
+        return csr_array
 
 
 def _half_squares(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

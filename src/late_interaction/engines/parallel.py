@@ -36,7 +36,7 @@ def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threa
         yield from map(function, items)
         return
     waiting: deque[Future[_Result]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="late-interaction") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="late-interaction-blocks") as pool:
         try:
             for item in items:
                 waiting.append(_submitted(pool, function, item))

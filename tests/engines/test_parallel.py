@@ -134,7 +134,7 @@ def test_files_do_not_depend_on_the_number_of_threads(tmp_path):
     one, other = _written(tmp_path / "one", patch, 1), _written(tmp_path / "four", patch, 4)
     assert one[:2] == other[:2]
     assert one[2] == {threading.current_thread().name}
-    assert any(name.startswith("late-interaction_") for name in other[2])
+    assert any(name.startswith("late-interaction-blocks") for name in other[2])
 
 
 def test_work_in_the_background_has_one_thread(tmp_path):

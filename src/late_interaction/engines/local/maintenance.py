@@ -210,7 +210,7 @@ class Maintenance:
         """Take a step, or remove what can be removed; return whether there may be more steps."""
         try:
             return self._done(self._worker_mutex, self._step)
-        except Exception:
+        except Exception:  # a thread has no caller that an error could reach
             _logger.exception("Segments could not be merged. The next write tries again.")
             return False
 
